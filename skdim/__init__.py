@@ -1,0 +1,7 @@
+"""Deep InfoMax features as an ordinary part of scikit-learn."""
+
+from skdim.transformer import DIMTransformer
+
+__version__ = "0.1.0"
+
+__all__ = ["DIMTransformer", "__version__"]

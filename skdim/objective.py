@@ -1,0 +1,132 @@
+"""The whole objective of Deep InfoMax on one page: two bounds to raise, one prior to match."""
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from skdim.mutual_information import Estimator, split_pairs
+from skdim.priors import Discriminator, Prior, discriminator_loss, encoder_loss
+
+
+class DIMObjective(nn.Module):
+    r"""Weigh the global bound, the local bound and the prior.
+
+    .. math:: loss = -\alpha I_{global} - \beta I_{local} + \gamma D_{prior}
+
+    A term of weight 0 has no critic, no discriminator and no cost.
+
+    Parameters
+    ----------
+    n_code : int
+        Length of a code.
+    local_shapes : list of tuple (n_locations, n_channels)
+        Of each local map that the encoder returns.
+    global_weight, local_weight, prior_weight : float
+        :math:`\alpha, \beta, \gamma` of the paper.
+    mi_estimator : callable (joint, marginal) -> bound
+    critic : type
+        Built as ``critic(n_code, n_channels, width)``.
+    critic_width : int
+    prior : Prior
+
+    References
+    ----------
+    Hjelm et al., ICLR 2019, equation 8.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_code: int,
+        local_shapes: list[tuple[int, int]],
+        global_weight: float,
+        local_weight: float,
+        prior_weight: float,
+        mi_estimator: Estimator,
+        critic: type[nn.Module],
+        critic_width: int,
+        prior: Prior,
+    ):
+        super().__init__()
+        self.global_weight = global_weight
+        self.local_weight = local_weight
+        self.prior_weight = prior_weight
+        self.mi_estimator = mi_estimator
+        self.prior = prior
+        if global_weight:
+            n_locations, n_channels = local_shapes[-1]
+            self.global_critic = critic(n_code, n_locations * n_channels, critic_width)
+        if local_weight:
+            self.local_critics = nn.ModuleList(
+                critic(n_code, n_channels, critic_width) for _, n_channels in local_shapes
+            )
+        if prior_weight:
+            self.discriminator = Discriminator(n_code)
+
+    def critic_parameters(self) -> list[nn.Parameter]:
+        """Everything that learns with the encoder: all but the discriminator."""
+        return [
+            parameter
+            for name, parameter in self.named_parameters()
+            if not name.startswith("discriminator.")
+        ]
+
+    def forward(self, code: Tensor, local_maps: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Compute every term that has a weight.
+
+        Parameters
+        ----------
+        code : Tensor of shape (n_views, n, n_code)
+        local_maps : tuple of Tensor of shape (n_views, n, n_locations, n_channels)
+
+        Returns
+        -------
+        terms : dict of str to Tensor of shape ()
+            The bounds ``"global"`` and ``"local"``, to be raised, and the encoder's part of the
+            game, ``"prior"``, to be lowered.
+        """
+        terms = {}
+        # With two views, the code of one meets the locals of the other, both ways round;
+        # with one view this leaves everything where it is.
+        local_maps = tuple(local_map.roll(1, 0) for local_map in local_maps)
+        if self.global_weight:
+            # One location that holds the whole map.
+            whole_map = local_maps[-1].flatten(-2).unsqueeze(-2)
+            terms["global"] = self.bound(self.global_critic, code, whole_map)
+        if self.local_weight:
+            bounds = [
+                self.bound(critic, code, local_map)
+                for critic, local_map in zip(self.local_critics, local_maps, strict=True)
+            ]
+            terms["local"] = torch.stack(bounds).mean()
+        if self.prior_weight:
+            terms["prior"] = self.prior_term(code)
+        return terms
+
+    def bound(self, critic: nn.Module, code: Tensor, local_map: Tensor) -> Tensor:
+        """Score all pairs, split them, estimate."""
+        scores = critic(code, local_map).float()  # (n_views, n, n, n_locations)
+        return self.mi_estimator(*split_pairs(scores))
+
+    def prior_term(self, code: Tensor) -> Tensor:
+        """The encoder's part of the game, which leaves the discriminator's gradients alone."""
+        frozen = {name: p.detach() for name, p in self.discriminator.named_parameters()}
+        return encoder_loss(functional_call(self.discriminator, frozen, (self._squash(code),)))
+
+    def adversary(self, code: Tensor, generator: torch.Generator) -> Tensor:
+        """The discriminator's part of the game, which leaves the encoder's gradients alone."""
+        fake = self._squash(code.detach())
+        real = self.prior.sample(fake.shape, generator)
+        return discriminator_loss(self.discriminator(real), self.discriminator(fake))
+
+    def _squash(self, code: Tensor) -> Tensor:
+        return self.prior.squash(code.flatten(0, -2).float())  # (n_views * n, n_code)
+
+    def loss(self, terms: dict[str, Tensor]) -> Tensor:
+        """The weighted sum that encoder and critics descend."""
+        signed_weights = {
+            "global": -self.global_weight,
+            "local": -self.local_weight,
+            "prior": self.prior_weight,
+        }
+        return torch.stack([signed_weights[name] * term for name, term in terms.items()]).sum()

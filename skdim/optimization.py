@@ -1,0 +1,32 @@
+"""Optimisers and learning-rate schedules, each a dict of names."""
+
+import math
+from collections.abc import Callable
+
+import torch
+
+# Default settings beside each optimiser; ``optimizer_params`` overrides them.
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    "sgd": torch.optim.SGD,
+}
+
+
+def constant(progress: float) -> float:
+    """The learning rate as given, throughout."""
+    return 1.0
+
+
+def warmup_cosine(progress: float, warmup: float = 0.1) -> float:
+    """Rise linearly over the first tenth, fall to zero along a cosine."""
+    if progress < warmup:
+        return (progress + 0.01) / (warmup + 0.01)
+    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
+# From the part of training that is over, 0 to 1, to a factor on the learning rate.
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": constant,
+    "warmup_cosine": warmup_cosine,
+}

@@ -1,0 +1,121 @@
+"""From what the user passes to an array of samples, channels first."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def read_samples(X: np.ndarray, sample_shape: tuple[int, ...] | None, channel_axis) -> np.ndarray:
+    """Return X as (n, *sample_shape), channels first, without a copy.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_columns), (n, height, width) or four-dimensional
+    sample_shape : tuple of int or None
+        What the columns of a two-dimensional X are to be read as.
+    channel_axis : int, None or "auto"
+        The axis of X (after ``sample_shape`` was applied) that holds the channels, counted with
+        the sample axis as 0; None for samples without one.
+
+    Returns
+    -------
+    samples : ndarray
+        (n, n_columns) for rows, else (n, channels, ...).
+    """
+    if sample_shape is not None and X.ndim == 2:
+        shape = tuple(sample_shape)
+        if int(np.prod(shape)) != X.shape[1]:
+            raise ValueError(
+                f"The 'sample_shape' parameter {shape} holds {int(np.prod(shape))} values, "
+                f"but X has {X.shape[1]} features."
+            )
+        X = X.reshape(len(X), *shape)
+    if X.ndim == 2:
+        return X
+    if channel_axis == "auto":
+        channel_axis = _guess_channel_axis(X.shape)
+    if channel_axis is None:
+        return X[:, None]
+    if not -X.ndim < channel_axis < X.ndim or channel_axis == 0:
+        raise ValueError(
+            f"The 'channel_axis' parameter must be an axis of X from 1 to {X.ndim - 1}, or None. "
+            f"Got {channel_axis} for X of shape {X.shape}."
+        )
+    return np.moveaxis(X, channel_axis, 1)
+
+
+def _guess_channel_axis(shape: tuple[int, ...]) -> int | None:
+    if len(shape) == 3:
+        return None  # grey images
+    if len(shape) != 4:
+        raise ValueError(
+            "X must hold rows (2 dimensions) or images (3 or 4 dimensions) unless the "
+            f"'channel_axis' parameter says where the channels are. Got X of shape {shape}."
+        )
+    first, last = _like_channels(shape[1], shape[2:]), _like_channels(shape[3], shape[1:3])
+    if first == last:
+        _, a, b, c = shape
+        raise ValueError(
+            f"X of shape {shape} can be read as {b} x {c} images of {a} channels "
+            f"(channel_axis=1) or as {a} x {b} images of {c} channels (channel_axis=-1): "
+            "set the 'channel_axis' parameter."
+        )
+    return 1 if first else -1
+
+
+def _like_channels(n_channels: int, sides: tuple[int, ...]) -> bool:
+    return n_channels < min(sides) and (n_channels <= 4 or 4 * n_channels <= min(sides))
+
+
+def channel_statistics(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel, or of each column of rows; 1 for constants.
+
+    Returns
+    -------
+    mean, scale : ndarray of shape (n_channels,), float64
+    """
+    axes = (0, *range(2, samples.ndim))
+    n_values = samples.size // samples.shape[1]
+    mean = np.zeros(samples.shape[1])
+    for block in _blocks(samples):
+        mean += block.sum(axes)
+    mean /= n_values
+    deviation = np.zeros_like(mean)
+    wide = mean.reshape(-1, *[1] * (samples.ndim - 2))
+    for block in _blocks(samples):
+        deviation += np.square(block - wide).sum(axes)
+    scale = np.sqrt(deviation / n_values)
+    # A constant column has a scale of rounding errors; dividing by them would be noise.
+    constant = scale <= 1e-12 * np.abs(mean)
+    return mean, np.where(constant, 1.0, scale)
+
+
+def _blocks(samples: np.ndarray, size: int = 4096) -> Iterator[np.ndarray]:
+    for start in range(0, len(samples), size):
+        yield samples[start : start + size].astype(np.float64)
+
+
+def standardizer(
+    mean: np.ndarray, scale: np.ndarray, samples: Tensor
+) -> Callable[[Tensor], Tensor]:
+    """Return the function from stored samples to what the encoder sees.
+
+    Doubles are standardised as doubles: a year or a time stamp keeps its digits.
+
+    Parameters
+    ----------
+    mean, scale : ndarray of shape (n_channels,)
+    samples : Tensor of shape (n, n_channels, ...)
+        Its device, type and number of axes are those of the batches to come.
+    """
+    dtype = torch.float64 if samples.dtype == torch.float64 else torch.float32
+    shape = (-1, *[1] * (samples.ndim - 2))
+    wide_mean = torch.from_numpy(mean).to(samples.device, dtype).reshape(shape)
+    wide_scale = torch.from_numpy(scale).to(samples.device, dtype).reshape(shape)
+
+    def standardize(batch: Tensor) -> Tensor:
+        return ((batch - wide_mean) / wide_scale).float()
+
+    return standardize

@@ -1,0 +1,35 @@
+"""Small, seeded data for every modality, and a transformer that trains for a moment."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits, make_classification
+
+from skdim import DIMTransformer
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Images of shape (1797, 8, 8) and their labels."""
+    return load_digits(return_X_y=False)
+
+
+@pytest.fixture(scope="session")
+def images(digits):
+    return digits.images[:90].astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def rows():
+    X, y = make_classification(120, n_features=9, n_informative=6, random_state=0)
+    return X.astype(np.float32), y
+
+
+@pytest.fixture
+def quick():
+    """Build a transformer whose fits take a moment."""
+
+    def build(**params):
+        defaults = {"n_components": 8, "max_epochs": 2, "batch_size": 32, "random_state": 0}
+        return DIMTransformer(**{**defaults, **params})
+
+    return build

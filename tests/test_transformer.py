@@ -1,0 +1,283 @@
+"""What a user of DIMTransformer sees: learning, repeating, errors, files."""
+
+import pickle
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from torch import nn
+
+from skdim import DIMTransformer
+from skdim.encoders import MLPEncoder
+from skdim.mutual_information import ESTIMATORS
+
+
+def test_features_beat_those_of_an_untrained_encoder(digits):
+    images, _, y, _ = train_test_split(
+        digits.images, digits.target, train_size=900, random_state=0, stratify=digits.target
+    )
+
+    def accuracy(transformer):
+        codes = transformer.fit(images[:600]).transform(images)
+        few = LogisticRegression(max_iter=1000).fit(codes[:100], y[:100])
+        return few.score(codes[600:], y[600:])
+
+    trained = DIMTransformer(max_epochs=12, random_state=0)
+    untrained = DIMTransformer(max_epochs=1, learning_rate=1e-12, random_state=0)
+    assert accuracy(trained) > accuracy(untrained) + 0.05
+
+
+@pytest.mark.parametrize("mi_estimator", [*ESTIMATORS, ESTIMATORS["jsd"]])
+def test_every_estimator_raises_its_bound(quick, images, mi_estimator):
+    weights = {"global_weight": 0.5, "local_weight": 1.0, "prior_weight": 0.1}
+    history = quick(mi_estimator=mi_estimator, max_epochs=10, **weights).fit(images).history_
+    assert len(history) == 10
+    for term in ("global", "local"):
+        assert history[-1][term] > history[0][term]
+
+
+def test_history_tells_every_term(quick, images):
+    history = quick(prior_weight=0.1).fit(images).history_
+    names = {"epoch", "loss", "local", "prior", "discriminator", "learning_rate", "seconds"}
+    assert set(history[-1]) == {*names, "samples_per_second"}
+    assert [epoch["epoch"] for epoch in history] == [1, 2]
+
+
+# ---------------------------------------------------------------- randomness
+
+
+def test_random_state_repeats_a_fit_and_leaves_generators_untouched(quick, images):
+    torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    first, second, other = (quick(random_state=s).fit_transform(images) for s in (3, 3, 4))
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, other)
+    assert torch.get_rng_state().equal(torch_state)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+
+
+def test_a_random_state_instance_moves_on(quick, images):
+    shared = np.random.RandomState(0)
+    first, second = (quick(random_state=shared).fit_transform(images) for _ in range(2))
+    assert not np.array_equal(first, second)
+
+
+# ------------------------------------------------------------------ the data
+
+
+@pytest.mark.parametrize("n", [1, 63, 64, 65, 90])
+def test_features_do_not_depend_on_the_company(quick, images, n):
+    transformer = quick().fit(images)
+    np.testing.assert_array_equal(
+        transformer.transform(images[:n]), transformer.transform(images)[:n]
+    )
+
+
+@pytest.mark.parametrize("output", ["code", "hidden", "local"])
+def test_every_output_is_standardised_and_named(quick, images, output):
+    transformer = quick().fit(images).set_params(output=output)
+    features = transformer.transform(images)
+    assert features.dtype == np.float32
+    assert features.shape == (len(images), len(transformer.get_feature_names_out()))
+    np.testing.assert_allclose(features.mean(0), 0, atol=1e-3)
+    scales = features.std(0)
+    assert np.all(np.isclose(scales, 1, atol=1e-2) | np.isclose(scales, 0, atol=1e-2))
+
+
+def test_layouts_of_the_same_images_give_the_same_features(quick, images):
+    flat = images.reshape(len(images), -1)
+    gray = quick().fit(images).transform(images)
+    np.testing.assert_array_equal(quick(sample_shape=(8, 8)).fit(flat).transform(flat), gray)
+    color = np.random.default_rng(0).random((40, 8, 8, 3), dtype=np.float32)
+    first = np.ascontiguousarray(np.moveaxis(color, -1, 1))
+    np.testing.assert_array_equal(
+        quick().fit(color).transform(color), quick().fit(first).transform(first)
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float64])
+def test_types_of_the_same_numbers_give_the_same_features(quick, images, dtype):
+    expected = quick(precision="float32").fit(images).transform(images)
+    typed = images.astype(dtype)
+    features = quick(precision="float32").fit(typed).transform(typed)
+    np.testing.assert_allclose(features, expected, atol=1e-3)
+
+
+def test_standardisation_takes_offsets_and_scales_out(quick, rows):
+    X, _ = rows
+    plain = quick().fit(X.astype(np.float64))
+    moved = quick().fit(X * 3e3 + 1.7e9 * np.ones(9))  # time stamps: beyond float32
+    np.testing.assert_allclose(
+        moved.transform(X * 3e3 + 1.7e9 * np.ones(9)), plain.transform(X), atol=0.05
+    )
+
+
+@pytest.mark.parametrize("n_channels", [1, 2, 3, 7])
+def test_any_number_of_channels(quick, n_channels):
+    X = np.random.default_rng(0).random((20, 32, 32, n_channels), dtype=np.float32)
+    assert quick().fit_transform(X).shape == (20, 8)
+
+
+@pytest.mark.parametrize("n_columns", [1, 2, 50])
+def test_any_number_of_columns(quick, n_columns):
+    X = np.random.default_rng(0).normal(size=(20, n_columns))
+    assert np.isfinite(quick().fit_transform(X)).all()
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(2, 128), (3, 2), (33, 32), (10, 10_000)])
+def test_awkward_batches_train(quick, images, n, batch_size):
+    transformer = quick(batch_size=batch_size).fit(images[:n])
+    assert np.isfinite(transformer.transform(images[:n])).all()
+
+
+def test_constant_columns_are_harmless(quick, rows):
+    X, _ = rows
+    X = np.column_stack([X, np.full(len(X), 0.1)])
+    assert np.isfinite(quick().fit_transform(X)).all()
+
+
+@pytest.mark.parametrize(("n", "expected"), [(36, 837), (1_000, 33), (60_000, 4)])
+def test_automatic_epochs(n, expected):
+    assert DIMTransformer()._n_epochs(n) == expected
+
+
+def test_without_augmentation_one_view_is_trained(quick, images):
+    assert np.isfinite(quick(augment=None).fit_transform(images)).all()
+
+
+def double(batch, generator):
+    return 2 * batch
+
+
+def test_a_function_of_the_user_makes_the_views(quick, images):
+    plain = quick(augment=None, precision="float32").fit(images)
+    changed = quick(augment=double, precision="float32").fit(images)
+    assert changed.history_[-1]["loss"] != plain.history_[-1]["loss"]
+
+
+# ------------------------------------------------------------------ progress
+
+
+def test_verbose_shows_loss_rate_and_time_left(quick, images, capsys):
+    quick(verbose=1).fit(images)
+    bar = capsys.readouterr().err
+    assert "epoch=2/2" in bar
+    assert "loss=" in bar
+    assert "samples/s" in bar
+    quick().fit(images)
+    assert capsys.readouterr() == ("", "")
+
+
+# -------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ({"local_weight": 0}, "'global_weight', 'local_weight' and 'prior_weight'"),
+        ({"mi_estimator": "jds"}, "'mi_estimator' parameter must be one of.*mean 'jsd'"),
+        ({"encoder": "cnov"}, "'encoder' parameter must be one of.*mean 'conv'"),
+        ({"encoder": "mlp"}, "not enough|too many|expected"),
+        ({"device": "tpu9"}, "'device' parameter must be 'auto' or a device"),
+        ({"batch_size": 1}, "'batch_size' parameter"),
+        ({"prior_weight": -1}, "'prior_weight' parameter"),
+        ({"precision": "float16"}, "'precision' parameter"),
+        ({"channel_axis": 9}, "'channel_axis' parameter must be an axis of X"),
+    ],
+)
+def test_unfit_parameters_are_named(quick, images, params, sentence):
+    transformer = quick(**params)
+    with pytest.raises(ValueError, match=sentence):
+        transformer.fit(images)
+    assert not transformer.__sklearn_is_fitted__()
+    assert not hasattr(transformer, "n_features_in_")
+
+
+def test_an_encoder_instance_is_refused(quick, images):
+    with pytest.raises(TypeError, match="must be a class, so that every fit starts afresh"):
+        quick(encoder=MLPEncoder((4,), 2)).fit(images)
+
+
+BAD = {
+    "NaN": (lambda X: np.where(X > 15, np.nan, X), "contains NaN"),
+    "empty": (lambda X: X[:0], "0 sample"),
+    "one": (lambda X: X[:1], "minimum of 2 is required"),
+    "strings": (lambda X: X.astype(str).astype(object) + "x", "could not convert|strings"),
+    "tiny": (lambda X: X[:, :5, :5], "at least 8 x 8 pixels"),
+    "ambiguous": (lambda X: np.stack([X] * 8, -1), "channel_axis=1.*channel_axis=-1"),
+    "five axes": (lambda X: X[:, None, None], "rows .2 dimensions. or images"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_X_gets_a_sentence(quick, images, kind):
+    spoil, sentence = BAD[kind]
+    with pytest.raises(ValueError, match=sentence):
+        quick().fit(spoil(images))
+
+
+def test_wrong_sample_shape_at_transform(quick, images):
+    transformer = quick().fit(images)
+    with pytest.raises(ValueError, match=r"samples of shape \(1, 8, 8\).*Got.*\(1, 8, 9\)"):
+        transformer.transform(np.zeros((3, 8, 9)))
+
+
+def test_flat_columns_that_do_not_make_the_sample_shape(quick):
+    with pytest.raises(
+        ValueError, match="'sample_shape' parameter .* holds 64 values, but X has 60"
+    ):
+        quick(sample_shape=(8, 8)).fit(np.zeros((5, 60)))
+
+
+def infinite(joint, marginal):
+    return joint.mean() / 0
+
+
+def test_divergence_names_epoch_and_term_and_leaves_the_last_fit_alone(quick, images):
+    transformer = quick().fit(images)
+    before = transformer.transform(images)
+    transformer.set_params(mi_estimator=infinite)
+    with pytest.raises(FloatingPointError, match="local term became .* in epoch 1.*learning_rate"):
+        transformer.fit(images)
+    np.testing.assert_array_equal(transformer.transform(images), before)
+
+
+# --------------------------------------------------------------------- files
+
+
+def test_joblib_in_a_new_process_gives_equal_features(quick, digits, tmp_path):
+    images = digits.images[:60]
+    pipeline = make_pipeline(quick(), LogisticRegression(max_iter=1000))
+    pipeline.fit(images, digits.target[:60])
+    joblib.dump(pipeline, tmp_path / "pipeline.joblib")
+    np.save(tmp_path / "images.npy", images)
+    script = (
+        "import joblib, numpy, sys; folder = sys.argv[1]; "
+        "pipeline = joblib.load(folder + '/pipeline.joblib'); "
+        "images = numpy.load(folder + '/images.npy'); "
+        "numpy.save(folder + '/proba.npy', pipeline.predict_proba(images))"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "proba.npy"), pipeline.predict_proba(images))
+
+
+def test_pickles_hold_numpy_and_no_net(quick, images):
+    transformer = quick().fit(images)
+    state = transformer.__getstate__()
+    assert not any(isinstance(value, (nn.Module, torch.Tensor)) for value in state.values())
+    assert b"skorch" not in pickle.dumps(transformer)
+    weights = sum(array.nbytes for array in state["_encoder_weights"].values())
+    assert len(pickle.dumps(transformer)) < 1.1 * weights + 10_000
+
+
+def test_parameters_changed_after_fit_do_not_spoil_a_pickle(quick, images):
+    transformer = quick().fit(images)
+    expected = transformer.transform(images)
+    transformer.set_params(n_components=3, encoder="mlp", encoder_params={"width": 4})
+    loaded = pickle.loads(pickle.dumps(transformer))
+    np.testing.assert_array_equal(loaded.transform(images), expected)
