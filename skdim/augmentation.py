@@ -125,7 +125,8 @@ def swap_cells(rows: Tensor, generator: torch.Generator, probability: float = 0.
     donors = torch.randint(
         len(rows), rows.shape, generator=generator, device=generator.device
     )  # (n, n_columns)
-    swapped = _uniform(*rows.shape, generator) < probability
+    n, n_columns = rows.shape
+    swapped = _uniform(n, n_columns, generator) < probability
     return torch.where(swapped, rows.gather(0, donors), rows)
 
 

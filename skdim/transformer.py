@@ -3,6 +3,7 @@
 import copy
 import logging
 import math
+from collections.abc import Iterator
 from numbers import Integral, Real
 
 import numpy as np
@@ -16,7 +17,7 @@ from sklearn.base import (
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor, nn
+from torch import nn
 
 from skdim.augmentation import DEFAULT_AUGMENTATIONS
 from skdim.critics import CRITICS
@@ -28,7 +29,7 @@ from skdim.objective import DIMObjective
 from skdim.optimization import OPTIMIZERS, SCHEDULES
 from skdim.priors import PRIORS
 from skdim.registry import lookup
-from skdim.validation import channel_statistics, read_samples, standardizer
+from skdim.validation import channel_statistics, read_samples, standardizer, to_tensor
 
 logger = logging.getLogger("skdim")
 
@@ -271,7 +272,7 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.precision_ = choose_precision(self.precision, self.device_, n_axes)
         self.mean_, self.scale_ = channel_statistics(samples)
         self._encoder_recipe = (self._encoder_class(), self.n_components, self.encoder_params or {})
-        X = torch.from_numpy(np.ascontiguousarray(samples)).to(self.device_)
+        X = to_tensor(samples).to(self.device_)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with seeded(seed, self.device_) as generator:
             encoder = self._build_encoder()
@@ -302,7 +303,7 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         ]
         self.n_iter_ = len(self.history_)
         self.encoder_ = encoder.eval()
-        self._output_statistics = self._measure_outputs(X)
+        self._output_statistics = self._measure_outputs(samples)
 
     def _encoder_class(self) -> type[nn.Module]:
         name = self.encoder
@@ -326,7 +327,7 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         encoder_class, n_components, encoder_params = self._encoder_recipe
         encoder = encoder_class(self.sample_shape_, n_components, **encoder_params)
         if len(self.sample_shape_) == 3:
-            encoder = encoder.to(memory_format=torch.channels_last)
+            encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in docs
         return encoder.to(self.device_)
 
     def _build_objective(self, encoder: nn.Module) -> DIMObjective:
@@ -335,7 +336,7 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             code, _, local_maps = encode(encoder.eval(), pair)
         return DIMObjective(
             n_code=code.shape[1],
-            local_shapes=[tuple(local_map.shape[1:]) for local_map in local_maps],
+            local_shapes=[(m.shape[1], m.shape[2]) for m in local_maps],
             global_weight=self.global_weight,
             local_weight=self.local_weight,
             prior_weight=self.prior_weight,
@@ -364,18 +365,21 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     def _optimizer_params(self, learning_rate: float) -> dict:
         return {"lr": learning_rate, **(self.optimizer_params or {})}
 
-    def _measure_outputs(self, X: Tensor) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def _measure_outputs(self, samples: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Mean and standard deviation of every output over the training samples."""
+        sums = dict.fromkeys(OUTPUTS, np.zeros(1))
+        squares = dict.fromkeys(OUTPUTS, np.zeros(1))
+        for tile in self._encode(samples):
+            for output, features in tile.items():
+                sums[output] = sums[output] + features.sum(0, dtype=np.float64)
+                squares[output] = squares[output] + np.square(features, dtype=np.float64).sum(0)
         statistics = {}
         for output in OUTPUTS:
-            features = self._encode(X, output)
-            scale = features.std(0, dtype=np.float64)
-            mean = features.mean(0, dtype=np.float64)
-            dead = scale <= 1e-6 * np.maximum(np.abs(mean), 1)
-            statistics[output] = (
-                mean.astype(np.float32),
-                np.where(dead, 1, scale).astype(np.float32),
-            )
+            mean = sums[output] / len(samples)
+            variance = squares[output] / len(samples) - mean**2
+            is_constant = variance <= 1e-10 * np.maximum(mean**2, 1)
+            scale = np.sqrt(np.where(is_constant, 1, variance))
+            statistics[output] = mean.astype(np.float32), scale.astype(np.float32)
         return statistics
 
     # ------------------------------------------------------------ transform
@@ -394,28 +398,23 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """
         check_is_fitted(self)
         samples = self._check(X, reset=False)
-        features = self._encode(torch.from_numpy(np.ascontiguousarray(samples)), self.output)
+        features = np.concatenate([tile[self.output] for tile in self._encode(samples)])
         mean, scale = self._output_statistics[self.output]
         return (features - mean) / scale
 
-    def _encode(self, X: Tensor, output: str) -> np.ndarray:
+    def _encode(self, samples: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
         """Encode in tiles of one shape: then a sample's features do not depend on its company."""
         size = self.transform_batch_size or (64 if self.device_.type == "cpu" else 1024)
-        tiles = []
-        with torch.inference_mode():
-            for start in range(0, len(X), size):
-                rows = X[start : start + size].to(self.device_)
-                tile = rows.new_zeros(size, *rows.shape[1:])
-                tile[: len(rows)] = rows
-                standardize = standardizer(self.mean_, self.scale_, tile)
-                encoding = self.encoder_(standardize(tile))
-                features = {
-                    "code": encoding[0],
-                    "hidden": encoding[1],
-                    "local": encoding[2][-1].flatten(1),
-                }[output]
-                tiles.append(features[: len(rows)].float().cpu().numpy())
-        return np.concatenate(tiles)
+        for start in range(0, len(samples), size):
+            rows = to_tensor(samples[start : start + size]).to(self.device_)
+            tile = rows.new_zeros(size, *rows.shape[1:])
+            tile[: len(rows)] = rows
+            with torch.inference_mode():
+                code, hidden, local_maps = self.encoder_(
+                    standardizer(self.mean_, self.scale_, tile)(tile)
+                )
+            outputs = {"code": code, "hidden": hidden, "local": local_maps[-1].flatten(1)}
+            yield {name: x[: len(rows)].float().cpu().numpy() for name, x in outputs.items()}
 
     # ------------------------------------------------------------- contract
 

@@ -97,6 +97,11 @@ def _blocks(samples: np.ndarray, size: int = 4096) -> Iterator[np.ndarray]:
         yield samples[start : start + size].astype(np.float64)
 
 
+def to_tensor(samples: np.ndarray) -> Tensor:
+    """Share memory with samples, except where torch could not hold them: read-only, strided."""
+    return torch.from_numpy(np.require(samples, requirements=["C", "W"]))
+
+
 def standardizer(
     mean: np.ndarray, scale: np.ndarray, samples: Tensor
 ) -> Callable[[Tensor], Tensor]:

@@ -215,7 +215,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_bad_X_gets_a_sentence(quick, images, kind):
+def test_bad_input_gets_a_sentence(quick, images, kind):
     spoil, sentence = BAD[kind]
     with pytest.raises(ValueError, match=sentence):
         quick().fit(spoil(images))
@@ -229,7 +229,7 @@ def test_wrong_sample_shape_at_transform(quick, images):
 
 def test_flat_columns_that_do_not_make_the_sample_shape(quick):
     with pytest.raises(
-        ValueError, match="'sample_shape' parameter .* holds 64 values, but X has 60"
+        ValueError, match=r"'sample_shape' parameter .* holds 64 values, but X has 60"
     ):
         quick(sample_shape=(8, 8)).fit(np.zeros((5, 60)))
 
@@ -242,7 +242,7 @@ def test_divergence_names_epoch_and_term_and_leaves_the_last_fit_alone(quick, im
     transformer = quick().fit(images)
     before = transformer.transform(images)
     transformer.set_params(mi_estimator=infinite)
-    with pytest.raises(FloatingPointError, match="local term became .* in epoch 1.*learning_rate"):
+    with pytest.raises(FloatingPointError, match=r"local term became .* in epoch 1.*learning_rate"):
         transformer.fit(images)
     np.testing.assert_array_equal(transformer.transform(images), before)
 
