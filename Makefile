@@ -29,7 +29,6 @@ test: lint
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_digits.py
-	$(BIN)/python benchmarks/bench_cifar10_one_view.py
 
 clean:
 	rm -rf $(VENV) demo_output
