@@ -1,0 +1,19 @@
+"""The pages are runnable as written: each one's Python blocks, in order, in one namespace."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", "docs/tour.md", "docs/extending.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert blocks
+    namespace = {"__name__": "page"}
+    for block in blocks:
+        exec(compile(block, page, "exec"), namespace)
