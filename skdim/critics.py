@@ -59,14 +59,12 @@ class SeparableCritic(nn.Module):
         g = self.query(code) * self.scale  # (..., n, width)
         on_query = torch.cat([self.last.weight, self.shortcut.weight, self.last.bias[:, None]], 1)
         queries = g @ on_query  # (..., n, width + n_channels + 1)
-        return queries, self._keys(local_map)
+        h = self.embed_locals(local_map)  # (..., n, n_locations, width)
+        keys = torch.cat([h, local_map.to(h.dtype), torch.ones_like(h[..., :1])], -1)
+        return queries, keys
 
-    def _keys(self, local_map: Tensor) -> Tensor:
-        h = self._hidden(local_map)
-        ones = torch.ones_like(h[..., :1])
-        return torch.cat([h, local_map.to(h.dtype), ones], -1)
-
-    def _hidden(self, local_map: Tensor) -> Tensor:
+    def embed_locals(self, local_map: Tensor) -> Tensor:
+        """The hidden layer h of each local vector, of shape (..., n, n_locations, width)."""
         rows = self.hidden(local_map.flatten(0, -2))  # (... * n * n_locations, width)
         rows = self.layer_norm(self.batch_norm(rows).relu())
         return rows.unflatten(0, local_map.shape[:-1])

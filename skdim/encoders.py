@@ -130,6 +130,11 @@ class MLPEncoder(nn.Module):
         n_local_channels: int = 64,
     ):
         super().__init__()
+        if len(sample_shape) != 1:
+            raise ValueError(
+                "The encoder for rows needs samples of one axis, their columns. "
+                f"Got samples of shape {tuple(sample_shape)} (channels first)."
+            )
         (n_columns,) = sample_shape
         self.group_size = math.ceil(n_columns / max_locations)
         n_locations = math.ceil(n_columns / self.group_size)

@@ -1,5 +1,7 @@
 """The training loop: skorch runs it, this module says what one step does."""
 
+import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +14,8 @@ from tqdm.auto import tqdm
 
 from skdim.augmentation import Augmentation
 from skdim.encoders import encode
+
+logger = logging.getLogger("skdim")
 
 
 class Batches:
@@ -101,8 +105,10 @@ class DIMNet(NeuralNet):
         """Train on X; unlike ``NeuralNet.fit``, let KeyboardInterrupt through."""
         self.initialize()
         self.notify("on_train_begin", X=X, y=None)
-        self.fit_loop(X)
-        self.notify("on_train_end", X=X, y=None)
+        try:
+            self.fit_loop(X)
+        finally:
+            self.notify("on_train_end", X=X, y=None)
         return self
 
     @property
@@ -193,11 +199,20 @@ class StopOnDivergence(Callback):
         terms = ("local", "global", "prior", "discriminator", "loss")
         for name in terms:
             value = epoch.get(name, 0.0)
-            if value != value or abs(value) == float("inf"):
+            if not math.isfinite(value):
                 raise FloatingPointError(
                     f"The {name} term became {value} in epoch {epoch['epoch']}. Reduce the "
                     f"'learning_rate' parameter or set precision='float32'."
                 )
+
+
+class EpochLog(Callback):
+    """A line an epoch to the logger "skdim", at level INFO."""
+
+    def on_epoch_end(self, net, **kwargs):
+        """Log every number of the epoch."""
+        epoch = {name: value for name, value in net.history[-1].items() if name != "batches"}
+        logger.info(", ".join(f"{name} {value:.5g}" for name, value in epoch.items()))
 
 
 class ProgressBar(Callback):

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import torch
 
-# Default settings beside each optimiser; ``optimizer_params`` overrides them.
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "adam": torch.optim.Adam,

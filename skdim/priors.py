@@ -1,6 +1,6 @@
 """The distribution that codes are asked to follow, and the adversary that compares them.
 
-A prior draws ``sample(shape, generator, device)`` and maps a code into its own range with
+A prior draws with ``sample(shape, generator)`` and maps a code into its own range with
 ``squash``. Write one, list it in `PRIORS`, and it is a legal ``prior``.
 """
 

@@ -1,6 +1,6 @@
 """From what the user typed to the thing it names: one dict per choice, one lookup for all."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -33,7 +33,7 @@ def lookup(choice: Any, registry: Mapping[str, Any], parameter: str) -> Any:
             f"The {parameter!r} parameter must be one of {sorted(registry)} or a callable. "
             f"Got {choice!r} instead.{hint}"
         )
-    if isinstance(choice, Callable):  # type: ignore[arg-type]  # abc.Callable is a runtime type too
+    if callable(choice):
         return choice
     raise TypeError(
         f"The {parameter!r} parameter must be one of {sorted(registry)} or a callable. "

@@ -24,7 +24,7 @@ from skdim.critics import CRITICS
 from skdim.devices import PRECISIONS, choose_device, choose_precision
 from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, encode
 from skdim.mutual_information import ESTIMATORS
-from skdim.net import DIMNet, ProgressBar, StopOnDivergence, seeded
+from skdim.net import DIMNet, EpochLog, ProgressBar, StopOnDivergence, seeded
 from skdim.objective import DIMObjective
 from skdim.optimization import OPTIMIZERS, SCHEDULES
 from skdim.priors import PRIORS
@@ -294,6 +294,7 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
                 device=self.device_,
                 callbacks=[
                     ("divergence", StopOnDivergence()),
+                    ("log", EpochLog()),
                     *([("progress", ProgressBar())] if self.verbose else []),
                 ],
             ).train(X)

@@ -31,7 +31,7 @@ def test_separable_critic_equals_its_formula_forward_and_backward():
     torch.manual_seed(0)
     critic = SeparableCritic(5, 3, 7).double()
     code, local_map = pairs(n_views=1)
-    h = critic._hidden(local_map)
+    h = critic.embed_locals(local_map)
     keys = critic.last(h) + critic.shortcut(local_map)  # the stated form: W2 on every local
     plain = torch.einsum("vid,vjkd->vijk", critic.query(code), keys) / 7**0.5
     weights = torch.randn_like(plain)

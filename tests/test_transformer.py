@@ -173,6 +173,24 @@ def test_verbose_shows_loss_rate_and_time_left(quick, images, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_every_epoch_is_logged(quick, images, caplog):
+    with caplog.at_level("INFO", logger="skdim"):
+        quick().fit(images)
+    assert [record.message.split(",")[0] for record in caplog.records] == ["epoch 1", "epoch 2"]
+    assert all("samples_per_second" in record.message for record in caplog.records)
+
+
+def interrupt(batch, generator):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_comes_through_and_leaves_nothing_half_fitted(quick, images):
+    transformer = quick(augment=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        transformer.fit(images)
+    assert not transformer.__sklearn_is_fitted__()
+
+
 # -------------------------------------------------------------------- errors
 
 
@@ -182,7 +200,7 @@ def test_verbose_shows_loss_rate_and_time_left(quick, images, capsys):
         ({"local_weight": 0}, "'global_weight', 'local_weight' and 'prior_weight'"),
         ({"mi_estimator": "jds"}, "'mi_estimator' parameter must be one of.*mean 'jsd'"),
         ({"encoder": "cnov"}, "'encoder' parameter must be one of.*mean 'conv'"),
-        ({"encoder": "mlp"}, "not enough|too many|expected"),
+        ({"encoder": "mlp"}, "encoder for rows needs samples of one axis"),
         ({"device": "tpu9"}, "'device' parameter must be 'auto' or a device"),
         ({"batch_size": 1}, "'batch_size' parameter"),
         ({"prior_weight": -1}, "'prior_weight' parameter"),
