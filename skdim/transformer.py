@@ -271,7 +271,8 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.device_ = choose_device(self.device)
         self.precision_ = choose_precision(self.precision, self.device_, n_axes)
         self.mean_, self.scale_ = channel_statistics(samples)
-        self._encoder_recipe = (self._encoder_class(), self.n_components, self.encoder_params or {})
+        params = dict(self.encoder_params or {})
+        self._encoder_recipe = (self._encoder_class(), self.n_components, params)
         X = to_tensor(samples).to(self.device_)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with seeded(seed, self.device_) as generator:
