@@ -7,6 +7,7 @@ generator's device, with every random number drawn from the generator. Write one
 
 import math
 from collections.abc import Callable
+from itertools import combinations
 
 import torch
 from torch import Tensor
@@ -45,23 +46,37 @@ def move(
 
     Parameters
     ----------
-    images : Tensor of shape (n, channels, height, width)
+    images : Tensor of shape (n, channels, height, width) or (n, channels, depth, height, width)
+        Images, or volumes, which turn in all three planes.
     generator : torch.Generator
     degrees : float, default=15
-        Largest rotation, either way.
+        Largest rotation in each plane, either way.
     scale : float, default=0.15
         Largest relative change of size, of each side apart.
     shift : float, default=0.125
         Largest shift, as a part of each side.
     """
-    n = len(images)
-    angle = _symmetric(n, 1, generator)[:, 0] * math.radians(degrees)
-    zoom = 1 + _symmetric(n, 2, generator) * scale
-    offset = 2 * shift * _symmetric(n, 2, generator)  # grids run from -1 to 1
-    cos, sin = angle.cos(), angle.sin()
-    rotation = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
-    theta = torch.cat([rotation * zoom[:, None, :], offset[:, :, None]], 2)  # (n, 2, 3)
-    return _resample(images, theta)
+    n, _, *sides = images.shape
+    n_sides = len(sides)
+    planes = list(combinations(range(n_sides), 2))
+    angles = _symmetric(n, len(planes), generator) * math.radians(degrees)
+    matrix = torch.eye(n_sides, device=images.device).expand(n, -1, -1)
+    for (a, b), angle in zip(planes, angles.unbind(1), strict=True):
+        matrix = matrix @ _rotation(n_sides, a, b, angle)
+    zoom = 1 + _symmetric(n, n_sides, generator) * scale
+    # Grids run from -1 to 1 on every side, in the order (width, height, depth).
+    lengths = torch.tensor(sides[::-1], dtype=torch.float32, device=images.device)
+    matrix = matrix * zoom[:, None, :] * (lengths / lengths[:, None])
+    offset = 2 * shift * _symmetric(n, n_sides, generator)
+    return _resample(images, torch.cat([matrix, offset[:, :, None]], 2))
+
+
+def _rotation(n_sides: int, a: int, b: int, angle: Tensor) -> Tensor:
+    rotation = torch.eye(n_sides, device=angle.device).repeat(len(angle), 1, 1)
+    rotation[:, a, a] = rotation[:, b, b] = angle.cos()
+    rotation[:, b, a] = angle.sin()
+    rotation[:, a, b] = -angle.sin()
+    return rotation  # (n, n_sides, n_sides)
 
 
 def crop_and_flip(images: Tensor, generator: torch.Generator, smallest: float = 0.3) -> Tensor:
@@ -112,6 +127,70 @@ def jitter_colors(
     return mean + (images - mean) * (1 + contrast) + brightness
 
 
+def augment_signals(signals: Tensor, generator: torch.Generator) -> Tensor:
+    """The default for signals: cut, stretched and warped in time, scaled, with noise on top.
+
+    Parameters
+    ----------
+    signals : Tensor of shape (n, channels, length)
+    generator : torch.Generator
+
+    Returns
+    -------
+    signals : Tensor of the same shape
+    """
+    return jitter_amplitudes(crop_and_warp(signals, generator), generator)
+
+
+def crop_and_warp(
+    signals: Tensor, generator: torch.Generator, smallest: float = 0.6, warp: float = 0.2
+) -> Tensor:
+    """Cut out a random stretch of time, run through it at an uneven pace, to full length.
+
+    Parameters
+    ----------
+    signals : Tensor of shape (n, channels, length)
+    generator : torch.Generator
+    smallest : float, default=0.6
+        Shortest stretch, as a part of the signal.
+    warp : float, default=0.2
+        Standard deviation of the logarithm of the pace, which changes about four times.
+    """
+    n, _, length = signals.shape
+    share = smallest + (1 - smallest) * _uniform(n, 1, generator)
+    start = (1 - share) * _uniform(n, 1, generator)
+    pace = (warp * torch.randn(n, 1, 5, generator=generator, device=generator.device)).exp()
+    pace = functional.interpolate(pace, length, mode="linear", align_corners=True)[:, 0]
+    clock = pace.cumsum(1)
+    clock = (clock - clock[:, :1]) / (clock[:, -1:] - clock[:, :1])  # (n, length), 0 to 1
+    position = (start + share * clock) * (length - 1)
+    before = position.floor().clamp(max=length - 2).long()
+    part = (position - before)[:, None]  # (n, 1, length)
+    before = before[:, None].expand(signals.shape)
+    return signals.gather(2, before) * (1 - part) + signals.gather(2, before + 1) * part
+
+
+def jitter_amplitudes(
+    signals: Tensor, generator: torch.Generator, scale: float = 0.2, noise: float = 0.1
+) -> Tensor:
+    """Scale each channel and add white noise.
+
+    Parameters
+    ----------
+    signals : Tensor of shape (n, channels, length)
+        Standardised, so that noise is measured in standard deviations.
+    generator : torch.Generator
+    scale : float, default=0.2
+        Largest relative change of each channel, either way.
+    noise : float, default=0.1
+        Standard deviation of the noise.
+    """
+    n, n_channels, _ = signals.shape
+    gain = 1 + scale * _symmetric(n, n_channels, generator)
+    hiss = torch.randn(signals.shape, generator=generator, device=generator.device)
+    return gain[:, :, None] * signals + noise * hiss
+
+
 def swap_cells(rows: Tensor, generator: torch.Generator, probability: float = 0.4) -> Tensor:
     """Replace cells by the same column's value in another row of the batch.
 
@@ -131,7 +210,12 @@ def swap_cells(rows: Tensor, generator: torch.Generator, probability: float = 0.
 
 
 # Number of axes of a sample, channels included, to what ``augment="auto"`` means.
-DEFAULT_AUGMENTATIONS: dict[int, Augmentation] = {1: swap_cells, 3: augment_images}
+DEFAULT_AUGMENTATIONS: dict[int, Augmentation] = {
+    1: swap_cells,
+    2: augment_signals,
+    3: augment_images,
+    4: move,
+}
 
 
 def _uniform(n: int, k: int, generator: torch.Generator) -> Tensor:

@@ -1,8 +1,10 @@
 """Critics score how well a code fits a local vector.
 
 A critic is an ``nn.Module`` built as ``critic(n_code, n_channels, width)`` and called as
-``critic(code, local_map)``; it returns the scores of every code against the locals of every
-sample. Write one, list it in `CRITICS`, and it is a legal ``critic``.
+``critic(code, local_map)``; it returns the score of every code against each local vector of the
+same sample. A critic that can score every code against the locals of every sample in one product
+has a method ``all_pairs`` too; then all strangers are negatives, otherwise one is drawn for each
+local vector. Write one, list it in `CRITICS`, and it is a legal ``critic``.
 """
 
 import math
@@ -70,6 +72,10 @@ class SeparableCritic(nn.Module):
         return rows.unflatten(0, local_map.shape[:-1])
 
     def forward(self, code: Tensor, local_map: Tensor) -> Tensor:
+        """Score every code against the locals of its own sample: (..., n, n_locations)."""
+        return _dot_own(*self.embed(code, local_map))
+
+    def all_pairs(self, code: Tensor, local_map: Tensor) -> Tensor:
         """Score every code against the locals of every sample.
 
         Parameters
@@ -82,10 +88,123 @@ class SeparableCritic(nn.Module):
         scores : Tensor of shape (..., n, n, n_locations)
             Entry (i, j, k) scores code i against location k of sample j.
         """
-        queries, keys = self.embed(code, local_map)
-        n, n_locations = keys.shape[-3:-1]
-        scores = queries @ keys.flatten(-3, -2).transpose(-1, -2)  # (..., n, n * n_locations)
-        return scores.unflatten(-1, (n, n_locations))
+        return _dot_all(*self.embed(code, local_map))
 
 
-CRITICS: dict[str, type[nn.Module]] = {"separable": SeparableCritic}
+class PublishedSeparableCritic(nn.Module):
+    r"""The encode-and-dot critic of the paper, as its authors' code defines it.
+
+    .. math:: T = \langle f(y), \mathrm{LN}(f'(l)) \rangle, \qquad
+              f(x) = W_2\, \mathrm{relu}(\mathrm{BN}(W_1 x)) + S x
+
+    Both embeddings are residual blocks of two layers (1x1 convolutions on the locals); the
+    shortcut :math:`S` starts as a noisy identity; only the locals are layer-normalised; scores are
+    not scaled. The paper's width is 2048.
+
+    Parameters
+    ----------
+    n_code : int
+        Length of a code.
+    n_channels : int
+        Length of a local vector.
+    width : int
+        Length of both embeddings.
+
+    References
+    ----------
+    Hjelm et al., ICLR 2019, "encode-and-dot-product" architecture.
+    """
+
+    def __init__(self, n_code: int, n_channels: int, width: int):
+        super().__init__()
+        self.code_block = _ResidualBlock(n_code, width, shortcut_bias=True)
+        self.local_block = _ResidualBlock(n_channels, width, shortcut_bias=False)
+        self.layer_norm = nn.LayerNorm(width)
+
+    def embed(self, code: Tensor, local_map: Tensor) -> tuple[Tensor, Tensor]:
+        """Return queries (..., n, width) and keys (..., n, n_locations, width)."""
+        return self.code_block(code), self.layer_norm(self.local_block(local_map))
+
+    def forward(self, code: Tensor, local_map: Tensor) -> Tensor:
+        """Score every code against the locals of its own sample: (..., n, n_locations)."""
+        return _dot_own(*self.embed(code, local_map))
+
+    def all_pairs(self, code: Tensor, local_map: Tensor) -> Tensor:
+        """Score every code against the locals of every sample: (..., n, n, n_locations)."""
+        return _dot_all(*self.embed(code, local_map))
+
+
+class _ResidualBlock(nn.Module):
+    """W2 relu(BN(W1 x)) + S x over the last axis, S a noisy identity where it can be one."""
+
+    def __init__(self, n_in: int, width: int, shortcut_bias: bool):
+        super().__init__()
+        self.first = nn.Linear(n_in, width, bias=False)
+        self.batch_norm = nn.BatchNorm1d(width)
+        self.last = nn.Linear(width, width)
+        self.shortcut = nn.Linear(n_in, width, bias=shortcut_bias)
+        if width >= n_in:
+            with torch.no_grad():
+                self.shortcut.weight.uniform_(-0.01, 0.01).fill_diagonal_(1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.flatten(0, -2)  # (... * n * n_locations, n_in)
+        rows = self.last(self.batch_norm(self.first(rows)).relu()) + self.shortcut(rows)
+        return rows.unflatten(0, x.shape[:-1])
+
+
+class ConcatCritic(nn.Module):
+    r"""Set a code beside a local vector and let a small network judge the two.
+
+    .. math:: T = W_3\, \mathrm{relu}(W_2\, \mathrm{relu}(W_1 [y, l]))
+
+    The concat-and-convolve critic of the paper (width 512): over a map, its three layers are 1x1
+    convolutions. It has no cheap form for all pairs, so each local vector meets one negative.
+    :math:`W_1` is applied to code and locals apart and summed, which is the same number and tiles
+    nothing.
+
+    Parameters
+    ----------
+    n_code : int
+        Length of a code.
+    n_channels : int
+        Length of a local vector.
+    width : int
+        Units of both hidden layers.
+
+    References
+    ----------
+    Hjelm et al., ICLR 2019, "concat-and-convolve" architecture and the global discriminator.
+    """
+
+    def __init__(self, n_code: int, n_channels: int, width: int):
+        super().__init__()
+        self.n_code = n_code
+        self.first = nn.Linear(n_code + n_channels, width)
+        self.rest = nn.Sequential(
+            nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1)
+        )
+
+    def forward(self, code: Tensor, local_map: Tensor) -> Tensor:
+        """Score every code against the locals of its own sample: (..., n, n_locations)."""
+        on_code, on_locals = self.first.weight.tensor_split([self.n_code], dim=1)
+        of_code = nn.functional.linear(code, on_code, self.first.bias)  # (..., n, width)
+        of_locals = nn.functional.linear(local_map, on_locals)  # (..., n, n_locations, width)
+        return self.rest(of_code.unsqueeze(-2) + of_locals).squeeze(-1)
+
+
+def _dot_own(queries: Tensor, keys: Tensor) -> Tensor:
+    return (keys @ queries.unsqueeze(-1)).squeeze(-1)  # (..., n, n_locations)
+
+
+def _dot_all(queries: Tensor, keys: Tensor) -> Tensor:
+    n, n_locations = keys.shape[-3:-1]
+    scores = queries @ keys.flatten(-3, -2).transpose(-1, -2)  # (..., n, n * n_locations)
+    return scores.unflatten(-1, (n, n_locations))
+
+
+CRITICS: dict[str, type[nn.Module]] = {
+    "separable": SeparableCritic,
+    "separable_published": PublishedSeparableCritic,
+    "concat": ConcatCritic,
+}

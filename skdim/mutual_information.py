@@ -6,6 +6,10 @@ bound that training maximises:
 * ``joint`` of shape (..., n, n_locations): each code against the locals of its own sample,
 * ``marginal`` of shape (..., n, n_others, n_locations): each code against the locals of others.
 
+Most bound a divergence between joint and marginal pairs; each docstring says which one, its range,
+and the score at which the bound is tight, with r the ratio of the two densities. Only ``infonce``,
+``dv`` and ``nwj`` are in nats of mutual information.
+
 Write a function of (joint, marginal), list it in `ESTIMATORS`, and it is a legal
 ``mi_estimator`` and under the laws of ``tests/test_mutual_information.py``.
 """
@@ -20,30 +24,6 @@ from torch.nn.functional import softplus
 Estimator = Callable[[Tensor, Tensor], Tensor]
 
 
-def split_pairs(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Separate the scores of joint pairs from those of marginal pairs, exactly and by index.
-
-    Parameters
-    ----------
-    scores : Tensor of shape (..., n, n, n_locations)
-        Row i holds the scores of code i; column j those against the locals of sample j.
-
-    Returns
-    -------
-    joint : Tensor of shape (..., n, n_locations)
-        The diagonal.
-    marginal : Tensor of shape (..., n, n - 1, n_locations)
-        Everything else, in the order of j.
-    """
-    n, n_locations = scores.shape[-2:]
-    batch = scores.shape[:-3]
-    joint = scores.diagonal(dim1=-3, dim2=-2).movedim(-1, -2)  # (..., n, n_locations)
-    # Read as one row of n * n pairs, each diagonal entry is followed by n marginal ones.
-    off_diagonal = scores.reshape(*batch, n * n, n_locations)[..., 1:, :]
-    off_diagonal = off_diagonal.reshape(*batch, n - 1, n + 1, n_locations)[..., :-1, :]
-    return joint, off_diagonal.reshape(*batch, n, n - 1, n_locations)
-
-
 def jsd(joint: Tensor, marginal: Tensor) -> Tensor:
     r"""Jensen-Shannon bound.
 
@@ -51,8 +31,8 @@ def jsd(joint: Tensor, marginal: Tensor) -> Tensor:
               \qquad \mathrm{sp}(t) = \log(1 + e^t)
 
     It bounds twice the Jensen-Shannon divergence between joint and marginal pairs, not mutual
-    information in nats: 0 at chance, at most 2 log 2. Note the sign of the second term; the form
-    with :math:`-\mathrm{sp}(-T)` found in some notes has no bound.
+    information in nats: 0 at chance, at most 2 log 2, tight at T = log r. Note the sign of the
+    second term; the form with :math:`-\mathrm{sp}(-T)` found in some notes has no bound.
 
     Parameters
     ----------
@@ -125,4 +105,121 @@ def dv(joint: Tensor, marginal: Tensor) -> Tensor:
     return joint.mean() - log_mean_exp.mean()
 
 
-ESTIMATORS: dict[str, Estimator] = {"jsd": jsd, "infonce": infonce, "dv": dv}
+def nwj(joint: Tensor, marginal: Tensor) -> Tensor:
+    r"""Nguyen-Wainwright-Jordan bound on mutual information, in nats.
+
+    .. math:: E_J[T] - E_M[e^{T - 1}]
+
+    The variational form of the Kullback-Leibler divergence of the joint from the marginal pairs:
+    0 at chance (where every score is 1), unbounded, tight at T = 1 + log r.
+
+    Parameters
+    ----------
+    joint : Tensor of shape (..., n, n_locations)
+    marginal : Tensor of shape (..., n, n_others, n_locations)
+
+    Returns
+    -------
+    bound : Tensor of shape ()
+
+    References
+    ----------
+    Nguyen et al., "Estimating divergence functionals and the likelihood ratio by convex risk
+    minimization", 2010; "KL" in Nowozin et al., "f-GAN", NeurIPS 2016.
+    """
+    return joint.mean() - _exp(marginal - 1).mean()
+
+
+def rkl(joint: Tensor, marginal: Tensor) -> Tensor:
+    r"""Bound on the reverse Kullback-Leibler divergence, of the marginal from the joint pairs.
+
+    .. math:: -E_J[e^{-T}] - E_M[T - 1]
+
+    0 at chance, unbounded, tight at T = log r. It counts pairs that the joint distribution leaves
+    out, where mutual information counts pairs that it prefers.
+
+    Parameters
+    ----------
+    joint : Tensor of shape (..., n, n_locations)
+    marginal : Tensor of shape (..., n, n_others, n_locations)
+
+    Returns
+    -------
+    bound : Tensor of shape ()
+
+    References
+    ----------
+    Nowozin et al., "f-GAN", NeurIPS 2016, table 6.
+    """
+    return -_exp(-joint).mean() - (marginal - 1).mean()
+
+
+def hellinger(joint: Tensor, marginal: Tensor) -> Tensor:
+    r"""Bound on the squared Hellinger distance of joint and marginal pairs.
+
+    .. math:: E_J[1 - e^{-T}] - E_M[e^{T} - 1]
+
+    0 at chance, at most 2, tight at T = (log r) / 2.
+
+    Parameters
+    ----------
+    joint : Tensor of shape (..., n, n_locations)
+    marginal : Tensor of shape (..., n, n_others, n_locations)
+
+    Returns
+    -------
+    bound : Tensor of shape ()
+
+    References
+    ----------
+    Nowozin et al., "f-GAN", NeurIPS 2016, table 6.
+    """
+    return (1 - _exp(-joint)).mean() - (_exp(marginal) - 1).mean()
+
+
+def chi2(joint: Tensor, marginal: Tensor) -> Tensor:
+    r"""Bound on Pearson's chi-squared divergence of the joint from the marginal pairs.
+
+    .. math:: E_J[T] - E_M[T^2 / 4 + T]
+
+    0 at chance, unbounded, tight at T = 2 (r - 1). The form in the paper's code, with
+    :math:`E_J[T^2]`, grows without end as the scores are scaled and bounds nothing.
+
+    Parameters
+    ----------
+    joint : Tensor of shape (..., n, n_locations)
+    marginal : Tensor of shape (..., n, n_others, n_locations)
+
+    Returns
+    -------
+    bound : Tensor of shape ()
+
+    References
+    ----------
+    Nowozin et al., "f-GAN", NeurIPS 2016, table 6.
+    """
+    return joint.mean() - (marginal.square() / 4 + marginal).mean()
+
+
+STEEPEST = 30.0  # e^30 = 1e13: its square, which optimisers keep, is still far from overflow
+
+
+def _exp(scores: Tensor) -> Tensor:
+    """Exponential that goes on as its own tangent where it would overflow.
+
+    No estimate from a batch lives above e^30; a critic that strays there gets a finite bound and
+    a slope that brings it back, instead of infinity and NaN.
+    """
+    # Two clamps, not one and a difference: gradients of 1e13 must not cancel each other.
+    return scores.clamp(max=STEEPEST).exp() + math.exp(STEEPEST) * (scores - STEEPEST).relu()
+
+
+ESTIMATORS: dict[str, Estimator] = {
+    "jsd": jsd,
+    "infonce": infonce,
+    "dv": dv,
+    "nwj": nwj,
+    "rkl": rkl,
+    "hellinger": hellinger,
+    "chi2": chi2,
+}

@@ -22,29 +22,51 @@ class Batches:
     """Random batches of a tensor that is already where the encoder is.
 
     Every pass shows every sample once, in batches whose sizes differ by at most one: none is
-    dropped, and none is a lone sample, which would have no negatives.
+    dropped, and none is a lone sample, which would have no negatives. With groups, each group is
+    dealt out over the batches like a suit of cards, so that its members meet as little as can be.
 
     Parameters
     ----------
     X : Tensor of shape (n, ...)
+    groups : Tensor of shape (n,), int64, or None
     batch_size : int
         Largest size of a batch, at least 2.
     generator : torch.Generator
         On the device of ``X``.
     """
 
-    def __init__(self, X: Tensor, batch_size: int, generator: torch.Generator):
+    def __init__(
+        self,
+        X: Tensor,
+        groups: Tensor | None,
+        batch_size: int,
+        generator: torch.Generator,
+    ):
         self.X = X
-        self.n_batches = max(1, min(-(-len(X) // batch_size), len(X) // 2))
+        self.groups = groups
+        self.n_batches = count_batches(len(X), batch_size)
         self.generator = generator
 
     def __len__(self) -> int:
         return self.n_batches
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         order = torch.randperm(len(self.X), generator=self.generator, device=self.X.device)
-        for rows in order.tensor_split(self.n_batches):
-            yield self.X[rows]
+        if self.groups is None:
+            for rows in order.tensor_split(self.n_batches):
+                yield self.X[rows], None
+        else:
+            by_group = order[self.groups[order].argsort(stable=True)]
+            for i in range(self.n_batches):
+                rows = by_group[i :: self.n_batches]
+                # Strangers are listed by their order: leave none to the order of groups.
+                rows = rows[torch.randperm(len(rows), generator=self.generator, device=rows.device)]
+                yield self.X[rows], self.groups[rows]
+
+
+def count_batches(n_samples: int, batch_size: int) -> int:
+    """Return how many batches of at most ``batch_size`` and at least 2 samples a pass takes."""
+    return max(1, min(-(-n_samples // batch_size), n_samples // 2))
 
 
 class DIMNet(NeuralNet):
@@ -61,7 +83,9 @@ class DIMNet(NeuralNet):
     augment : callable (batch, generator) -> batch, or None
         None trains on one view: every sample as it is.
     generator : torch.Generator
-        Draws batches, views and the prior.
+        Draws batches, views, negatives and the prior.
+    groups : Tensor of shape (n_samples,) or None
+        Samples of one group are not compared with each other.
     optimizer_params, discriminator_optimizer_params : dict
         Keyword arguments of the two optimisers.
     lr_schedule : callable (progress) -> factor
@@ -77,6 +101,7 @@ class DIMNet(NeuralNet):
         standardize: Callable[[Tensor], Tensor],
         augment: Augmentation | None,
         generator: torch.Generator,
+        groups: Tensor | None,
         optimizer_params: dict,
         discriminator_optimizer_params: dict,
         lr_schedule: Callable[[float], float],
@@ -88,6 +113,7 @@ class DIMNet(NeuralNet):
             criterion,
             iterator_train=Batches,
             iterator_train__generator=generator,
+            iterator_train__groups=groups,
             dataset=lambda X, y: X,
             train_split=None,
             verbose=0,
@@ -131,17 +157,18 @@ class DIMNet(NeuralNet):
     def _all_optimizers(self) -> list[torch.optim.Optimizer]:
         return [getattr(self, name + "_") for name in self._optimizers]
 
-    def make_views(self, batch: Tensor) -> tuple[Tensor, int]:
+    def make_views(self, samples: Tensor) -> tuple[Tensor, int]:
         """Return standardised views of shape (n_views * n, ...) and their number."""
-        samples = self.standardize(batch)
+        samples = self.standardize(samples)
         if self.augment is None:
             return samples, 1
         return self.augment(torch.cat([samples, samples]), self.generator), 2
 
-    def train_step(self, batch: Tensor, **fit_params) -> dict[str, Tensor]:
+    def train_step(self, batch, **fit_params) -> dict[str, Tensor]:
         """One batch: first the discriminator learns from the codes, then everyone else."""
         self._set_training(True)
-        views, n_views = self.make_views(batch)
+        samples, groups = batch
+        views, n_views = self.make_views(samples)
         with torch.autocast(
             views.device.type, self.precision, enabled=self.precision != torch.float32
         ):
@@ -152,7 +179,7 @@ class DIMNet(NeuralNet):
             if self.criterion_.prior_weight:
                 played["discriminator"] = self.criterion_.adversary(code, self.generator)
                 descend(self.discriminator_optimizer_, played["discriminator"])
-            terms = self.criterion_(code, local_maps)
+            terms = self.criterion_(code, local_maps, self.generator, groups)
             loss = self.criterion_.loss(terms)
         descend(self.optimizer_, loss)
         return {"loss": loss, **terms, **played}
@@ -224,7 +251,7 @@ class ProgressBar(Callback):
 
     def on_batch_end(self, net, batch=None, **kwargs):
         """Move it by a batch."""
-        self.bar.update(len(batch))
+        self.bar.update(len(batch[0]))
 
     def on_epoch_end(self, net, **kwargs):
         """Show the loss of the epoch."""

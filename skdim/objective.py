@@ -4,8 +4,15 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from skdim.mutual_information import Estimator, split_pairs
-from skdim.priors import Discriminator, Prior, discriminator_loss, encoder_loss
+from skdim.mutual_information import Estimator
+from skdim.pairs import permute_locations, sample_locations, split_pairs, strangers_of
+from skdim.priors import (
+    Discriminator,
+    Prior,
+    discriminator_loss,
+    encoder_loss,
+    gradient_penalty,
+)
 
 
 class DIMObjective(nn.Module):
@@ -27,7 +34,11 @@ class DIMObjective(nn.Module):
     critic : type
         Built as ``critic(n_code, n_channels, width)``.
     critic_width : int
+    n_locations : int or None
+        Locations of each local map that the local term draws for a step; None takes all.
     prior : Prior
+    gradient_penalty : float
+        Weight of the zero-centred penalty on the discriminator's slope.
 
     References
     ----------
@@ -45,14 +56,18 @@ class DIMObjective(nn.Module):
         mi_estimator: Estimator,
         critic: type[nn.Module],
         critic_width: int,
+        n_locations: int | None,
         prior: Prior,
+        gradient_penalty: float,
     ):
         super().__init__()
         self.global_weight = global_weight
         self.local_weight = local_weight
         self.prior_weight = prior_weight
         self.mi_estimator = mi_estimator
+        self.n_locations = n_locations
         self.prior = prior
+        self.gradient_penalty = gradient_penalty
         if global_weight:
             n_locations, n_channels = local_shapes[-1]
             self.global_critic = critic(n_code, n_locations * n_channels, critic_width)
@@ -71,13 +86,23 @@ class DIMObjective(nn.Module):
             if not name.startswith("discriminator.")
         ]
 
-    def forward(self, code: Tensor, local_maps: tuple[Tensor, ...]) -> dict[str, Tensor]:
+    def forward(
+        self,
+        code: Tensor,
+        local_maps: tuple[Tensor, ...],
+        generator: torch.Generator,
+        groups: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Compute every term that has a weight.
 
         Parameters
         ----------
         code : Tensor of shape (n_views, n, n_code)
         local_maps : tuple of Tensor of shape (n_views, n, n_locations, n_channels)
+        generator : torch.Generator
+            Draws locations and, for critics without ``all_pairs``, negatives.
+        groups : Tensor of shape (n,) or None
+            Samples of one group are not compared with each other.
 
         Returns
         -------
@@ -92,10 +117,15 @@ class DIMObjective(nn.Module):
         if self.global_weight:
             # One location that holds the whole map.
             whole_map = local_maps[-1].flatten(-2).unsqueeze(-2)
-            terms["global"] = self.bound(self.global_critic, code, whole_map)
+            terms["global"] = self.bound(self.global_critic, code, whole_map, generator, groups)
         if self.local_weight:
+            if self.n_locations:
+                local_maps = tuple(
+                    sample_locations(local_map, self.n_locations, generator)
+                    for local_map in local_maps
+                )
             bounds = [
-                self.bound(critic, code, local_map)
+                self.bound(critic, code, local_map, generator, groups)
                 for critic, local_map in zip(self.local_critics, local_maps, strict=True)
             ]
             terms["local"] = torch.stack(bounds).mean()
@@ -103,21 +133,41 @@ class DIMObjective(nn.Module):
             terms["prior"] = self.prior_term(code)
         return terms
 
-    def bound(self, critic: nn.Module, code: Tensor, local_map: Tensor) -> Tensor:
-        """Score all pairs, split them, estimate."""
-        scores = critic(code, local_map).float()  # (n_views, n, n, n_locations)
-        return self.mi_estimator(*split_pairs(scores))
+    def bound(
+        self,
+        critic: nn.Module,
+        code: Tensor,
+        local_map: Tensor,
+        generator: torch.Generator,
+        groups: Tensor | None = None,
+    ) -> Tensor:
+        """Score joint and marginal pairs, estimate."""
+        score_all = getattr(critic, "all_pairs", None)
+        if callable(score_all):
+            scores = score_all(code, local_map).float()  # (n_views, n, n, n_locations)
+            strangers = None if groups is None else strangers_of(groups)
+            return self.mi_estimator(*split_pairs(scores, strangers))
+        joint = critic(code, local_map).float()  # (n_views, n, n_locations)
+        marginal = critic(code, permute_locations(local_map, generator, groups)).float()
+        return self.mi_estimator(joint, marginal.unsqueeze(-2))
 
     def prior_term(self, code: Tensor) -> Tensor:
         """The encoder's part of the game, which leaves the discriminator's gradients alone."""
         frozen = {name: p.detach() for name, p in self.discriminator.named_parameters()}
-        return encoder_loss(functional_call(self.discriminator, frozen, (self._squash(code),)))
+        fake = self._squash(code)
+        with torch.autocast(fake.device.type, enabled=False):
+            return encoder_loss(functional_call(self.discriminator, frozen, (fake,)))
 
     def adversary(self, code: Tensor, generator: torch.Generator) -> Tensor:
         """The discriminator's part of the game, which leaves the encoder's gradients alone."""
         fake = self._squash(code.detach())
         real = self.prior.sample(fake.shape, generator)
-        return discriminator_loss(self.discriminator(real), self.discriminator(fake))
+        with torch.autocast(fake.device.type, enabled=False):
+            loss = discriminator_loss(self.discriminator(real), self.discriminator(fake))
+            if self.gradient_penalty:
+                penalties = [gradient_penalty(self.discriminator, rows) for rows in (real, fake)]
+                loss = loss + self.gradient_penalty / 2 * sum(penalties)
+        return loss
 
     def _squash(self, code: Tensor) -> Tensor:
         return self.prior.squash(code.flatten(0, -2).float())  # (n_views * n, n_code)

@@ -1,7 +1,8 @@
 """The distribution that codes are asked to follow, and the adversary that compares them.
 
 A prior draws with ``sample(shape, generator)`` and maps a code into its own range with
-``squash``. Write one, list it in `PRIORS`, and it is a legal ``prior``.
+``squash``. Write one, list it in `PRIORS`, and it is a legal ``prior``; a bare function to draw
+is one too, of codes as they are.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import normalize, softplus
+
+
+def as_they_are(code: Tensor) -> Tensor:
+    """Leave codes unbounded."""
+    return code
 
 
 class Prior(NamedTuple):
@@ -25,7 +31,7 @@ class Prior(NamedTuple):
     """
 
     sample: Callable[..., Tensor]
-    squash: Callable[[Tensor], Tensor]
+    squash: Callable[[Tensor], Tensor] = as_they_are
 
 
 def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -33,7 +39,21 @@ def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return torch.rand(shape, generator=generator, device=generator.device)
 
 
-PRIORS: dict[str, Prior] = {"uniform": Prior(uniform, torch.sigmoid)}
+def normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Standard normal, independent in every component."""
+    return torch.randn(shape, generator=generator, device=generator.device)
+
+
+def sphere(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Uniform on the unit sphere around the origin."""
+    return normalize(normal(shape, generator), dim=-1)
+
+
+PRIORS: dict[str, Prior] = {
+    "uniform": Prior(uniform, torch.sigmoid),
+    "normal": Prior(normal),
+    "sphere": Prior(sphere, normalize),
+}
 
 
 class Discriminator(nn.Sequential):
@@ -59,3 +79,26 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 def encoder_loss(fake: Tensor) -> Tensor:
     r"""What the encoder minimises, non-saturating: :math:`E_U[\mathrm{sp}(-D)]`."""
     return softplus(-fake).mean()
+
+
+def gradient_penalty(discriminator: nn.Module, rows: Tensor) -> Tensor:
+    r"""Zero-centred penalty :math:`E\,\|\nabla_x D(x)\|^2`, the mean over every row.
+
+    Parameters
+    ----------
+    discriminator : nn.Module
+        From (n, n_code) to (n, 1); each row is judged by itself.
+    rows : Tensor of shape (n, n_code)
+
+    Returns
+    -------
+    penalty : Tensor of shape ()
+
+    References
+    ----------
+    Mescheder et al., "Which training methods for GANs do actually converge?", ICML 2018.
+    """
+    rows = rows.detach().requires_grad_()
+    # Rows do not see each other, so the gradient of the sum holds each row's own gradient.
+    (slopes,) = torch.autograd.grad(discriminator(rows).sum(), rows, create_graph=True)
+    return slopes.square().sum(1).mean()

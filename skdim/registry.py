@@ -5,7 +5,9 @@ from difflib import get_close_matches
 from typing import Any
 
 
-def lookup(choice: Any, registry: Mapping[str, Any], parameter: str) -> Any:
+def lookup(
+    choice: Any, registry: Mapping[str, Any], parameter: str, *, or_callable: bool = True
+) -> Any:
     """Return the entry that ``choice`` names, or ``choice`` itself when it is callable.
 
     Parameters
@@ -15,7 +17,9 @@ def lookup(choice: Any, registry: Mapping[str, Any], parameter: str) -> Any:
     registry : mapping of str to object
         The legal names.
     parameter : str
-        The constructor parameter that the choice came from, for the error.
+        The parameter that the choice came from, for the error.
+    or_callable : bool, default=True
+        Whether the user may bring a piece of his own.
 
     Raises
     ------
@@ -24,18 +28,13 @@ def lookup(choice: Any, registry: Mapping[str, Any], parameter: str) -> Any:
     TypeError
         If ``choice`` is neither a name nor callable.
     """
-    if isinstance(choice, str):
-        if choice in registry:
-            return registry[choice]
-        close = get_close_matches(choice, registry, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(
-            f"The {parameter!r} parameter must be one of {sorted(registry)} or a callable. "
-            f"Got {choice!r} instead.{hint}"
-        )
-    if callable(choice):
+    if isinstance(choice, str) and choice in registry:
+        return registry[choice]
+    if or_callable and callable(choice):
         return choice
-    raise TypeError(
-        f"The {parameter!r} parameter must be one of {sorted(registry)} or a callable. "
-        f"Got {choice!r} instead."
-    )
+    legal = f"one of {sorted(registry)}" + (" or a callable" if or_callable else "")
+    sentence = f"The {parameter!r} parameter must be {legal}. Got {choice!r} instead."
+    if not isinstance(choice, str):
+        raise TypeError(sentence)
+    close = get_close_matches(choice, registry, n=1)
+    raise ValueError(sentence + (f" Did you mean {close[0]!r}?" if close else ""))

@@ -24,16 +24,53 @@ from skdim.critics import CRITICS
 from skdim.devices import PRECISIONS, choose_device, choose_precision
 from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, encode
 from skdim.mutual_information import ESTIMATORS
-from skdim.net import DIMNet, EpochLog, ProgressBar, StopOnDivergence, seeded
+from skdim.net import (
+    DIMNet,
+    EpochLog,
+    ProgressBar,
+    StopOnDivergence,
+    count_batches,
+    seeded,
+)
 from skdim.objective import DIMObjective
 from skdim.optimization import OPTIMIZERS, SCHEDULES
-from skdim.priors import PRIORS
+from skdim.pickling import refer
+from skdim.priors import PRIORS, Prior
 from skdim.registry import lookup
-from skdim.validation import channel_statistics, read_samples, standardizer, to_tensor
+from skdim.validation import (
+    channel_statistics,
+    read_groups,
+    read_samples,
+    standardizer,
+    to_tensor,
+)
 
 logger = logging.getLogger("skdim")
 
 OUTPUTS = ("code", "hidden", "local")
+
+PAPER_WEIGHTS: dict[str, dict[str, float]] = {
+    "global": {"global_weight": 1.0, "local_weight": 0.0, "prior_weight": 1.0},
+    "local": {"global_weight": 0.0, "local_weight": 1.0, "prior_weight": 0.1},
+    # The paper gives no weight of the prior for this one.
+    "local+global": {"global_weight": 0.5, "local_weight": 0.1, "prior_weight": 0.1},
+}
+
+PAPER_SETTINGS = {
+    "encoder": "paper32",
+    "critic": "separable_published",
+    "critic_width": 2048,
+    "prior": "uniform",
+    "gradient_penalty": 1.0,
+    "augment": None,
+    "max_epochs": 1000,
+    "batch_size": 64,
+    "optimizer": "adam",
+    "optimizer_params": {"betas": (0.5, 0.999)},
+    "learning_rate": 1e-4,
+    "lr_schedule": "constant",
+    "precision": "float32",
+}
 
 
 class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -41,42 +78,53 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     ``fit`` trains an encoder whose code of a sample tells the sample's own local features from
     those of other samples; ``transform`` returns the code. Images and table rows are understood
-    as they come; training needs no labels and ignores ``y``.
+    as they come, signals and volumes by their ``channel_axis``; training needs no labels and
+    ignores ``y``.
 
     Parameters
     ----------
     n_components : int or None, default=64
         Length of the code. None leaves the last layer out: the hidden layer is the code.
-    encoder : {"auto", "conv", "mlp"} or type, default="auto"
-        The network. "auto" is "conv" for images and "mlp" for rows. A class is built as
-        ``encoder(sample_shape, n_components, **encoder_params)``; see `skdim.encoders`.
+    encoder : {"auto", "mlp", "signal", "conv", "resnet", "paper28", "paper32", "paper64", \
+"paper_alexnet64", "paper_resnet19", "paper_resnet34"} or type, default="auto"
+        The network. "auto" is "mlp" for rows, "signal" for signals, "conv" for images and
+        volumes. A class is built as ``encoder(sample_shape, n_components, **encoder_params)``;
+        `skdim.encoders.tap` makes one of an existing network. See `skdim.encoders`.
     encoder_params : dict or None, default=None
         Further keyword arguments of the encoder, for instance ``{"width": 64}``.
     sample_shape : tuple of int or None, default=None
         What the columns of a two-dimensional X are to be read as, for instance ``(8, 8)``.
     channel_axis : int, None or "auto", default="auto"
         The axis of X (counting samples as axis 0, after ``sample_shape``) that holds channels;
-        None for grey images. "auto" reads three dimensions as grey images and finds the channels
-        of four by their number.
+        None where there is none. What is left decides the modality: no axis for rows, one for
+        signals, two for images, three for volumes. "auto" reads two dimensions as rows, three as
+        grey images, and finds the channels of four (images) and five (volumes) by their number.
     output : {"code", "hidden", "local"}, default="code"
         What ``transform`` returns; may be changed after ``fit``.
     global_weight, local_weight, prior_weight : float, default=0.0, 1.0, 0.0
         Weights of the global bound, the local bound and the prior (alpha, beta and gamma of the
         paper). A term of weight 0 costs nothing; one weight at least must be positive.
-    mi_estimator : {"jsd", "infonce", "dv"} or callable, default="infonce"
+    mi_estimator : {"jsd", "infonce", "dv", "nwj", "rkl", "hellinger", "chi2"} or callable, \
+default="infonce"
         The bound that is raised; a callable maps scores ``(joint, marginal)`` to it. See
         `skdim.mutual_information`.
-    critic : {"separable"} or type, default="separable"
+    critic : {"separable", "separable_published", "concat"} or type, default="separable"
         What scores a code against a local vector; see `skdim.critics`.
     critic_width : int, default=128
-        Length of the critic's embeddings.
-    prior : {"uniform"}, default="uniform"
-        The distribution that the squashed code is asked to follow.
+        Length of the critic's embeddings, or units of its hidden layers.
+    n_locations : int or None, default=None
+        Locations of each local map that a step draws at random, anew for every sample, for the
+        local term; None takes all.
+    prior : {"uniform", "normal", "sphere"} or callable, default="uniform"
+        The distribution that the code, squashed into its range, is asked to follow; a callable
+        draws ``(shape, generator)`` and takes codes as they are. See `skdim.priors`.
+    gradient_penalty : float, default=0.0
+        Weight of the zero-centred gradient penalty on the prior's discriminator.
     augment : "auto", None or callable, default="auto"
         Two random views of each sample are compared, code of one with locals of the other.
-        "auto" moves grey images, crops, mirrors and recolours colour ones, and swaps cells of
-        rows; None compares each sample with itself (the paper); a callable maps
-        ``(batch, generator)`` to a batch and must be picklable. See `skdim.augmentation`.
+        "auto" moves grey images and volumes, crops, mirrors and recolours colour images, cuts,
+        warps and scales signals, and swaps cells of rows; None compares each sample with itself
+        (the paper); a callable maps ``(batch, generator)`` to a batch. See `skdim.augmentation`.
     max_epochs : int or "auto", default="auto"
         Passes over X. "auto" shows the encoder about 30,000 samples plus three passes.
     batch_size : int, default=128
@@ -93,8 +141,8 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     device : str, default="auto"
         "auto" is CUDA where there is a GPU, else the CPU.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of training; ``transform`` is float32 always. "auto" is bfloat16 for images where the
-        processor has instructions for it.
+        Of training; ``transform`` is float32 always. "auto" is bfloat16 for convolutions where
+        the processor has instructions for it.
     transform_batch_size : int or None, default=None
         Samples encoded at once by ``transform``. None is 64 on a CPU and 1024 elsewhere.
     random_state : int, RandomState or None, default=None
@@ -155,7 +203,9 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         "mi_estimator": [str, callable],
         "critic": [str, callable],
         "critic_width": [Interval(Integral, 1, None, closed="left")],
-        "prior": [StrOptions(set(PRIORS))],
+        "n_locations": [Interval(Integral, 1, None, closed="left"), None],
+        "prior": [str, callable, Prior],
+        "gradient_penalty": [Interval(Real, 0, None, closed="left")],
         "augment": [StrOptions({"auto"}), None, callable],
         "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
@@ -186,7 +236,9 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         mi_estimator="infonce",
         critic="separable",
         critic_width=128,
+        n_locations=None,
         prior="uniform",
+        gradient_penalty=0.0,
         augment="auto",
         max_epochs="auto",
         batch_size=128,
@@ -213,7 +265,9 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.mi_estimator = mi_estimator
         self.critic = critic
         self.critic_width = critic_width
+        self.n_locations = n_locations
         self.prior = prior
+        self.gradient_penalty = gradient_penalty
         self.augment = augment
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -228,19 +282,53 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.random_state = random_state
         self.verbose = verbose
 
+    @classmethod
+    def paper(cls, variant="local", mi_estimator="jsd", **params):
+        """A transformer with the settings of the paper's experiments, all visible in its repr.
+
+        One view, the published critic of width 2048, batches of 64, 1000 epochs of Adam: hours on
+        a GPU. The encoder is that for CIFAR-10; name another for images of another size.
+
+        Parameters
+        ----------
+        variant : {"local", "global", "local+global"}, default="local"
+            DIM(L), DIM(G) or DIM(L+G).
+        mi_estimator : str or callable, default="jsd"
+        **params
+            Any parameter of the constructor, in place of the paper's value.
+
+        Returns
+        -------
+        transformer : DIMTransformer
+
+        Examples
+        --------
+        >>> from skdim import DIMTransformer
+        >>> dim = DIMTransformer.paper("local", "infonce", max_epochs=20)
+        >>> dim.prior_weight, dim.batch_size, dim.max_epochs
+        (0.1, 64, 20)
+        """
+        weights = lookup(variant, PAPER_WEIGHTS, "variant", or_callable=False)
+        settings = copy.deepcopy(PAPER_SETTINGS)  # each instance has dicts of its own
+        return cls(**{**settings, **weights, "mi_estimator": mi_estimator, **params})
+
     # ------------------------------------------------------------------ fit
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, groups=None):
         """Train the encoder on X.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_columns), (n_samples, height, width), \
-(n_samples, height, width, channels) or (n_samples, channels, height, width)
-            Rows or images of any numeric type; at least two samples.
+        X : array-like of shape (n_samples, n_columns), (n_samples, height, width) or \
+(n_samples, ...)
+            Rows, or samples of one to three axes beside their channels, of any numeric type; at
+            least two samples. See ``channel_axis``.
         y : None
             Ignored.
+        groups : array-like of shape (n_samples,), default=None
+            Samples of one group (a patient, a speaker) are never each other's negatives. Reaches
+            a step of a Pipeline by metadata routing: ``set_fit_request(groups=True)``.
 
         Returns
         -------
@@ -249,23 +337,25 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Raises
         ------
         ValueError
-            If a parameter or X is unfit; the message names it.
+            If a parameter, X or groups is unfit; the message names it.
         FloatingPointError
             If the loss diverges.
         """
         # Fit a draft and then become it: a fit that fails leaves the estimator as it was.
         draft = copy.copy(self)
         samples = draft._check(X, reset=True)
-        draft._train(samples)
+        draft._train(samples, read_groups(groups, len(samples)))
         self.__dict__ = draft.__dict__
         return self
 
-    def _train(self, samples: np.ndarray) -> None:
+    def _train(self, samples: np.ndarray, groups: np.ndarray | None) -> None:
         if not (self.global_weight or self.local_weight or self.prior_weight):
             raise ValueError(
                 "One of the 'global_weight', 'local_weight' and 'prior_weight' parameters must "
                 "be positive. Got 0 for all three."
             )
+        if groups is not None:
+            self._check_strangers(groups)
         self.sample_shape_ = samples.shape[1:]
         n_axes = len(self.sample_shape_)
         self.device_ = choose_device(self.device)
@@ -283,6 +373,7 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
                 standardize=standardizer(self.mean_, self.scale_, X),
                 augment=self._augmentation(),
                 generator=generator,
+                groups=None if groups is None else to_tensor(groups).to(self.device_),
                 max_epochs=self._n_epochs(len(X)),
                 batch_size=self.batch_size,
                 optimizer=lookup(self.optimizer, OPTIMIZERS, "optimizer"),
@@ -306,6 +397,23 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.n_iter_ = len(self.history_)
         self.encoder_ = encoder.eval()
         self._output_statistics = self._measure_outputs(samples)
+
+    def _check_strangers(self, groups: np.ndarray) -> None:
+        """Every batch must hold two groups; the largest, number 0, is the one that may fill it."""
+        n_samples = len(groups)
+        n_outside = int(np.count_nonzero(groups))
+        n_batches = count_batches(n_samples, self.batch_size)
+        if n_outside == 0:
+            raise ValueError(
+                "The 'groups' must hold at least two groups: samples of one group are never each "
+                f"other's negatives. Got one group of {n_samples} samples."
+            )
+        if n_outside < n_batches:
+            raise ValueError(
+                f"The largest of the 'groups' holds all but {n_outside} of {n_samples} samples, "
+                f"too few to give each of {n_batches} batches a negative: set the 'batch_size' "
+                f"parameter to at least {-(-n_samples // n_outside)}. Got {self.batch_size}."
+            )
 
     def _encoder_class(self) -> type[nn.Module]:
         name = self.encoder
@@ -345,8 +453,16 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             mi_estimator=lookup(self.mi_estimator, ESTIMATORS, "mi_estimator"),
             critic=lookup(self.critic, CRITICS, "critic"),
             critic_width=self.critic_width,
-            prior=PRIORS[self.prior],
+            n_locations=self.n_locations,
+            prior=self._prior(),
+            gradient_penalty=self.gradient_penalty,
         ).to(self.device_)
+
+    def _prior(self) -> Prior:
+        if isinstance(self.prior, Prior):
+            return self.prior
+        chosen = lookup(self.prior, PRIORS, "prior")
+        return chosen if isinstance(chosen, Prior) else Prior(chosen)
 
     def _augmentation(self):
         n_axes = len(self.sample_shape_)
@@ -451,12 +567,26 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
+    def __copy__(self):
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def __deepcopy__(self, memo):
+        twin = copy.copy(self)
+        twin.__dict__ = copy.deepcopy(self.__dict__, memo)
+        return twin
+
     def __getstate__(self) -> dict:
         """Plain Python and numpy only: what was fitted on a GPU loads anywhere."""
         state = dict(super().__getstate__())
+        for parameter in self._get_param_names():
+            state[parameter] = refer(state[parameter], parameter)
         if "encoder_" in state:
             weights = state.pop("encoder_").state_dict()
             state["_encoder_weights"] = {k: v.cpu().numpy().copy() for k, v in weights.items()}
+            encoder_class, *arguments = state["_encoder_recipe"]
+            state["_encoder_recipe"] = (refer(encoder_class, "encoder"), *arguments)
             state["device_"] = str(state["device_"])
         return state
 

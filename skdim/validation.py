@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from sklearn.utils import column_or_1d
 from torch import Tensor
 
 
@@ -12,7 +13,7 @@ def read_samples(X: np.ndarray, sample_shape: tuple[int, ...] | None, channel_ax
 
     Parameters
     ----------
-    X : ndarray of shape (n, n_columns), (n, height, width) or four-dimensional
+    X : ndarray of shape (n, ...)
     sample_shape : tuple of int or None
         What the columns of a two-dimensional X are to be read as.
     channel_axis : int, None or "auto"
@@ -21,8 +22,8 @@ def read_samples(X: np.ndarray, sample_shape: tuple[int, ...] | None, channel_ax
 
     Returns
     -------
-    samples : ndarray
-        (n, n_columns) for rows, else (n, channels, ...).
+    samples : ndarray of shape (n, channels, *sides)
+        Rows have no sides: their columns are their channels.
     """
     if sample_shape is not None and X.ndim == 2:
         shape = tuple(sample_shape)
@@ -32,8 +33,6 @@ def read_samples(X: np.ndarray, sample_shape: tuple[int, ...] | None, channel_ax
                 f"but X has {X.shape[1]} features."
             )
         X = X.reshape(len(X), *shape)
-    if X.ndim == 2:
-        return X
     if channel_axis == "auto":
         channel_axis = _guess_channel_axis(X.shape)
     if channel_axis is None:
@@ -47,26 +46,56 @@ def read_samples(X: np.ndarray, sample_shape: tuple[int, ...] | None, channel_ax
 
 
 def _guess_channel_axis(shape: tuple[int, ...]) -> int | None:
+    if len(shape) == 2:
+        return 1  # rows
     if len(shape) == 3:
         return None  # grey images
-    if len(shape) != 4:
+    if len(shape) not in (4, 5):
         raise ValueError(
-            "X must hold rows (2 dimensions) or images (3 or 4 dimensions) unless the "
+            "X must hold rows (2 dimensions), images (3 or 4) or volumes (5) unless the "
             f"'channel_axis' parameter says where the channels are. Got X of shape {shape}."
         )
-    first, last = _like_channels(shape[1], shape[2:]), _like_channels(shape[3], shape[1:3])
+    _, *sample = shape
+    first, last = _like_channels(sample[0], sample[1:]), _like_channels(sample[-1], sample[:-1])
     if first == last:
-        _, a, b, c = shape
+        what = "images" if len(shape) == 4 else "volumes"
+        as_first, as_last = (" x ".join(map(str, sides)) for sides in (sample[1:], sample[:-1]))
         raise ValueError(
-            f"X of shape {shape} can be read as {b} x {c} images of {a} channels "
-            f"(channel_axis=1) or as {a} x {b} images of {c} channels (channel_axis=-1): "
-            "set the 'channel_axis' parameter."
+            f"X of shape {shape} can be read as {as_first} {what} of {sample[0]} channels "
+            f"(channel_axis=1) or as {as_last} {what} of {sample[-1]} channels "
+            "(channel_axis=-1): set the 'channel_axis' parameter."
         )
     return 1 if first else -1
 
 
-def _like_channels(n_channels: int, sides: tuple[int, ...]) -> bool:
+def _like_channels(n_channels: int, sides: list[int]) -> bool:
     return n_channels < min(sides) and (n_channels <= 4 or 4 * n_channels <= min(sides))
+
+
+def read_groups(groups, n_samples: int) -> np.ndarray | None:
+    """Number groups by falling size, the largest 0.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,), or None
+    n_samples : int
+
+    Returns
+    -------
+    groups : ndarray of shape (n_samples,), int64, or None
+    """
+    if groups is None:
+        return None
+    groups = column_or_1d(groups)
+    if len(groups) != n_samples:
+        raise ValueError(
+            f"The 'groups' must name a group for each of the {n_samples} samples of X. "
+            f"Got {len(groups)}."
+        )
+    _, numbers, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    rank = np.empty_like(counts)
+    rank[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
+    return rank[numbers].astype(np.int64)
 
 
 def channel_statistics(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,41 @@
+"""Encoders turn a batch of samples into codes and the local maps they are compared with.
+
+An encoder is an ``nn.Module`` class built as ``Encoder(sample_shape, n_components,
+**encoder_params)`` and called on a batch of shape (n, *sample_shape), channels first; it returns
+an `Encoding`. Write one, list it in `ENCODERS`, and it is a legal ``encoder``; to make it the
+default of a modality, name it in `DEFAULT_ENCODERS`. `tap` makes one of an existing network.
+"""
+
+from torch import nn
+
+from skdim.encoders.contract import Encoding, encode
+from skdim.encoders.convolutional import ConvEncoder, ResidualEncoder
+from skdim.encoders.paper import (
+    Paper28,
+    Paper32,
+    Paper64,
+    PaperAlexNet64,
+    PaperResNet19,
+    PaperResNet34,
+)
+from skdim.encoders.rows import MLPEncoder
+from skdim.encoders.signals import SignalEncoder
+from skdim.encoders.tap import tap
+
+ENCODERS: dict[str, type[nn.Module]] = {
+    "mlp": MLPEncoder,
+    "signal": SignalEncoder,
+    "conv": ConvEncoder,
+    "resnet": ResidualEncoder,
+    "paper28": Paper28,
+    "paper32": Paper32,
+    "paper64": Paper64,
+    "paper_alexnet64": PaperAlexNet64,
+    "paper_resnet19": PaperResNet19,
+    "paper_resnet34": PaperResNet34,
+}
+
+# Number of axes of a sample, channels included, to the encoder that ``encoder="auto"`` means.
+DEFAULT_ENCODERS: dict[int, str] = {1: "mlp", 2: "signal", 3: "conv", 4: "conv"}
+
+__all__ = ["DEFAULT_ENCODERS", "ENCODERS", "Encoding", "encode", "tap"]

@@ -1,0 +1,67 @@
+"""What every encoder returns, and the check that holds it to that."""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+
+class Encoding(NamedTuple):
+    """What an encoder says of a batch.
+
+    Attributes
+    ----------
+    code : Tensor of shape (n, n_components)
+    hidden : Tensor of shape (n, n_hidden)
+        The layer before the code.
+    local_maps : tuple of Tensor of shape (n, n_locations, n_channels)
+        One for each tapped layer: spatial axes flattened, channels last.
+    """
+
+    code: Tensor
+    hidden: Tensor
+    local_maps: tuple[Tensor, ...]
+
+
+def encode(encoder: nn.Module, x: Tensor) -> Encoding:
+    """Run an encoder and hold its answer against the contract.
+
+    Raises
+    ------
+    TypeError
+        If the encoder does not return (code, hidden, local_maps) of the shapes that
+        `Encoding` names.
+    """
+    encoding = encoder(x)
+    n = len(x)
+    try:
+        code, hidden, local_maps = encoding
+        shapes = [tuple(code.shape), tuple(hidden.shape), *(tuple(m.shape) for m in local_maps)]
+    except (TypeError, ValueError, AttributeError):
+        shapes = None
+    if (
+        shapes is None
+        or [len(shape) for shape in shapes] != [2, 2] + [3] * (len(shapes) - 2)
+        or any(shape[0] != n for shape in shapes)
+        or len(shapes) < 3
+    ):
+        raise TypeError(
+            f"The encoder {type(encoder).__name__} must return a code of shape (n, n_components), "
+            "a hidden layer of shape (n, n_hidden) and a tuple of local maps of shape "
+            f"(n, n_locations, n_channels), with n = {n}. Got "
+            f"{shapes if shapes is not None else type(encoding).__name__} instead."
+        )
+    return Encoding(*encoding)
+
+
+def as_local_map(feature_map: Tensor) -> Tensor:
+    """From (n, channels, *sides) to (n, n_locations, channels)."""
+    return feature_map.flatten(2).transpose(1, 2)
+
+
+def normalized_code(n_hidden: int, n_components: int | None) -> nn.Module:
+    """A linear code, each component normalised over the batch; None passes the hidden layer on."""
+    if n_components is None:
+        return nn.Identity()
+    return nn.Sequential(
+        nn.Linear(n_hidden, n_components, bias=False), nn.BatchNorm1d(n_components)
+    )

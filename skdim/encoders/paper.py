@@ -1,0 +1,210 @@
+"""The encoders of the paper's experiments, layer by layer as its authors' code defines them.
+
+Convolutions have no bias and are followed by batch normalisation and ReLU; then fully connected
+layers of the same kind; the code is a plain linear layer. Each network has the sample size it was
+made for and takes others that leave something for its last layer to see.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from skdim.encoders.contract import Encoding, as_local_map
+
+
+class Conv(NamedTuple):
+    """A convolution, normalised and activated, with or without max-pooling 3 / 2 after it."""
+
+    channels: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    pool: bool = False
+
+    def build(self, n_in: int, scale: float) -> tuple[nn.Module, int]:
+        """Return the layer and its number of channels."""
+        n_out = _scaled(self.channels, scale)
+        layers = [*_convolve(n_in, n_out, *self[1:4]), nn.ReLU()]
+        if self.pool:
+            layers.append(nn.MaxPool2d(3, 2))
+        return nn.Sequential(*layers), n_out
+
+
+class Bottlenecks(NamedTuple):
+    """Residual blocks in a row; the first may halve the map, every one widens it."""
+
+    channels: int
+    out_channels: int
+    stride: int = 1
+    repeat: int = 1
+
+    def build(self, n_in: int, scale: float) -> tuple[nn.Module, int]:
+        """Return the blocks and their number of channels."""
+        n_inner, n_out = _scaled(self.channels, scale), _scaled(self.out_channels, scale)
+        blocks = [Bottleneck(n_in, n_inner, n_out, self.stride)]
+        blocks += [Bottleneck(n_out, n_inner, n_out, 1) for _ in range(self.repeat - 1)]
+        return nn.Sequential(*blocks), n_out
+
+
+class Bottleneck(nn.Module):
+    """Convolutions 1x1, 3x3, 1x1 beside a shortcut, activated after the sum."""
+
+    def __init__(self, n_in: int, n_inner: int, n_out: int, stride: int):
+        super().__init__()
+        self.residual = nn.Sequential(
+            *_convolve(n_in, n_inner, 1),
+            nn.ReLU(),
+            *_convolve(n_inner, n_inner, 3, stride, 1),
+            nn.ReLU(),
+            *_convolve(n_inner, n_out, 1),
+        )
+        is_same = n_in == n_out and stride == 1
+        self.shortcut = (
+            nn.Identity() if is_same else nn.Sequential(*_convolve(n_in, n_out, 1, stride))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From (n, n_in, height, width) to (n, n_out, ...)."""
+        return (self.residual(x) + self.shortcut(x)).relu()
+
+
+class PaperEncoder(nn.Module):
+    """A network given by its layers; see the subclasses.
+
+    Parameters
+    ----------
+    sample_shape : tuple (channels, height, width)
+    n_components : int or None, 64 in the paper
+        Length of the code; None makes the last hidden layer the code.
+    scale : float, default=1.0
+        Factor on the number of channels and units of every layer, for smaller machines.
+
+    References
+    ----------
+    Hjelm et al., ICLR 2019, and its authors' code.
+    """
+
+    layers: tuple[Conv | Bottlenecks, ...]
+    n_hidden: tuple[int, ...] = (1024,)
+    local_layer: int
+
+    def __init__(self, sample_shape: tuple[int, ...], n_components: int | None, scale: float = 1.0):
+        super().__init__()
+        if len(sample_shape) != 3:
+            raise ValueError(
+                f"{type(self).__name__} needs images. "
+                f"Got samples of shape {tuple(sample_shape)} (channels first)."
+            )
+        n_channels = sample_shape[0]
+        self.convolutions = nn.ModuleList()
+        for layer in self.layers:
+            module, n_channels = layer.build(n_channels, scale)
+            self.convolutions.append(module)
+        n_units = self._count_flat(sample_shape)
+        self.hidden = nn.Sequential()
+        for n_hidden in self.n_hidden:
+            n_out = _scaled(n_hidden, scale)
+            self.hidden.extend(
+                [nn.Linear(n_units, n_out, bias=False), nn.BatchNorm1d(n_out), nn.ReLU()]
+            )
+            n_units = n_out
+        self.code = nn.Identity() if n_components is None else nn.Linear(n_units, n_components)
+
+    def forward(self, x: Tensor) -> Encoding:
+        """Encode images of shape (n, channels, height, width)."""
+        for i, layer in enumerate(self.convolutions):
+            x = layer(x)
+            if i == self.local_layer:
+                local_map = as_local_map(x)  # (n, n_locations, n_channels)
+        hidden = self.hidden(x.flatten(1))
+        return Encoding(self.code(hidden), hidden, (local_map,))
+
+    def _count_flat(self, sample_shape: tuple[int, ...]) -> int:
+        x = torch.zeros(1, *sample_shape)
+        try:
+            with torch.no_grad():
+                for layer in self.convolutions.eval():
+                    x = layer(x)
+        except RuntimeError:
+            raise ValueError(
+                f"Images of shape {tuple(sample_shape)} (channels first) are too small for "
+                f"{type(self).__name__}."
+            ) from None
+        finally:
+            self.convolutions.train()
+        return x.numel()
+
+
+class Paper28(PaperEncoder):
+    """For 28 x 28 pixels (MNIST); locals 128 x 7 x 7."""
+
+    layers = (Conv(64, 5, 2, 2), Conv(128, 5, 2, 2))
+    local_layer = 1
+
+
+class Paper32(PaperEncoder):
+    """For 32 x 32 pixels (CIFAR-10 and CIFAR-100); locals 128 x 8 x 8."""
+
+    layers = (Conv(64, 4, 2, 1), Conv(128, 4, 2, 1), Conv(256, 4, 2, 1))
+    local_layer = 1
+
+
+class Paper64(PaperEncoder):
+    """For 64 x 64 pixels; locals 256 x 8 x 8."""
+
+    layers = (Conv(64, 4, 2, 1), Conv(128, 4, 2, 1), Conv(256, 4, 2, 1), Conv(512, 4, 2, 1))
+    local_layer = 2
+
+
+class PaperAlexNet64(PaperEncoder):
+    """For 64 x 64 pixels (STL-10 and Tiny ImageNet); locals 384 x 15 x 15."""
+
+    layers = (
+        Conv(96, 3, 1, 1, pool=True),
+        Conv(192, 3, 1, 1, pool=True),
+        Conv(384, 3, 1, 1),
+        Conv(384, 3, 1, 1),
+        Conv(192, 3, 1, 1, pool=True),
+    )
+    n_hidden = (4096, 4096)
+    local_layer = 2
+
+
+class PaperResNet19(PaperEncoder):
+    """Bottleneck network for 32 x 32 pixels; locals 512 x 8 x 8."""
+
+    layers = (
+        Conv(64, 3, 2, 1),
+        Bottlenecks(64, 256, repeat=2),
+        Bottlenecks(128, 512, stride=2),
+        Bottlenecks(128, 512),
+        Bottlenecks(256, 1024, stride=2),
+        Bottlenecks(256, 1024),
+    )
+    local_layer = 2
+
+
+class PaperResNet34(PaperEncoder):
+    """Deeper bottleneck network for 32 x 32 pixels; locals 512 x 8 x 8."""
+
+    layers = (
+        Conv(64, 3, 2, 1),
+        Bottlenecks(64, 256, repeat=3),
+        Bottlenecks(128, 512, stride=2),
+        Bottlenecks(128, 512, repeat=5),
+        Bottlenecks(256, 1024, stride=2),
+        Bottlenecks(256, 1024, repeat=2),
+    )
+    local_layer = 2
+
+
+def _convolve(n_in: int, n_out: int, kernel: int, stride: int = 1, padding: int = 0) -> list:
+    return [
+        nn.Conv2d(n_in, n_out, kernel, stride, padding, bias=False),
+        nn.BatchNorm2d(n_out),
+    ]
+
+
+def _scaled(number: int, scale: float) -> int:
+    return max(1, round(number * scale))

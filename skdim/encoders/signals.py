@@ -1,0 +1,67 @@
+"""The encoder for signals: one axis of time, any number of channels."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skdim.encoders.contract import Encoding, as_local_map, normalized_code
+
+
+class SignalEncoder(nn.Module):
+    """Three convolutions over time down to 16 to 31 positions, a hidden layer, a linear code.
+
+    The hidden layer sees the mean and the maximum of each quarter of the signal.
+
+    Parameters
+    ----------
+    sample_shape : tuple (channels, length)
+        Length at least 4.
+    n_components : int or None
+        Length of the code; None makes the hidden layer the code.
+    width : int, default=32
+        Channels of the first layer; the others have twice and four times as many.
+    n_hidden : int, default=256
+        Units of the hidden layer.
+    """
+
+    def __init__(
+        self,
+        sample_shape: tuple[int, ...],
+        n_components: int | None,
+        width: int = 32,
+        n_hidden: int = 256,
+    ):
+        super().__init__()
+        if len(sample_shape) != 2 or sample_shape[1] < 4:
+            raise ValueError(
+                "The encoder for signals needs samples of channels and at least 4 points in time. "
+                f"Got samples of shape {tuple(sample_shape)} (channels first)."
+            )
+        channels, length = sample_shape
+        n_halvings = max(0, (length // 16).bit_length() - 1)
+        layers = []
+        for i, kernel in enumerate((9, 5, 3)):
+            stride = 2 ** (n_halvings // 3 + (i < n_halvings % 3))
+            kernel = max(kernel, 2 * stride - 1)  # long signals: every point is seen
+            n_channels = width * 2**i
+            layers += [
+                nn.Conv1d(channels, n_channels, kernel, stride, padding=kernel // 2, bias=False),
+                nn.BatchNorm1d(n_channels),
+                nn.GELU(),
+            ]
+            channels = n_channels
+        self.layers = nn.Sequential(*layers)
+        self.hidden = nn.Sequential(
+            nn.Linear(8 * channels, n_hidden, bias=False), nn.BatchNorm1d(n_hidden), nn.GELU()
+        )
+        self.code = normalized_code(n_hidden, n_components)
+
+    def forward(self, x: Tensor) -> Encoding:
+        """Encode signals of shape (n, channels, length)."""
+        feature_map = self.layers(x)  # (n, n_channels, n_locations)
+        quarters = [
+            functional.adaptive_avg_pool1d(feature_map, 4),
+            functional.adaptive_max_pool1d(feature_map, 4),
+        ]
+        hidden = self.hidden(torch.cat(quarters, 1).flatten(1))
+        return Encoding(self.code(hidden), hidden, (as_local_map(feature_map),))

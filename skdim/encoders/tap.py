@@ -1,0 +1,135 @@
+"""Make an encoder of any network that has layers with names."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import get_ident
+
+import torch
+from torch import Tensor, nn
+
+from skdim.encoders.contract import Encoding, as_local_map, normalized_code
+
+
+@dataclass(frozen=True)
+class Tap:
+    """What `tap` returns: builds a `TappedEncoder` as any encoder class would."""
+
+    factory: Callable[..., nn.Module]
+    local: str | tuple[str, ...]
+    hidden: str
+
+    def __call__(
+        self, sample_shape: tuple[int, ...], n_components: int | None, **factory_params
+    ) -> "TappedEncoder":
+        """Build the network and put a code on it."""
+        network = self.factory(**factory_params)
+        return TappedEncoder(network, self.local, self.hidden, sample_shape, n_components)
+
+
+def tap(factory: Callable[..., nn.Module], *, local: str | tuple[str, ...], hidden: str) -> Tap:
+    """Turn a network of the torchvision or timm kind into an encoder.
+
+    Two of its layers are tapped: one for the locals, one for the hidden layer; on the latter sits
+    a new linear code. Whatever the network does after that is not used.
+
+    Parameters
+    ----------
+    factory : callable (**encoder_params) -> nn.Module
+        For instance ``torchvision.models.resnet18``. Called in every ``fit``, and again when a
+        fitted transformer is loaded, so it should build, not download. Importable from a module
+        if the transformer is to be saved.
+    local : str or tuple of str
+        Name of the layer whose output (n, channels, *sides), or (n, tokens, channels) of images
+        and volumes, is the local map, as in ``network.named_modules()``; several for several maps.
+    hidden : str
+        Name of the layer whose flattened output is the hidden layer.
+
+    Returns
+    -------
+    encoder : Tap
+        A legal ``encoder`` of `DIMTransformer`; its ``encoder_params`` go to ``factory``.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from skdim import DIMTransformer
+    >>> from skdim.encoders import tap
+    >>> def build(width=8):
+    ...     return nn.Sequential(
+    ...         nn.Conv2d(1, width, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    ...     )
+    >>> dim = DIMTransformer(8, encoder=tap(build, local="1", hidden="2"), max_epochs=1)
+    """
+    return Tap(factory, local, hidden)
+
+
+class TappedEncoder(nn.Module):
+    """A network, two of its layers, and a code on the second.
+
+    Parameters
+    ----------
+    network : nn.Module
+    local, hidden
+        As in `tap`.
+    sample_shape : tuple of int
+    n_components : int or None
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        local: str | tuple[str, ...],
+        hidden: str,
+        sample_shape: tuple[int, ...],
+        n_components: int | None,
+    ):
+        super().__init__()
+        self.network = network
+        self.names = (*((local,) if isinstance(local, str) else local), hidden)
+        known = dict(network.named_modules())
+        for name in self.names:
+            if name not in known:
+                raise ValueError(
+                    f"tap() needs names of layers of {type(network).__name__}, such as "
+                    f"{[known_name for known_name in known if known_name][:8]}. Got {name!r}."
+                )
+        self.n_axes = len(sample_shape)
+        network.eval()
+        with torch.no_grad():
+            *_, hidden_layer = self._outputs(torch.zeros(2, *sample_shape))
+        network.train()
+        self.code = normalized_code(hidden_layer.flatten(1).shape[1], n_components)
+
+    def forward(self, x: Tensor) -> Encoding:
+        """Encode samples of shape (n, *sample_shape)."""
+        *local_maps, hidden = self._outputs(x)
+        hidden = hidden.flatten(1)
+        return Encoding(self.code(hidden), hidden, tuple(map(self._as_local_map, local_maps)))
+
+    def _as_local_map(self, output: Tensor) -> Tensor:
+        # Three axes are (n, channels, length) of a signal, but tokens of anything larger.
+        is_tokens = output.ndim == 3 and self.n_axes > 2
+        return output if is_tokens else as_local_map(output)
+
+    def _outputs(self, x: Tensor) -> list[Tensor]:
+        """Run the network, return what the tapped layers said."""
+        said: dict[str, Tensor] = {}
+        thread = get_ident()
+
+        def listen(name):
+            def hear(module, inputs, output):
+                if get_ident() == thread:  # another thread may run the same network
+                    said[name] = output
+
+            return hear
+
+        hooks = [
+            self.network.get_submodule(name).register_forward_hook(listen(name))
+            for name in self.names
+        ]
+        try:
+            self.network(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return [said[name] for name in self.names]

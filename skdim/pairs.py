@@ -1,0 +1,109 @@
+"""Which locals a code is compared with: its own, and those of strangers.
+
+The strangers of a sample are the samples that may serve as its negatives: all others, or all
+others outside its group. A sample is never its own negative; it is left out by index.
+"""
+
+import torch
+from torch import Tensor
+
+
+def split_pairs(scores: Tensor, strangers: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Separate the scores of joint pairs from those of marginal pairs, exactly and by index.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (..., n, n, n_locations)
+        Row i holds the scores of code i; column j those against the locals of sample j.
+    strangers : Tensor of shape (n, n_others), int64, or None
+        Row i lists the columns that are marginal for code i; None means all but i.
+
+    Returns
+    -------
+    joint : Tensor of shape (..., n, n_locations)
+        The diagonal.
+    marginal : Tensor of shape (..., n, n_others, n_locations)
+        The strangers, in their order; n - 1 in the order of j where ``strangers`` is None.
+    """
+    n, n_locations = scores.shape[-2:]
+    batch = scores.shape[:-3]
+    joint = scores.diagonal(dim1=-3, dim2=-2).movedim(-1, -2)  # (..., n, n_locations)
+    if strangers is not None:
+        rows = torch.arange(n, device=scores.device)[:, None]
+        return joint, scores[..., rows, strangers, :]
+    # Read as one row of n * n pairs, each diagonal entry is followed by n marginal ones.
+    off_diagonal = scores.reshape(*batch, n * n, n_locations)[..., 1:, :]
+    off_diagonal = off_diagonal.reshape(*batch, n - 1, n + 1, n_locations)[..., :-1, :]
+    return joint, off_diagonal.reshape(*batch, n, n - 1, n_locations)
+
+
+def strangers_of(groups: Tensor) -> Tensor:
+    """List for each sample those of other groups, n - 1 of them whatever its group.
+
+    Estimators take means over strangers, so the samples that a group leaves over are repeated, as
+    evenly as can be, in the place of those it excludes.
+
+    Parameters
+    ----------
+    groups : Tensor of shape (n,)
+        Every sample needs at least one stranger.
+
+    Returns
+    -------
+    strangers : Tensor of shape (n, n - 1), int64
+    """
+    is_stranger = groups[:, None] != groups  # (n, n)
+    strangers_first = is_stranger.int().argsort(dim=1, descending=True, stable=True)
+    turn = torch.arange(len(groups) - 1, device=groups.device)
+    return strangers_first.gather(1, turn % is_stranger.sum(1, keepdim=True))
+
+
+def permute_locations(
+    local_map: Tensor, generator: torch.Generator, groups: Tensor | None = None
+) -> Tensor:
+    """Exchange local vectors between samples, at each location by a permutation of its own.
+
+    No sample keeps a vector: each permutation is one cycle through the whole batch, so it has no
+    fixed point. With groups each sample draws from a random stranger instead.
+
+    Parameters
+    ----------
+    local_map : Tensor of shape (..., n, n_locations, n_channels)
+    generator : torch.Generator
+    groups : Tensor of shape (n,) or None
+
+    Returns
+    -------
+    permuted : Tensor of the same shape
+    """
+    n, n_locations = local_map.shape[-3:-1]
+    if groups is None:
+        keys = torch.rand(n, n_locations, generator=generator, device=generator.device)
+        cycle = keys.argsort(0)  # (n, n_locations)
+        donors = torch.empty_like(cycle).scatter(0, cycle, cycle.roll(1, 0))
+    else:
+        is_stranger = (groups[:, None] != groups).float()
+        donors = is_stranger.multinomial(n_locations, replacement=True, generator=generator)
+    locations = torch.arange(n_locations, device=local_map.device)
+    return local_map[..., donors, locations, :]
+
+
+def sample_locations(local_map: Tensor, n_locations: int, generator: torch.Generator) -> Tensor:
+    """Keep a random subset of locations, drawn anew for every sample.
+
+    Parameters
+    ----------
+    local_map : Tensor of shape (..., n, n_all, n_channels)
+    n_locations : int
+        How many to keep; a map that has no more is returned whole.
+    generator : torch.Generator
+
+    Returns
+    -------
+    local_map : Tensor of shape (..., n, min(n_locations, n_all), n_channels)
+    """
+    if n_locations >= local_map.shape[-2]:
+        return local_map
+    keys = torch.rand(local_map.shape[:-1], generator=generator, device=generator.device)
+    kept = keys.topk(n_locations, dim=-1).indices.unsqueeze(-1)
+    return local_map.gather(-2, kept.expand(*kept.shape[:-1], local_map.shape[-1]))

@@ -1,0 +1,65 @@
+"""How a file refers to the functions and classes that a user handed over.
+
+Pickle stores a reference, module and name, and the reader must find the same piece there. This
+module says in a sentence what pickle says in riddles when that cannot work. cloudpickle, which
+joblib's worker processes use, takes the piece itself along and needs no help.
+"""
+
+import importlib
+import pickle
+import traceback
+from typing import Any
+
+
+class Reference:
+    """Stands in a pickle for a function or class, and turns into it when loaded.
+
+    Parameters
+    ----------
+    piece : function or class
+    parameter : str
+        The constructor parameter that holds it, for the error.
+
+    Raises
+    ------
+    pickle.PicklingError
+        If the piece was defined inside a function, where no reference can reach it.
+    """
+
+    def __init__(self, piece: Any, parameter: str):
+        if "<" in piece.__qualname__:  # <locals>, <lambda>
+            raise pickle.PicklingError(
+                f"The {parameter!r} parameter holds {piece.__qualname__}, which was defined inside "
+                "a function or as a lambda, so that a file cannot refer to it. Define it at the "
+                "top level of a module to save this transformer."
+            )
+        self.address = (piece.__module__, piece.__qualname__, parameter)
+
+    def __reduce__(self) -> tuple:
+        return _resolve, self.address
+
+
+def _resolve(module: str, name: str, parameter: str) -> Any:
+    try:
+        piece: Any = importlib.import_module(module)
+        for part in name.split("."):
+            piece = getattr(piece, part)
+    except (ImportError, AttributeError):
+        raise AttributeError(
+            f"This file refers to {name!r} of module {module!r}, the {parameter!r} parameter of "
+            "the saved transformer, which is not there. Define or import it first; pieces of a "
+            "notebook or script ('__main__') are best moved to a module that can be imported."
+        ) from None
+    return piece
+
+
+def refer(value: Any, parameter: str) -> Any:
+    """Return what a pickle should hold in the place of a parameter's value."""
+    is_piece = callable(value) and hasattr(value, "__qualname__")
+    return Reference(value, parameter) if is_piece and not _is_pickled_by_value() else value
+
+
+def _is_pickled_by_value() -> bool:
+    """Whether cloudpickle is at work; it offers no other way to be recognised."""
+    modules = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_stack(None))
+    return any(module.rpartition(".")[2] == "cloudpickle" for module in modules)
