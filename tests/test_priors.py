@@ -1,0 +1,124 @@
+"""Priors draw what they promise, and codes trained with one follow it."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from skdim import DIMTransformer
+from skdim.priors import PRIORS, Discriminator, discriminator_loss, encoder_loss, gradient_penalty
+
+N_CODE = 16
+
+# The distribution of one component of a draw of N_CODE.
+COMPONENT = {
+    "uniform": stats.uniform.cdf,
+    "normal": stats.norm.cdf,
+    "sphere": lambda x: stats.beta.cdf((x + 1) / 2, (N_CODE - 1) / 2, (N_CODE - 1) / 2),
+}
+
+
+def draw(name, n=1000):
+    return PRIORS[name].sample((n, N_CODE), torch.Generator().manual_seed(0))
+
+
+def median_distance(name, values):
+    """Median over components of the Kolmogorov-Smirnov statistic."""
+    return np.median([stats.kstest(column, COMPONENT[name]).statistic for column in values.T])
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_components_of_a_draw_follow_the_stated_distribution(name):
+    assert median_distance(name, draw(name).numpy()) < 0.05
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_draws_follow_the_generator_and_nothing_else(name):
+    before = torch.get_rng_state()
+    assert draw(name).equal(draw(name))
+    assert torch.get_rng_state().equal(before)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_codes_are_squashed_into_the_range_of_the_prior(name):
+    codes = 30 * torch.randn(500, N_CODE, generator=torch.Generator().manual_seed(1))
+    for values in (draw(name), PRIORS[name].squash(codes)):
+        if name == "uniform":
+            assert 0 <= values.min() <= values.max() <= 1
+        if name == "sphere":
+            torch.testing.assert_close(values.norm(dim=1), torch.ones(len(values)))
+        assert values.isfinite().all()
+
+
+def test_discriminator_is_that_of_the_paper():
+    assert sum(p.numel() for p in Discriminator(64).parameters()) == 265_401
+
+
+def test_encoder_and_discriminator_pull_in_opposite_directions():
+    fake = torch.zeros(3, requires_grad=True)
+    (against,) = torch.autograd.grad(discriminator_loss(torch.zeros(3), fake), fake)
+    (towards,) = torch.autograd.grad(encoder_loss(fake), fake)
+    assert (against > 0).all()
+    assert (towards < 0).all()
+
+
+def test_gradient_penalty_is_the_mean_over_every_row_and_teaches_the_discriminator():
+    torch.manual_seed(0)
+    discriminator = Discriminator(N_CODE).double()
+    rows = torch.randn(7, N_CODE, dtype=torch.float64)
+    penalty = gradient_penalty(discriminator, rows)
+    step = 1e-6 * torch.eye(N_CODE, dtype=torch.float64)
+    plain = 0.0
+    for row in rows:
+        slope = (discriminator(row + step) - discriminator(row - step)) / 2e-6
+        plain += slope.square().sum().item() / len(rows)
+    assert penalty.item() == pytest.approx(plain, rel=1e-5)
+    penalty.backward()
+    assert discriminator[0].weight.grad.abs().sum() > 0
+
+
+def test_gradient_penalty_of_a_line_is_its_slope_squared():
+    line = torch.nn.Linear(3, 1)
+    expected = line.weight.square().sum()
+    torch.testing.assert_close(gradient_penalty(line, torch.randn(5, 3)), expected)
+
+
+SETTINGS = {
+    "n_components": N_CODE,
+    "encoder": "paper32",  # its code is a plain linear layer: nothing but the game shapes it
+    "encoder_params": {"scale": 0.125},
+    "mi_estimator": "jsd",
+    "augment": None,
+    "max_epochs": 60,
+    "optimizer": "adam",
+    "optimizer_params": {"betas": (0.5, 0.999)},
+    "learning_rate": 1e-3,
+    "gradient_penalty": 0.1,
+    "precision": "float32",
+    "random_state": 0,
+}
+
+
+def squashed_codes(name, transformer, images):
+    mean, scale = transformer._output_statistics["code"]
+    codes = torch.from_numpy(transformer.transform(images) * scale + mean)
+    return PRIORS[name].squash(codes).numpy()
+
+
+@pytest.fixture(scope="module")
+def thousand(digits):
+    return digits.images[:1000].astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def trained_without_prior(thousand):
+    return DIMTransformer(**SETTINGS).fit(thousand)
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_training_with_a_prior_makes_codes_follow_it(name, thousand, trained_without_prior):
+    trained = DIMTransformer(**SETTINGS, prior=name, prior_weight=1.0).fit(thousand)
+    distance = median_distance(name, squashed_codes(name, trained, thousand))
+    without = median_distance(name, squashed_codes(name, trained_without_prior, thousand))
+    assert distance < 0.1
+    assert distance < without / 3
