@@ -3,10 +3,28 @@
 import pytest
 import torch
 
-from skdim.augmentation import crop_and_flip, jitter_colors, move, swap_cells
+from skdim.augmentation import (
+    DEFAULT_AUGMENTATIONS,
+    crop_and_flip,
+    crop_and_warp,
+    jitter_amplitudes,
+    jitter_colors,
+    move,
+    swap_cells,
+)
 
 GRAY, COLOR, ROWS = (6, 1, 8, 8), (6, 3, 16, 12), (6, 5)
-CASES = [(move, GRAY), (crop_and_flip, COLOR), (jitter_colors, COLOR), (swap_cells, ROWS)]
+SIGNAL, VOLUME = (6, 2, 30), (6, 1, 8, 9, 10)
+CASES = [
+    (move, GRAY),
+    (move, VOLUME),
+    (crop_and_flip, COLOR),
+    (jitter_colors, COLOR),
+    (crop_and_warp, SIGNAL),
+    (jitter_amplitudes, SIGNAL),
+    (swap_cells, ROWS),
+    *((DEFAULT_AUGMENTATIONS[len(s) - 1], s) for s in (ROWS, SIGNAL, GRAY, COLOR, VOLUME)),
+]
 
 
 def seeded(seed):
@@ -33,8 +51,9 @@ def test_resampling_stays_within_the_range_of_the_image(augment):
     assert view.max() <= x.max() + 1e-6
 
 
-def test_move_without_amplitude_is_the_identity():
-    x = torch.randn(GRAY, generator=seeded(0))
+@pytest.mark.parametrize("shape", [GRAY, VOLUME])
+def test_move_without_amplitude_is_the_identity(shape):
+    x = torch.randn(shape, generator=seeded(0))
     still = move(x, seeded(1), degrees=0, scale=0, shift=0)
     torch.testing.assert_close(still, x, rtol=0, atol=1e-5)
 
@@ -61,3 +80,25 @@ def test_swapped_cells_come_from_their_own_column_at_the_stated_rate():
     view = swap_cells(x, seeded(0), probability=0.4)
     assert (view % 4).equal(x % 4)
     assert (view != x).float().mean().item() == pytest.approx(0.4, abs=0.03)
+
+
+def test_a_turn_keeps_distances_in_pixels_on_sides_of_any_length():
+    """A disc in an oblong image stays a disc of the same area."""
+    row, column = torch.meshgrid(torch.arange(24) - 11.5, torch.arange(60) - 29.5, indexing="ij")
+    disc = (row**2 + column**2 < 64).float().expand(20, 1, -1, -1)
+    turned = move(disc, seeded(0), degrees=90, scale=0, shift=0)
+    torch.testing.assert_close(turned, disc, rtol=0, atol=0.9)
+    assert (turned - disc).abs().mean() < 0.02
+
+
+def test_crop_and_warp_runs_forward_through_a_stretch_of_time():
+    clock = torch.arange(50.0).expand(30, 1, 50)
+    warped = crop_and_warp(clock, seeded(0))[:, 0]
+    assert (warped.diff(dim=1) > 0).all()
+    assert warped.min() >= 0
+    assert warped.max() <= 49
+    share = (warped[:, -1] - warped[:, 0]) / 49
+    assert share.min() >= 0.6 - 1e-4
+    assert share.max() > 0.9
+    whole = crop_and_warp(clock, seeded(0), smallest=1.0, warp=0.0)
+    torch.testing.assert_close(whole, clock, rtol=0, atol=1e-3)

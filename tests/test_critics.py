@@ -73,7 +73,9 @@ def test_published_critic_equals_its_formula_forward_and_backward():
         norm = part.batch_norm
         rows = batch_norm((x @ w1.T).flatten(0, -2), None, None, norm.weight, norm.bias, True)
         bias = 0 if s.bias is None else s.bias
-        return rows.unflatten(0, x.shape[:-1]).relu() @ w2.weight.T + w2.bias + x @ s.weight.T + bias
+        return (
+            rows.unflatten(0, x.shape[:-1]).relu() @ w2.weight.T + w2.bias + x @ s.weight.T + bias
+        )
 
     norm = critic.layer_norm
     keys = layer_norm(block(local_map, critic.local_block), (7,), norm.weight, norm.bias)
@@ -93,8 +95,7 @@ def assert_same(critic, plain, ours):
     weights = torch.randn_like(plain)
     parameters = list(critic.parameters())
     expected, gradients = (
-        torch.autograd.grad((scores * weights).sum(), parameters)
-        for scores in (plain, ours)
+        torch.autograd.grad((scores * weights).sum(), parameters) for scores in (plain, ours)
     )
     torch.testing.assert_close(ours, plain, rtol=0, atol=1e-10)
     for mine, theirs in zip(gradients, expected, strict=True):

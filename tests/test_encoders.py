@@ -4,19 +4,39 @@ import pytest
 import torch
 from torch import nn
 
-from skdim.encoders import ENCODERS, ConvEncoder, MLPEncoder, encode
+from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, ConvEncoder, MLPEncoder, encode, tap
 
 SHAPES = {
-    "conv": [(1, 8, 8), (3, 32, 32), (2, 9, 21), (13, 64, 64), (4, 15, 16)],
     "mlp": [(1,), (9,), (100,)],
+    "signal": [(1, 4), (3, 24), (2, 1000)],
+    "conv": [(1, 8, 8), (3, 32, 32), (2, 9, 21), (13, 64, 64), (4, 15, 16), (1, 8, 9, 17)],
+    "resnet": [(1, 8, 8), (3, 32, 32), (2, 9, 21), (2, 8, 8, 9)],
+    "paper28": [(1, 28, 28), (3, 20, 31)],
+    "paper32": [(3, 32, 32), (1, 8, 8)],
+    "paper64": [(3, 64, 64)],
+    "paper_alexnet64": [(3, 64, 64)],
+    "paper_resnet19": [(3, 32, 32)],
+    "paper_resnet34": [(3, 32, 32)],
 }
 CASES = [(name, shape) for name in ENCODERS for shape in SHAPES[name]]
+
+# Shape of a sample, parameters in millions, local map (channels, side), hidden units: the sizes
+# of the networks that the paper's authors published.
+PUBLISHED = {
+    "paper28": ((1, 28, 28), 6.70, (128, 7), 1024),
+    "paper32": ((3, 32, 32), 4.92, (128, 8), 1024),
+    "paper64": ((3, 64, 64), 11.21, (256, 8), 1024),
+    "paper_alexnet64": ((3, 64, 64), 58.42, (384, 15), 4096),
+    "paper_resnet19": ((3, 32, 32), 20.28, (512, 8), 1024),
+    "paper_resnet34": ((3, 32, 32), 22.59, (512, 8), 1024),
+}
 
 
 @pytest.mark.parametrize(("name", "shape"), CASES)
 @pytest.mark.parametrize("n_components", [5, None])
 def test_contract(name, shape, n_components):
-    encoder = ENCODERS[name](shape, n_components).eval()
+    params = {"scale": 0.1} if name in PUBLISHED else {}
+    encoder = ENCODERS[name](shape, n_components, **params).eval()
     code, hidden, local_maps = encode(encoder, torch.randn(3, *shape))
     assert code.shape == (3, n_components or hidden.shape[1])
     assert all(len(local_map) == 3 and local_map.ndim == 3 for local_map in local_maps)
@@ -25,7 +45,8 @@ def test_contract(name, shape, n_components):
 @pytest.mark.parametrize(("name", "shape"), CASES)
 def test_samples_do_not_see_each_other_in_evaluation(name, shape):
     torch.manual_seed(0)
-    encoder = ENCODERS[name](shape, 5).eval()
+    params = {"scale": 0.1} if name in PUBLISHED else {}
+    encoder = ENCODERS[name](shape, 5, **params).eval()
     x = torch.randn(4, *shape)
     alone, together = encoder(x[:1]).code, encoder(x).code[:1]
     torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-5)
@@ -47,9 +68,102 @@ def test_a_location_of_rows_is_a_function_of_its_own_columns():
     assert differs == [False, False, True, False, False]
 
 
-def test_images_too_small_are_refused():
-    with pytest.raises(ValueError, match="at least 8 x 8 pixels"):
-        ConvEncoder((1, 7, 20), 4)
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_networks_of_the_paper_have_their_published_sizes(name):
+    shape, millions, (n_channels, side), n_hidden = PUBLISHED[name]
+    encoder = ENCODERS[name](shape, 64).eval()
+    code, hidden, (local_map,) = encoder(torch.zeros(1, *shape))
+    assert round(sum(p.numel() for p in encoder.parameters()) / 1e6, 2) == millions
+    assert local_map.shape == (1, side**2, n_channels)
+    assert hidden.shape == (1, n_hidden)
+    assert code.shape == (1, 64)
+
+
+def test_every_modality_has_a_default():
+    assert set(DEFAULT_ENCODERS) == {1, 2, 3, 4}
+    assert set(DEFAULT_ENCODERS.values()) <= set(ENCODERS)
+
+
+@pytest.mark.parametrize("length", [16, 31, 32, 100, 1000, 20_000])
+def test_signal_encoder_ends_in_16_to_33_positions_and_sees_every_point(length):
+    encoder = ENCODERS["signal"]((1, length), 4).eval()
+    x = torch.zeros(1, 1, length, requires_grad=True)
+    local_map = encoder(x).local_maps[0]
+    assert 16 <= local_map.shape[1] <= 33
+    torch.nn.init.ones_(x.data)
+    (slope,) = torch.autograd.grad(encoder(x).local_maps[0].square().sum(), x)
+    assert (slope != 0).float().mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "sentence"),
+    [
+        ("conv", (1, 7, 20), "at least 8 on every side"),
+        ("conv", (9,), "at least 8 on every side"),
+        ("resnet", (3, 100), "'channel_axis' parameter"),
+        ("signal", (2, 3), "at least 4 points in time"),
+        ("mlp", (1, 8, 8), "samples of one axis"),
+        ("paper32", (3, 100), "needs images"),
+        ("paper_alexnet64", (3, 8, 8), "too small"),
+    ],
+)
+def test_unfit_samples_are_refused(name, shape, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        ENCODERS[name](shape, 4)
+
+
+class Torchvisionlike(nn.Module):
+    """Named layers and a classifier at the end, as torchvision builds them."""
+
+    def __init__(self, width=6):
+        super().__init__()
+        self.layer1 = nn.Sequential(nn.Conv2d(3, width, 3, 2), nn.ReLU())
+        self.layer2 = nn.Sequential(nn.Conv2d(width, 2 * width, 3, 2), nn.ReLU())
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(2 * width, 1000)
+
+    def forward(self, x):
+        return self.fc(self.avgpool(self.layer2(self.layer1(x))).flatten(1))
+
+
+class Tokens(nn.Module):
+    """A network that speaks in tokens, as vision transformers do."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 12, 8, 8)
+        self.block = nn.Linear(12, 12)
+        self.norm = nn.LayerNorm(12)
+
+    def forward(self, x):
+        return self.norm(self.block(self.patches(x).flatten(2).transpose(1, 2)).mean(1))
+
+
+def test_tap_reads_the_named_layers():
+    encoder = tap(Torchvisionlike, local="layer1", hidden="avgpool")((3, 32, 32), 5, width=4).eval()
+    x = torch.randn(2, 3, 32, 32)
+    code, hidden, (local_map,) = encode(encoder, x)
+    network = encoder.network
+    expected = network.layer1(x)
+    assert local_map.equal(expected.flatten(2).transpose(1, 2))
+    assert hidden.equal(network.avgpool(network.layer2(expected)).flatten(1))
+    assert code.equal(encoder.code(hidden))
+    assert not network.layer1._forward_hooks
+
+
+def test_tap_reads_several_maps_and_tokens():
+    encoder = tap(Torchvisionlike, local=("layer1", "layer2"), hidden="avgpool")((3, 32, 32), None)
+    assert [m.shape[1:] for m in encoder(torch.randn(2, 3, 32, 32)).local_maps] == [
+        (225, 6),
+        (49, 12),
+    ]
+    tokens = tap(Tokens, local="block", hidden="norm")((3, 32, 32), 5)
+    assert tokens(torch.randn(2, 3, 32, 32)).local_maps[0].shape == (2, 16, 12)
+
+
+def test_tap_names_layers_that_do_not_exist():
+    with pytest.raises(ValueError, match=r"names of layers of Torchvisionlike.*Got 'layer9'"):
+        tap(Torchvisionlike, local="layer9", hidden="avgpool")((3, 32, 32), 5)
 
 
 class ReturnsOnlyACode(nn.Module):

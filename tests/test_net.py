@@ -13,8 +13,8 @@ from skdim.optimization import SCHEDULES
 @pytest.mark.parametrize("batch_size", [2, 3, 64, 1000])
 def test_every_sample_once_and_never_alone(n, batch_size):
     X = torch.arange(n)
-    batches = Batches(X, batch_size, torch.Generator().manual_seed(0))
-    parts = list(batches)
+    batches = Batches(X, None, batch_size, torch.Generator().manual_seed(0))
+    parts = [part for part, _ in batches]
     sizes = [len(part) for part in parts]
     assert len(parts) == len(batches)
     assert torch.cat(parts).sort().values.equal(X)
@@ -23,12 +23,35 @@ def test_every_sample_once_and_never_alone(n, batch_size):
     assert max(sizes) <= max(batch_size, 3)
 
 
-def test_passes_differ_and_repeat_with_the_generator():
+@pytest.mark.parametrize("groups", [None, torch.arange(50) % 7])
+def test_passes_differ_and_repeat_with_the_generator(groups):
     X = torch.arange(50)
-    first, again = (list(Batches(X, 10, torch.Generator().manual_seed(3))) for _ in range(2))
-    assert all(a.equal(b) for a, b in zip(first, again, strict=True))
-    batches = Batches(X, 10, torch.Generator().manual_seed(3))
-    assert not torch.cat(list(batches)).equal(torch.cat(list(batches)))
+
+    def passes():
+        batches = Batches(X, groups, 10, torch.Generator().manual_seed(3))
+        return [torch.cat([part for part, _ in batches]) for _ in range(2)]
+
+    first, again = passes(), passes()
+    assert first[0].equal(again[0])
+    assert first[1].equal(again[1])
+    assert not first[0].equal(first[1])
+
+
+@pytest.mark.parametrize("sizes", [[30, 20, 10], [3] * 20, [56, 2, 2], [1] * 60])
+@pytest.mark.parametrize("batch_size", [16, 20, 60])
+def test_groups_are_dealt_evenly_and_no_batch_is_of_one_group(sizes, batch_size):
+    groups = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    X = torch.arange(60)
+    batches = Batches(X, groups, batch_size, torch.Generator().manual_seed(0))
+    parts = list(batches)
+    assert torch.cat([part for part, _ in parts]).sort().values.equal(X)
+    for part, of_part in parts:
+        assert of_part.equal(groups[part])
+        assert 2 <= len(part) <= batch_size
+        assert len(of_part.unique()) >= 2
+        for group, size in enumerate(sizes):
+            share = size / len(batches)
+            assert abs((of_part == group).sum().item() - share) < 1
 
 
 def test_seeding_stays_inside_the_block():

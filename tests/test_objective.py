@@ -3,26 +3,35 @@
 import pytest
 import torch
 
-from skdim.critics import SeparableCritic
+from skdim.critics import CRITICS, SeparableCritic
 from skdim.mutual_information import jsd
 from skdim.net import descend
 from skdim.objective import DIMObjective
-from skdim.priors import PRIORS, Discriminator, discriminator_loss, encoder_loss
+from skdim.priors import PRIORS
 
 N_CODE, N_LOCATIONS, N_CHANNELS = 4, 6, 3
 
 
-def objective(**weights):
+def objective(**params):
     torch.manual_seed(0)
-    return DIMObjective(
-        n_code=N_CODE,
-        local_shapes=[(N_LOCATIONS, N_CHANNELS)],
-        **{"global_weight": 0, "local_weight": 0, "prior_weight": 0, **weights},
-        mi_estimator=jsd,
-        critic=SeparableCritic,
-        critic_width=8,
-        prior=PRIORS["uniform"],
-    )
+    defaults = {
+        "n_code": N_CODE,
+        "local_shapes": [(N_LOCATIONS, N_CHANNELS)],
+        "global_weight": 0,
+        "local_weight": 0,
+        "prior_weight": 0,
+        "mi_estimator": jsd,
+        "critic": SeparableCritic,
+        "critic_width": 8,
+        "n_locations": None,
+        "prior": PRIORS["uniform"],
+        "gradient_penalty": 0.0,
+    }
+    return DIMObjective(**{**defaults, **params})
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
 
 
 def encoding(n_views=2, n=5):
@@ -43,7 +52,7 @@ def unchanged(before, module):
 @pytest.mark.parametrize("name", ["global", "local", "prior"])
 def test_a_term_without_weight_does_not_exist(name):
     only = objective(**{f"{name}_weight": 1.0})
-    assert set(only(*encoding())) == {name}
+    assert set(only(*encoding(), seeded())) == {name}
     parts = {parameter.split(".")[0] for parameter, _ in only.named_parameters()}
     expected = {"global": "global_critic", "local": "local_critics", "prior": "discriminator"}
     assert parts == {expected[name]}
@@ -51,7 +60,7 @@ def test_a_term_without_weight_does_not_exist(name):
 
 def test_loss_is_the_weighted_sum_with_bounds_raised_and_prior_lowered():
     criterion = objective(global_weight=0.5, local_weight=2.0, prior_weight=0.1)
-    terms = criterion(*encoding())
+    terms = criterion(*encoding(), seeded())
     expected = -0.5 * terms["global"] - 2.0 * terms["local"] + 0.1 * terms["prior"]
     torch.testing.assert_close(criterion.loss(terms), expected)
 
@@ -60,27 +69,30 @@ def test_code_of_one_view_meets_locals_of_the_other_both_ways_round():
     criterion = objective(local_weight=1.0).eval()
     code, (local_map,) = encoding()
     critic = criterion.local_critics[0]
-    crossed = [criterion.bound(critic, code[[a]], local_map[[b]]) for a, b in ((0, 1), (1, 0))]
-    torch.testing.assert_close(criterion(code, (local_map,))["local"], sum(crossed) / 2)
+    crossed = [
+        criterion.bound(critic, code[[a]], local_map[[b]], seeded()) for a, b in ((0, 1), (1, 0))
+    ]
+    torch.testing.assert_close(criterion(code, (local_map,), seeded())["local"], sum(crossed) / 2)
 
 
 def test_one_view_meets_its_own_locals():
     criterion = objective(local_weight=1.0).eval()
     code, local_maps = encoding(n_views=1)
-    own = criterion.bound(criterion.local_critics[0], code, local_maps[0])
-    torch.testing.assert_close(criterion(code, local_maps)["local"], own)
+    own = criterion.bound(criterion.local_critics[0], code, local_maps[0], seeded())
+    torch.testing.assert_close(criterion(code, local_maps, seeded())["local"], own)
 
 
 def test_the_global_term_is_the_local_term_with_one_location():
     criterion = objective(global_weight=1.0).eval()
     code, (local_map,) = encoding()
     flat = local_map.reshape(2, 5, 1, -1).flip(0)
-    expected = criterion.bound(criterion.global_critic, code, flat)
-    torch.testing.assert_close(criterion(code, (local_map,))["global"], expected)
+    expected = criterion.bound(criterion.global_critic, code, flat, seeded())
+    torch.testing.assert_close(criterion(code, (local_map,), seeded())["global"], expected)
 
 
-def test_neither_step_of_the_game_moves_the_other_player():
-    criterion = objective(local_weight=1.0, prior_weight=1.0)
+@pytest.mark.parametrize("gradient_penalty", [0.0, 1.0])
+def test_neither_step_of_the_game_moves_the_other_player(gradient_penalty):
+    criterion = objective(local_weight=1.0, prior_weight=1.0, gradient_penalty=gradient_penalty)
     encoder = torch.nn.Linear(7, N_CODE)
     x = torch.randn(10, 7)
     _, local_maps = encoding()
@@ -99,30 +111,52 @@ def test_neither_step_of_the_game_moves_the_other_player():
 
     adversary = state(criterion.discriminator)
     criterion.discriminator.zero_grad(set_to_none=True)
-    descend(players[0], criterion.loss(criterion(code, local_maps)))
+    descend(players[0], criterion.loss(criterion(code, local_maps, generator)))
     assert unchanged(adversary, criterion.discriminator)
     assert all(p.grad is None for p in criterion.discriminator.parameters())
     assert not unchanged(others[0], encoder)
     assert not unchanged(others[1], criterion.local_critics)
 
 
-def test_encoder_and_discriminator_pull_in_opposite_directions():
-    fake = torch.zeros(3, requires_grad=True)
-    (against,) = torch.autograd.grad(discriminator_loss(torch.zeros(3), fake), fake)
-    (towards,) = torch.autograd.grad(encoder_loss(fake), fake)
-    assert (against > 0).all()
-    assert (towards < 0).all()
+@pytest.mark.parametrize("critic", CRITICS.values())
+@pytest.mark.parametrize("term", ["local", "global"])
+def test_members_of_a_group_are_never_compared(critic, term):
+    """What estimators see is the score of a pair; here it names the pair."""
+    groups = torch.tensor([0, 1, 0, 2, 2])
+    seen = []
+
+    def spy(joint, marginal):
+        seen.append((joint, marginal))
+        return joint.mean() - marginal.mean()
+
+    class Naming(torch.nn.Module):
+        """Scores 100 * (sample of the code) + (sample of the local vector)."""
+
+        def __init__(self, n_code, n_channels, width):
+            super().__init__()
+
+        def forward(self, code, local_map):
+            return 100 * code[..., :1] + local_map[..., 0]
+
+        if hasattr(critic, "all_pairs"):
+
+            def all_pairs(self, code, local_map):
+                return 100 * code[..., None, :1] + local_map[..., None, :, :, 0]
+
+    criterion = objective(**{f"{term}_weight": 1.0}, critic=Naming, mi_estimator=spy)
+    names = torch.arange(5.0)
+    code = names[None, :, None].expand(2, 5, N_CODE)
+    local_map = names[None, :, None, None].expand(2, 5, N_LOCATIONS, N_CHANNELS)
+    criterion(code, (local_map,), seeded(), groups)
+    ((joint, marginal),) = seen
+    assert (joint.long() // 100 == joint.long() % 100).all()
+    first, second = marginal.long() // 100, marginal.long() % 100
+    assert (groups[first] != groups[second]).all()
 
 
-def test_discriminator_is_that_of_the_paper():
-    assert sum(p.numel() for p in Discriminator(64).parameters()) == 265_401
-
-
-def test_uniform_prior_squashes_into_its_support():
-    prior = PRIORS["uniform"]
-    draw = prior.sample((1000, 2), torch.Generator().manual_seed(0))
-    squashed = prior.squash(torch.linspace(-30, 30, 100))
-    for values in (draw, squashed):
-        assert values.min() >= 0
-        assert values.max() <= 1
-    assert draw.mean().item() == pytest.approx(0.5, abs=0.05)
+def test_sampled_locations_serve_the_local_term_only():
+    criterion = objective(local_weight=1.0, global_weight=1.0, n_locations=2)
+    seen = []
+    criterion.mi_estimator = lambda joint, marginal: seen.append(joint.shape) or joint.mean()
+    criterion(*encoding(), seeded())
+    assert sorted(seen) == [(2, 5, 1), (2, 5, 2)]
