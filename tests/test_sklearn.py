@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import sklearn
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -115,3 +116,17 @@ def test_memory_hits_its_cache(quick, digits, tmp_path):
     once = fit()
     assert once > 0
     assert fit() == once
+
+
+def test_groups_reach_the_transformer_by_metadata_routing(quick, digits):
+    X, y = digits.images[:80], digits.target[:80]
+    groups = np.arange(80) // 4
+    with sklearn.config_context(enable_metadata_routing=True):
+        dim = quick(random_state=1).set_fit_request(groups=True)
+        pipeline = Pipeline([("dim", dim), ("clf", LogisticRegression(max_iter=1000))])
+        routed = pipeline.fit(X, y, groups=groups)["dim"].transform(X)
+        scores = cross_val_score(pipeline, X, y, cv=GroupKFold(2), params={"groups": groups})
+    direct = quick(random_state=1).fit(X, groups=groups).transform(X)
+    np.testing.assert_array_equal(routed, direct)
+    assert not np.array_equal(routed, quick(random_state=1).fit(X).transform(X))
+    assert np.isfinite(scores).all()

@@ -1,5 +1,6 @@
 """What a user of DIMTransformer sees: learning, repeating, errors, files."""
 
+import copy
 import pickle
 import subprocess
 import sys
@@ -9,13 +10,15 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from torch import nn
 
 from skdim import DIMTransformer
-from skdim.encoders import MLPEncoder
+from skdim.critics import CRITICS
+from skdim.encoders import MLPEncoder, tap
 from skdim.mutual_information import ESTIMATORS
+from skdim.priors import PRIORS, Prior
 
 
 def test_features_beat_those_of_an_untrained_encoder(digits):
@@ -40,6 +43,26 @@ def test_every_estimator_raises_its_bound(quick, images, mi_estimator):
     assert len(history) == 10
     for term in ("global", "local"):
         assert history[-1][term] > history[0][term]
+
+
+@pytest.mark.parametrize("critic", CRITICS)
+@pytest.mark.parametrize("mi_estimator", ESTIMATORS)
+def test_every_critic_serves_every_estimator(quick, images, critic, mi_estimator):
+    transformer = quick(
+        critic=critic, mi_estimator=mi_estimator, critic_width=32, global_weight=0.5, n_locations=8
+    )
+    assert np.isfinite(transformer.fit_transform(images)).all()
+
+
+def laplace(shape, generator):
+    draw = torch.rand(shape, generator=generator, device=generator.device) - 0.5
+    return -draw.sign() * (1 - 2 * draw.abs()).log()
+
+
+@pytest.mark.parametrize("prior", [*PRIORS, laplace, Prior(laplace, torch.tanh)])
+def test_every_prior_is_played_against(quick, images, prior):
+    history = quick(prior=prior, prior_weight=1.0, gradient_penalty=0.1).fit(images).history_
+    assert np.isfinite([[epoch["prior"], epoch["discriminator"]] for epoch in history]).all()
 
 
 def test_history_tells_every_term(quick, images):
@@ -98,6 +121,59 @@ def test_layouts_of_the_same_images_give_the_same_features(quick, images):
     np.testing.assert_array_equal(
         quick().fit(color).transform(color), quick().fit(first).transform(first)
     )
+
+
+RNG = np.random.default_rng(0)
+MODALITIES = {
+    "rows": ((30, 9), "auto", (9,)),
+    "one signal": ((30, 40), None, (1, 40)),
+    "signals, channels first": ((30, 3, 40), 1, (3, 40)),
+    "signals, channels last": ((30, 40, 3), -1, (3, 40)),
+    "grey images": ((30, 9, 10), "auto", (1, 9, 10)),
+    "colour images": ((30, 16, 17, 3), "auto", (3, 16, 17)),
+    "spectra": ((30, 16, 17, 31), 3, (31, 16, 17)),
+    "volumes": ((30, 8, 9, 10), None, (1, 8, 9, 10)),
+    "volumes of two channels": ((30, 2, 8, 9, 10), "auto", (2, 8, 9, 10)),
+}
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_modality_is_what_the_channel_axis_leaves(quick, modality):
+    shape, channel_axis, sample_shape = MODALITIES[modality]
+    X = RNG.normal(size=shape).astype(np.float32)
+    transformer = quick(channel_axis=channel_axis, global_weight=0.1).fit(X)
+    assert transformer.sample_shape_ == sample_shape
+    assert transformer.mean_.shape == sample_shape[:1]
+    features = transformer.transform(X)
+    assert features.shape == (30, 8)
+    np.testing.assert_array_equal(transformer.transform(X[:7]), features[:7])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(transformer)).transform(X), features)
+
+
+@pytest.mark.parametrize(("layout", "channel_axis"), [((0, 2, 1), -1), ((0, 1, 2), 1)])
+def test_signals_are_the_same_whatever_their_layout(quick, layout, channel_axis):
+    X = RNG.normal(size=(20, 2, 30)).astype(np.float32)
+    expected = quick(channel_axis=1).fit_transform(X)
+    other = quick(channel_axis=channel_axis).fit_transform(X.transpose(layout))
+    np.testing.assert_array_equal(other, expected)
+
+
+def waves(n, seed):
+    """Signals of three shapes at random phases, in noise."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(3, size=n)
+    phase = 2 * np.pi * (np.arange(64) / 16 + rng.random((n, 1)))
+    shapes = np.stack([np.sin(phase), np.sign(np.sin(phase)), np.sin(phase) * np.sin(phase / 2)], 1)
+    return shapes[np.arange(n), y] + 0.3 * rng.normal(size=(n, 64)), y
+
+
+def test_signals_are_told_apart_by_their_shape(quick):
+    X, y = waves(600, 0)
+    dim = quick(n_components=16, channel_axis=None, max_epochs=15)
+    clf = LogisticRegression(max_iter=1000)
+    learned = make_pipeline(dim, clf).fit(X[:400], y[:400]).score(X[400:], y[400:])
+    raw = clf.fit(X[:400], y[:400]).score(X[400:], y[400:])
+    assert learned > raw + 0.2
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float64])
@@ -206,6 +282,10 @@ def test_an_interrupt_comes_through_and_leaves_nothing_half_fitted(quick, images
         ({"prior_weight": -1}, "'prior_weight' parameter"),
         ({"precision": "float16"}, "'precision' parameter"),
         ({"channel_axis": 9}, "'channel_axis' parameter must be an axis of X"),
+        ({"critic": "concta"}, "'critic' parameter must be one of.*mean 'concat'"),
+        ({"prior": "norml"}, "'prior' parameter must be one of.*mean 'normal'"),
+        ({"n_locations": 0}, "'n_locations' parameter"),
+        ({"gradient_penalty": -1.0}, "'gradient_penalty' parameter"),
     ],
 )
 def test_unfit_parameters_are_named(quick, images, params, sentence):
@@ -226,9 +306,13 @@ BAD = {
     "empty": (lambda X: X[:0], "0 sample"),
     "one": (lambda X: X[:1], "minimum of 2 is required"),
     "strings": (lambda X: X.astype(str).astype(object) + "x", "could not convert|strings"),
-    "tiny": (lambda X: X[:, :5, :5], "at least 8 x 8 pixels"),
+    "tiny": (lambda X: X[:, :5, :5], "at least 8 on every side"),
     "ambiguous": (lambda X: np.stack([X] * 8, -1), "channel_axis=1.*channel_axis=-1"),
-    "five axes": (lambda X: X[:, None, None], "rows .2 dimensions. or images"),
+    "six axes": (lambda X: X[:, None, None, None], "rows .2 dimensions., images"),
+    "ambiguous volumes": (
+        lambda X: np.stack([np.stack([X] * 8, -1)] * 8, -1),
+        "8 x 8 x 8 volumes of 8 channels .channel_axis=1. or as",
+    ),
 }
 
 
@@ -265,6 +349,64 @@ def test_divergence_names_epoch_and_term_and_leaves_the_last_fit_alone(quick, im
     np.testing.assert_array_equal(transformer.transform(images), before)
 
 
+# ----------------------------------------------------------------- the paper
+
+
+@pytest.mark.parametrize("mi_estimator", ESTIMATORS)
+@pytest.mark.parametrize(
+    ("variant", "weights"),
+    [("global", (1.0, 0.0, 1.0)), ("local", (0.0, 1.0, 0.1)), ("local+global", (0.5, 0.1, 0.1))],
+)
+def test_settings_of_the_paper(variant, weights, mi_estimator, images):
+    dim = DIMTransformer.paper(
+        variant, mi_estimator, max_epochs=2, critic_width=64, encoder_params={"scale": 0.1}
+    )
+    assert (dim.global_weight, dim.local_weight, dim.prior_weight) == weights
+    assert dim.mi_estimator == mi_estimator
+    assert (dim.augment, dim.batch_size, dim.learning_rate) == (None, 64, 1e-4)
+    assert np.isfinite(dim.fit_transform(images)).all()
+
+
+def test_instances_of_the_paper_share_nothing():
+    first, second = DIMTransformer.paper(), DIMTransformer.paper()
+    assert first.optimizer_params == second.optimizer_params
+    assert first.optimizer_params is not second.optimizer_params
+
+
+def test_unknown_variants_of_the_paper_are_named():
+    with pytest.raises(ValueError, match=r"'variant' parameter must be one of.*mean 'local'\?"):
+        DIMTransformer.paper("lokal")
+
+
+# -------------------------------------------------------------------- groups
+
+
+def test_groups_change_who_is_compared_whatever_their_names(quick, images):
+    n = len(images)
+    alone = quick().fit(images, groups=np.arange(n))
+    paired = quick().fit(images, groups=np.arange(n) // 2)
+    named = quick().fit(images, groups=[f"patient {i // 2:02}" for i in range(n)])
+    assert alone.history_[0]["loss"] != paired.history_[0]["loss"]
+    np.testing.assert_array_equal(named.transform(images), paired.transform(images))
+
+
+@pytest.mark.parametrize(
+    ("groups", "sentence"),
+    [
+        (np.zeros(90), "at least two groups.*Got one group of 90"),
+        (np.arange(89), "a group for each of the 90 samples of X. Got 89"),
+        (np.arange(90) < 1, "all but 1 of 90 samples.*'batch_size' parameter to at least 90"),
+    ],
+)
+def test_unfit_groups_get_a_sentence(quick, images, groups, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        quick().fit(images, groups=groups)
+
+
+def test_the_batch_size_that_the_sentence_names_is_enough(quick, images):
+    quick(batch_size=90).fit(images, groups=np.arange(90) < 1)
+
+
 # --------------------------------------------------------------------- files
 
 
@@ -299,3 +441,82 @@ def test_parameters_changed_after_fit_do_not_spoil_a_pickle(quick, images):
     transformer.set_params(n_components=3, encoder="mlp", encoder_params={"width": 4})
     loaded = pickle.loads(pickle.dumps(transformer))
     np.testing.assert_array_equal(loaded.transform(images), expected)
+
+
+# ------------------------------------------------- pieces that the user wrote
+
+
+class TopLevel(MLPEncoder):
+    """An encoder that a file can refer to."""
+
+
+def build_network():
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+
+
+def test_top_level_pieces_survive_a_pickle(quick, rows, images):
+    X, _ = rows
+    transformer = quick(encoder=TopLevel, mi_estimator=ESTIMATORS["jsd"]).fit(X)
+    loaded = pickle.loads(pickle.dumps(transformer))
+    assert loaded.encoder is TopLevel
+    assert loaded.mi_estimator is ESTIMATORS["jsd"]
+    np.testing.assert_array_equal(loaded.transform(X), transformer.transform(X))
+    tapped = quick(encoder=tap(build_network, local="1", hidden="2")).fit(images)
+    loaded = pickle.loads(pickle.dumps(tapped))
+    np.testing.assert_array_equal(loaded.transform(images), tapped.transform(images))
+
+
+def local_pieces():
+    class Local(MLPEncoder):
+        pass
+
+    return {"encoder": Local, "augment": lambda batch, generator: batch + 0.1}
+
+
+@pytest.mark.parametrize("parameter", ["encoder", "augment"])
+def test_pieces_that_no_file_can_refer_to_work_and_say_so(quick, rows, parameter, tmp_path):
+    X, _ = rows
+    transformer = quick(**{parameter: local_pieces()[parameter]}).fit(X)
+    expected = transformer.transform(X)
+    for twin in (copy.copy(transformer), copy.deepcopy(transformer)):
+        np.testing.assert_array_equal(twin.transform(X), expected)
+    with pytest.raises(pickle.PicklingError, match=f"'{parameter}' parameter holds.*top level"):
+        joblib.dump(transformer, tmp_path / "transformer.joblib")
+
+
+def test_worker_processes_take_the_users_pieces_along(quick, rows):
+    X, y = rows
+    pipeline = make_pipeline(quick(**local_pieces()), LogisticRegression(max_iter=1000))
+    scores = cross_val_score(pipeline, X, y, cv=2, n_jobs=2, error_score="raise")
+    fitted = quick(**local_pieces()).fit(X)
+    (features,) = joblib.Parallel(n_jobs=2)(joblib.delayed(transform)(fitted, X) for _ in "1")
+    assert np.isfinite(scores).all()
+    np.testing.assert_allclose(features, fitted.transform(X), atol=1e-5)
+
+
+def transform(transformer, X):
+    return transformer.transform(X)
+
+
+NOTEBOOK = """
+import pickle, sys
+import numpy as np
+from skdim import DIMTransformer
+from skdim.encoders import MLPEncoder
+
+class Mine(MLPEncoder):
+    pass
+
+X = np.random.default_rng(0).normal(size=(20, 4))
+transformer = DIMTransformer(4, encoder=Mine, max_epochs=1).fit(X)
+file = pickle.dumps(transformer)
+assert (pickle.loads(file).transform(X) == transformer.transform(X)).all()
+open(sys.argv[1], "wb").write(file)
+"""
+
+
+def test_a_class_of_a_notebook_is_asked_for_by_name(tmp_path):
+    path = tmp_path / "transformer.pickle"
+    subprocess.run([sys.executable, "-c", NOTEBOOK, str(path)], check=True)
+    with pytest.raises(AttributeError, match=r"'Mine' of module '__main__', the 'encoder' param"):
+        pickle.loads(path.read_bytes())
