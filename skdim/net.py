@@ -88,6 +88,8 @@ class DIMNet(NeuralNet):
         Samples of one group are not compared with each other.
     optimizer_params, discriminator_optimizer_params : dict
         Keyword arguments of the two optimisers.
+    gradient_clip_norm : float or None
+        Longer gradients of encoder and critics are shortened to this.
     lr_schedule : callable (progress) -> factor
     precision : torch.dtype
         Of the encoder's and the critics' arithmetic.
@@ -104,6 +106,7 @@ class DIMNet(NeuralNet):
         groups: Tensor | None,
         optimizer_params: dict,
         discriminator_optimizer_params: dict,
+        gradient_clip_norm: float | None,
         lr_schedule: Callable[[float], float],
         precision: torch.dtype,
         **kwargs,
@@ -124,6 +127,7 @@ class DIMNet(NeuralNet):
         self.generator = generator
         self.optimizer_params = optimizer_params
         self.discriminator_optimizer_params = discriminator_optimizer_params
+        self.gradient_clip_norm = gradient_clip_norm
         self.lr_schedule = lr_schedule
         self.precision = precision
 
@@ -181,7 +185,7 @@ class DIMNet(NeuralNet):
                 descend(self.discriminator_optimizer_, played["discriminator"])
             terms = self.criterion_(code, local_maps, self.generator, groups)
             loss = self.criterion_.loss(terms)
-        descend(self.optimizer_, loss)
+        descend(self.optimizer_, loss, self.gradient_clip_norm)
         return {"loss": loss, **terms, **played}
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
@@ -210,10 +214,15 @@ class DIMNet(NeuralNet):
         self.history.record("samples_per_second", len(iterator.X) / seconds)
 
 
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step of one optimiser down one loss."""
+def descend(
+    optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float | None = None
+) -> None:
+    """One step of one optimiser down one loss, along a gradient no longer than ``clip_norm``."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    if clip_norm is not None:
+        learners = [p for group in optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(learners, clip_norm)
     optimizer.step()
 
 

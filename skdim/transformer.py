@@ -68,6 +68,7 @@ PAPER_SETTINGS = {
     "optimizer": "adam",
     "optimizer_params": {"betas": (0.5, 0.999)},
     "learning_rate": 1e-4,
+    "gradient_clip_norm": None,
     "lr_schedule": "constant",
     "precision": "float32",
 }
@@ -136,6 +137,9 @@ default="infonce"
         Highest learning rate of encoder and critics.
     prior_learning_rate : float or None, default=None
         Highest learning rate of the prior's discriminator; None takes ``learning_rate``.
+    gradient_clip_norm : float or None, default=10.0
+        Longer gradients of encoder and critics are shortened to this norm. Estimators with an
+        exponential ("nwj", "rkl", "hellinger") hardly train without.
     lr_schedule : {"warmup_cosine", "constant"} or callable, default="warmup_cosine"
         Factor on the learning rate; a callable gets the finished part of training, 0 to 1.
     device : str, default="auto"
@@ -213,6 +217,7 @@ default="infonce"
         "optimizer_params": [dict, None],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "prior_learning_rate": [Interval(Real, 0, None, closed="neither"), None],
+        "gradient_clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "lr_schedule": [str, callable],
         "device": [str, torch.device],
         "precision": [StrOptions({"auto", *PRECISIONS})],
@@ -246,6 +251,7 @@ default="infonce"
         optimizer_params=None,
         learning_rate=2e-3,
         prior_learning_rate=None,
+        gradient_clip_norm=10.0,
         lr_schedule="warmup_cosine",
         device="auto",
         precision="auto",
@@ -275,6 +281,7 @@ default="infonce"
         self.optimizer_params = optimizer_params
         self.learning_rate = learning_rate
         self.prior_learning_rate = prior_learning_rate
+        self.gradient_clip_norm = gradient_clip_norm
         self.lr_schedule = lr_schedule
         self.device = device
         self.precision = precision
@@ -381,6 +388,7 @@ default="infonce"
                 discriminator_optimizer_params=self._optimizer_params(
                     self.prior_learning_rate or self.learning_rate
                 ),
+                gradient_clip_norm=self.gradient_clip_norm,
                 lr_schedule=lookup(self.lr_schedule, SCHEDULES, "lr_schedule"),
                 precision=PRECISIONS[self.precision_],
                 device=self.device_,

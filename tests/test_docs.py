@@ -1,12 +1,13 @@
 """The pages are runnable as written: each one's Python blocks, in order, in one namespace."""
 
+import pydoc
 import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/tour.md", "docs/extending.md"]
+PAGES = ["README.md", "docs/tour.md", "docs/extending.md", "docs/paper.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -17,3 +18,12 @@ def test_page_runs(page, tmp_path, monkeypatch):
     namespace = {"__name__": "page"}
     for block in blocks:
         exec(compile(block, page, "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_everything_a_page_names_is_there(page):
+    text = (ROOT / page).read_text()
+    for name in re.findall(r"`(skdim\.[\w.]+)`", text):
+        assert pydoc.locate(name), name
+    for path in re.findall(r"`((?:tests|docs|benchmarks|skdim)/[\w./]+)`", text):
+        assert (ROOT / path).exists(), path

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from skdim.net import Batches, seeded
+from skdim.net import Batches, descend, seeded
 from skdim.optimization import SCHEDULES
 
 
@@ -74,3 +74,13 @@ def test_warmup_cosine_rises_then_falls_to_zero():
     schedule = SCHEDULES["warmup_cosine"]
     assert 0 < schedule(0) < schedule(0.05) < schedule(0.1) > schedule(0.5) > schedule(0.9)
     assert math.isclose(schedule(1.0), 0, abs_tol=1e-12)
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.5, 100.0])
+def test_long_gradients_are_shortened_and_short_ones_left(clip_norm):
+    start = torch.tensor([3.0, 4.0])
+    weights = torch.nn.Parameter(start.clone())
+    optimizer = torch.optim.SGD([weights], lr=1.0)
+    descend(optimizer, weights.square().sum() / 2, clip_norm)  # the gradient is the weights: 5 long
+    length = min(5.0, clip_norm or 5.0)
+    torch.testing.assert_close(weights.detach(), start * (1 - length / 5))

@@ -45,6 +45,13 @@ def test_every_estimator_raises_its_bound(quick, images, mi_estimator):
         assert history[-1][term] > history[0][term]
 
 
+@pytest.mark.parametrize("mi_estimator", ["nwj", "rkl", "hellinger"])
+def test_exponential_estimators_learn_with_the_published_critic(quick, images, mi_estimator):
+    """Its scores are not scaled: the first gradients are astronomic, and clipped."""
+    dim = quick(critic="separable_published", mi_estimator=mi_estimator, max_epochs=20)
+    assert dim.fit(images).history_[-1]["local"] > -1
+
+
 @pytest.mark.parametrize("critic", CRITICS)
 @pytest.mark.parametrize("mi_estimator", ESTIMATORS)
 def test_every_critic_serves_every_estimator(quick, images, critic, mi_estimator):
@@ -286,6 +293,7 @@ def test_an_interrupt_comes_through_and_leaves_nothing_half_fitted(quick, images
         ({"prior": "norml"}, "'prior' parameter must be one of.*mean 'normal'"),
         ({"n_locations": 0}, "'n_locations' parameter"),
         ({"gradient_penalty": -1.0}, "'gradient_penalty' parameter"),
+        ({"gradient_clip_norm": 0}, "'gradient_clip_norm' parameter"),
     ],
 )
 def test_unfit_parameters_are_named(quick, images, params, sentence):
@@ -364,6 +372,7 @@ def test_settings_of_the_paper(variant, weights, mi_estimator, images):
     assert (dim.global_weight, dim.local_weight, dim.prior_weight) == weights
     assert dim.mi_estimator == mi_estimator
     assert (dim.augment, dim.batch_size, dim.learning_rate) == (None, 64, 1e-4)
+    assert dim.gradient_clip_norm is None
     assert np.isfinite(dim.fit_transform(images)).all()
 
 
