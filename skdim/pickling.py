@@ -54,7 +54,15 @@ def _resolve(module: str, name: str, parameter: str) -> Any:
 
 
 def refer(value: Any, parameter: str) -> Any:
-    """Return what a pickle should hold in the place of a parameter's value."""
+    """Return what a pickle should hold in the place of a parameter's value.
+
+    Functions and classes become references, also inside dicts, lists and tuples.
+    """
+    if isinstance(value, dict):
+        return {key: refer(item, parameter) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        items = [refer(item, parameter) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     is_piece = callable(value) and hasattr(value, "__qualname__")
     return Reference(value, parameter) if is_piece and not _is_pickled_by_value() else value
 

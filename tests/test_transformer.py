@@ -9,6 +9,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
@@ -482,10 +483,28 @@ def local_pieces():
     return {"encoder": Local, "augment": lambda batch, generator: batch + 0.1}
 
 
-@pytest.mark.parametrize("parameter", ["encoder", "augment"])
-def test_pieces_that_no_file_can_refer_to_work_and_say_so(quick, rows, parameter, tmp_path):
+def forgiving(parameters, hook=None, **params):
+    return torch.optim.Adam(parameters, **params)
+
+
+def network_of_rows():
+    return nn.Sequential(nn.Unflatten(1, (1, -1)), nn.Conv1d(1, 4, 1), nn.Flatten())
+
+
+UNREACHABLE = [
+    *local_pieces().items(),
+    ("encoder", tap(lambda: network_of_rows(), local="1", hidden="2")),
+    ("prior", Prior(PRIORS["normal"].sample, lambda code: 2 * code)),
+    ("optimizer_params", {"betas": (0.5, 0.9), "hook": [lambda: None]}),
+]
+
+
+@pytest.mark.parametrize(("parameter", "piece"), UNREACHABLE)
+def test_pieces_that_no_file_can_refer_to_work_and_say_so(
+    quick, rows, parameter, piece, tmp_path
+):
     X, _ = rows
-    transformer = quick(**{parameter: local_pieces()[parameter]}).fit(X)
+    transformer = clone(quick(**{"optimizer": forgiving, parameter: piece})).fit(X)
     expected = transformer.transform(X)
     for twin in (copy.copy(transformer), copy.deepcopy(transformer)):
         np.testing.assert_array_equal(twin.transform(X), expected)

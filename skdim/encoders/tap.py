@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skdim.encoders.contract import Encoding, as_local_map, normalized_code
+from skdim.pickling import refer
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,12 @@ class Tap:
         """Build the network and put a code on it."""
         network = self.factory(**factory_params)
         return TappedEncoder(network, self.local, self.hidden, sample_shape, n_components)
+
+    def __reduce__(self) -> tuple:
+        return Tap, (refer(self.factory, "encoder"), self.local, self.hidden)
+
+    def __deepcopy__(self, memo) -> "Tap":
+        return self  # frozen, and a copy needs no file to refer to the factory
 
 
 def tap(factory: Callable[..., nn.Module], *, local: str | tuple[str, ...], hidden: str) -> Tap:
