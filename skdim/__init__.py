@@ -1,7 +1,8 @@
 """Deep InfoMax features as an ordinary part of scikit-learn."""
 
 from skdim.transformer import DIMTransformer
+from skdim.versions import show_versions
 
 __version__ = "0.1.0"
 
-__all__ = ["DIMTransformer", "__version__"]
+__all__ = ["DIMTransformer", "__version__", "show_versions"]

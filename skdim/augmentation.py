@@ -16,6 +16,28 @@ from torch.nn import functional
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
 
+def make_views(
+    batch: Tensor, augment: Augmentation | None, generator: torch.Generator
+) -> tuple[Tensor, int]:
+    """Return two random views of each sample, one after the other, and their number.
+
+    Parameters
+    ----------
+    batch : Tensor of shape (n, ...), standardised
+    augment : callable (batch, generator) -> batch, or None
+        None gives one view: every sample as it is.
+    generator : torch.Generator
+
+    Returns
+    -------
+    views : Tensor of shape (n_views * n, ...)
+    n_views : int
+    """
+    if augment is None:
+        return batch, 1
+    return augment(torch.cat([batch, batch]), generator), 2
+
+
 def augment_images(images: Tensor, generator: torch.Generator) -> Tensor:
     """The default for images: colour photographs may be mirrored and recoloured, others may not.
 
@@ -191,7 +213,12 @@ def jitter_amplitudes(
     return gain[:, :, None] * signals + noise * hiss
 
 
-def swap_cells(rows: Tensor, generator: torch.Generator, probability: float = 0.4) -> Tensor:
+def swap_cells(
+    rows: Tensor,
+    generator: torch.Generator,
+    probability: float = 0.4,
+    column_groups: tuple[tuple[int, ...], ...] = (),
+) -> Tensor:
     """Replace cells by the same column's value in another row of the batch.
 
     Parameters
@@ -200,13 +227,18 @@ def swap_cells(rows: Tensor, generator: torch.Generator, probability: float = 0.
     generator : torch.Generator
     probability : float, default=0.4
         Probability that a cell is replaced.
+    column_groups : tuple of tuple of int, default=()
+        Columns that are replaced together, from one row.
     """
-    donors = torch.randint(
-        len(rows), rows.shape, generator=generator, device=generator.device
-    )  # (n, n_columns)
     n, n_columns = rows.shape
+    leader = torch.arange(n_columns)
+    for group in column_groups:
+        leader[list(group)] = group[0]
+    leader = leader.to(rows.device)
+    donors = torch.randint(n, rows.shape, generator=generator, device=generator.device)
     swapped = _uniform(n, n_columns, generator) < probability
-    return torch.where(swapped, rows.gather(0, donors), rows)
+    # Whatever the leader of a group does, its members do.
+    return torch.where(swapped[:, leader], rows.gather(0, donors[:, leader]), rows)
 
 
 # Number of axes of a sample, channels included, to what ``augment="auto"`` means.

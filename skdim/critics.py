@@ -193,6 +193,31 @@ class ConcatCritic(nn.Module):
         return self.rest(of_code.unsqueeze(-2) + of_locals).squeeze(-1)
 
 
+def score_all(critic: nn.Module, code: Tensor, local_map: Tensor) -> Tensor:
+    """Score every code against the locals of every sample, whatever the critic.
+
+    Parameters
+    ----------
+    critic : nn.Module
+        One without ``all_pairs`` is called n times.
+    code : Tensor of shape (..., n, n_code)
+    local_map : Tensor of shape (..., n, n_locations, n_channels)
+
+    Returns
+    -------
+    scores : Tensor of shape (..., n, n, n_locations)
+        Entry (i, j, k) scores code i against location k of sample j.
+    """
+    all_pairs = getattr(critic, "all_pairs", None)
+    if callable(all_pairs):
+        return all_pairs(code, local_map)
+    columns = [
+        critic(code, local_map[..., j : j + 1, :, :].expand_as(local_map))
+        for j in range(local_map.shape[-3])
+    ]
+    return torch.stack(columns, -2)
+
+
 def _dot_own(queries: Tensor, keys: Tensor) -> Tensor:
     return (keys @ queries.unsqueeze(-1)).squeeze(-1)  # (..., n, n_locations)
 

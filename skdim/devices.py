@@ -1,5 +1,8 @@
 """Where to compute and how precisely, decided by what the machine reports."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -48,3 +51,32 @@ def has_bfloat16(device: torch.device) -> bool:
         probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         return any(getattr(torch.cpu, probe, bool)() for probe in probes)
     return False
+
+
+@contextmanager
+def memory_advice(device: torch.device, **parameters) -> Iterator[None]:
+    """Turn "out of memory" into a sentence that says what to reduce.
+
+    Parameters
+    ----------
+    device : torch.device
+    **parameters
+        Those that memory grows with, and their values.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch's own class is a RuntimeError
+        if not _is_out_of_memory(error):
+            raise
+        reduce = " or ".join(f"{name!r} (now {value})" for name, value in parameters.items())
+        elsewhere = "" if device.type == "cpu" else ", or set device='cpu'"
+        raise MemoryError(
+            f"The memory of device {str(device)!r} is exhausted: reduce {reduce}{elsewhere}. "
+            f"{str(error).splitlines()[0] if str(error) else ''}".rstrip()
+        ) from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    return any(words in str(error) for words in ("not enough memory", "can't allocate memory"))

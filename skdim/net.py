@@ -1,21 +1,17 @@
 """The training loop: skorch runs it, this module says what one step does."""
 
-import logging
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
-from skdim.augmentation import Augmentation
+from skdim.augmentation import Augmentation, make_views
+from skdim.callbacks import asks_to_stop
 from skdim.encoders import encode
-
-logger = logging.getLogger("skdim")
 
 
 class Batches:
@@ -90,9 +86,17 @@ class DIMNet(NeuralNet):
         Keyword arguments of the two optimisers.
     gradient_clip_norm : float or None
         Longer gradients of encoder and critics are shortened to this.
-    lr_schedule : callable (progress) -> factor
+    lr_schedule : callable (progress) -> factor, or None
+        None leaves learning rates to the callbacks.
+    max_time : float or None
+        Seconds after which training ends, if its epochs have not ended it before.
     precision : torch.dtype
         Of the encoder's and the critics' arithmetic.
+
+    Attributes
+    ----------
+    step_losses : list of float
+        The loss of every step.
     """
 
     def __init__(
@@ -107,7 +111,8 @@ class DIMNet(NeuralNet):
         optimizer_params: dict,
         discriminator_optimizer_params: dict,
         gradient_clip_norm: float | None,
-        lr_schedule: Callable[[float], float],
+        lr_schedule: Callable[[float], float] | None,
+        max_time: float | None,
         precision: torch.dtype,
         **kwargs,
     ):
@@ -129,17 +134,77 @@ class DIMNet(NeuralNet):
         self.discriminator_optimizer_params = discriminator_optimizer_params
         self.gradient_clip_norm = gradient_clip_norm
         self.lr_schedule = lr_schedule
+        self.max_time = max_time
         self.precision = precision
+        self.step_losses: list[float] = []
 
     def train(self, X: Tensor) -> "DIMNet":
-        """Train on X; unlike ``NeuralNet.fit``, let KeyboardInterrupt through."""
-        self.initialize()
+        """Train until the epochs, the time or a callback end it.
+
+        An interrupt comes through, after a return to the last epoch that was whole.
+        """
+        if not self.initialized_:
+            self.initialize()
+        self.is_stopping = False
+        self.n_whole_epochs = 0
+        self.started = time.perf_counter()
         self.notify("on_train_begin", X=X, y=None)
         try:
             self.fit_loop(X)
+        except _Stop:
+            pass
+        except KeyboardInterrupt:
+            del self.history[self.n_whole_epochs :]
+            if self.n_whole_epochs:
+                self.restore(self.whole)
+            raise
         finally:
             self.notify("on_train_end", X=X, y=None)
         return self
+
+    @property
+    def is_over(self) -> bool:
+        """Whether epochs or time are used up."""
+        return self.progress(self.n_whole_epochs) >= 1
+
+    def epochs(self) -> list[dict]:
+        """Return one dict an epoch of what was recorded."""
+        hidden = ("batches", "train_loss")
+        return [{k: v for k, v in epoch.items() if k not in hidden} for epoch in self.history]
+
+    def stop(self) -> None:
+        """End training with this epoch; for callbacks."""
+        self.is_stopping = True
+
+    def notify(self, method_name, **kwargs):
+        """Tell the callbacks, and hear whether one wants to stop."""
+        try:
+            super().notify(method_name, **kwargs)
+        except KeyboardInterrupt as interrupt:
+            if not asks_to_stop(interrupt):
+                raise
+            self.stop()
+        if method_name == "on_epoch_end" and self.is_stopping:
+            raise _Stop
+
+    def snapshot(self) -> list[dict[str, Tensor]]:
+        """Copy all weights of encoder, critics and discriminator."""
+        return [
+            {name: deepcopy(weights) for name, weights in part.state_dict().items()}
+            for part in (self.module_, self.criterion_)
+        ]
+
+    def restore(self, snapshot: list[dict[str, Tensor]]) -> None:
+        """Return to weights that were copied."""
+        for part, weights in zip((self.module_, self.criterion_), snapshot, strict=True):
+            part.load_state_dict(weights)
+
+    def progress(self, n_epochs: float) -> float:
+        """Return the finished part of training, by epochs or by time, whichever is nearer 1."""
+        by_epochs = n_epochs / self.max_epochs
+        if self.max_time is None:
+            return by_epochs
+        return min(1.0, max(by_epochs, (time.perf_counter() - self.started) / self.max_time))
 
     @property
     def _default_callbacks(self) -> list:
@@ -158,21 +223,27 @@ class DIMNet(NeuralNet):
                 group["initial_lr"] = group["lr"]
         return self
 
+    def optimizer_states(self) -> dict[str, dict]:
+        """Return the state of each optimiser, by name."""
+        return {name: getattr(self, name + "_").state_dict() for name in self._optimizers}
+
+    def load_optimizer_states(self, states: dict[str, dict]) -> None:
+        """Go on with other optimisers' momenta, at the learning rates of these."""
+        for name in self._optimizers:
+            optimizer = getattr(self, name + "_")
+            rates = [group["initial_lr"] for group in optimizer.param_groups]
+            optimizer.load_state_dict(states[name])
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = group["initial_lr"] = rate
+
     def _all_optimizers(self) -> list[torch.optim.Optimizer]:
         return [getattr(self, name + "_") for name in self._optimizers]
-
-    def make_views(self, samples: Tensor) -> tuple[Tensor, int]:
-        """Return standardised views of shape (n_views * n, ...) and their number."""
-        samples = self.standardize(samples)
-        if self.augment is None:
-            return samples, 1
-        return self.augment(torch.cat([samples, samples]), self.generator), 2
 
     def train_step(self, batch, **fit_params) -> dict[str, Tensor]:
         """One batch: first the discriminator learns from the codes, then everyone else."""
         self._set_training(True)
         samples, groups = batch
-        views, n_views = self.make_views(samples)
+        views, n_views = make_views(self.standardize(samples), self.augment, self.generator)
         with torch.autocast(
             views.device.type, self.precision, enabled=self.precision != torch.float32
         ):
@@ -194,29 +265,45 @@ class DIMNet(NeuralNet):
             return
         start = time.perf_counter()
         steps = []
-        n_epochs_done = len(self.history) - 1
+        n_samples = 0
         for i, batch in enumerate(iterator):
-            factor = self.lr_schedule((n_epochs_done + i / len(iterator)) / self.max_epochs)
-            for optimizer in self._all_optimizers():
-                for group in optimizer.param_groups:
-                    group["lr"] = group["initial_lr"] * factor
+            progress = self.progress(self.n_whole_epochs + i / len(iterator))
+            if progress >= 1:  # the time is over
+                break
+            if self.lr_schedule is not None:
+                self.set_learning_rates(self.lr_schedule(progress))
             self.notify("on_batch_begin", batch=batch, training=training)
             step = {name: term.detach() for name, term in step_fn(batch, **fit_params).items()}
             steps.append(step)
+            n_samples += len(batch[0])
             self.notify("on_batch_end", batch=batch, training=training, **step)
         # The only synchronisation with the device in an epoch.
-        means = torch.stack([torch.stack(list(step.values())) for step in steps]).mean(0).tolist()
+        table = torch.stack([torch.stack(list(step.values())) for step in steps]).cpu()
         seconds = time.perf_counter() - start
-        for name, mean in zip(steps[0], means, strict=True):
-            self.history.record(name, mean)
+        for name, values in zip(steps[0], table.unbind(1), strict=True):
+            self.history.record(name, values.mean().item())
+        self.step_losses += table[:, 0].tolist()
+        self.history.record("train_loss", self.history[-1]["loss"])  # where callbacks look for it
         self.history.record("learning_rate", self.optimizer_.param_groups[0]["lr"])
         self.history.record("seconds", seconds)
-        self.history.record("samples_per_second", len(iterator.X) / seconds)
+        self.history.record("samples_per_second", n_samples / seconds)
+        self.n_whole_epochs += 1
+        self.whole = self.snapshot()
+        if self.is_over:
+            self.stop()
+
+    def set_learning_rates(self, factor: float) -> None:
+        """Multiply the highest learning rate of every group by the schedule's factor."""
+        for optimizer in self._all_optimizers():
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
 
 
-def descend(
-    optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float | None = None
-) -> None:
+class _Stop(Exception):  # noqa: N818
+    """Training is to end here; not an error."""
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float | None = None) -> None:
     """One step of one optimiser down one loss, along a gradient no longer than ``clip_norm``."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -226,57 +313,18 @@ def descend(
     optimizer.step()
 
 
-class StopOnDivergence(Callback):
-    """End a fit whose loss is no longer a number, saying which term and what to change."""
-
-    def on_epoch_end(self, net, **kwargs):
-        """Look at the epoch's means."""
-        epoch = net.history[-1]
-        terms = ("local", "global", "prior", "discriminator", "loss")
-        for name in terms:
-            value = epoch.get(name, 0.0)
-            if not math.isfinite(value):
-                raise FloatingPointError(
-                    f"The {name} term became {value} in epoch {epoch['epoch']}. Reduce the "
-                    f"'learning_rate' parameter or set precision='float32'."
-                )
-
-
-class EpochLog(Callback):
-    """A line an epoch to the logger "skdim", at level INFO."""
-
-    def on_epoch_end(self, net, **kwargs):
-        """Log every number of the epoch."""
-        epoch = {name: value for name, value in net.history[-1].items() if name != "batches"}
-        logger.info(", ".join(f"{name} {value:.5g}" for name, value in epoch.items()))
-
-
-class ProgressBar(Callback):
-    """A bar over all samples of all epochs: loss, samples per second, time left."""
-
-    def on_train_begin(self, net, X=None, **kwargs):
-        """Open the bar."""
-        self.bar = tqdm(total=net.max_epochs * len(X), unit=" samples", unit_scale=True)
-
-    def on_batch_end(self, net, batch=None, **kwargs):
-        """Move it by a batch."""
-        self.bar.update(len(batch[0]))
-
-    def on_epoch_end(self, net, **kwargs):
-        """Show the loss of the epoch."""
-        epoch = net.history[-1]
-        self.bar.set_postfix(
-            epoch=f"{epoch['epoch']}/{net.max_epochs}", loss=f"{epoch['loss']:.3f}"
-        )
-
-    def on_train_end(self, net, **kwargs):
-        """Leave the full bar on the screen."""
-        self.bar.close()
-
-
 @contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[torch.Generator]:
-    """Seed torch inside the block, give a generator on the device, restore torch afterwards."""
+def seeded(
+    seed: int, device: torch.device, state: Tensor | None = None
+) -> Iterator[torch.Generator]:
+    """Seed torch inside the block, give a generator on the device, restore torch afterwards.
+
+    With the state of an earlier block's generator, randomness goes on where that one ended.
+    """
+    generator = torch.Generator(device).manual_seed(seed)
+    if state is not None:
+        generator.set_state(state)
+        seed = int(torch.randint(2**31, (), generator=generator, device=device))
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        yield torch.Generator(device).manual_seed(seed)
+        yield generator

@@ -111,27 +111,53 @@ class DIMObjective(nn.Module):
             game, ``"prior"``, to be lowered.
         """
         terms = {}
-        # With two views, the code of one meets the locals of the other, both ways round;
-        # with one view this leaves everything where it is.
-        local_maps = tuple(local_map.roll(1, 0) for local_map in local_maps)
-        if self.global_weight:
-            # One location that holds the whole map.
-            whole_map = local_maps[-1].flatten(-2).unsqueeze(-2)
-            terms["global"] = self.bound(self.global_critic, code, whole_map, generator, groups)
-        if self.local_weight:
-            if self.n_locations:
-                local_maps = tuple(
-                    sample_locations(local_map, self.n_locations, generator)
-                    for local_map in local_maps
-                )
+        for term, pairings in self.pairings(local_maps).items():
+            if term == "local" and self.n_locations:
+                pairings = [
+                    (critic, sample_locations(local_map, self.n_locations, generator))
+                    for critic, local_map in pairings
+                ]
             bounds = [
                 self.bound(critic, code, local_map, generator, groups)
-                for critic, local_map in zip(self.local_critics, local_maps, strict=True)
+                for critic, local_map in pairings
             ]
-            terms["local"] = torch.stack(bounds).mean()
+            terms[term] = torch.stack(bounds).mean()
         if self.prior_weight:
             terms["prior"] = self.prior_term(code)
         return terms
+
+    def pairings(self, local_maps: tuple[Tensor, ...]) -> dict[str, list[tuple[nn.Module, Tensor]]]:
+        """Say for each bound that has a weight which critics judge codes against which locals.
+
+        Parameters
+        ----------
+        local_maps : tuple of Tensor of shape (n_views, n, n_locations, n_channels)
+
+        Returns
+        -------
+        pairings : dict of "global" and "local" to list of (critic, local_map)
+        """
+        # With two views, the code of one meets the locals of the other, both ways round;
+        # with one view this leaves everything where it is.
+        local_maps = tuple(local_map.roll(1, 0) for local_map in local_maps)
+        pairings = {}
+        if self.global_weight:
+            # One location that holds the whole map.
+            whole_map = local_maps[-1].flatten(-2).unsqueeze(-2)
+            pairings["global"] = [(self.global_critic, whole_map)]
+        if self.local_weight:
+            pairings["local"] = list(zip(self.local_critics, local_maps, strict=True))
+        return pairings
+
+    @property
+    def has_critics(self) -> bool:
+        """Whether there is a bound to raise."""
+        return bool(self.global_weight or self.local_weight)
+
+    def judges(self, local_maps: tuple[Tensor, ...]) -> list[tuple[nn.Module, Tensor]]:
+        """Return the pairings by which codes are scored: local ones, or the global where alone."""
+        pairings = self.pairings(local_maps)
+        return pairings["local"] if self.local_weight else pairings["global"]
 
     def bound(
         self,

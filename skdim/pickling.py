@@ -8,7 +8,35 @@ joblib's worker processes use, takes the piece itself along and needs no help.
 import importlib
 import pickle
 import traceback
+from types import FunctionType
 from typing import Any
+
+import numpy as np
+import torch
+
+
+def as_arrays(state: Any) -> Any:
+    """Return a copy of dicts and lists with every tensor in them as an array."""
+    return _convert(state, torch.Tensor, _as_array)
+
+
+def as_tensors(state: Any) -> Any:
+    """Return a copy of dicts and lists with every array in them as a tensor on the CPU."""
+    return _convert(state, np.ndarray, torch.from_numpy)
+
+
+def _convert(state: Any, kind: type, convert: Any) -> Any:
+    if isinstance(state, dict):
+        return {name: _convert(item, kind, convert) for name, item in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(_convert(item, kind, convert) for item in state)
+    return convert(state) if isinstance(state, kind) else state
+
+
+def _as_array(tensor: torch.Tensor) -> np.ndarray:
+    tensor = tensor.detach().cpu()
+    # numpy has no bfloat16; loading casts back to the type of the weight, without loss.
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy().copy()
 
 
 class Reference:
@@ -63,7 +91,8 @@ def refer(value: Any, parameter: str) -> Any:
     if isinstance(value, list | tuple):
         items = [refer(item, parameter) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    is_piece = callable(value) and hasattr(value, "__qualname__")
+    # Builtins are left to pickle: it knows other ways to find them.
+    is_piece = isinstance(value, type | FunctionType)
     return Reference(value, parameter) if is_piece and not _is_pickled_by_value() else value
 
 

@@ -4,6 +4,7 @@ import copy
 import logging
 import math
 from collections.abc import Iterator
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -14,40 +15,60 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from skdim.augmentation import DEFAULT_AUGMENTATIONS
-from skdim.critics import CRITICS
-from skdim.devices import PRECISIONS, choose_device, choose_precision
-from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, encode
-from skdim.mutual_information import ESTIMATORS
-from skdim.net import (
-    DIMNet,
+from skdim.advice import advise_on_budget, advise_on_codes, advise_on_samples
+from skdim.augmentation import DEFAULT_AUGMENTATIONS, Augmentation, swap_cells
+from skdim.callbacks import (
+    EarlyStopping,
     EpochLog,
     ProgressBar,
+    ScikitLearnCallbacks,
     StopOnDivergence,
-    count_batches,
-    seeded,
 )
-from skdim.objective import DIMObjective
+from skdim.critics import CRITICS
+from skdim.devices import PRECISIONS, choose_device, choose_precision, memory_advice
+from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, Encoding, MLPEncoder
+from skdim.features import OUTPUTS, encode_padded, encode_tiles, output_statistics
+from skdim.mutual_information import ESTIMATORS
+from skdim.net import DIMNet, count_batches, seeded
 from skdim.optimization import OPTIMIZERS, SCHEDULES
-from skdim.pickling import refer
+from skdim.pickling import as_arrays, as_tensors, refer
 from skdim.priors import PRIORS, Prior
+from skdim.recipe import Recipe, carry_over
 from skdim.registry import lookup
+from skdim.scoring import N_STRANGERS, HeldOut, Strangers
 from skdim.validation import (
     channel_statistics,
+    check_not_constant,
+    numbers_wanted,
+    place,
+    read_array,
+    read_column_groups,
     read_groups,
     read_samples,
-    standardizer,
     to_tensor,
 )
 
+try:  # scikit-learn 1.9
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Older versions have no callbacks to support."""
+
+        def _init_callback_context(self, **kwargs):
+            return None
+
+
 logger = logging.getLogger("skdim")
 
-OUTPUTS = ("code", "hidden", "local")
+# Learned by ``fit`` and not public; what is public ends in an underscore.
+FITTED = ("_recipe", "_objective", "_output_statistics", "_strangers", "_training")
 
 PAPER_WEIGHTS: dict[str, dict[str, float]] = {
     "global": {"global_weight": 1.0, "local_weight": 0.0, "prior_weight": 1.0},
@@ -74,7 +95,9 @@ PAPER_SETTINGS = {
 }
 
 
-class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class DIMTransformer(
+    ClassNamePrefixFeaturesOutMixin, CallbackSupportMixin, TransformerMixin, BaseEstimator
+):
     """Features learned without labels, by Deep InfoMax.
 
     ``fit`` trains an encoder whose code of a sample tells the sample's own local features from
@@ -100,6 +123,9 @@ class DIMTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         None where there is none. What is left decides the modality: no axis for rows, one for
         signals, two for images, three for volumes. "auto" reads two dimensions as rows, three as
         grey images, and finds the channels of four (images) and five (volumes) by their number.
+    column_groups : sequence of sequence of int or str, or None, default=None
+        For rows: columns that belong together, such as those of a one-hot code, by number or by
+        name. They share a location and are swapped together.
     output : {"code", "hidden", "local"}, default="code"
         What ``transform`` returns; may be changed after ``fit``.
     global_weight, local_weight, prior_weight : float, default=0.0, 1.0, 0.0
@@ -128,6 +154,9 @@ default="infonce"
         (the paper); a callable maps ``(batch, generator)`` to a batch. See `skdim.augmentation`.
     max_epochs : int or "auto", default="auto"
         Passes over X. "auto" shows the encoder about 30,000 samples plus three passes.
+    max_time : float or None, default=None
+        Seconds of training after which ``fit`` ends, if ``max_epochs`` has not ended it before. The
+        learning-rate schedule follows whichever ends first. Fits that time ends do not repeat.
     batch_size : int, default=128
         Largest number of samples in a step, at least 2; each serves as a negative for the others.
     optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
@@ -140,8 +169,22 @@ default="infonce"
     gradient_clip_norm : float or None, default=10.0
         Longer gradients of encoder and critics are shortened to this norm. Estimators with an
         exponential ("nwj", "rkl", "hellinger") hardly train without.
-    lr_schedule : {"warmup_cosine", "constant"} or callable, default="warmup_cosine"
-        Factor on the learning rate; a callable gets the finished part of training, 0 to 1.
+    lr_schedule : {"warmup_cosine", "constant"}, callable or None, default="warmup_cosine"
+        Factor on the learning rate; a callable gets the finished part of training, 0 to 1; None
+        leaves learning rates to ``callbacks``. Not used by ``partial_fit``, which has no end.
+    early_stopping : bool, default=False
+        Hold out a part of X, `score` it after every epoch, stop when that gains nothing, and
+        return to the best weights.
+    validation_fraction : float, default=0.1
+        Part of the samples (of the groups, if there are any) that early stopping holds out.
+    n_iter_no_change : int, default=10
+        Epochs in a row without a gain after which early stopping stops.
+    tol : float, default=1e-4
+        What early stopping does not count as a gain.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the weights and statistics of the last fit.
+    callbacks : list of skorch.callbacks.Callback or of (str, Callback), or None, default=None
+        Copied by every fit, never changed.
     device : str, default="auto"
         "auto" is CUDA where there is a GPU, else the CPU.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -166,8 +209,10 @@ default="infonce"
         Epochs trained.
     history_ : list of dict
         One an epoch: ``loss``, the bounds ``global`` and ``local`` (to be raised), ``prior`` and
-        ``discriminator`` (to be lowered), ``learning_rate``, ``seconds``,
-        ``samples_per_second``.
+        ``discriminator`` (to be lowered), ``learning_rate``, ``seconds``, ``samples_per_second``;
+        ``validation_score`` where ``early_stopping`` holds samples out.
+    best_epoch_ : int
+        The epoch whose weights were kept, where ``early_stopping`` holds samples out.
     device_ : torch.device
     precision_ : str
     n_features_in_ : int
@@ -194,12 +239,15 @@ default="infonce"
     True
     """
 
+    _recipe: Recipe
+
     _parameter_constraints: dict = {
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "encoder": [str, callable],
         "encoder_params": [dict, None],
         "sample_shape": [tuple, list, None],
         "channel_axis": [Integral, None, StrOptions({"auto"})],
+        "column_groups": [list, tuple, None],
         "output": [StrOptions(set(OUTPUTS))],
         "global_weight": [Interval(Real, 0, None, closed="left")],
         "local_weight": [Interval(Real, 0, None, closed="left")],
@@ -212,13 +260,20 @@ default="infonce"
         "gradient_penalty": [Interval(Real, 0, None, closed="left")],
         "augment": [StrOptions({"auto"}), None, callable],
         "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "max_time": [Interval(Real, 0, None, closed="neither"), None],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
         "optimizer": [str, callable],
         "optimizer_params": [dict, None],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "prior_learning_rate": [Interval(Real, 0, None, closed="neither"), None],
         "gradient_clip_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "lr_schedule": [str, callable],
+        "lr_schedule": [str, callable, None],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "callbacks": [list, tuple, None],
         "device": [str, torch.device],
         "precision": [StrOptions({"auto", *PRECISIONS})],
         "transform_batch_size": [Interval(Integral, 1, None, closed="left"), None],
@@ -234,6 +289,7 @@ default="infonce"
         encoder_params=None,
         sample_shape=None,
         channel_axis="auto",
+        column_groups=None,
         output="code",
         global_weight=0.0,
         local_weight=1.0,
@@ -246,6 +302,7 @@ default="infonce"
         gradient_penalty=0.0,
         augment="auto",
         max_epochs="auto",
+        max_time=None,
         batch_size=128,
         optimizer="adamw",
         optimizer_params=None,
@@ -253,6 +310,12 @@ default="infonce"
         prior_learning_rate=None,
         gradient_clip_norm=10.0,
         lr_schedule="warmup_cosine",
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        warm_start=False,
+        callbacks=None,
         device="auto",
         precision="auto",
         transform_batch_size=None,
@@ -264,6 +327,7 @@ default="infonce"
         self.encoder_params = encoder_params
         self.sample_shape = sample_shape
         self.channel_axis = channel_axis
+        self.column_groups = column_groups
         self.output = output
         self.global_weight = global_weight
         self.local_weight = local_weight
@@ -276,6 +340,7 @@ default="infonce"
         self.gradient_penalty = gradient_penalty
         self.augment = augment
         self.max_epochs = max_epochs
+        self.max_time = max_time
         self.batch_size = batch_size
         self.optimizer = optimizer
         self.optimizer_params = optimizer_params
@@ -283,6 +348,12 @@ default="infonce"
         self.prior_learning_rate = prior_learning_rate
         self.gradient_clip_norm = gradient_clip_norm
         self.lr_schedule = lr_schedule
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.callbacks = callbacks
         self.device = device
         self.precision = precision
         self.transform_batch_size = transform_batch_size
@@ -347,64 +418,144 @@ default="infonce"
             If a parameter, X or groups is unfit; the message names it.
         FloatingPointError
             If the loss diverges.
+        MemoryError
+            If the device's memory is exhausted.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the loss was still falling at the end of ``max_epochs`` or ``max_time``.
+        FewSamplesWarning, CollapseWarning
+            If more than what PCA gives is not to be expected, or the codes have collapsed.
+
+        Notes
+        -----
+        A ``KeyboardInterrupt`` comes through. The transformer is then fitted as of the last whole
+        epoch, or as it was if there was none.
         """
-        # Fit a draft and then become it: a fit that fails leaves the estimator as it was.
+        restart = not (self.warm_start and self.__sklearn_is_fitted__())
+        return self._learn(X, y, groups, restart=restart, to_the_end=True)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None, groups=None):
+        """Train for one pass over X, going on from what was learned before.
+
+        Means and scales of the first X stay; optimiser and random numbers go on, also after the
+        transformer was saved and loaded. The learning rate is as given, without schedule.
+
+        Parameters
+        ----------
+        X, y, groups
+            As in ``fit``.
+
+        Returns
+        -------
+        self : DIMTransformer
+        """
+        restart = not self.__sklearn_is_fitted__()
+        return self._learn(X, y, groups, restart=restart, to_the_end=False)
+
+    def _learn(self, X, y, groups, *, restart: bool, to_the_end: bool) -> "DIMTransformer":
+        """Train a draft and become it: a fit that fails leaves the estimator as it was."""
+        context = self._init_callback_context(max_subtasks=None)
         draft = copy.copy(self)
-        samples = draft._check(X, reset=True)
-        draft._train(samples, read_groups(groups, len(samples)))
+        samples = draft._check(X, reset=restart)
+        if restart:
+            draft._forget()
+            check_not_constant(samples)
+        groups = read_groups(groups, len(samples))
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        draft._decide(samples.shape[1:], restart=restart)
+        watched = None
+        if to_the_end and self.early_stopping:
+            samples, groups, watched = draft._hold_out(samples, groups, seed)
+        if groups is not None:
+            draft._check_strangers(groups)
+        if restart:
+            draft.mean_, draft.scale_ = channel_statistics(samples)
+        n_epochs = draft._n_epochs(len(samples)) if to_the_end else 1
+        stopping = None if watched is None else draft._early_stopping(watched)
+        callbacks = draft._callbacks(stopping)
+        if getattr(self, "_skl_callbacks", None):
+            context.max_subtasks = n_epochs
+            reconstruct = partial(draft._attributes_if_it_ended_now, samples)
+            callbacks.append(ScikitLearnCallbacks(context, self, {"X": X, "y": y}, reconstruct))
+        with memory_advice(
+            draft.device_, batch_size=self.batch_size, critic_width=self.critic_width
+        ):
+            net, interrupt = draft._train(
+                samples, groups, seed, callbacks, n_epochs, restart=restart, to_the_end=to_the_end
+            )
+            draft._install(net, samples)
+        if stopping is not None:
+            draft.best_epoch_ = stopping.best_epoch
         self.__dict__ = draft.__dict__
+        if interrupt is not None:
+            logger.info("Interrupted; the weights of epoch %d are kept.", self.n_iter_)
+            raise interrupt
+        if to_the_end:
+            self._advise(net, samples)
         return self
 
-    def _train(self, samples: np.ndarray, groups: np.ndarray | None) -> None:
+    def _forget(self) -> None:
+        """Leave nothing of an earlier fit."""
+        kept = ("n_features_in_", "feature_names_in_")  # of the X that was just checked
+        for name in list(vars(self)):
+            if (name.endswith("_") and name not in kept) or name in FITTED:
+                delattr(self, name)
+
+    def _decide(self, sample_shape: tuple[int, ...], *, restart: bool) -> None:
+        """Work out everything that does not depend on numbers in X."""
         if not (self.global_weight or self.local_weight or self.prior_weight):
             raise ValueError(
                 "One of the 'global_weight', 'local_weight' and 'prior_weight' parameters must "
                 "be positive. Got 0 for all three."
             )
-        if groups is not None:
-            self._check_strangers(groups)
-        self.sample_shape_ = samples.shape[1:]
-        n_axes = len(self.sample_shape_)
-        self.device_ = choose_device(self.device)
-        self.precision_ = choose_precision(self.precision, self.device_, n_axes)
-        self.mean_, self.scale_ = channel_statistics(samples)
-        params = dict(self.encoder_params or {})
-        self._encoder_recipe = (self._encoder_class(), self.n_components, params)
-        X = to_tensor(samples).to(self.device_)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        with seeded(seed, self.device_) as generator:
-            encoder = self._build_encoder()
-            net = DIMNet(
-                encoder,
-                self._build_objective(encoder),
-                standardize=standardizer(self.mean_, self.scale_, X),
-                augment=self._augmentation(),
-                generator=generator,
-                groups=None if groups is None else to_tensor(groups).to(self.device_),
-                max_epochs=self._n_epochs(len(X)),
-                batch_size=self.batch_size,
-                optimizer=lookup(self.optimizer, OPTIMIZERS, "optimizer"),
-                optimizer_params=self._optimizer_params(self.learning_rate),
-                discriminator_optimizer_params=self._optimizer_params(
-                    self.prior_learning_rate or self.learning_rate
-                ),
-                gradient_clip_norm=self.gradient_clip_norm,
-                lr_schedule=lookup(self.lr_schedule, SCHEDULES, "lr_schedule"),
-                precision=PRECISIONS[self.precision_],
-                device=self.device_,
-                callbacks=[
-                    ("divergence", StopOnDivergence()),
-                    ("log", EpochLog()),
-                    *([("progress", ProgressBar())] if self.verbose else []),
-                ],
-            ).train(X)
-        self.history_ = [
-            {name: value for name, value in epoch.items() if name != "batches"}
-            for epoch in net.history
-        ]
-        self.n_iter_ = len(self.history_)
-        self.encoder_ = encoder.eval()
-        self._output_statistics = self._measure_outputs(samples)
+        if restart:
+            self.sample_shape_ = sample_shape
+            self.device_ = choose_device(self.device)
+            self.precision_ = choose_precision(
+                self.precision, self.device_, len(self.sample_shape_)
+            )
+        encoder = self._encoder_class()
+        column_groups = self._column_groups()
+        encoder_params = dict(self.encoder_params or {})
+        if column_groups and encoder is MLPEncoder:
+            encoder_params = {"column_groups": column_groups, **encoder_params}
+        recipe = Recipe(
+            sample_shape=self.sample_shape_,
+            encoder=encoder,
+            n_components=self.n_components,
+            encoder_params=encoder_params,
+            augment=self._augmentation(column_groups),
+            global_weight=self.global_weight,
+            local_weight=self.local_weight,
+            prior_weight=self.prior_weight,
+            mi_estimator=lookup(self.mi_estimator, ESTIMATORS, "mi_estimator"),
+            critic=lookup(self.critic, CRITICS, "critic"),
+            critic_width=self.critic_width,
+            n_locations=self.n_locations,
+            prior=self._prior(),
+            gradient_penalty=self.gradient_penalty,
+        )
+        if not restart:
+            self._recipe.check_same_encoder(recipe)
+        self._recipe = recipe
+
+    def _hold_out(
+        self, samples: np.ndarray, groups: np.ndarray | None, seed: int
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """Set samples aside for early stopping, whole groups where there are groups."""
+        splitter = ShuffleSplit if groups is None else GroupShuffleSplit
+        split = splitter(1, test_size=self.validation_fraction, random_state=seed)
+        train, watched = next(split.split(samples, groups=groups))
+        if min(len(train), len(watched)) < 2:
+            raise ValueError(
+                f"The 'validation_fraction' parameter must leave 2 samples at least to train on "
+                f"and to hold out. Got {self.validation_fraction} of {len(samples)} samples."
+            )
+        remaining = None if groups is None else read_groups(groups[train], len(train))
+        return samples[train], remaining, samples[watched]
 
     def _check_strangers(self, groups: np.ndarray) -> None:
         """Every batch must hold two groups; the largest, number 0, is the one that may fill it."""
@@ -422,6 +573,108 @@ default="infonce"
                 f"too few to give each of {n_batches} batches a negative: set the 'batch_size' "
                 f"parameter to at least {-(-n_samples // n_outside)}. Got {self.batch_size}."
             )
+
+    def _train(
+        self, samples, groups, seed, callbacks, n_epochs, *, restart, to_the_end
+    ) -> tuple[DIMNet, KeyboardInterrupt | None]:
+        """Build encoder, objective and net, and let the net train; an interrupt is handed over."""
+        stored, standardize = place(samples, self.mean_, self.scale_, self.device_)
+        state = {} if restart else self.__dict__.pop("_training", {})
+        with seeded(seed, self.device_, state.get(f"{self.device_.type} generator")) as generator:
+            encoder = self._recipe.build_encoder(self.device_)
+            objective = self._recipe.build_objective(encoder, self.device_)
+            is_same = not restart and all(
+                [carry_over(self.encoder_, encoder), carry_over(self._objective, objective)]
+            )
+            schedule = self.lr_schedule if to_the_end else "constant"
+            net = DIMNet(
+                encoder,
+                objective,
+                standardize=standardize,
+                augment=self._recipe.augment,
+                generator=generator,
+                groups=None if groups is None else to_tensor(groups).to(self.device_),
+                max_epochs=n_epochs,
+                max_time=self.max_time if to_the_end else None,
+                batch_size=self.batch_size,
+                optimizer=lookup(self.optimizer, OPTIMIZERS, "optimizer"),
+                optimizer_params=self._optimizer_params(self.learning_rate),
+                discriminator_optimizer_params=self._optimizer_params(
+                    self.prior_learning_rate or self.learning_rate
+                ),
+                gradient_clip_norm=self.gradient_clip_norm,
+                lr_schedule=None
+                if schedule is None
+                else lookup(schedule, SCHEDULES, "lr_schedule"),
+                precision=PRECISIONS[self.precision_],
+                device=self.device_,
+                callbacks=callbacks,
+            ).initialize()
+            if is_same and "optimizers" in state:
+                net.load_optimizer_states(state["optimizers"])
+            interrupt = None
+            try:
+                net.train(stored)
+            except KeyboardInterrupt as raised:
+                if not net.history:
+                    raise
+                interrupt = raised
+            if not to_the_end:
+                self._training = {
+                    "optimizers": net.optimizer_states(),
+                    f"{self.device_.type} generator": generator.get_state(),
+                }
+        return net, interrupt
+
+    def _early_stopping(self, watched: np.ndarray) -> EarlyStopping:
+        return EarlyStopping(self._held_out(watched), self.n_iter_no_change, self.tol)
+
+    def _callbacks(self, stopping: EarlyStopping | None) -> list:
+        """List who listens, in order: the log tells what was recorded before it."""
+        return [
+            ("divergence", StopOnDivergence()),
+            *([("early_stopping", stopping)] if stopping is not None else []),
+            ("log", EpochLog()),
+            *([("progress", ProgressBar())] if self.verbose else []),
+            *copy.deepcopy(list(self.callbacks or [])),
+        ]
+
+    def _install(self, net: DIMNet, samples: np.ndarray) -> None:
+        """Take over what the net has learned."""
+        self.encoder_ = net.module_.eval()
+        self._objective = net.criterion_.eval()
+        self.history_ = [*getattr(self, "history_", []), *net.epochs()]
+        for number, epoch in enumerate(self.history_, start=1):
+            epoch["epoch"] = number
+        self.n_iter_ = len(self.history_)
+        self._output_statistics = output_statistics(self._tiles(samples))
+        self._strangers = self._draw_strangers(samples)
+
+    def _draw_strangers(self, samples: np.ndarray) -> list[np.ndarray]:
+        """Keep local vectors of a few samples, for `score_samples`."""
+        if not self._objective.has_critics:
+            return []
+        rows = np.random.default_rng(0).permutation(len(samples))[:N_STRANGERS]
+        maps = [[m[:n] for m in maps] for n, (_, _, maps) in self._padded(samples[np.sort(rows)])]
+        local_maps = tuple(torch.cat(tiles) for tiles in zip(*maps, strict=True))
+        return [v.cpu().numpy() for v in Strangers.draw(self._objective, local_maps).vectors]
+
+    def _attributes_if_it_ended_now(self, samples: np.ndarray, net: DIMNet) -> dict:
+        twin = copy.copy(self)
+        twin._install(net, samples)
+        return {name: value for name, value in vars(twin).items() if name not in self.get_params()}
+
+    def _advise(self, net: DIMNet, samples: np.ndarray) -> None:
+        """Warn of what a look at the finished fit shows."""
+        advise_on_samples(len(samples))
+        codes = self._features(samples[:1000], "code")
+        advise_on_codes(codes)
+        if not net.is_over:
+            return  # a callback ended it
+        if net.n_whole_epochs < net.max_epochs:
+            advise_on_budget(net.step_losses, f"max_time={self.max_time}")
+        elif self.max_epochs != "auto":
+            advise_on_budget(net.step_losses, f"max_epochs={self.max_epochs}")
 
     def _encoder_class(self) -> type[nn.Module]:
         name = self.encoder
@@ -441,38 +694,13 @@ default="infonce"
             )
         return lookup(name, ENCODERS, "encoder")
 
-    def _build_encoder(self) -> nn.Module:
-        encoder_class, n_components, encoder_params = self._encoder_recipe
-        encoder = encoder_class(self.sample_shape_, n_components, **encoder_params)
-        if len(self.sample_shape_) == 3:
-            encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in docs
-        return encoder.to(self.device_)
-
-    def _build_objective(self, encoder: nn.Module) -> DIMObjective:
-        with torch.no_grad():
-            pair = torch.zeros(2, *self.sample_shape_, device=self.device_)
-            code, _, local_maps = encode(encoder.eval(), pair)
-        return DIMObjective(
-            n_code=code.shape[1],
-            local_shapes=[(m.shape[1], m.shape[2]) for m in local_maps],
-            global_weight=self.global_weight,
-            local_weight=self.local_weight,
-            prior_weight=self.prior_weight,
-            mi_estimator=lookup(self.mi_estimator, ESTIMATORS, "mi_estimator"),
-            critic=lookup(self.critic, CRITICS, "critic"),
-            critic_width=self.critic_width,
-            n_locations=self.n_locations,
-            prior=self._prior(),
-            gradient_penalty=self.gradient_penalty,
-        ).to(self.device_)
-
     def _prior(self) -> Prior:
         if isinstance(self.prior, Prior):
             return self.prior
         chosen = lookup(self.prior, PRIORS, "prior")
         return chosen if isinstance(chosen, Prior) else Prior(chosen)
 
-    def _augmentation(self):
+    def _augmentation(self, column_groups: tuple[tuple[int, ...], ...]) -> Augmentation | None:
         n_axes = len(self.sample_shape_)
         if self.augment != "auto":
             return self.augment
@@ -481,7 +709,20 @@ default="infonce"
                 f"There are no default views of samples of shape {self.sample_shape_} (channels "
                 "first): set the 'augment' parameter to None or to a function."
             )
+        if column_groups:
+            return partial(swap_cells, column_groups=column_groups)
         return DEFAULT_AUGMENTATIONS[n_axes]
+
+    def _column_groups(self) -> tuple[tuple[int, ...], ...]:
+        if self.column_groups is None:
+            return ()
+        if len(self.sample_shape_) != 1:
+            raise ValueError(
+                "The 'column_groups' parameter is for rows. Got it for samples of shape "
+                f"{self.sample_shape_} (channels first)."
+            )
+        names = getattr(self, "feature_names_in_", None)
+        return read_column_groups(self.column_groups, self.sample_shape_[0], names)
 
     def _n_epochs(self, n_samples: int) -> int:
         if self.max_epochs == "auto":
@@ -490,23 +731,6 @@ default="infonce"
 
     def _optimizer_params(self, learning_rate: float) -> dict:
         return {"lr": learning_rate, **(self.optimizer_params or {})}
-
-    def _measure_outputs(self, samples: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Mean and standard deviation of every output over the training samples."""
-        sums = dict.fromkeys(OUTPUTS, np.zeros(1))
-        squares = dict.fromkeys(OUTPUTS, np.zeros(1))
-        for tile in self._encode(samples):
-            for output, features in tile.items():
-                sums[output] = sums[output] + features.sum(0, dtype=np.float64)
-                squares[output] = squares[output] + np.square(features, dtype=np.float64).sum(0)
-        statistics = {}
-        for output in OUTPUTS:
-            mean = sums[output] / len(samples)
-            variance = squares[output] / len(samples) - mean**2
-            is_constant = variance <= 1e-10 * np.maximum(mean**2, 1)
-            scale = np.sqrt(np.where(is_constant, 1, variance))
-            statistics[output] = mean.astype(np.float32), scale.astype(np.float32)
-        return statistics
 
     # ------------------------------------------------------------ transform
 
@@ -524,36 +748,127 @@ default="infonce"
         """
         check_is_fitted(self)
         samples = self._check(X, reset=False)
-        features = np.concatenate([tile[self.output] for tile in self._encode(samples)])
-        mean, scale = self._output_statistics[self.output]
+        with memory_advice(self.device_, transform_batch_size=self._tile_size()):
+            return self._features(samples, self.output)
+
+    def _features(self, samples: np.ndarray, output: str) -> np.ndarray:
+        mean, scale = self._output_statistics[output]
+        features = np.concatenate([tile[output] for tile in self._tiles(samples)])
         return (features - mean) / scale
 
-    def _encode(self, samples: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-        """Encode in tiles of one shape: then a sample's features do not depend on its company."""
-        size = self.transform_batch_size or (64 if self.device_.type == "cpu" else 1024)
-        for start in range(0, len(samples), size):
-            rows = to_tensor(samples[start : start + size]).to(self.device_)
-            tile = rows.new_zeros(size, *rows.shape[1:])
-            tile[: len(rows)] = rows
-            with torch.inference_mode():
-                code, hidden, local_maps = self.encoder_(
-                    standardizer(self.mean_, self.scale_, tile)(tile)
-                )
-            outputs = {"code": code, "hidden": hidden, "local": local_maps[-1].flatten(1)}
-            yield {name: x[: len(rows)].float().cpu().numpy() for name, x in outputs.items()}
+    def _tiles(self, samples: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+        return encode_tiles(self._padded(samples))
+
+    def _padded(self, samples: np.ndarray) -> Iterator[tuple[int, Encoding]]:
+        return encode_padded(
+            self.encoder_, samples, self.mean_, self.scale_, self._tile_size(), self.device_
+        )
+
+    def _tile_size(self) -> int:
+        return self.transform_batch_size or (64 if self.device_.type == "cpu" else 1024)
+
+    # ---------------------------------------------------------------- score
+
+    def score(self, X, y=None) -> float:
+        """Return the probability that a code scores an own local above a stranger's.
+
+        The code of one view is compared with the locals of the other and with those of 127 other
+        samples of X (all, if there are fewer), by the critics of the local term, or of the global
+        term where that is the only one. Views and strangers are seeded.
+
+        Unlike the loss it does not depend on weights, estimator and scale of the critic, so that
+        a search over these can be ranked by it, without labels. It is no accuracy of a classifier.
+
+        Parameters
+        ----------
+        X : array-like of the kind and sample shape that ``fit`` saw
+            Samples held out, two at least.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+            0.5 at chance and where no critic was trained, 1 at best.
+        """
+        return self._examine(X).score(self.encoder_, self._objective)
+
+    def score_samples(self, X) -> np.ndarray:
+        """Return how surely each sample is told from those of ``fit``, whatever else is in X.
+
+        The probability that its code scores an own local above one of 127 local vectors that were
+        kept from ``fit``; without views, so that the mean is higher than `score`. The lowest are
+        samples that the critics could take for others.
+
+        Parameters
+        ----------
+        X : array-like of the kind and sample shape that ``fit`` saw
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            0.5 where no critic was trained.
+        """
+        check_is_fitted(self)
+        samples = self._check(X, reset=False)
+        if not self._objective.has_critics:
+            return np.full(len(samples), 0.5)
+        vectors = [torch.from_numpy(v).to(self.device_) for v in self._strangers]
+        strangers = Strangers(vectors)
+        scores = [
+            strangers.score(self._objective, code, local_maps)[:n]
+            for n, (code, _, local_maps) in self._padded(samples)
+        ]
+        return torch.cat(scores).cpu().double().numpy()
+
+    def score_terms(self, X) -> dict[str, float]:
+        """Return every term of the objective on X, each in its own unit, as in ``history_``.
+
+        Parameters
+        ----------
+        X : array-like of the kind and sample shape that ``fit`` saw
+            Two samples at least.
+
+        Returns
+        -------
+        terms : dict
+            The bounds ``"global"`` and ``"local"`` (higher is better) and the encoder's part of
+            the game, ``"prior"`` (lower), where they have a weight; means over companies of 128.
+        """
+        return self._examine(X).score_terms(self.encoder_, self._objective)
+
+    def _examine(self, X) -> HeldOut:
+        check_is_fitted(self)
+        samples = self._check(X, reset=False)
+        if len(samples) < 2:
+            raise ValueError(
+                "X must hold 2 samples at least, so that codes can be compared with a stranger's "
+                f"locals. Got {len(samples)} sample."
+            )
+        return self._held_out(samples)
+
+    def _held_out(self, samples: np.ndarray) -> HeldOut:
+        return HeldOut(
+            samples,
+            mean=self.mean_,
+            scale=self.scale_,
+            augment=self._recipe.augment,
+            device=self.device_,
+        )
 
     # ------------------------------------------------------------- contract
 
     def _check(self, X, *, reset: bool) -> np.ndarray:
         """Validate X and return samples of shape (n, *sample_shape_)."""
-        X = validate_data(
-            self,
-            X,
-            dtype=[np.float32, np.uint8, np.float64],
-            allow_nd=True,
-            reset=reset,
-            ensure_min_samples=2 if reset else 1,
-        )
+        with numbers_wanted():
+            X = validate_data(
+                self,
+                read_array(X),
+                dtype=[np.float32, np.uint8, np.float64],
+                allow_nd=True,
+                reset=reset,
+                ensure_min_samples=2 if reset else 1,
+            )
         samples = read_samples(X, self.sample_shape, self.channel_axis)
         if not reset and samples.shape[1:] != self.sample_shape_:
             raise ValueError(
@@ -591,23 +906,27 @@ default="infonce"
         for parameter in self._get_param_names():
             state[parameter] = refer(state[parameter], parameter)
         if "encoder_" in state:
-            weights = state.pop("encoder_").state_dict()
-            state["_encoder_weights"] = {k: v.cpu().numpy().copy() for k, v in weights.items()}
-            encoder_class, *arguments = state["_encoder_recipe"]
-            state["_encoder_recipe"] = (refer(encoder_class, "encoder"), *arguments)
+            parts = {"encoder": state.pop("encoder_"), "objective": state.pop("_objective")}
+            weights = {name: part.state_dict() for name, part in parts.items()}
+            state["_weights"] = as_arrays(weights)
+            state["_training"] = as_arrays(state.get("_training", {}))
+            state["_recipe"] = state["_recipe"].for_pickle()
             state["device_"] = str(state["device_"])
         return state
 
     def __setstate__(self, state: dict) -> None:
-        weights = state.pop("_encoder_weights", None)
+        weights = as_tensors(state.pop("_weights", {}))
         super().__setstate__(state)
-        if weights is not None:
+        if weights:
+            self._training = as_tensors(self._training)
             self.device_ = _device_for_loading(self.device)
             with torch.random.fork_rng(devices=[]):
-                self.encoder_ = self._build_encoder()
-            tensors = {name: torch.from_numpy(array) for name, array in weights.items()}
-            self.encoder_.load_state_dict(tensors)
+                self.encoder_ = self._recipe.build_encoder(self.device_)
+                self._objective = self._recipe.build_objective(self.encoder_, self.device_)
+            self.encoder_.load_state_dict(weights["encoder"])
+            self._objective.load_state_dict(weights["objective"])
             self.encoder_.eval()
+            self._objective.eval()
 
 
 def _device_for_loading(device: str | torch.device) -> torch.device:

@@ -1,11 +1,32 @@
 """From what the user passes to an array of samples, channels first."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from sklearn.utils import column_or_1d
 from torch import Tensor
+
+
+def read_array(X):
+    """Return X as something that scikit-learn's checks understand: torch tensors as arrays."""
+    if isinstance(X, Tensor):
+        X = X.detach().cpu()
+        return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+    return X
+
+
+@contextmanager
+def numbers_wanted() -> Iterator[None]:
+    """Say of what numpy could not convert that it stands in X."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if str(error).startswith(("could not convert", "float() argument", "Complex data")):
+            fact = str(error).splitlines()[0]
+            raise type(error)(f"X must hold real numbers: {fact}.") from None
+        raise
 
 
 def read_samples(X: np.ndarray, sample_shape: tuple[int, ...] | None, channel_axis) -> np.ndarray:
@@ -98,6 +119,47 @@ def read_groups(groups, n_samples: int) -> np.ndarray | None:
     return rank[numbers].astype(np.int64)
 
 
+def read_column_groups(
+    column_groups, n_columns: int, names: np.ndarray | None
+) -> tuple[tuple[int, ...], ...]:
+    """Return groups of columns as tuples of indices.
+
+    Parameters
+    ----------
+    column_groups : sequence of sequence of int or str
+        Columns by index, or by name where X had names.
+    n_columns : int
+    names : ndarray of str, or None
+    """
+    index_of = {name: i for i, name in enumerate([] if names is None else names)}
+    index_of.update((i, i) for i in range(n_columns))
+    groups, seen = [], set()
+    for group in column_groups:
+        for column in group:
+            if column not in index_of:
+                raise ValueError(
+                    f"The 'column_groups' parameter must name columns of X, by number from 0 to "
+                    f"{n_columns - 1} or by their names in the data frame. Got {column!r}."
+                )
+            if index_of[column] in seen:
+                raise ValueError(
+                    "The 'column_groups' parameter must name every column once at most. "
+                    f"Got {column!r} twice."
+                )
+            seen.add(index_of[column])
+        groups.append(tuple(index_of[column] for column in group))
+    return tuple(filter(None, groups))
+
+
+def check_not_constant(samples: np.ndarray) -> None:
+    """Raise ValueError if all samples are the same."""
+    if all((block == samples[0]).all() for _, block in _slices(samples)):
+        raise ValueError(
+            f"X must hold samples that differ. Got {len(samples)} samples that are all the same, "
+            "which leaves nothing to learn."
+        )
+
+
 def channel_statistics(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel, or of each column of rows; 1 for constants.
 
@@ -108,12 +170,12 @@ def channel_statistics(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     axes = (0, *range(2, samples.ndim))
     n_values = samples.size // samples.shape[1]
     mean = np.zeros(samples.shape[1])
-    for block in _blocks(samples):
+    for _, block in _blocks(samples):
         mean += block.sum(axes)
     mean /= n_values
     deviation = np.zeros_like(mean)
     wide = mean.reshape(-1, *[1] * (samples.ndim - 2))
-    for block in _blocks(samples):
+    for _, block in _blocks(samples):
         deviation += np.square(block - wide).sum(axes)
     scale = np.sqrt(deviation / n_values)
     # A constant column has a scale of rounding errors; dividing by them would be noise.
@@ -121,35 +183,59 @@ def channel_statistics(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.where(constant, 1.0, scale)
 
 
-def _blocks(samples: np.ndarray, size: int = 4096) -> Iterator[np.ndarray]:
+def _blocks(samples: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Doubles of a few samples at a time."""
+    for start, block in _slices(samples):
+        yield start, block.astype(np.float64)
+
+
+def _slices(samples: np.ndarray, size: int = 4096) -> Iterator[tuple[int, np.ndarray]]:
     for start in range(0, len(samples), size):
-        yield samples[start : start + size].astype(np.float64)
+        yield start, samples[start : start + size]
 
 
-def to_tensor(samples: np.ndarray) -> Tensor:
-    """Share memory with samples, except where torch could not hold them: read-only, strided."""
-    return torch.from_numpy(np.require(samples, requirements=["C", "W"]))
+def to_tensor(array: np.ndarray) -> Tensor:
+    """Share memory with an array, except where torch could not hold it: read-only, strided."""
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 
-def standardizer(
-    mean: np.ndarray, scale: np.ndarray, samples: Tensor
-) -> Callable[[Tensor], Tensor]:
-    """Return the function from stored samples to what the encoder sees.
+def place(
+    samples: np.ndarray, mean: np.ndarray, scale: np.ndarray, device: torch.device
+) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Move samples to the device, and say how batches of them are standardised there.
 
-    Doubles are standardised as doubles: a year or a time stamp keeps its digits.
+    Bytes and floats keep their type and are standardised batch by batch. Doubles are standardised
+    before, as doubles, on the host: a year or a time stamp keeps its digits, and no device needs
+    to know doubles.
 
     Parameters
     ----------
+    samples : ndarray of shape (n, n_channels, ...)
     mean, scale : ndarray of shape (n_channels,)
-    samples : Tensor of shape (n, n_channels, ...)
-        Its device, type and number of axes are those of the batches to come.
+    device : torch.device
+
+    Returns
+    -------
+    stored : Tensor of shape (n, n_channels, ...)
+    standardize : callable (batch of stored) -> Tensor, float32
     """
-    dtype = torch.float64 if samples.dtype == torch.float64 else torch.float32
     shape = (-1, *[1] * (samples.ndim - 2))
-    wide_mean = torch.from_numpy(mean).to(samples.device, dtype).reshape(shape)
-    wide_scale = torch.from_numpy(scale).to(samples.device, dtype).reshape(shape)
+    wide_mean, wide_scale = mean.reshape(shape), scale.reshape(shape)
+    if samples.dtype == np.float64:
+        standardized = np.empty(samples.shape, np.float32)
+        for start, block in _blocks(samples):
+            standardized[start : start + len(block)] = (block - wide_mean) / wide_scale
+        return to_tensor(standardized).to(device), as_it_is
+    mean_there, scale_there = (
+        torch.from_numpy(part.astype(np.float32)).to(device) for part in (wide_mean, wide_scale)
+    )
 
     def standardize(batch: Tensor) -> Tensor:
-        return ((batch - wide_mean) / wide_scale).float()
+        return (batch - mean_there) / scale_there
 
-    return standardize
+    return to_tensor(samples).to(device), standardize
+
+
+def as_it_is(batch: Tensor) -> Tensor:
+    """Standardised already."""
+    return batch

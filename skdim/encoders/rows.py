@@ -1,6 +1,8 @@
 """The encoder for rows of a table."""
 
 import math
+from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +26,8 @@ class MLPEncoder(nn.Module):
         Tables with more columns than this have neighbours share a location.
     n_local_channels : int, default=64
         Length of the local vector made of each location's columns.
+    column_groups : sequence of sequence of int, default=()
+        Columns that belong together, such as those of a one-hot code, and share a location.
     """
 
     def __init__(
@@ -34,6 +38,7 @@ class MLPEncoder(nn.Module):
         n_hidden: int = 256,
         max_locations: int = 32,
         n_local_channels: int = 64,
+        column_groups: Sequence[Sequence[int]] = (),
     ):
         super().__init__()
         if len(sample_shape) != 1:
@@ -42,13 +47,18 @@ class MLPEncoder(nn.Module):
                 f"Got samples of shape {tuple(sample_shape)} (channels first)."
             )
         (n_columns,) = sample_shape
-        self.group_size = math.ceil(n_columns / max_locations)
-        n_locations = math.ceil(n_columns / self.group_size)
-        self.n_padding = n_locations * self.group_size - n_columns
-        bound = 1 / math.sqrt(self.group_size)
-        shape = (n_locations, self.group_size, n_local_channels)
+        locations = _locations(n_columns, column_groups, max_locations)
+        n_together = max(map(len, locations))
+        # Shorter locations are filled up with the column of zeros that forward adds at the end.
+        filled = [[*columns, *[n_columns] * (n_together - len(columns))] for columns in locations]
+        self.columns: Tensor
+        self.register_buffer("columns", torch.tensor(filled), persistent=False)
+        bound = 1 / math.sqrt(n_together)
+        shape = (len(locations), n_together, n_local_channels)
         self.token_weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
-        self.token_bias = nn.Parameter(torch.empty(n_locations, shape[-1]).uniform_(-bound, bound))
+        self.token_bias = nn.Parameter(
+            torch.empty(len(locations), n_local_channels).uniform_(-bound, bound)
+        )
         self.hidden = nn.Sequential(
             nn.Linear(n_columns, width, bias=False),
             nn.BatchNorm1d(width),
@@ -61,7 +71,21 @@ class MLPEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Encoding:
         """Encode rows of shape (n, n_columns)."""
-        groups = nn.functional.pad(x, (0, self.n_padding)).unflatten(1, (-1, self.group_size))
-        tokens = torch.einsum("nls,lsc->nlc", groups, self.token_weight) + self.token_bias
+        cells = nn.functional.pad(x, (0, 1))[:, self.columns]  # (n, n_locations, n_together)
+        tokens = torch.einsum("nls,lsc->nlc", cells, self.token_weight) + self.token_bias
         hidden = self.hidden(x)
         return Encoding(self.code(hidden), hidden, (nn.functional.gelu(tokens),))
+
+
+def _locations(
+    n_columns: int, column_groups: Sequence[Sequence[int]], max_locations: int
+) -> list[list[int]]:
+    """Deal columns to locations: groups as they are, others alone, neighbours joined if many."""
+    leaders = {group[0]: list(group) for group in column_groups}
+    followers = {column for group in column_groups for column in group[1:]}
+    units = [leaders.get(i, [i]) for i in range(n_columns) if i not in followers]
+    n_joined = math.ceil(len(units) / max_locations)
+    return [
+        list(chain.from_iterable(units[start : start + n_joined]))
+        for start in range(0, len(units), n_joined)
+    ]

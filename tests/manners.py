@@ -1,0 +1,375 @@
+"""Every error and warning a user may meet, each with a way to meet it.
+
+The suite runs them all; ``python tests/manners.py`` writes them down as ``docs/errors.md``.
+"""
+
+import pickle
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse
+import torch
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from torch import nn
+
+from skdim import DIMTransformer
+from skdim.advice import CollapseWarning, FewSamplesWarning
+from skdim.encoders import MLPEncoder, tap
+from skdim.mutual_information import infonce
+
+IMAGES = load_digits().images[:90].astype(np.float32)
+ROWS = IMAGES.reshape(90, 64)
+
+
+class Case(NamedTuple):
+    """A situation, what comes of it, and how to get there."""
+
+    situation: str
+    kind: type[Warning] | type[Exception]
+    sentence: str  # a part of it
+    provoke: Callable[[], object]
+
+
+def dim(**params) -> DIMTransformer:
+    """Build a transformer whose fits take a moment."""
+    defaults = {"n_components": 8, "max_epochs": 2, "batch_size": 32, "random_state": 0}
+    return DIMTransformer(**{**defaults, "device": "cpu", **params})
+
+
+class OneOutput(nn.Module):
+    """An encoder that forgets hidden layer and local maps."""
+
+    def __init__(self, sample_shape, n_components):
+        super().__init__()
+        self.layer = nn.Linear(sample_shape[0], n_components)
+
+    def forward(self, x):
+        """Return the code alone."""
+        return self.layer(x)
+
+
+class Greedy(MLPEncoder):
+    """An encoder that asks for more memory than there is."""
+
+    def forward(self, x):
+        """Ask, in training only."""
+        if self.training:
+            raise torch.cuda.OutOfMemoryError("Tried to allocate 9.00 GiB.")
+        return super().forward(x)
+
+
+class OneDirection(MLPEncoder):
+    """An encoder whose components are all the same."""
+
+    def forward(self, x):
+        """Repeat the first component."""
+        encoding = super().forward(x)
+        return encoding._replace(code=encoding.code[:, :1].expand_as(encoding.code))
+
+
+def infinite(joint, marginal):
+    """Return a bound that is no number."""
+    return joint.mean() / 0
+
+
+def build_network():
+    """Return a small network with numbered layers."""
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+
+
+def fit(X, **params):
+    """Return a function that fits."""
+    return lambda: dim(**params).fit(X)
+
+
+def with_value(value):
+    """Return the images with one pixel changed."""
+    X = IMAGES.copy()
+    X[3, 4, 5] = value
+    return X
+
+
+INPUT = [
+    Case("NaN in X", ValueError, "contains NaN", fit(with_value(np.nan))),
+    Case("infinity in X", ValueError, "contains infinity", fit(with_value(np.inf))),
+    Case("no samples", ValueError, "0 sample", fit(IMAGES[:0])),
+    Case("one sample", ValueError, "minimum of 2 is required", fit(IMAGES[:1])),
+    Case("words", ValueError, "X must hold real numbers", fit(np.array([["a", "b"]] * 4))),
+    Case("objects", TypeError, "X must hold real numbers", fit(np.array([[{}, 1]] * 4))),
+    Case("a sparse matrix", TypeError, "dense data is required", fit(scipy.sparse.eye(9).tocsr())),
+    Case("complex numbers", ValueError, "X must hold real numbers", fit(ROWS * 1j)),
+    Case("one dimension", ValueError, "Expected 2D array, got 1D array", fit(ROWS[0])),
+    Case(
+        "too many dimensions",
+        ValueError,
+        "'channel_axis' parameter says where",
+        fit(IMAGES[:, None, None, None]),
+    ),
+    Case(
+        "another sample shape than in fit",
+        ValueError,
+        r"samples of shape \(1, 8, 8\).*Got",
+        lambda: dim().fit(IMAGES).transform(np.zeros((3, 8, 9))),
+    ),
+    Case(
+        "images whose channels may be first or last",
+        ValueError,
+        "channel_axis=1.*channel_axis=-1",
+        fit(np.stack([IMAGES] * 8, -1)),
+    ),
+    Case(
+        "volumes whose channels may be first or last",
+        ValueError,
+        "8 x 8 x 8 volumes of 8 channels .channel_axis=1. or as",
+        fit(np.stack([np.stack([IMAGES] * 8, -1)] * 8, -1)),
+    ),
+    Case("images too small", ValueError, "at least 8 on every side", fit(IMAGES[:, :5, :5])),
+    Case(
+        "signals too short",
+        ValueError,
+        "at least 4 points in time",
+        fit(ROWS[:, :3], channel_axis=None),
+    ),
+    Case(
+        "samples that are all the same",
+        ValueError,
+        "must hold samples that differ",
+        fit(np.ones((9, 5))),
+    ),
+    Case(
+        "columns that do not make the sample shape",
+        ValueError,
+        "'sample_shape' parameter .* holds 64 values, but X has 60",
+        fit(ROWS[:, :60], sample_shape=(8, 8)),
+    ),
+    Case(
+        "transform before fit", NotFittedError, "is not fitted yet", lambda: dim().transform(IMAGES)
+    ),
+    Case(
+        "score of one sample",
+        ValueError,
+        "compared with a stranger",
+        lambda: dim().fit(IMAGES).score(IMAGES[:1]),
+    ),
+]
+
+PARAMETERS = [
+    Case("a negative weight", ValueError, "'prior_weight' parameter", fit(ROWS, prior_weight=-1)),
+    Case(
+        "no weight",
+        ValueError,
+        "'global_weight', 'local_weight' and 'prior_weight'",
+        fit(ROWS, local_weight=0),
+    ),
+    Case(
+        "a misspelt estimator",
+        ValueError,
+        "'mi_estimator'.*Did you mean 'jsd'",
+        fit(ROWS, mi_estimator="jds"),
+    ),
+    Case(
+        "a misspelt critic",
+        ValueError,
+        "'critic'.*Did you mean 'concat'",
+        fit(ROWS, critic="concta"),
+    ),
+    Case(
+        "a misspelt prior", ValueError, "'prior'.*Did you mean 'normal'", fit(ROWS, prior="norml")
+    ),
+    Case(
+        "a misspelt encoder",
+        ValueError,
+        "'encoder'.*Did you mean 'conv'",
+        fit(ROWS, encoder="cnov"),
+    ),
+    Case(
+        "a misspelt optimiser",
+        ValueError,
+        "'optimizer'.*Did you mean 'adamw'",
+        fit(ROWS, optimizer="adam_w"),
+    ),
+    Case(
+        "a misspelt schedule",
+        ValueError,
+        "'lr_schedule'.*Did you mean 'warmup_cosine'",
+        fit(ROWS, lr_schedule="warmupcosine"),
+    ),
+    Case(
+        "a misspelt variant of the paper",
+        ValueError,
+        "'variant'.*Did you mean 'local'",
+        lambda: DIMTransformer.paper("lokal"),
+    ),
+    Case(
+        "an encoder that is an instance",
+        TypeError,
+        "must be a class, so that every fit",
+        fit(ROWS, encoder=MLPEncoder((64,), 2)),
+    ),
+    Case(
+        "an encoder that breaks the contract",
+        TypeError,
+        "OneOutput must return a code",
+        fit(ROWS, encoder=OneOutput),
+    ),
+    Case(
+        "an encoder for another modality",
+        ValueError,
+        "encoder for rows needs samples of one axis",
+        fit(IMAGES, encoder="mlp"),
+    ),
+    Case(
+        "a layer that is not there",
+        ValueError,
+        "tap.. needs names of layers",
+        fit(IMAGES, encoder=tap(build_network, local="1", hidden="9")),
+    ),
+    Case(
+        "a device that is not there",
+        ValueError,
+        "'device' parameter must be 'auto' or a device",
+        fit(ROWS, device="tpu9"),
+    ),
+    Case(
+        "a channel axis that is not there",
+        ValueError,
+        "'channel_axis' parameter must be an axis",
+        fit(IMAGES, channel_axis=9),
+    ),
+    Case("batches of one", ValueError, "'batch_size' parameter", fit(ROWS, batch_size=1)),
+    Case(
+        "a precision for training only GPUs have",
+        ValueError,
+        "'precision' parameter",
+        fit(ROWS, precision="float16"),
+    ),
+    Case(
+        "a column group of strangers",
+        ValueError,
+        "'column_groups' parameter must name columns",
+        fit(ROWS, column_groups=[[1, 64]]),
+    ),
+    Case(
+        "a column in two groups",
+        ValueError,
+        "every column once at most",
+        fit(ROWS, column_groups=[[1, 2], [2, 3]]),
+    ),
+    Case(
+        "column groups of images",
+        ValueError,
+        "'column_groups' parameter is for rows",
+        fit(IMAGES, column_groups=[[1, 2]]),
+    ),
+    Case(
+        "nothing left to hold out",
+        ValueError,
+        "'validation_fraction' parameter must leave 2",
+        fit(ROWS[:9], early_stopping=True),
+    ),
+    Case(
+        "groups of another length",
+        ValueError,
+        "a group for each of the 90 samples",
+        lambda: dim().fit(ROWS, groups=[0, 1]),
+    ),
+    Case(
+        "one group", ValueError, "at least two groups", lambda: dim().fit(ROWS, groups=np.zeros(90))
+    ),
+    Case(
+        "a group larger than the rest can face",
+        ValueError,
+        "set the 'batch_size' parameter to",
+        lambda: dim().fit(ROWS, groups=np.arange(90) < 1),
+    ),
+    Case(
+        "warm start of another network",
+        ValueError,
+        "'n_components' parameter was 8.*warm_start=False",
+        lambda: dim(warm_start=True).fit(ROWS).set_params(n_components=9).fit(ROWS),
+    ),
+]
+
+TRAINING = [
+    Case(
+        "memory that is exhausted",
+        MemoryError,
+        "reduce 'batch_size' .now 32. or 'critic_width'",
+        fit(ROWS, encoder=Greedy),
+    ),
+    Case(
+        "a loss that diverges",
+        FloatingPointError,
+        "local term became .* in epoch 1.*learning_rate",
+        fit(ROWS, mi_estimator=infinite),
+    ),
+    Case(
+        "saving a function that no file can refer to",
+        pickle.PicklingError,
+        "'augment' parameter holds.*top level",
+        lambda: pickle.dumps(dim(augment=lambda batch, generator: batch).fit(ROWS)),
+    ),
+]
+
+WARNINGS = [
+    Case("few samples", FewSamplesWarning, "'n_components'", fit(ROWS[:30])),
+    Case("a budget too small", ConvergenceWarning, "max_epochs=2. Raise", fit(ROWS)),
+    Case(
+        "codes that collapse",
+        CollapseWarning,
+        "'learning_rate' parameter, raise 'prior_weight'",
+        fit(ROWS, encoder=OneDirection, mi_estimator=infonce),
+    ),
+]
+
+TITLES = {
+    "What is in X": INPUT,
+    "Parameters": PARAMETERS,
+    "Training and saving": TRAINING,
+    "Warnings": WARNINGS,
+}
+CASES = [case for cases in TITLES.values() for case in cases]
+
+
+def sentence(case: Case) -> str:
+    """Return the first line of what comes of a case."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            case.provoke()
+        except case.kind as error:
+            return in_order(str(error).splitlines()[0])
+    return next(str(w.message) for w in caught if w.category is case.kind)
+
+
+def in_order(text: str) -> str:
+    """Sort what stands in braces: scikit-learn prints sets, whose order differs by process."""
+    return re.sub(
+        r"\{(.*?)\}", lambda found: "{" + ", ".join(sorted(found[1].split(", "))) + "}", text
+    )
+
+
+def page() -> str:
+    """Return the page of all errors and warnings."""
+    lines = [
+        "# What skdim says when something is wrong",
+        "",
+        "Every error and warning, with the situation that leads to it. A fit that fails leaves",
+        "the transformer as it was. Written by `python tests/manners.py`; the suite provokes all.",
+    ]
+    for title, cases in TITLES.items():
+        lines += ["", f"## {title}", "", "| situation | class | what it says |", "|---|---|---|"]
+        lines += [
+            f"| {case.situation} | `{case.kind.__name__}` | {sentence(case).replace('|', '/')} |"
+            for case in cases
+        ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    (Path(__file__).parents[1] / "docs" / "errors.md").write_text(page())

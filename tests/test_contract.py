@@ -1,0 +1,231 @@
+"""The contract that scikit-learn's suite checks on rows, held for images and signals too."""
+
+import pickle
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.preprocessing import OneHotEncoder
+
+from skdim import DIMTransformer
+from skdim.augmentation import swap_cells
+from skdim.encoders.rows import MLPEncoder
+
+RNG = np.random.default_rng(0)
+KINDS = {
+    "rows": (RNG.normal(size=(40, 7)), "auto"),
+    "grey images": (RNG.normal(size=(40, 9, 8)), "auto"),
+    "colour images": (RNG.normal(size=(40, 12, 11, 3)), "auto"),
+    "signals": (RNG.normal(size=(40, 2, 30)), 1),
+}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    X, channel_axis = KINDS[request.param]
+    settings = {"max_epochs": 1, "batch_size": 16, "random_state": 0, "device": "cpu"}
+    return X.astype(np.float32), DIMTransformer(4, channel_axis=channel_axis, **settings)
+
+
+def test_constructor_only_remembers(kind):
+    _, dim = kind
+    assert set(vars(dim)) == set(dim.get_params())
+    for name, value in clone(dim).get_params().items():
+        assert value == getattr(dim, name)
+
+
+def test_fit_changes_no_parameter_and_no_input(kind):
+    X, dim = kind
+    before, copy = dim.get_params(), X.copy()
+    dim.fit(X)
+    assert dim.get_params() == before
+    np.testing.assert_array_equal(X, copy)
+
+
+def test_fit_returns_itself_ignores_y_and_repeats(kind):
+    X, dim = kind
+    first = dim.fit(X).transform(X)
+    np.testing.assert_array_equal(dim.fit(X, np.arange(40)).transform(X), first)
+    np.testing.assert_array_equal(clone(dim).fit_transform(X), first)
+    np.testing.assert_array_equal(dim.fit(X.tolist()).transform(X.tolist()), first)
+
+
+def test_transform_changes_nothing(kind):
+    X, dim = kind
+    dim.fit(X)
+    before = dict(vars(dim))
+    dim.transform(X)
+    dim.score(X)
+    assert vars(dim) == before
+
+
+def test_subsets_and_orders_of_samples_have_the_same_features(kind):
+    X, dim = kind
+    features = dim.fit(X).transform(X)
+    order = RNG.permutation(len(X))
+    np.testing.assert_array_equal(dim.transform(X[order]), features[order])
+    one_by_one = np.concatenate([dim.transform(x[None]) for x in X])
+    np.testing.assert_array_equal(one_by_one, features)
+
+
+@pytest.mark.parametrize("layout", ["fortran", "read-only", "memmap", "strided", "tensor"])
+def test_layouts_in_memory_give_the_same_features(kind, layout, tmp_path):
+    X, dim = kind
+    expected = clone(dim).fit(X).transform(X)
+    if layout == "fortran":
+        X = np.asfortranarray(X)
+    elif layout == "read-only":
+        X.setflags(write=False)
+    elif layout == "memmap":
+        joblib.dump(X, tmp_path / "X")
+        X = joblib.load(tmp_path / "X", mmap_mode="r")
+    elif layout == "strided":
+        X = np.repeat(X, 2, axis=0)[::2]
+    else:
+        X = torch.from_numpy(X)
+    features = dim.fit(X).transform(X)
+    assert isinstance(features, np.ndarray)
+    np.testing.assert_array_equal(features, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64", "uint8", "bool"])
+def test_every_numeric_type_gives_floats(kind, dtype):
+    X, dim = kind
+    X = (5 * X.clip(0)).astype(dtype)
+    features = dim.fit(X).transform(X)
+    assert features.dtype == np.float32
+    assert np.isfinite(features).all()
+
+
+def test_bfloat16_tensors_are_understood(kind):
+    X, dim = kind
+    tensor = torch.from_numpy(X).bfloat16()
+    expected = clone(dim).fit(tensor.float()).transform(tensor.float())
+    np.testing.assert_array_equal(dim.fit(tensor).transform(tensor), expected)
+
+
+def test_names_and_frames(kind):
+    X, dim = kind
+    frame = dim.set_output(transform="pandas").fit_transform(X)
+    assert (
+        list(frame.columns)
+        == list(dim.get_feature_names_out())
+        == [f"dimtransformer{i}" for i in range(4)]
+    )
+
+
+def test_pickles_are_equal_and_clones_are_not_fitted(kind):
+    X, dim = kind
+    features = dim.fit(X).transform(X)
+    loaded = pickle.loads(pickle.dumps(dim))
+    np.testing.assert_array_equal(loaded.transform(X), features)
+    assert loaded.score(X) == dim.score(X)
+    with pytest.raises(NotFittedError):
+        clone(dim).transform(X)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_two_samples_are_enough(kind, n):
+    X, dim = kind
+    assert np.isfinite(dim.fit(X[:n]).transform(X)).all()
+
+
+def test_the_html_repr_is_harmless(kind):
+    X, dim = kind
+    assert "DIMTransformer" in dim._repr_html_()
+    dim.fit(X)
+    before = dict(vars(dim))
+    assert "DIMTransformer" in dim._repr_html_()
+    assert vars(dim) == before
+
+
+# --------------------------------------------------------------------- tables
+
+NAMES = ["age", "colour_red", "colour_green", "colour_blue", "size"]
+
+
+def table(n=60, seed=0):
+    rng = np.random.default_rng(seed)
+    colour = OneHotEncoder(sparse_output=False).fit_transform(rng.integers(3, size=(n, 1)))
+    numbers = rng.normal(size=(n, 2))
+    return pd.DataFrame(np.column_stack([numbers[:, :1], colour, numbers[:, 1:]]), columns=NAMES)
+
+
+def test_swapped_groups_come_from_one_row():
+    X = torch.from_numpy(table(500).to_numpy().copy())
+    swapped = swap_cells(X, torch.Generator().manual_seed(0), 0.4, column_groups=((1, 2, 3),))
+    assert (swapped[:, 1:4].sum(1) == 1).all()
+    assert (swapped[:, 1:4] != X[:, 1:4]).any()
+    alone = swap_cells(X, torch.Generator().manual_seed(0), 0.4)
+    assert (alone[:, 1:4].sum(1) != 1).any()
+
+
+def test_a_group_shares_a_location():
+    encoder = MLPEncoder((5,), 2, column_groups=[(1, 2, 3)]).eval()
+    x = torch.randn(1, 5)
+    changed = x.clone()
+    changed[0, 2] += 1
+    (before,), (after,) = encoder(x).local_maps, encoder(changed).local_maps
+    assert before.shape[1] == 3  # age, colour, size
+    assert (before != after).any(-1)[0].tolist() == [False, True, False]
+
+
+def test_columns_are_grouped_by_name_or_by_number(quick):
+    X = table()
+    named = quick(column_groups=[NAMES[1:4]]).fit(X)
+    numbered = quick(column_groups=[[1, 2, 3]]).fit(X)
+    np.testing.assert_array_equal(named.transform(X), numbered.transform(X))
+    assert not np.array_equal(named.transform(X), quick().fit(X).transform(X))
+    loaded = pickle.loads(pickle.dumps(named))
+    np.testing.assert_array_equal(loaded.transform(X), named.transform(X))
+    assert loaded.score(X) == named.score(X)
+
+
+def test_many_columns_share_locations_and_none_is_lost():
+    encoder = MLPEncoder((100,), 2, max_locations=8, column_groups=[(0, 50, 99), (3, 2)])
+    columns = encoder.columns
+    assert len(columns) <= 8
+    assert sorted(columns[columns < 100].tolist()) == list(range(100))
+
+
+# ----------------------------------------------------------------- the process
+
+IMPORT = """
+import skdim, torch
+skdim.DIMTransformer()
+assert not torch.cuda.is_initialized()
+"""
+
+
+def test_import_and_construction_touch_no_gpu():
+    subprocess.run([sys.executable, "-c", IMPORT], check=True)
+
+
+def test_twenty_fits_leave_memory_where_one_did():
+    script = """
+import gc, resource, sys
+import numpy as np
+from skdim import DIMTransformer
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+X = np.random.default_rng(0).normal(size=(2000, 16, 16)).astype(np.float32)
+def fit():
+    DIMTransformer(max_epochs=1, prior_weight=0.1, random_state=0).fit(X)
+gc.disable()
+for _ in range(3):
+    fit()
+before = resident()
+for _ in range(20):
+    fit()
+sys.exit(resident() > before + 30e6)
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True)

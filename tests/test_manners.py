@@ -1,0 +1,46 @@
+"""Errors are sentences, warnings name what to change, and the page tells them all."""
+
+import re
+import warnings
+from pathlib import Path
+
+import pytest
+from manners import CASES, WARNINGS, dim, page
+
+from skdim import DIMTransformer
+
+ERRORS = [case for case in CASES if case not in WARNINGS]
+
+
+@pytest.mark.parametrize("case", ERRORS, ids=lambda case: case.situation)
+@pytest.mark.filterwarnings("ignore")
+def test_error_is_a_sentence(case):
+    with pytest.raises(case.kind, match=re.compile(case.sentence, re.DOTALL)) as caught:
+        case.provoke()
+    assert str(caught.value).strip()[-1] in ".?':)" or "\n" in str(caught.value)
+
+
+@pytest.mark.parametrize("case", WARNINGS, ids=lambda case: case.situation)
+def test_warning_names_what_to_change(case):
+    with pytest.warns(case.kind, match=case.sentence):
+        case.provoke()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_page_tells_what_the_library_says():
+    written = (Path(__file__).parents[1] / "docs" / "errors.md").read_text()
+    assert written == page(), "run python tests/manners.py"
+
+
+def test_a_fit_that_fails_leaves_nothing_behind(images):
+    transformer = dim(local_weight=0)
+    before = set(vars(transformer))
+    with pytest.raises(ValueError, match="weight"):
+        transformer.fit(images)
+    assert set(vars(transformer)) == before
+
+
+def test_a_default_fit_of_enough_samples_warns_of_nothing(digits):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        DIMTransformer(random_state=0).fit(digits.images[:1200])

@@ -1,0 +1,153 @@
+"""Held-out retrieval: chance, perfection, and what it must not depend on."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from sklearn.model_selection import GridSearchCV
+
+from skdim.critics import CRITICS, score_all
+from skdim.metrics import effective_rank, effective_rank_scorer
+from skdim.scoring import N_STRANGERS, HeldOut, retrieval
+
+
+def random_pairs(n=5, n_others=6, n_locations=3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    joint = torch.randn(n, n_locations, generator=generator)
+    return joint, torch.randn(n, n_others, n_locations, generator=generator)
+
+
+def test_retrieval_counts_pairs():
+    joint, marginal = random_pairs()
+    joint[0, 0] = marginal[0, 2, 1]  # a tie
+    for i, found in enumerate(retrieval(joint, marginal)):
+        pairs = list(itertools.product(joint[i], marginal[i].flatten()))
+        wins = sum(float(own > other) + 0.5 * float(own == other) for own, other in pairs)
+        assert found.item() == pytest.approx(wins / len(pairs))
+
+
+def test_retrieval_has_its_limits():
+    joint, marginal = torch.zeros(4, 3), torch.zeros(4, 5, 3)
+    assert retrieval(joint, marginal).equal(torch.full((4,), 0.5))
+    assert retrieval(joint + 1, marginal).equal(torch.ones(4))
+    assert retrieval(joint - 1, marginal).equal(torch.zeros(4))
+
+
+@pytest.mark.parametrize("rising", [torch.exp, torch.tanh, lambda t: 3 * t - 7, lambda t: t**3])
+def test_retrieval_is_unchanged_by_rising_functions(rising):
+    joint, marginal = random_pairs()
+    assert retrieval(rising(joint), rising(marginal)).equal(retrieval(joint, marginal))
+
+
+@pytest.mark.parametrize("name", CRITICS)
+def test_score_all_is_the_same_with_and_without_a_shortcut(name):
+    torch.manual_seed(0)
+    critic = CRITICS[name](4, 3, 8).eval()
+    code, local_map = torch.randn(2, 5, 4), torch.randn(2, 5, 6, 3)
+    scores = score_all(critic, code, local_map)
+    assert scores.shape == (2, 5, 5, 6)
+    for i, j in itertools.product(range(5), range(5)):
+        expected = critic(code[:, i : i + 1], local_map[:, j : j + 1])[:, 0]
+        torch.testing.assert_close(scores[:, i, j], expected)
+
+
+@pytest.mark.parametrize("n", [2, 5, 127, 128, 129, 300])
+def test_every_sample_sits_in_a_company_of_the_same_size(n):
+    held_out = HeldOut(np.zeros((n, 1)), mean=0, scale=1, augment=None, device="cpu")
+    companies = list(held_out.companies())
+    assert {len(rows) for rows in companies} == {min(n, 1 + N_STRANGERS)}
+    assert all(len(rows.unique()) == len(rows) for rows in companies)
+    assert torch.cat(companies).unique().equal(torch.arange(n))
+
+
+@pytest.fixture
+def trained(quick, digits):
+    return quick(max_epochs=10, global_weight=0.5).fit(digits.images[:300])
+
+
+def test_score_repeats_and_beats_chance(trained, digits):
+    X = digits.images[300:500]
+    assert 0.6 < trained.score(X) <= 1
+    assert trained.score(X) == trained.score(X)
+
+
+def test_samples_are_scored_by_themselves(trained, digits):
+    X = digits.images[300:400]
+    scores = trained.score_samples(X)
+    assert scores.shape == (100,)
+    assert scores.mean() > 0.6
+    np.testing.assert_array_equal(trained.score_samples(X[7:8]), scores[7:8])
+    np.testing.assert_array_equal(trained.score_samples(X[::-1]), scores[::-1])
+
+
+def test_score_is_unchanged_by_a_rising_rescaling_of_the_critic(trained, digits):
+    X = digits.images[300:500]
+    expected = trained.score(X)
+    trained._objective.local_critics[0].scale *= 8
+    assert trained.score(X) == pytest.approx(expected, abs=1e-6)
+
+
+def test_training_raises_the_score(quick, digits, trained):
+    untrained = quick(max_epochs=1, learning_rate=1e-12, global_weight=0.5)
+    X = digits.images[300:500]
+    assert untrained.fit(digits.images[:300]).score(X) < trained.score(X) - 0.05
+
+
+def test_scoring_leaves_the_transformer_alone(trained, digits):
+    before = trained.transform(digits.images[:50])
+    state = torch.get_rng_state()
+    trained.score(digits.images[:50])
+    trained.score_terms(digits.images[:50])
+    assert torch.get_rng_state().equal(state)
+    assert not trained.encoder_.training
+    np.testing.assert_array_equal(trained.transform(digits.images[:50]), before)
+
+
+@pytest.mark.parametrize("critic", CRITICS)
+@pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0), (0.5, 1.0)])
+def test_every_critic_is_scored_in_every_mixture(quick, images, critic, weights):
+    dim = quick(critic=critic, critic_width=16, global_weight=weights[0], local_weight=weights[1])
+    assert 0 <= dim.fit(images).score(images[:20]) <= 1
+
+
+def test_without_a_critic_the_score_is_chance(quick, images):
+    dim = quick(local_weight=0, prior_weight=1.0).fit(images)
+    assert (dim.score_samples(images) == 0.5).all()
+
+
+def test_score_terms_are_those_of_the_history(quick, images):
+    dim = quick(global_weight=0.5, prior_weight=0.1, mi_estimator="jsd").fit(images)
+    terms = dim.score_terms(images)
+    assert set(terms) == {"global", "local", "prior"}
+    assert terms["local"] == pytest.approx(dim.history_[-1]["local"], abs=0.3)
+
+
+def test_a_search_without_labels_ranks_by_score(quick, digits):
+    grid = {"mi_estimator": ["jsd", "infonce"], "critic_width": [8, 32]}
+    search = GridSearchCV(quick(), grid, cv=2).fit(digits.images[:200])
+    assert (search.cv_results_["mean_test_score"] > 0.5).all()
+
+
+def test_effective_rank_is_a_scorer(quick, digits):
+    search = GridSearchCV(
+        quick(), {"mi_estimator": ["jsd", "infonce"]}, cv=2, scoring=effective_rank_scorer
+    ).fit(digits.images[:100])
+    assert (search.cv_results_["mean_test_score"] > 1).all()
+
+
+@pytest.mark.parametrize("rank", [1, 3, 8])
+def test_effective_rank_of_equal_directions_is_their_number(rank):
+    directions = np.linalg.qr(np.random.default_rng(0).normal(size=(50, 50)))[0]
+    directions = np.linalg.qr(directions - directions.mean(0))[0][:, :rank]  # centred, orthogonal
+    features = directions @ np.linalg.qr(np.random.default_rng(1).normal(size=(20, 20)))[0][:rank]
+    assert effective_rank(features) == pytest.approx(rank)
+
+
+def test_effective_rank_ignores_scale_offset_and_rotation():
+    features = np.random.default_rng(0).normal(size=(40, 5)) * [5, 4, 3, 2, 1]
+    rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(5, 5)))[0]
+    expected = effective_rank(features)
+    assert 1 < expected < 5
+    assert effective_rank(7 * features @ rotation + 100) == pytest.approx(expected)
+    assert effective_rank(np.ones((4, 3))) == 0
