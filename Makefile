@@ -8,7 +8,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_ARGS ?=
 
-.PHONY: demo test lint bench clean
+OLDEST := .venv-oldest
+
+.PHONY: demo test test-oldest matrix lint bench clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -27,8 +29,20 @@ lint: $(VENV)/installed
 test: lint
 	$(BIN)/python -m pytest
 
+$(OLDEST)/installed: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --constraint constraints-oldest.txt $(PIP_ARGS) torch
+	$(OLDEST)/bin/python -m pip install --quiet --constraint constraints-oldest.txt $(PIP_ARGS) --editable ".[plot,test]"
+	touch $@
+
+# The oldest versions supported; their own deprecations are not ours.
+test-oldest: $(OLDEST)/installed
+	$(OLDEST)/bin/python -m pytest --override-ini filterwarnings=ignore
+
+matrix: test test-oldest
+
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_digits.py
 
 clean:
-	rm -rf $(VENV) demo_output
+	rm -rf $(VENV) $(OLDEST) demo_output

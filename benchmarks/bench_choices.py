@@ -10,11 +10,13 @@ eight of them on top of each other as volumes.
     python benchmarks/bench_choices.py
 """
 
+import warnings
 from itertools import product
 
 import numpy as np
 from common import save, verdict
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 
 from skdim import DIMTransformer
 from skdim.critics import CRITICS
@@ -36,6 +38,7 @@ def modalities():
 
 
 def main():
+    warnings.simplefilter("ignore", ConvergenceWarning)  # two epochs settle nothing
     results = []
     data = modalities()
     for modality, mi_estimator, critic, prior in product(

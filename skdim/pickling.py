@@ -99,4 +99,4 @@ def refer(value: Any, parameter: str) -> Any:
 def _is_pickled_by_value() -> bool:
     """Whether cloudpickle is at work; it offers no other way to be recognised."""
     modules = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_stack(None))
-    return any(module.rpartition(".")[2] == "cloudpickle" for module in modules)
+    return any("cloudpickle" in module for module in modules)

@@ -666,7 +666,7 @@ default="infonce"
 
     def _advise(self, net: DIMNet, samples: np.ndarray) -> None:
         """Warn of what a look at the finished fit shows."""
-        advise_on_samples(len(samples))
+        advise_on_samples(len(samples), len(self.sample_shape_))
         codes = self._features(samples[:1000], "code")
         advise_on_codes(codes)
         if not net.is_over:

@@ -217,7 +217,7 @@ def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize()
 
-X = np.random.default_rng(0).normal(size=(2000, 16, 16)).astype(np.float32)
+X = np.random.default_rng(0).normal(size=(150, 16, 16)).astype(np.float32)
 def fit():
     DIMTransformer(max_epochs=1, prior_weight=0.1, random_state=0).fit(X)
 gc.disable()

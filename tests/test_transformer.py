@@ -48,9 +48,9 @@ def test_every_estimator_raises_its_bound(quick, images, mi_estimator):
 
 @pytest.mark.parametrize("mi_estimator", ["nwj", "rkl", "hellinger"])
 def test_exponential_estimators_learn_with_the_published_critic(quick, images, mi_estimator):
-    """Its scores are not scaled: the first gradients are astronomic, and clipped."""
+    """Its scores are not scaled: the first bounds are astronomic, and stay so without clipping."""
     dim = quick(critic="separable_published", mi_estimator=mi_estimator, max_epochs=20)
-    assert dim.fit(images).history_[-1]["local"] > -1
+    assert dim.fit(images).history_[-1]["local"] > -10
 
 
 @pytest.mark.parametrize("critic", CRITICS)
@@ -278,73 +278,6 @@ def test_an_interrupt_comes_through_and_leaves_nothing_half_fitted(quick, images
 # -------------------------------------------------------------------- errors
 
 
-@pytest.mark.parametrize(
-    ("params", "sentence"),
-    [
-        ({"local_weight": 0}, "'global_weight', 'local_weight' and 'prior_weight'"),
-        ({"mi_estimator": "jds"}, "'mi_estimator' parameter must be one of.*mean 'jsd'"),
-        ({"encoder": "cnov"}, "'encoder' parameter must be one of.*mean 'conv'"),
-        ({"encoder": "mlp"}, "encoder for rows needs samples of one axis"),
-        ({"device": "tpu9"}, "'device' parameter must be 'auto' or a device"),
-        ({"batch_size": 1}, "'batch_size' parameter"),
-        ({"prior_weight": -1}, "'prior_weight' parameter"),
-        ({"precision": "float16"}, "'precision' parameter"),
-        ({"channel_axis": 9}, "'channel_axis' parameter must be an axis of X"),
-        ({"critic": "concta"}, "'critic' parameter must be one of.*mean 'concat'"),
-        ({"prior": "norml"}, "'prior' parameter must be one of.*mean 'normal'"),
-        ({"n_locations": 0}, "'n_locations' parameter"),
-        ({"gradient_penalty": -1.0}, "'gradient_penalty' parameter"),
-        ({"gradient_clip_norm": 0}, "'gradient_clip_norm' parameter"),
-    ],
-)
-def test_unfit_parameters_are_named(quick, images, params, sentence):
-    transformer = quick(**params)
-    with pytest.raises(ValueError, match=sentence):
-        transformer.fit(images)
-    assert not transformer.__sklearn_is_fitted__()
-    assert not hasattr(transformer, "n_features_in_")
-
-
-def test_an_encoder_instance_is_refused(quick, images):
-    with pytest.raises(TypeError, match="must be a class, so that every fit starts afresh"):
-        quick(encoder=MLPEncoder((4,), 2)).fit(images)
-
-
-BAD = {
-    "NaN": (lambda X: np.where(X > 15, np.nan, X), "contains NaN"),
-    "empty": (lambda X: X[:0], "0 sample"),
-    "one": (lambda X: X[:1], "minimum of 2 is required"),
-    "strings": (lambda X: X.astype(str).astype(object) + "x", "could not convert|strings"),
-    "tiny": (lambda X: X[:, :5, :5], "at least 8 on every side"),
-    "ambiguous": (lambda X: np.stack([X] * 8, -1), "channel_axis=1.*channel_axis=-1"),
-    "six axes": (lambda X: X[:, None, None, None], "rows .2 dimensions., images"),
-    "ambiguous volumes": (
-        lambda X: np.stack([np.stack([X] * 8, -1)] * 8, -1),
-        "8 x 8 x 8 volumes of 8 channels .channel_axis=1. or as",
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", BAD)
-def test_bad_input_gets_a_sentence(quick, images, kind):
-    spoil, sentence = BAD[kind]
-    with pytest.raises(ValueError, match=sentence):
-        quick().fit(spoil(images))
-
-
-def test_wrong_sample_shape_at_transform(quick, images):
-    transformer = quick().fit(images)
-    with pytest.raises(ValueError, match=r"samples of shape \(1, 8, 8\).*Got.*\(1, 8, 9\)"):
-        transformer.transform(np.zeros((3, 8, 9)))
-
-
-def test_flat_columns_that_do_not_make_the_sample_shape(quick):
-    with pytest.raises(
-        ValueError, match=r"'sample_shape' parameter .* holds 64 values, but X has 60"
-    ):
-        quick(sample_shape=(8, 8)).fit(np.zeros((5, 60)))
-
-
 def infinite(joint, marginal):
     return joint.mean() / 0
 
@@ -383,11 +316,6 @@ def test_instances_of_the_paper_share_nothing():
     assert first.optimizer_params is not second.optimizer_params
 
 
-def test_unknown_variants_of_the_paper_are_named():
-    with pytest.raises(ValueError, match=r"'variant' parameter must be one of.*mean 'local'\?"):
-        DIMTransformer.paper("lokal")
-
-
 # -------------------------------------------------------------------- groups
 
 
@@ -398,19 +326,6 @@ def test_groups_change_who_is_compared_whatever_their_names(quick, images):
     named = quick().fit(images, groups=[f"patient {i // 2:02}" for i in range(n)])
     assert alone.history_[0]["loss"] != paired.history_[0]["loss"]
     np.testing.assert_array_equal(named.transform(images), paired.transform(images))
-
-
-@pytest.mark.parametrize(
-    ("groups", "sentence"),
-    [
-        (np.zeros(90), "at least two groups.*Got one group of 90"),
-        (np.arange(89), "a group for each of the 90 samples of X. Got 89"),
-        (np.arange(90) < 1, "all but 1 of 90 samples.*'batch_size' parameter to at least 90"),
-    ],
-)
-def test_unfit_groups_get_a_sentence(quick, images, groups, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        quick().fit(images, groups=groups)
 
 
 def test_the_batch_size_that_the_sentence_names_is_enough(quick, images):
