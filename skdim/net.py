@@ -184,7 +184,7 @@ class DIMNet(NeuralNet):
             if not asks_to_stop(interrupt):
                 raise
             self.stop()
-        if method_name == "on_epoch_end" and self.is_stopping:
+        if method_name == "on_epoch_end" and (self.is_stopping or self.is_over):
             raise _Stop
 
     def snapshot(self) -> list[dict[str, Tensor]]:
@@ -268,7 +268,7 @@ class DIMNet(NeuralNet):
         n_samples = 0
         for i, batch in enumerate(iterator):
             progress = self.progress(self.n_whole_epochs + i / len(iterator))
-            if progress >= 1:  # the time is over
+            if progress >= 1 and steps:  # the time is over; every epoch has a step at least
                 break
             if self.lr_schedule is not None:
                 self.set_learning_rates(self.lr_schedule(progress))
@@ -289,8 +289,6 @@ class DIMNet(NeuralNet):
         self.history.record("samples_per_second", n_samples / seconds)
         self.n_whole_epochs += 1
         self.whole = self.snapshot()
-        if self.is_over:
-            self.stop()
 
     def set_learning_rates(self, factor: float) -> None:
         """Multiply the highest learning rate of every group by the schedule's factor."""

@@ -28,6 +28,16 @@ def test_time_ends_a_fit_and_the_schedule_ends_with_it(quick, images):
     assert dim.history_[-1]["learning_rate"] < 0.1 * dim.learning_rate
 
 
+class Sleeper(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        time.sleep(1.0)
+
+
+def test_time_may_run_out_between_epochs(quick, images):
+    """After the first epoch, or, on a slow machine, in its middle."""
+    assert quick(max_epochs=99, max_time=0.7, callbacks=[Sleeper()]).fit(images).n_iter_ == 1
+
+
 def test_epochs_end_a_fit_before_the_time(quick, images):
     assert quick(max_epochs=3, max_time=1e6).fit(images).n_iter_ == 3
 
