@@ -243,7 +243,7 @@ PARAMETERS = [
     ),
     Case("batches of one", ValueError, "'batch_size' parameter", fit(ROWS, batch_size=1)),
     Case(
-        "a precision for training only GPUs have",
+        "a precision that is not offered",
         ValueError,
         "'precision' parameter",
         fit(ROWS, precision="float16"),

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
-from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback, LRScheduler
 from skorch.callbacks import EarlyStopping as SkorchEarlyStopping
 
@@ -219,49 +217,6 @@ def test_schedules_of_skorch_rule_where_ours_steps_back(quick, images):
     dim = quick(max_epochs=3, lr_schedule=None, learning_rate=1e-3, callbacks=[schedule])
     rates = [epoch["learning_rate"] for epoch in dim.fit(images).history_]
     np.testing.assert_allclose(rates, [1e-3, 1e-4, 1e-5])
-
-
-sklearn_callback = pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 has callbacks")
-
-
-class StopAtTwo:
-    """A callback of scikit-learn, as its protocol asks."""
-
-    def __init__(self):
-        self.heard = []
-
-    def setup(self, estimator, context):
-        self.heard.append("setup")
-
-    def teardown(self, estimator, context):
-        self.heard.append("teardown")
-
-    def on_fit_task_begin(self, estimator, context):
-        self.heard.append(f"{context.task_name} begins")
-
-    def on_fit_task_end(self, estimator, context, *, fitted_estimator, X):
-        self.heard.append(f"{context.task_name} ends")
-        self.score = fitted_estimator.score(X)
-        return context.task_name == "epoch" and context.task_id == 1
-
-
-def test_callbacks_of_scikit_learn_hear_epochs_and_stop(quick, images):
-    callback = StopAtTwo()
-    dim = quick(max_epochs=9).set_callbacks(callback).fit(images)
-    assert dim.n_iter_ == 2
-    epoch = ["epoch begins", "epoch ends"]
-    assert callback.heard == ["setup", "fit begins", *epoch, *epoch, "fit ends", "teardown"]
-    assert callback.score == dim.score(images)
-
-
-def test_callbacks_of_scikit_learn_reach_a_step_of_a_pipeline(quick, digits):
-    callback = sklearn_callback.ScoringMonitor(scoring="accuracy")
-    pipeline = make_pipeline(
-        quick().set_callbacks(StopAtTwo()),
-        LogisticRegression(max_iter=1000).set_callbacks(callback),
-    )
-    pipeline.fit(digits.images[:90], digits.target[:90])
-    assert pipeline[0].n_iter_ == 2
 
 
 # ---------------------------------------------------------------- lean state
