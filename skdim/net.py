@@ -264,7 +264,7 @@ class DIMNet(NeuralNet):
         if iterator is None:
             return
         start = time.perf_counter()
-        steps = []
+        steps: list[dict[str, Tensor]] = []
         n_samples = 0
         for i, batch in enumerate(iterator):
             progress = self.progress(self.n_whole_epochs + i / len(iterator))
