@@ -51,7 +51,6 @@ class EarlyStopping(Callback):
         self.best_score = -math.inf
         self.best_epoch = 0
         self.n_in_vain = 0
-        self.has_stopped = False
 
     def on_epoch_end(self, net, **kwargs):
         """Score, remember, perhaps stop."""
@@ -62,7 +61,6 @@ class EarlyStopping(Callback):
             self.best_score, self.best_epoch = score, len(net.history)
             self.best_weights = net.snapshot()
         if self.n_in_vain >= self.n_iter_no_change:
-            self.has_stopped = True
             net.stop()
 
     def on_train_end(self, net, **kwargs):

@@ -97,6 +97,8 @@ class DIMNet(NeuralNet):
     ----------
     step_losses : list of float
         The loss of every step.
+    is_stopping : bool
+        Whether a callback ended training, or is about to.
     """
 
     def __init__(
@@ -139,12 +141,10 @@ class DIMNet(NeuralNet):
         self.step_losses: list[float] = []
 
     def train(self, X: Tensor) -> "DIMNet":
-        """Train until the epochs, the time or a callback end it.
+        """Train an initialised net until the epochs, the time or a callback end it.
 
         An interrupt comes through, after a return to the last epoch that was whole.
         """
-        if not self.initialized_:
-            self.initialize()
         self.is_stopping = False
         self.n_whole_epochs = 0
         self.started = time.perf_counter()

@@ -669,8 +669,8 @@ default="infonce"
         advise_on_samples(len(samples), len(self.sample_shape_))
         codes = self._features(samples[:1000], "code")
         advise_on_codes(codes)
-        if not net.is_over:
-            return  # a callback ended it
+        if net.is_stopping:
+            return  # a callback ended it, not the budget
         if net.n_whole_epochs < net.max_epochs:
             advise_on_budget(net.step_losses, f"max_time={self.max_time}")
         elif self.max_epochs != "auto":
