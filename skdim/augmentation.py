@@ -231,14 +231,12 @@ def swap_cells(
         Columns that are replaced together, from one row.
     """
     n, n_columns = rows.shape
-    leader = torch.arange(n_columns)
-    for group in column_groups:
-        leader[list(group)] = group[0]
-    leader = leader.to(rows.device)
     donors = torch.randint(n, rows.shape, generator=generator, device=generator.device)
     swapped = _uniform(n, n_columns, generator) < probability
-    # Whatever the leader of a group does, its members do.
-    return torch.where(swapped[:, leader], rows.gather(0, donors[:, leader]), rows)
+    for first, *others in column_groups:  # whatever the first column does, the others do
+        donors[:, others] = donors[:, [first]]
+        swapped[:, others] = swapped[:, [first]]
+    return torch.where(swapped, rows.gather(0, donors), rows)
 
 
 # Number of axes of a sample, channels included, to what ``augment="auto"`` means.

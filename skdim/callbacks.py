@@ -74,8 +74,8 @@ class EpochLog(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         """Log every number of the epoch."""
-        epoch = {name: value for name, value in net.history[-1].items() if name != "batches"}
-        logger.info(", ".join(f"{name} {value:.5g}" for name, value in epoch.items()))
+        numbers = (f"{name} {value:.5g}" for name, value in net.epoch(-1).items())
+        logger.info(", ".join(numbers))
 
 
 class ProgressBar(Callback):

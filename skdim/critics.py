@@ -193,6 +193,11 @@ class ConcatCritic(nn.Module):
         return self.rest(of_code.unsqueeze(-2) + of_locals).squeeze(-1)
 
 
+def has_all_pairs(critic: nn.Module) -> bool:
+    """Whether a critic can score every code against the locals of every sample in one product."""
+    return callable(getattr(critic, "all_pairs", None))
+
+
 def score_all(critic: nn.Module, code: Tensor, local_map: Tensor) -> Tensor:
     """Score every code against the locals of every sample, whatever the critic.
 
@@ -208,9 +213,8 @@ def score_all(critic: nn.Module, code: Tensor, local_map: Tensor) -> Tensor:
     scores : Tensor of shape (..., n, n, n_locations)
         Entry (i, j, k) scores code i against location k of sample j.
     """
-    all_pairs = getattr(critic, "all_pairs", None)
-    if callable(all_pairs):
-        return all_pairs(code, local_map)
+    if has_all_pairs(critic):
+        return critic.all_pairs(code, local_map)  # type: ignore[operator]  # just asked
     columns = [
         critic(code, local_map[..., j : j + 1, :, :].expand_as(local_map))
         for j in range(local_map.shape[-3])

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from typing import Any
 
 import torch
 from skorch import NeuralNet
@@ -167,10 +168,10 @@ class DIMNet(NeuralNet):
         """Whether epochs or time are used up."""
         return self.progress(self.n_whole_epochs) >= 1
 
-    def epochs(self) -> list[dict]:
-        """Return one dict an epoch of what was recorded."""
+    def epoch(self, index: int) -> dict:
+        """Return what was recorded of an epoch."""
         hidden = ("batches", "train_loss")
-        return [{k: v for k, v in epoch.items() if k not in hidden} for epoch in self.history]
+        return {name: value for name, value in self.history[index].items() if name not in hidden}
 
     def stop(self) -> None:
         """End training with this epoch; for callbacks."""
@@ -190,7 +191,7 @@ class DIMNet(NeuralNet):
     def snapshot(self) -> list[dict[str, Tensor]]:
         """Copy all weights of encoder, critics and discriminator."""
         return [
-            {name: deepcopy(weights) for name, weights in part.state_dict().items()}
+            {name: _copy(value) for name, value in part.state_dict().items()}
             for part in (self.module_, self.criterion_)
         ]
 
@@ -295,6 +296,11 @@ class DIMNet(NeuralNet):
         for optimizer in self._all_optimizers():
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
+
+
+def _copy(value: Any) -> Any:
+    # Cloning is several times cheaper; anything else is a module's extra state.
+    return value.clone() if isinstance(value, Tensor) else deepcopy(value)
 
 
 class _Stop(Exception):  # noqa: N818

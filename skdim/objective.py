@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from skdim.critics import has_all_pairs, score_all
 from skdim.mutual_information import Estimator
 from skdim.pairs import permute_locations, sample_locations, split_pairs, strangers_of
 from skdim.priors import (
@@ -168,9 +169,8 @@ class DIMObjective(nn.Module):
         groups: Tensor | None = None,
     ) -> Tensor:
         """Score joint and marginal pairs, estimate."""
-        score_all = getattr(critic, "all_pairs", None)
-        if callable(score_all):
-            scores = score_all(code, local_map).float()  # (n_views, n, n, n_locations)
+        if has_all_pairs(critic):
+            scores = score_all(critic, code, local_map).float()  # (n_views, n, n, n_locations)
             strangers = None if groups is None else strangers_of(groups)
             return self.mi_estimator(*split_pairs(scores, strangers))
         joint = critic(code, local_map).float()  # (n_views, n, n_locations)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from skdim.augmentation import Augmentation
-from skdim.encoders import encode
+from skdim.encoders import encode, evaluating
 from skdim.mutual_information import Estimator
 from skdim.objective import DIMObjective
 from skdim.pickling import refer
@@ -46,11 +46,9 @@ class Recipe:
 
     def build_objective(self, encoder: nn.Module, device: torch.device) -> DIMObjective:
         """Build critics and discriminator that fit what the encoder returns."""
-        is_training = encoder.training
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(encoder):
             pair = torch.zeros(2, *self.sample_shape, device=device)
-            code, _, local_maps = encode(encoder.eval(), pair)
-        encoder.train(is_training)
+            code, _, local_maps = encode(encoder, pair)
         return DIMObjective(
             n_code=code.shape[1],
             local_shapes=[(m.shape[1], m.shape[2]) for m in local_maps],

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from skdim.augmentation import Augmentation, make_views
 from skdim.critics import score_all
-from skdim.encoders import encode
+from skdim.encoders import encode, evaluating
 from skdim.objective import DIMObjective
 from skdim.pairs import split_pairs
 from skdim.validation import place
@@ -75,12 +75,9 @@ class HeldOut:
         turn = torch.arange(-(-n // size) * size) % n
         yield from order[turn].split(size)
 
-    @torch.no_grad()
     def encode(self, encoder: nn.Module) -> Iterator[tuple[Tensor, Tensor, tuple[Tensor, ...]]]:
         """Yield each company's rows, codes (n_views, n, n_code) and local maps."""
         generator = torch.Generator(self.device).manual_seed(SEED)
-        is_training = encoder.training
-        encoder.eval()
         for rows in self.companies():
             stored, standardize = place(
                 self.samples[rows.numpy()], self.mean, self.scale, self.device
@@ -89,7 +86,6 @@ class HeldOut:
             code, _, local_maps = encode(encoder, views)
             code = code.float().unflatten(0, (n_views, -1))
             yield rows, code, tuple(m.float().unflatten(0, (n_views, -1)) for m in local_maps)
-        encoder.train(is_training)
 
     @torch.no_grad()
     def score(self, encoder: nn.Module, objective: DIMObjective) -> float:
@@ -99,77 +95,77 @@ class HeldOut:
         """
         if not objective.has_critics:
             return 0.5
-        is_training = objective.training
-        objective.eval()
         scores = torch.zeros(len(self.samples))
-        for rows, code, local_maps in self.encode(encoder):
-            found = [
-                retrieval(*split_pairs(score_all(critic, code, local_map).float())).mean(0)
-                for critic, local_map in objective.judges(local_maps)
-            ]
-            scores[rows] = torch.stack(found).mean(0).cpu()
-        objective.train(is_training)
+        with evaluating(encoder, objective):
+            for rows, code, local_maps in self.encode(encoder):
+                found = [
+                    retrieval(*split_pairs(score_all(critic, code, local_map).float())).mean(0)
+                    for critic, local_map in objective.judges(local_maps)
+                ]
+                scores[rows] = torch.stack(found).mean(0).cpu()
         return scores.mean().item()
 
+    @torch.no_grad()
     def score_terms(self, encoder: nn.Module, objective: DIMObjective) -> dict[str, float]:
         """Every term of the objective, as in training, mean over companies."""
         generator = torch.Generator(self.device).manual_seed(SEED)
-        is_training = objective.training
-        objective.eval()
-        with torch.no_grad():
+        with evaluating(encoder, objective):
             terms = [
                 objective(code, local_maps, generator)
                 for _, code, local_maps in self.encode(encoder)
             ]
-        objective.train(is_training)
         return {name: torch.stack([t[name] for t in terms]).mean().item() for name in terms[0]}
 
 
-class Strangers:
-    """Local vectors of some samples, one of each, for the codes of others to be tested on.
+@torch.no_grad()
+def draw_strangers(objective: DIMObjective, local_maps: tuple[Tensor, ...]) -> list[Tensor]:
+    """Take one local vector of each sample, for the codes of others to be tested on.
 
     Parameters
     ----------
-    vectors : list of Tensor of shape (n_strangers, n_channels)
-        One for each of the objective's judges.
+    objective : DIMObjective
+    local_maps : tuple of Tensor of shape (n, n_locations, n_channels)
+
+    Returns
+    -------
+    strangers : list of Tensor of shape (n, n_channels)
+        One for each of the objective's judges, at seeded locations.
     """
+    generator = torch.Generator().manual_seed(SEED)
+    strangers = []
+    for _, local_map in objective.judges(tuple(m[None] for m in local_maps)):
+        _, n, n_locations, _ = local_map.shape
+        location = torch.randint(n_locations, (n,), generator=generator)
+        strangers.append(local_map[0, torch.arange(n), location].float())
+    return strangers
 
-    def __init__(self, vectors: list[Tensor]):
-        self.vectors = vectors
 
-    @classmethod
-    @torch.no_grad()
-    def draw(cls, objective: DIMObjective, local_maps: tuple[Tensor, ...]) -> "Strangers":
-        """Take a seeded location of each sample; local_maps are (n, n_locations, n_channels)."""
-        generator = torch.Generator().manual_seed(SEED)
-        vectors = []
-        for _, local_map in objective.judges(tuple(m[None] for m in local_maps)):
-            _, n, n_locations, _ = local_map.shape
-            location = torch.randint(n_locations, (n,), generator=generator)
-            vectors.append(local_map[0, torch.arange(n), location].float())
-        return cls(vectors)
+@torch.no_grad()
+def score_alone(
+    objective: DIMObjective,
+    code: Tensor,
+    local_maps: tuple[Tensor, ...],
+    strangers: list[Tensor],
+) -> Tensor:
+    """Retrieval of each sample by itself, without views.
 
-    @torch.no_grad()
-    def score(
-        self, objective: DIMObjective, code: Tensor, local_maps: tuple[Tensor, ...]
-    ) -> Tensor:
-        """Retrieval of each sample by itself, without views.
+    Parameters
+    ----------
+    objective : DIMObjective
+        In evaluation mode.
+    code : Tensor of shape (n, n_code)
+    local_maps : tuple of Tensor of shape (n, n_locations, n_channels)
+    strangers : list of Tensor of shape (n_strangers, n_channels)
+        What `draw_strangers` returned.
 
-        Parameters
-        ----------
-        objective : DIMObjective
-            In evaluation mode.
-        code : Tensor of shape (n, n_code)
-        local_maps : tuple of Tensor of shape (n, n_locations, n_channels)
-
-        Returns
-        -------
-        scores : Tensor of shape (n,)
-        """
-        judges = objective.judges(tuple(m[None] for m in local_maps))
-        found = []
-        for (critic, own), vectors in zip(judges, self.vectors, strict=True):
-            joint = critic(code[None], own)[0]  # (n, n_locations)
-            marginal = critic(code[None], vectors.expand(1, len(code), -1, -1))[0]
-            found.append(retrieval(joint.float(), marginal.float().unsqueeze(-2)))
-        return torch.stack(found).mean(0)
+    Returns
+    -------
+    scores : Tensor of shape (n,)
+    """
+    judges = objective.judges(tuple(m[None] for m in local_maps))
+    found = []
+    for (critic, own), vectors in zip(judges, strangers, strict=True):
+        joint = critic(code[None], own)[0]  # (n, n_locations)
+        marginal = critic(code[None], vectors.expand(1, len(code), -1, -1))[0]
+        found.append(retrieval(joint.float(), marginal.float().unsqueeze(-2)))
+    return torch.stack(found).mean(0)

@@ -41,7 +41,7 @@ from skdim.pickling import as_arrays, as_tensors, refer
 from skdim.priors import PRIORS, Prior
 from skdim.recipe import Recipe, carry_over
 from skdim.registry import lookup
-from skdim.scoring import N_STRANGERS, HeldOut, Strangers
+from skdim.scoring import N_STRANGERS, HeldOut, draw_strangers, score_alone
 from skdim.validation import (
     channel_statistics,
     check_not_constant,
@@ -643,7 +643,8 @@ default="infonce"
         """Take over what the net has learned."""
         self.encoder_ = net.module_.eval()
         self._objective = net.criterion_.eval()
-        self.history_ = [*getattr(self, "history_", []), *net.epochs()]
+        epochs = [net.epoch(i) for i in range(len(net.history))]
+        self.history_ = [*getattr(self, "history_", []), *epochs]
         for number, epoch in enumerate(self.history_, start=1):
             epoch["epoch"] = number
         self.n_iter_ = len(self.history_)
@@ -657,7 +658,7 @@ default="infonce"
         rows = np.random.default_rng(0).permutation(len(samples))[:N_STRANGERS]
         maps = [[m[:n] for m in maps] for n, (_, _, maps) in self._padded(samples[np.sort(rows)])]
         local_maps = tuple(torch.cat(tiles) for tiles in zip(*maps, strict=True))
-        return [v.cpu().numpy() for v in Strangers.draw(self._objective, local_maps).vectors]
+        return [v.cpu().numpy() for v in draw_strangers(self._objective, local_maps)]
 
     def _attributes_if_it_ended_now(self, samples: np.ndarray, net: DIMNet) -> dict:
         twin = copy.copy(self)
@@ -813,10 +814,9 @@ default="infonce"
         samples = self._check(X, reset=False)
         if not self._objective.has_critics:
             return np.full(len(samples), 0.5)
-        vectors = [torch.from_numpy(v).to(self.device_) for v in self._strangers]
-        strangers = Strangers(vectors)
+        strangers = [torch.from_numpy(vectors).to(self.device_) for vectors in self._strangers]
         scores = [
-            strangers.score(self._objective, code, local_maps)[:n]
+            score_alone(self._objective, code, local_maps, strangers)[:n]
             for n, (code, _, local_maps) in self._padded(samples)
         ]
         return torch.cat(scores).cpu().double().numpy()

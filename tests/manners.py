@@ -84,7 +84,11 @@ def build_network():
 
 def fit(X, **params):
     """Return a function that fits."""
-    return lambda: dim(**params).fit(X)
+
+    def first_fit():
+        return dim(**params).fit(X)
+
+    return first_fit
 
 
 def with_value(value):
@@ -240,6 +244,24 @@ PARAMETERS = [
         ValueError,
         "'channel_axis' parameter must be an axis",
         fit(IMAGES, channel_axis=9),
+    ),
+    Case(
+        "no locations",
+        ValueError,
+        "'n_locations' parameter",
+        fit(ROWS, n_locations=0),
+    ),
+    Case(
+        "a negative penalty",
+        ValueError,
+        "'gradient_penalty' parameter",
+        fit(ROWS, gradient_penalty=-1.0),
+    ),
+    Case(
+        "gradients clipped to nothing",
+        ValueError,
+        "'gradient_clip_norm' parameter",
+        fit(ROWS, gradient_clip_norm=0),
     ),
     Case("batches of one", ValueError, "'batch_size' parameter", fit(ROWS, batch_size=1)),
     Case(

@@ -8,13 +8,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
-RUNNABLE = [page for page in PAGES if "```python" in (ROOT / page).read_text()]
+RUNNABLE = [
+    "README.md",
+    *(f"docs/{name}.md" for name in ("tour", "training", "extending", "paper")),
+]
 
 
 @pytest.mark.parametrize("page", RUNNABLE)
 def test_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert blocks
     namespace = {"__name__": "page"}
     for block in blocks:
         exec(compile(block, page, "exec"), namespace)

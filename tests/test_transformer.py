@@ -49,8 +49,8 @@ def test_every_estimator_raises_its_bound(quick, images, mi_estimator):
 @pytest.mark.parametrize("mi_estimator", ["nwj", "rkl", "hellinger"])
 def test_exponential_estimators_learn_with_the_published_critic(quick, images, mi_estimator):
     """Its scores are not scaled: the first bounds are astronomic, and stay so without clipping."""
-    dim = quick(critic="separable_published", mi_estimator=mi_estimator, max_epochs=20)
-    assert dim.fit(images).history_[-1]["local"] > -10
+    dim = quick(critic="separable_published", mi_estimator=mi_estimator, max_epochs=40)
+    assert dim.fit(images).history_[-1]["local"] > -1
 
 
 @pytest.mark.parametrize("critic", CRITICS)
@@ -262,17 +262,6 @@ def test_every_epoch_is_logged(quick, images, caplog):
         quick().fit(images)
     assert [record.message.split(",")[0] for record in caplog.records] == ["epoch 1", "epoch 2"]
     assert all("samples_per_second" in record.message for record in caplog.records)
-
-
-def interrupt(batch, generator):
-    raise KeyboardInterrupt
-
-
-def test_an_interrupt_comes_through_and_leaves_nothing_half_fitted(quick, images):
-    transformer = quick(augment=interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        transformer.fit(images)
-    assert not transformer.__sklearn_is_fitted__()
 
 
 # -------------------------------------------------------------------- errors

@@ -1,5 +1,7 @@
 """What every encoder returns, and the check that holds it to that."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -51,6 +53,19 @@ def encode(encoder: nn.Module, x: Tensor) -> Encoding:
             f"{shapes if shapes is not None else type(encoding).__name__} instead."
         )
     return Encoding(*encoding)
+
+
+@contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Put modules in evaluation mode inside the block, and back as they were afterwards."""
+    were_training = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.eval()
+        yield
+    finally:
+        for module, was_training in zip(modules, were_training, strict=True):
+            module.train(was_training)
 
 
 def as_local_map(feature_map: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from skdim.encoders.contract import Encoding, as_local_map
+from skdim.encoders.contract import Encoding, as_local_map, evaluating
 
 
 class Conv(NamedTuple):
@@ -123,16 +123,14 @@ class PaperEncoder(nn.Module):
     def _count_flat(self, sample_shape: tuple[int, ...]) -> int:
         x = torch.zeros(1, *sample_shape)
         try:
-            with torch.no_grad():
-                for layer in self.convolutions.eval():
+            with torch.no_grad(), evaluating(self.convolutions):
+                for layer in self.convolutions:
                     x = layer(x)
         except RuntimeError:
             raise ValueError(
                 f"Images of shape {tuple(sample_shape)} (channels first) are too small for "
                 f"{type(self).__name__}."
             ) from None
-        finally:
-            self.convolutions.train()
         return x.numel()
 
 

@@ -7,7 +7,7 @@ from threading import get_ident
 import torch
 from torch import Tensor, nn
 
-from skdim.encoders.contract import Encoding, as_local_map, normalized_code
+from skdim.encoders.contract import Encoding, as_local_map, evaluating, normalized_code
 from skdim.pickling import refer
 
 
@@ -101,10 +101,8 @@ class TappedEncoder(nn.Module):
                     f"{[known_name for known_name in known if known_name][:8]}. Got {name!r}."
                 )
         self.n_axes = len(sample_shape)
-        network.eval()
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(network):
             *_, hidden_layer = self._outputs(torch.zeros(2, *sample_shape))
-        network.train()
         self.code = normalized_code(hidden_layer.flatten(1).shape[1], n_components)
 
     def forward(self, x: Tensor) -> Encoding:
