@@ -488,7 +488,7 @@ default="infonce"
             )
             draft._install(net, samples)
         if stopping is not None:
-            draft.best_epoch_ = stopping.best_epoch
+            draft.best_epoch_ = draft.n_iter_ - len(net.history) + stopping.best_epoch
         self.__dict__ = draft.__dict__
         if interrupt is not None:
             logger.info("Interrupted; the weights of epoch %d are kept.", self.n_iter_)

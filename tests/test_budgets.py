@@ -170,6 +170,14 @@ def test_warm_start_goes_on_and_a_cold_one_does_not(quick, digits):
     assert cold.n_iter_ == 4
 
 
+def test_the_best_epoch_counts_as_the_history_does(quick, digits):
+    dim = quick(early_stopping=True, warm_start=True, validation_fraction=0.2)
+    for n_before in (0, 2):
+        dim.fit(digits.images[:100])
+        scores = [epoch["validation_score"] for epoch in dim.history_]
+        assert dim.best_epoch_ == n_before + np.argmax(scores[n_before:]) + 1
+
+
 def test_a_second_fit_remembers_nothing_of_the_first(quick, images, rows):
     dim = quick(early_stopping=True, validation_fraction=0.2).fit(images)
     dim.set_params(early_stopping=False).fit(rows[0])
