@@ -2,9 +2,9 @@
 
 A critic is an ``nn.Module`` built as ``critic(n_code, n_channels, width)`` and called as
 ``critic(code, local_map)``; it returns the score of every code against each local vector of the
-same sample. A critic that can score every code against the locals of every sample in one product
-has a method ``all_pairs`` too; then all strangers are negatives, otherwise one is drawn for each
-local vector. Write one, list it in `CRITICS`, and it is a legal ``critic``.
+same sample. A critic whose score is a dot product has a method ``embed`` too, which returns queries
+and keys; then all strangers are negatives, otherwise one is drawn for each local vector. Write one,
+list it in `CRITICS`, and it is a legal ``critic``.
 """
 
 import math
@@ -12,18 +12,21 @@ import math
 import torch
 from torch import Tensor, nn
 
+from skdim.blocks import Part, score_parts
+
 
 class SeparableCritic(nn.Module):
     r"""Embed codes and locals apart, score them by a dot product.
 
     With :math:`g` the embedded code and :math:`h` the hidden layer of a local vector :math:`l`,
 
-    .. math:: T = \langle g, W_2 h + b_2 + S l \rangle / \sqrt{width},
+    .. math:: T = \langle g, W_2 h + S l \rangle / \sqrt{width},
               \qquad h = \mathrm{LN}(\mathrm{relu}(\mathrm{BN}(W_1 l)))
 
     This is the encode-and-dot critic of the paper with its layer normalisation moved before the
-    last layer. Then :math:`W_2`, :math:`b_2` and :math:`S` can be applied to the n queries instead
-    of the n * n_locations keys: the same number for a fraction of the arithmetic.
+    last layer, whose bias that of the normalisation makes superfluous. Then :math:`W_2` and
+    :math:`S` can be applied to the n queries instead of the n * n_locations keys: the same number
+    for a fraction of the arithmetic.
 
     Parameters
     ----------
@@ -42,11 +45,11 @@ class SeparableCritic(nn.Module):
         self.hidden = nn.Linear(n_channels, width, bias=False)
         self.batch_norm = nn.BatchNorm1d(width)
         self.layer_norm = nn.LayerNorm(width)
-        self.last = nn.Linear(width, width)
+        self.last = nn.Linear(width, width, bias=False)
         self.shortcut = nn.Linear(n_channels, width, bias=False)
 
-    def embed(self, code: Tensor, local_map: Tensor) -> tuple[Tensor, Tensor]:
-        """Return queries and keys whose dot product is the score.
+    def embed(self, code: Tensor, local_map: Tensor) -> list[Part]:
+        """Return queries and keys, in two parts: those of h and those of the local vector itself.
 
         Parameters
         ----------
@@ -55,15 +58,13 @@ class SeparableCritic(nn.Module):
 
         Returns
         -------
-        queries : Tensor of shape (..., n, width + n_channels + 1)
-        keys : Tensor of shape (..., n, n_locations, width + n_channels + 1)
+        parts : list of (queries, keys)
+            Of shapes (..., n, w) and (..., n, n_locations, w), w = width and w = n_channels; the
+            score is the sum of their dot products.
         """
         g = self.query(code) * self.scale  # (..., n, width)
-        on_query = torch.cat([self.last.weight, self.shortcut.weight, self.last.bias[:, None]], 1)
-        queries = g @ on_query  # (..., n, width + n_channels + 1)
         h = self.embed_locals(local_map)  # (..., n, n_locations, width)
-        keys = torch.cat([h, local_map.to(h.dtype), torch.ones_like(h[..., :1])], -1)
-        return queries, keys
+        return [(g @ self.last.weight, h), (g @ self.shortcut.weight, local_map)]
 
     def embed_locals(self, local_map: Tensor) -> Tensor:
         """The hidden layer h of each local vector, of shape (..., n, n_locations, width)."""
@@ -73,22 +74,7 @@ class SeparableCritic(nn.Module):
 
     def forward(self, code: Tensor, local_map: Tensor) -> Tensor:
         """Score every code against the locals of its own sample: (..., n, n_locations)."""
-        return _dot_own(*self.embed(code, local_map))
-
-    def all_pairs(self, code: Tensor, local_map: Tensor) -> Tensor:
-        """Score every code against the locals of every sample.
-
-        Parameters
-        ----------
-        code : Tensor of shape (..., n, n_code)
-        local_map : Tensor of shape (..., n, n_locations, n_channels)
-
-        Returns
-        -------
-        scores : Tensor of shape (..., n, n, n_locations)
-            Entry (i, j, k) scores code i against location k of sample j.
-        """
-        return _dot_all(*self.embed(code, local_map))
+        return _score_own(self.embed(code, local_map))
 
 
 class PublishedSeparableCritic(nn.Module):
@@ -121,17 +107,13 @@ class PublishedSeparableCritic(nn.Module):
         self.local_block = _ResidualBlock(n_channels, width, shortcut_bias=False)
         self.layer_norm = nn.LayerNorm(width)
 
-    def embed(self, code: Tensor, local_map: Tensor) -> tuple[Tensor, Tensor]:
-        """Return queries (..., n, width) and keys (..., n, n_locations, width)."""
-        return self.code_block(code), self.layer_norm(self.local_block(local_map))
+    def embed(self, code: Tensor, local_map: Tensor) -> list[Part]:
+        """Return queries (..., n, width) and keys (..., n, n_locations, width), in one part."""
+        return [(self.code_block(code), self.layer_norm(self.local_block(local_map)))]
 
     def forward(self, code: Tensor, local_map: Tensor) -> Tensor:
         """Score every code against the locals of its own sample: (..., n, n_locations)."""
-        return _dot_own(*self.embed(code, local_map))
-
-    def all_pairs(self, code: Tensor, local_map: Tensor) -> Tensor:
-        """Score every code against the locals of every sample: (..., n, n, n_locations)."""
-        return _dot_all(*self.embed(code, local_map))
+        return _score_own(self.embed(code, local_map))
 
 
 class _ResidualBlock(nn.Module):
@@ -193,9 +175,14 @@ class ConcatCritic(nn.Module):
         return self.rest(of_code.unsqueeze(-2) + of_locals).squeeze(-1)
 
 
-def has_all_pairs(critic: nn.Module) -> bool:
-    """Whether a critic can score every code against the locals of every sample in one product."""
-    return callable(getattr(critic, "all_pairs", None))
+def _score_own(parts: list[Part]) -> Tensor:
+    products = [(keys @ queries.unsqueeze(-1)).squeeze(-1) for queries, keys in parts]
+    return sum(products[1:], products[0])  # (..., n, n_locations)
+
+
+def is_separable(critic: nn.Module) -> bool:
+    """Whether the score is a dot product, so that every pair of a batch can be scored at once."""
+    return callable(getattr(critic, "embed", None))
 
 
 def score_all(critic: nn.Module, code: Tensor, local_map: Tensor) -> Tensor:
@@ -204,7 +191,7 @@ def score_all(critic: nn.Module, code: Tensor, local_map: Tensor) -> Tensor:
     Parameters
     ----------
     critic : nn.Module
-        One without ``all_pairs`` is called n times.
+        One that is not separable is called n times.
     code : Tensor of shape (..., n, n_code)
     local_map : Tensor of shape (..., n, n_locations, n_channels)
 
@@ -213,23 +200,13 @@ def score_all(critic: nn.Module, code: Tensor, local_map: Tensor) -> Tensor:
     scores : Tensor of shape (..., n, n, n_locations)
         Entry (i, j, k) scores code i against location k of sample j.
     """
-    if has_all_pairs(critic):
-        return critic.all_pairs(code, local_map)  # type: ignore[operator]  # just asked
+    if is_separable(critic):
+        return score_parts(critic.embed(code, local_map))  # type: ignore[operator]  # just asked
     columns = [
         critic(code, local_map[..., j : j + 1, :, :].expand_as(local_map))
         for j in range(local_map.shape[-3])
     ]
     return torch.stack(columns, -2)
-
-
-def _dot_own(queries: Tensor, keys: Tensor) -> Tensor:
-    return (keys @ queries.unsqueeze(-1)).squeeze(-1)  # (..., n, n_locations)
-
-
-def _dot_all(queries: Tensor, keys: Tensor) -> Tensor:
-    n, n_locations = keys.shape[-3:-1]
-    scores = queries @ keys.flatten(-3, -2).transpose(-1, -2)  # (..., n, n * n_locations)
-    return scores.unflatten(-1, (n, n_locations))
 
 
 CRITICS: dict[str, type[nn.Module]] = {

@@ -11,19 +11,42 @@ and the score at which the bound is tight, with r the ratio of the two densities
 ``dv`` and ``nwj`` are in nats of mutual information.
 
 Write a function of (joint, marginal), list it in `ESTIMATORS`, and it is a legal
-``mi_estimator`` and under the laws of ``tests/test_mutual_information.py``.
+``mi_estimator`` and under the laws of ``tests/test_mutual_information.py``. If it is a mean over
+codes, mark it as `row_wise`: large batches are then scored a few codes at a time.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
 Estimator = Callable[[Tensor, Tensor], Tensor]
+RowForm = Callable[[Iterable[Tensor]], Estimator]
 
 
+def row_wise(estimator: Estimator) -> Estimator:
+    """Mark an estimator as a mean over codes of what the scores of each code give."""
+    estimator.row_form = lambda marginals: estimator  # type: ignore[attr-defined]
+    return estimator
+
+
+def row_form_of(estimator: Estimator) -> RowForm | None:
+    """Return how to estimate a few codes at a time; None if all scores are needed at once.
+
+    Returns
+    -------
+    row_form : callable (marginals) -> estimator, or None
+        From the marginal scores of every block of codes, of shape (..., n_rows, n_others,
+        n_locations), to an estimator whose mean over blocks, weighed by their number of codes,
+        has the value and the gradient of the whole.
+    """
+    return getattr(estimator, "row_form", None)
+
+
+@row_wise
 def jsd(joint: Tensor, marginal: Tensor) -> Tensor:
     r"""Jensen-Shannon bound.
 
@@ -51,6 +74,7 @@ def jsd(joint: Tensor, marginal: Tensor) -> Tensor:
     return 2 * math.log(2) - softplus(-joint).mean() - softplus(marginal).mean()
 
 
+@row_wise
 def infonce(joint: Tensor, marginal: Tensor) -> Tensor:
     r"""InfoNCE: pick the code's own local vector among the locals of all other samples.
 
@@ -105,6 +129,28 @@ def dv(joint: Tensor, marginal: Tensor) -> Tensor:
     return joint.mean() - log_mean_exp.mean()
 
 
+def _tangent_of_dv(marginals: Iterable[Tensor]) -> Estimator:
+    r"""Replace the logarithm by its tangent at the mean over all blocks: a mean over pairs.
+
+    .. math:: E_J[T] - E_M[e^{T - c}] + 1 - c, \qquad c = \log E_M[e^T]
+    """
+    log_sums, n_pairs = [], 0
+    for marginal in marginals:
+        log_sums.append(torch.logsumexp(marginal.flatten(-3), -1))  # (...,)
+        n_pairs += marginal.shape[-3:].numel()
+    level = torch.logsumexp(torch.stack(log_sums), 0) - math.log(n_pairs)
+    return partial(_dv_tangent, level=level)
+
+
+def _dv_tangent(joint: Tensor, marginal: Tensor, level: Tensor) -> Tensor:
+    above = marginal - level[..., None, None, None]
+    return joint.mean() - above.exp().mean() + 1 - level.mean()
+
+
+dv.row_form = _tangent_of_dv  # type: ignore[attr-defined]
+
+
+@row_wise
 def nwj(joint: Tensor, marginal: Tensor) -> Tensor:
     r"""Nguyen-Wainwright-Jordan bound on mutual information, in nats.
 
@@ -130,6 +176,7 @@ def nwj(joint: Tensor, marginal: Tensor) -> Tensor:
     return joint.mean() - _exp(marginal - 1).mean()
 
 
+@row_wise
 def rkl(joint: Tensor, marginal: Tensor) -> Tensor:
     r"""Bound on the reverse Kullback-Leibler divergence, of the marginal from the joint pairs.
 
@@ -154,6 +201,7 @@ def rkl(joint: Tensor, marginal: Tensor) -> Tensor:
     return -_exp(-joint).mean() - (marginal - 1).mean()
 
 
+@row_wise
 def hellinger(joint: Tensor, marginal: Tensor) -> Tensor:
     r"""Bound on the squared Hellinger distance of joint and marginal pairs.
 
@@ -177,6 +225,7 @@ def hellinger(joint: Tensor, marginal: Tensor) -> Tensor:
     return (1 - _exp(-joint)).mean() - (_exp(marginal) - 1).mean()
 
 
+@row_wise
 def chi2(joint: Tensor, marginal: Tensor) -> Tensor:
     r"""Bound on Pearson's chi-squared divergence of the joint from the marginal pairs.
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from skdim.augmentation import Augmentation, make_views
 from skdim.callbacks import asks_to_stop
 from skdim.encoders import encode
+from skdim.optimization import in_one_kernel
 
 
 class Batches:
@@ -214,15 +215,18 @@ class DIMNet(NeuralNet):
     def initialize_optimizer(self, *args, **kwargs):
         """One optimiser for encoder and critics, one for their adversary."""
         learners = [*self.module_.parameters(), *self.criterion_.critic_parameters()]
-        self.optimizer_ = self.optimizer(learners, **self.optimizer_params)
+        self.optimizer_ = self._build_optimizer(learners, self.optimizer_params)
         if self.criterion_.prior_weight:
-            self.discriminator_optimizer_ = self.optimizer(
-                self.criterion_.discriminator.parameters(), **self.discriminator_optimizer_params
+            self.discriminator_optimizer_ = self._build_optimizer(
+                self.criterion_.discriminator.parameters(), self.discriminator_optimizer_params
             )
         for optimizer in self._all_optimizers():
             for group in optimizer.param_groups:
                 group["initial_lr"] = group["lr"]
         return self
+
+    def _build_optimizer(self, learners, params: dict) -> torch.optim.Optimizer:
+        return self.optimizer(learners, **in_one_kernel(self.optimizer, params, self.device))
 
     def optimizer_states(self) -> dict[str, dict]:
         """Return the state of each optimiser, by name."""

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from skdim.critics import has_all_pairs, score_all
+from skdim.blocks import bound_all_pairs
+from skdim.critics import is_separable
 from skdim.mutual_information import Estimator
-from skdim.pairs import permute_locations, sample_locations, split_pairs, strangers_of
+from skdim.pairs import permute_locations, sample_locations, strangers_of
 from skdim.priors import (
     Discriminator,
     Prior,
@@ -101,7 +102,7 @@ class DIMObjective(nn.Module):
         code : Tensor of shape (n_views, n, n_code)
         local_maps : tuple of Tensor of shape (n_views, n, n_locations, n_channels)
         generator : torch.Generator
-            Draws locations and, for critics without ``all_pairs``, negatives.
+            Draws locations and, for critics that are not separable, negatives.
         groups : Tensor of shape (n,) or None
             Samples of one group are not compared with each other.
 
@@ -169,10 +170,10 @@ class DIMObjective(nn.Module):
         groups: Tensor | None = None,
     ) -> Tensor:
         """Score joint and marginal pairs, estimate."""
-        if has_all_pairs(critic):
-            scores = score_all(critic, code, local_map).float()  # (n_views, n, n, n_locations)
+        if is_separable(critic):
             strangers = None if groups is None else strangers_of(groups)
-            return self.mi_estimator(*split_pairs(scores, strangers))
+            parts = critic.embed(code, local_map)  # type: ignore[operator]  # separable
+            return bound_all_pairs(self.mi_estimator, parts, strangers)
         joint = critic(code, local_map).float()  # (n_views, n, n_locations)
         marginal = critic(code, permute_locations(local_map, generator, groups)).float()
         return self.mi_estimator(joint, marginal.unsqueeze(-2))

@@ -8,33 +8,39 @@ import torch
 from torch import Tensor
 
 
-def split_pairs(scores: Tensor, strangers: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def split_pairs(
+    scores: Tensor, strangers: Tensor | None = None, first: int = 0
+) -> tuple[Tensor, Tensor]:
     """Separate the scores of joint pairs from those of marginal pairs, exactly and by index.
 
     Parameters
     ----------
-    scores : Tensor of shape (..., n, n, n_locations)
-        Row i holds the scores of code i; column j those against the locals of sample j.
-    strangers : Tensor of shape (n, n_others), int64, or None
-        Row i lists the columns that are marginal for code i; None means all but i.
+    scores : Tensor of shape (..., n_rows, n, n_locations)
+        Row i holds the scores of code first + i; column j those against the locals of sample j.
+    strangers : Tensor of shape (n_rows, n_others), int64, or None
+        Row i lists the columns that are marginal for it; None means all but its own sample's.
+    first : int, default=0
+        The code of the first row, where the rows are a block of a batch.
 
     Returns
     -------
-    joint : Tensor of shape (..., n, n_locations)
-        The diagonal.
-    marginal : Tensor of shape (..., n, n_others, n_locations)
+    joint : Tensor of shape (..., n_rows, n_locations)
+    marginal : Tensor of shape (..., n_rows, n_others, n_locations)
         The strangers, in their order; n - 1 in the order of j where ``strangers`` is None.
     """
-    n, n_locations = scores.shape[-2:]
-    batch = scores.shape[:-3]
-    joint = scores.diagonal(dim1=-3, dim2=-2).movedim(-1, -2)  # (..., n, n_locations)
+    n_rows, n = scores.shape[-3:-1]
+    own = scores[..., first : first + n_rows, :]  # (..., n_rows, n_rows, n_locations)
+    joint = own.diagonal(dim1=-3, dim2=-2).movedim(-1, -2)  # (..., n_rows, n_locations)
     if strangers is not None:
-        rows = torch.arange(n, device=scores.device)[:, None]
+        rows = torch.arange(n_rows, device=scores.device)[:, None]
         return joint, scores[..., rows, strangers, :]
-    # Read as one row of n * n pairs, each diagonal entry is followed by n marginal ones.
-    off_diagonal = scores.reshape(*batch, n * n, n_locations)[..., 1:, :]
-    off_diagonal = off_diagonal.reshape(*batch, n - 1, n + 1, n_locations)[..., :-1, :]
-    return joint, off_diagonal.reshape(*batch, n, n - 1, n_locations)
+    # In one long row of n_rows * n pairs, n marginal pairs lie between one joint pair and the next.
+    pairs = scores.flatten(-3, -2)  # (..., n_rows * n, n_locations)
+    last = first + (n_rows - 1) * (n + 1)
+    before, between, after = pairs.tensor_split([first + 1, last + 1], dim=-2)
+    between = between.unflatten(-2, (n_rows - 1, n + 1))[..., :-1, :].flatten(-3, -2)
+    marginal = torch.cat([before[..., :-1, :], between, after], -2)
+    return joint, marginal.unflatten(-2, (n_rows, n - 1))
 
 
 def strangers_of(groups: Tensor) -> Tensor:

@@ -1,0 +1,173 @@
+"""Every pair of a batch scored, a few codes at a time: memory grows with the batch, not its square.
+
+A separable critic gives queries and keys; the score of a pair is their dot product, summed over
+parts. The scores of a whole batch are n * n * n_locations numbers. Here those of a block of codes
+are made, estimated, turned into gradients of queries and keys, and forgotten before the next block
+is made. The result is the bound on all pairs at once, to rounding.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from skdim.mutual_information import Estimator, row_form_of
+from skdim.pairs import split_pairs
+
+Part = tuple[Tensor, Tensor]
+
+# Scores held at once: 32 MiB of float32. The same on every device, so that sums have one order.
+BLOCK_SIZE = 2**23
+
+
+def bound_all_pairs(
+    estimator: Estimator,
+    parts: Sequence[Part],
+    strangers: Tensor | None = None,
+    block_size: int = BLOCK_SIZE,
+) -> Tensor:
+    """Estimate from the scores of every code against the locals of every sample.
+
+    Parameters
+    ----------
+    estimator : callable (joint, marginal) -> bound
+        One without a row form (see `skdim.mutual_information`) gets all scores at once.
+    parts : sequence of (queries, keys)
+        Of shapes (n_views, n, width) and (n_views, n, n_locations, width), one width a part.
+    strangers : Tensor of shape (n, n_others), int64, or None
+        The marginal pairs of each code; None means all other samples.
+    block_size : int
+        Scores held at once; those of one code at least.
+
+    Returns
+    -------
+    bound : Tensor of shape ()
+        Differentiable once.
+    """
+    device, dtype = parts[0][1].device, parts[0][1].dtype
+    if torch.is_autocast_enabled(device.type):
+        dtype = torch.get_autocast_dtype(device.type)
+    n_views, n, n_locations, _ = parts[0][1].shape
+    n_rows = max(1, block_size // (n_views * n * n_locations))
+    with torch.autocast(device.type, enabled=False):
+        tensors = [tensor.to(dtype).contiguous() for part in parts for tensor in part]
+        row_form = row_form_of(estimator)
+        if n_rows >= n or row_form is None:
+            n_rows = n
+        else:
+            with torch.no_grad():
+                blocks = _blocks(tensors, strangers, n_rows)
+                estimator = row_form(marginal for _, _, (_, marginal) in blocks)
+        return _BoundAllPairs.apply(estimator, strangers, n_rows, *tensors)
+
+
+class _BoundAllPairs(torch.autograd.Function):
+    """The bound as a mean over blocks, with gradients made on the way forward."""
+
+    @staticmethod
+    def forward(ctx: Any, estimator, strangers, n_rows, *tensors):
+        n = len(tensors[0][0])
+        is_learning = any(ctx.needs_input_grad)
+        gradients = _Gradients(tensors, one_block=n_rows == n) if is_learning else None
+        bounds = []
+        for rows, scores, pairs in _blocks(tensors, strangers, n_rows, with_graph=is_learning):
+            with torch.set_grad_enabled(is_learning):
+                bound = estimator(*pairs) * (scores.shape[1] / n)
+            bounds.append(bound.detach())
+            if gradients is not None:
+                gradients.add(rows, *torch.autograd.grad(bound, scores))
+        ctx.gradients = None if gradients is None else gradients.tensors()
+        return torch.stack(bounds).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope):
+        # In place and once: a second tensor of the keys' size would cost as much as a layer.
+        gradients, ctx.gradients = ctx.gradients, ()
+        return None, None, None, *(gradient.mul_(slope) for gradient in gradients)
+
+
+def score_parts(parts: Sequence[Part]) -> Tensor:
+    """Score every code against the locals of every sample.
+
+    Parameters
+    ----------
+    parts : sequence of (queries, keys)
+        Of shapes (..., n, width) and (..., n, n_locations, width), one width a part.
+
+    Returns
+    -------
+    scores : Tensor of shape (..., n, n, n_locations)
+        Entry (i, j, k) scores code i against location k of sample j.
+    """
+    products = [q @ k.flatten(-3, -2).transpose(-1, -2) for q, k in parts]
+    return sum(products[1:], products[0]).unflatten(-1, parts[0][1].shape[-3:-1])
+
+
+def _blocks(
+    tensors: Sequence[Tensor], strangers: Tensor | None, n_rows: int, with_graph: bool = False
+) -> Iterator[tuple[slice, Tensor, tuple[Tensor, Tensor]]]:
+    """Score ``n_rows`` codes at a time.
+
+    Yields
+    ------
+    rows : slice
+    scores : Tensor of shape (n_views, n_rows, n, n_locations), float32 or float64
+        A leaf of the graph of what follows, ``with_graph``.
+    pairs : tuple of (joint, marginal)
+    """
+    n_views, n, n_locations, _ = tensors[1].shape
+    for first in range(0, n, n_rows):
+        rows = slice(first, min(first + n_rows, n))
+        scores = tensors[0].new_empty(n_views, rows.stop - first, n * n_locations)
+        for queries, keys in zip(tensors[::2], tensors[1::2], strict=True):
+            is_first_part = keys is tensors[1]
+            for view in range(n_views):
+                # Products of matrices: those of stacks of matrices would copy the keys.
+                table = keys[view].flatten(0, 1).t()
+                if is_first_part:
+                    torch.mm(queries[view, rows], table, out=scores[view])
+                else:
+                    scores[view].addmm_(queries[view, rows], table)
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        scores = scores.unflatten(-1, (n, n_locations)).requires_grad_(with_graph)
+        with torch.set_grad_enabled(with_graph):
+            pairs = split_pairs(scores, None if strangers is None else strangers[rows], first)
+        yield rows, scores, pairs
+
+
+class _Gradients:
+    """Gradients of queries and keys, from those of the scores, a block of codes after another."""
+
+    def __init__(self, tensors: Sequence[Tensor], one_block: bool):
+        self.given = tensors
+        self.of_queries = [torch.empty_like(queries) for queries in tensors[::2]]
+        # Every block adds to all keys: sums of many small bfloat16 would lose the later ones.
+        exact = torch.promote_types(tensors[0].dtype, torch.float32)
+        self.of_keys = [
+            torch.empty_like(keys) if one_block else torch.zeros_like(keys, dtype=exact)
+            for keys in tensors[1::2]
+        ]
+        self.one_block = one_block
+
+    def add(self, rows: slice, of_scores: Tensor) -> None:
+        """Take in the gradient of a block's scores, of shape (n_views, n_rows, n, n_locations)."""
+        slopes = of_scores.flatten(-2).to(self.given[0].dtype)  # (n_views, n_rows, n * n_locations)
+        for part, (of_queries, of_keys) in enumerate(
+            zip(self.of_queries, self.of_keys, strict=True)
+        ):
+            queries, keys = self.given[2 * part : 2 * part + 2]
+            for view, slope in enumerate(slopes):
+                table, of_table = keys[view].flatten(0, 1), of_keys[view].flatten(0, 1)
+                torch.mm(slope, table, out=of_queries[view, rows])
+                if self.one_block:
+                    torch.mm(slope.t(), queries[view, rows], out=of_table)
+                else:
+                    of_table += slope.t() @ queries[view, rows]
+
+    def tensors(self) -> list[Tensor]:
+        """Return the gradients in the order and type of what they are of."""
+        pairs = zip(self.of_queries, self.of_keys, strict=True)
+        return [x.to(self.given[0].dtype) for pair in pairs for x in pair]
