@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from skdim.mutual_information import Estimator, row_form_of
-from skdim.pairs import split_pairs
+from skdim.pairs import join_pairs, split_pairs
 
 Part = tuple[Tensor, Tensor]
 
-# Scores held at once: 32 MiB of float32. The same on every device, so that sums have one order.
-BLOCK_SIZE = 2**23
+# Scores held at once: 16 MiB of float32. The same on every device, so that sums have one order.
+BLOCK_SIZE = 2**22
 
 
 def bound_all_pairs(
@@ -59,7 +59,7 @@ def bound_all_pairs(
         else:
             with torch.no_grad():
                 blocks = _blocks(tensors, strangers, n_rows)
-                estimator = row_form(marginal for _, _, (_, marginal) in blocks)
+                estimator = row_form(marginal for _, _, marginal in blocks)
         return _BoundAllPairs.apply(estimator, strangers, n_rows, *tensors)
 
 
@@ -72,12 +72,17 @@ class _BoundAllPairs(torch.autograd.Function):
         is_learning = any(ctx.needs_input_grad)
         gradients = _Gradients(tensors, one_block=n_rows == n) if is_learning else None
         bounds = []
-        for rows, scores, pairs in _blocks(tensors, strangers, n_rows, with_graph=is_learning):
+        for rows, *pairs in _blocks(tensors, strangers, n_rows):
             with torch.set_grad_enabled(is_learning):
-                bound = estimator(*pairs) * (scores.shape[1] / n)
+                leaves = [scores.requires_grad_(is_learning) for scores in pairs]
+                bound = estimator(*leaves) * ((rows.stop - rows.start) / n)
             bounds.append(bound.detach())
             if gradients is not None:
-                gradients.add(rows, *torch.autograd.grad(bound, scores))
+                joint, marginal = torch.autograd.grad(bound, leaves, materialize_grads=True)
+                here = None if strangers is None else strangers[rows]
+                gradients.add(
+                    rows, join_pairs(joint, marginal, n, here, rows.start, tensors[0].dtype)
+                )
         ctx.gradients = None if gradients is None else gradients.tensors()
         return torch.stack(bounds).sum()
 
@@ -107,35 +112,28 @@ def score_parts(parts: Sequence[Part]) -> Tensor:
 
 
 def _blocks(
-    tensors: Sequence[Tensor], strangers: Tensor | None, n_rows: int, with_graph: bool = False
-) -> Iterator[tuple[slice, Tensor, tuple[Tensor, Tensor]]]:
+    tensors: Sequence[Tensor], strangers: Tensor | None, n_rows: int
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Score ``n_rows`` codes at a time.
 
     Yields
     ------
     rows : slice
-    scores : Tensor of shape (n_views, n_rows, n, n_locations), float32 or float64
-        A leaf of the graph of what follows, ``with_graph``.
-    pairs : tuple of (joint, marginal)
+    joint : Tensor of shape (n_views, n_rows, n_locations), float32 or float64
+    marginal : Tensor of shape (n_views, n_rows, n_others, n_locations), likewise
     """
     n_views, n, n_locations, _ = tensors[1].shape
+    exact = torch.promote_types(tensors[0].dtype, torch.float32)
     for first in range(0, n, n_rows):
         rows = slice(first, min(first + n_rows, n))
-        scores = tensors[0].new_empty(n_views, rows.stop - first, n * n_locations)
+        scores = tensors[0].new_zeros(n_views, rows.stop - first, n * n_locations)
         for queries, keys in zip(tensors[::2], tensors[1::2], strict=True):
-            is_first_part = keys is tensors[1]
             for view in range(n_views):
                 # Products of matrices: those of stacks of matrices would copy the keys.
-                table = keys[view].flatten(0, 1).t()
-                if is_first_part:
-                    torch.mm(queries[view, rows], table, out=scores[view])
-                else:
-                    scores[view].addmm_(queries[view, rows], table)
-        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        scores = scores.unflatten(-1, (n, n_locations)).requires_grad_(with_graph)
-        with torch.set_grad_enabled(with_graph):
-            pairs = split_pairs(scores, None if strangers is None else strangers[rows], first)
-        yield rows, scores, pairs
+                scores[view].addmm_(queries[view, rows], keys[view].flatten(0, 1).t())
+        here = None if strangers is None else strangers[rows]
+        joint, marginal = split_pairs(scores.unflatten(-1, (n, n_locations)), here, first)
+        yield rows, joint.to(exact), marginal.to(exact)
 
 
 class _Gradients:
@@ -154,12 +152,10 @@ class _Gradients:
 
     def add(self, rows: slice, of_scores: Tensor) -> None:
         """Take in the gradient of a block's scores, of shape (n_views, n_rows, n, n_locations)."""
-        slopes = of_scores.flatten(-2).to(self.given[0].dtype)  # (n_views, n_rows, n * n_locations)
-        for part, (of_queries, of_keys) in enumerate(
-            zip(self.of_queries, self.of_keys, strict=True)
-        ):
+        of_parts = zip(self.of_queries, self.of_keys, strict=True)
+        for part, (of_queries, of_keys) in enumerate(of_parts):
             queries, keys = self.given[2 * part : 2 * part + 2]
-            for view, slope in enumerate(slopes):
+            for view, slope in enumerate(of_scores.flatten(-2)):  # (n_rows, n * n_locations)
                 table, of_table = keys[view].flatten(0, 1), of_keys[view].flatten(0, 1)
                 torch.mm(slope, table, out=of_queries[view, rows])
                 if self.one_block:

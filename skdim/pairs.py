@@ -29,18 +29,70 @@ def split_pairs(
         The strangers, in their order; n - 1 in the order of j where ``strangers`` is None.
     """
     n_rows, n = scores.shape[-3:-1]
-    own = scores[..., first : first + n_rows, :]  # (..., n_rows, n_rows, n_locations)
-    joint = own.diagonal(dim1=-3, dim2=-2).movedim(-1, -2)  # (..., n_rows, n_locations)
+    joint, before, between, after = _cut(scores, first)
     if strangers is not None:
         rows = torch.arange(n_rows, device=scores.device)[:, None]
         return joint, scores[..., rows, strangers, :]
-    # In one long row of n_rows * n pairs, n marginal pairs lie between one joint pair and the next.
-    pairs = scores.flatten(-3, -2)  # (..., n_rows * n, n_locations)
-    last = first + (n_rows - 1) * (n + 1)
-    before, between, after = pairs.tensor_split([first + 1, last + 1], dim=-2)
-    between = between.unflatten(-2, (n_rows - 1, n + 1))[..., :-1, :].flatten(-3, -2)
-    marginal = torch.cat([before[..., :-1, :], between, after], -2)
+    marginal = torch.cat([before, between.flatten(-3, -2), after], -2)
     return joint, marginal.unflatten(-2, (n_rows, n - 1))
+
+
+def join_pairs(
+    joint: Tensor,
+    marginal: Tensor,
+    n: int,
+    strangers: Tensor | None = None,
+    first: int = 0,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Put each number back where `split_pairs` took it from; the sum, where it took it repeatedly.
+
+    Gradients of joint and marginal scores so become those of all scores.
+
+    Parameters
+    ----------
+    joint : Tensor of shape (..., n_rows, n_locations)
+    marginal : Tensor of shape (..., n_rows, n_others, n_locations)
+    n : int
+        Columns.
+    strangers, first
+        As in `split_pairs`.
+    dtype : torch.dtype or None
+
+    Returns
+    -------
+    scores : Tensor of shape (..., n_rows, n, n_locations)
+    """
+    *batch, n_rows, n_locations = joint.shape
+    shape = (*batch, n_rows, n, n_locations)
+    scores = torch.zeros(shape, dtype=dtype or joint.dtype, device=joint.device)
+    own, before, between, after = _cut(scores, first)
+    if strangers is not None:
+        columns = strangers[:, :, None].expand_as(marginal)
+        scores.scatter_add_(-2, columns, marginal.to(scores.dtype))
+        own.add_(joint)
+        return scores
+    in_a_row = marginal.flatten(-3, -2)
+    cuts = [first, first + (n_rows - 1) * n]
+    parts = in_a_row.tensor_split(cuts, dim=-2)
+    own.copy_(joint)
+    before.copy_(parts[0])
+    between.copy_(parts[1].unflatten(-2, (n_rows - 1, n)))
+    after.copy_(parts[2])
+    return scores
+
+
+def _cut(scores: Tensor, first: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """View joint pairs, and the marginal pairs before, between and after them, row by row."""
+    n_rows, n = scores.shape[-3:-1]
+    own = scores[..., first : first + n_rows, :]  # (..., n_rows, n_rows, n_locations)
+    joint = own.diagonal(dim1=-3, dim2=-2).movedim(-1, -2)  # (..., n_rows, n_locations)
+    # In one long row of n_rows * n pairs, n marginal pairs lie between one joint pair and the next.
+    in_a_row = scores.flatten(-3, -2)
+    last = first + (n_rows - 1) * (n + 1)
+    before, between, after = in_a_row.tensor_split([first + 1, last + 1], dim=-2)
+    between = between.unflatten(-2, (n_rows - 1, n + 1))  # (..., n_rows - 1, n + 1, n_locations)
+    return joint, before[..., :-1, :], between[..., :-1, :], after
 
 
 def strangers_of(groups: Tensor) -> Tensor:
