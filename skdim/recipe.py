@@ -42,7 +42,8 @@ class Recipe:
         encoder = self.encoder(self.sample_shape, self.n_components, **self.encoder_params)
         if len(self.sample_shape) == 3:
             encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in docs
-        return encoder.to(device)
+        encoder.to(device)
+        return encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def build_objective(self, encoder: nn.Module, device: torch.device) -> DIMObjective:
         """Build critics and discriminator that fit what the encoder returns."""

@@ -33,7 +33,7 @@ from skdim.callbacks import (
 from skdim.critics import CRITICS
 from skdim.devices import PRECISIONS, choose_device, choose_precision, memory_advice
 from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, Encoding, MLPEncoder
-from skdim.features import OUTPUTS, encode_padded, encode_tiles, output_statistics
+from skdim.features import OUTPUTS, encode_padded, output_statistics, take_output, tile_size
 from skdim.mutual_information import ESTIMATORS
 from skdim.net import DIMNet, count_batches, seeded
 from skdim.optimization import OPTIMIZERS, SCHEDULES
@@ -191,7 +191,8 @@ default="infonce"
         Of training; ``transform`` is float32 always. "auto" is bfloat16 for convolutions where
         the processor has instructions for it.
     transform_batch_size : int or None, default=None
-        Samples encoded at once by ``transform``. None is 64 on a CPU and 1024 elsewhere.
+        Samples encoded at once by ``transform``. None is 16 to 1024 on a CPU, by their size, and
+        1024 elsewhere.
     random_state : int, RandomState or None, default=None
         Seeds weights, batches, views and prior. Global generators of torch are left as they were.
     verbose : int, default=0
@@ -648,7 +649,7 @@ default="infonce"
         for number, epoch in enumerate(self.history_, start=1):
             epoch["epoch"] = number
         self.n_iter_ = len(self.history_)
-        self._output_statistics = output_statistics(self._tiles(samples))
+        self._output_statistics = output_statistics(self._padded(samples))
         self._strangers = self._draw_strangers(samples)
 
     def _draw_strangers(self, samples: np.ndarray) -> list[np.ndarray]:
@@ -754,11 +755,11 @@ default="infonce"
 
     def _features(self, samples: np.ndarray, output: str) -> np.ndarray:
         mean, scale = self._output_statistics[output]
-        features = np.concatenate([tile[output] for tile in self._tiles(samples)])
-        return (features - mean) / scale
-
-    def _tiles(self, samples: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-        return encode_tiles(self._padded(samples))
+        tiles = [take_output(output, n, encoding) for n, encoding in self._padded(samples)]
+        features = np.concatenate(tiles)
+        features -= mean
+        features /= scale
+        return features
 
     def _padded(self, samples: np.ndarray) -> Iterator[tuple[int, Encoding]]:
         return encode_padded(
@@ -766,7 +767,7 @@ default="infonce"
         )
 
     def _tile_size(self) -> int:
-        return self.transform_batch_size or (64 if self.device_.type == "cpu" else 1024)
+        return self.transform_batch_size or tile_size(self.sample_shape_, self.device_)
 
     # ---------------------------------------------------------------- score
 

@@ -195,8 +195,10 @@ def _slices(samples: np.ndarray, size: int = 4096) -> Iterator[tuple[int, np.nda
 
 
 def to_tensor(array: np.ndarray) -> Tensor:
-    """Share memory with an array, except where torch could not hold it: read-only, strided."""
-    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+    """Share memory with an array, except where torch could not: read-only, running backwards."""
+    if min(array.strides, default=0) < 0 or not array.flags.aligned:
+        array = np.ascontiguousarray(array)
+    return torch.from_numpy(np.require(array, requirements=["W"]))
 
 
 def place(
@@ -231,7 +233,7 @@ def place(
     )
 
     def standardize(batch: Tensor) -> Tensor:
-        return (batch - mean_there) / scale_there
+        return torch.sub(batch, mean_there).div_(scale_there)
 
     return to_tensor(samples).to(device), standardize
 
