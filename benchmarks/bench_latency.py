@@ -1,9 +1,9 @@
 """Claim: ``transform`` costs little beside its encoder, for one image and for 50,000.
 
-One image: at most 5 times the bare encoder (evaluation mode, float32, a tensor of one standardised
-image to a tensor). 50,000 images: at least 95 % of the images per second of the same encoder fed from
-the same bytes on the host by hand, in batches of the same size. Both in turn, medians; cold start
-(import, load, first call) is printed apart.
+One image: at most 5 times the bare encoder (evaluation mode, float32, a standardised tensor to a
+tensor). 50,000 images: at least 95 % of the images per second of the same encoder fed by hand from
+the same bytes on the host, in batches of the same size. Both in turn, medians; cold start (import,
+load, first call) is printed apart.
 
     SKDIM_DATA=<folder> python benchmarks/bench_latency.py
 """
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -82,11 +83,9 @@ def main():
     pairs = [(clock(lambda: dim.transform(X[:1])), clock(bare)) for _ in range(200)]
     seconds["transform"][1], seconds["bare"][1] = np.median(pairs, 0).tolist()
     for n in (100, len(X)):
-        part, repeats = X[:n], 50 if n == 100 else arguments.rounds
-        pairs = [
-            (clock(lambda: dim.transform(part)), clock(lambda: feed_by_hand(dim, part, size)))
-            for _ in range(repeats)
-        ]
+        ours, theirs = partial(dim.transform, X[:n]), partial(feed_by_hand, dim, X[:n], size)
+        repeats = 50 if n == 100 else arguments.rounds
+        pairs = [(clock(ours), clock(theirs)) for _ in range(repeats)]
         seconds["transform"][n], seconds["bare"][n] = np.median(pairs, 0).tolist()
         if n > 100:
             share = float(np.median([theirs / ours for ours, theirs in pairs]))
@@ -99,7 +98,9 @@ def main():
         np.save(data, X[:1])
         command = [sys.executable, "-c", COLD.format(path=path, data=data)]
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    cold = dict(zip(("import", "load", "first", "second"), map(float, printed.split()), strict=True))
+    cold = dict(
+        zip(("import", "load", "first", "second"), map(float, printed.split()), strict=True)
+    )
     print("cold start: " + ", ".join(f"{name} {s:.3f} s" for name, s in cold.items()))
     save("latency", {"seconds": seconds, "cold": cold, "share": share})
     times = seconds["transform"][1] / seconds["bare"][1]

@@ -1,9 +1,9 @@
 """Claim: what skdim adds to a bare loop of the same step costs at most a tenth.
 
-Rows, a small network, batch 256: where steps are short, bookkeeping shows. The bare loop is what one
-would write by hand: shuffle, gather, views, encoder, objective, two backward passes of none, clip,
-step, schedule. Both train the same network for the same steps on the same data, in turn; the median
-of the ratios counts. Both end with equal weights, which is asserted.
+Rows, a small network, batch 256: where steps are short, bookkeeping shows. The bare loop is what
+one would write by hand: shuffle, gather, views, encoder, objective, backward, clip, step, schedule.
+Both train the same network for the same steps on the same data, in turn; the median of the ratios
+counts. Both end with equal weights, which is asserted.
 
     python benchmarks/bench_loop.py
 """

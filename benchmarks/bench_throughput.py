@@ -123,7 +123,10 @@ def main():
                     rates[name].append(rate_or_none(name, mi_estimator, batch_size, X[:n_samples]))
         row = {"batch": batch_size, "estimator": mi_estimator, "samples_per_second": rates}
         rows.append(row)
-        print(f"{batch_size:>5} {mi_estimator:<9} " + " ".join(cell(row, n) for n in NAMES), flush=True)
+        print(
+            f"{batch_size:>5} {mi_estimator:<9} " + " ".join(cell(row, n) for n in NAMES),
+            flush=True,
+        )
     print(f"\nequal steps ({arguments.epochs} passes over 5,000 images, batch 64, JSD):")
     probes = {}
     for name in "abc":

@@ -90,7 +90,9 @@ class _BoundAllPairs(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, slope):
         # In place and once: a second tensor of the keys' size would cost as much as a layer.
-        gradients, ctx.gradients = ctx.gradients, ()
+        if ctx.gradients is None:
+            raise RuntimeError("A bound on all pairs can be differentiated once.")
+        gradients, ctx.gradients = ctx.gradients, None
         return None, None, None, *(gradient.mul_(slope) for gradient in gradients)
 
 

@@ -6,9 +6,14 @@ import pytest
 import torch
 from torch.nn.functional import batch_norm, layer_norm
 
-from skdim.critics import CRITICS, ConcatCritic, PublishedSeparableCritic, SeparableCritic
-
-ALL_PAIRS = [name for name, critic in CRITICS.items() if hasattr(critic, "all_pairs")]
+from skdim.blocks import score_parts
+from skdim.critics import (
+    CRITICS,
+    ConcatCritic,
+    PublishedSeparableCritic,
+    SeparableCritic,
+    score_all,
+)
 
 
 def pairs(n=6, n_locations=4, n_code=5, n_channels=3, n_views=2):
@@ -36,11 +41,11 @@ def test_scores_are_of_a_code_and_one_local_vector_of_its_sample(name):
         torch.testing.assert_close(scores[v, i, k], alone[0, 0, 0], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ALL_PAIRS)
-def test_entry_i_j_of_all_pairs_scores_code_i_against_sample_j(name):
+@pytest.mark.parametrize("name", CRITICS)
+def test_entry_i_j_of_all_scores_is_code_i_against_sample_j(name):
     critic = build(CRITICS[name]).eval()
     code, local_map = pairs()
-    scores = critic.all_pairs(code, local_map)
+    scores = score_all(critic, code, local_map)
     assert scores.shape == (2, 6, 6, 4)
     for shift in range(6):
         expected = critic(code, local_map.roll(-shift, 1))  # code i, locals of i + shift
@@ -59,9 +64,9 @@ def test_separable_critic_equals_its_formula_forward_and_backward():
     critic = build(SeparableCritic)
     code, local_map = pairs(n_views=1)
     h = critic.embed_locals(local_map)
-    keys = critic.last(h) + critic.shortcut(local_map)  # the stated form: W2 on every local
+    keys = critic.last(h) + critic.shortcut(local_map)  # as stated: W2 on every local
     plain = torch.einsum("vid,vjkd->vijk", critic.query(code), keys) / 7**0.5
-    assert_same(critic, plain, critic.all_pairs(code, local_map))
+    assert_same(critic, plain, score_parts(critic.embed(code, local_map)))
 
 
 def test_published_critic_equals_its_formula_forward_and_backward():
@@ -80,7 +85,7 @@ def test_published_critic_equals_its_formula_forward_and_backward():
     norm = critic.layer_norm
     keys = layer_norm(block(local_map, critic.local_block), (7,), norm.weight, norm.bias)
     plain = torch.einsum("vid,vjkd->vijk", block(code, critic.code_block), keys)
-    assert_same(critic, plain, critic.all_pairs(code, local_map))
+    assert_same(critic, plain, score_parts(critic.embed(code, local_map)))
 
 
 def test_concat_critic_equals_its_formula_forward_and_backward():

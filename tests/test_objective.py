@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from skdim.critics import CRITICS, SeparableCritic
+from skdim.critics import CRITICS, SeparableCritic, is_separable
 from skdim.mutual_information import jsd
 from skdim.net import descend
 from skdim.objective import DIMObjective
@@ -138,10 +138,14 @@ def test_members_of_a_group_are_never_compared(critic, term):
         def forward(self, code, local_map):
             return 100 * code[..., :1] + local_map[..., 0]
 
-        if hasattr(critic, "all_pairs"):
+        if is_separable(critic):
 
-            def all_pairs(self, code, local_map):
-                return 100 * code[..., None, :1] + local_map[..., None, :, :, 0]
+            def embed(self, code, local_map):
+                ones = torch.ones_like(local_map[..., :1])
+                return [
+                    (100 * code[..., :1], ones),
+                    (torch.ones_like(code[..., :1]), local_map[..., :1]),
+                ]
 
     criterion = objective(**{f"{term}_weight": 1.0}, critic=Naming, mi_estimator=spy)
     names = torch.arange(5.0)

@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from skdim.pairs import permute_locations, sample_locations, split_pairs, strangers_of
+from skdim.pairs import (
+    join_pairs,
+    permute_locations,
+    sample_locations,
+    split_pairs,
+    strangers_of,
+)
 
 
 def seeded(seed=0):
@@ -36,6 +42,31 @@ def test_self_pairs_are_excluded_by_index():
     for i in range(n):
         assert joint[i].equal(scores[i, i])
         assert marginal[i].equal(scores[i, [j for j in range(n) if j != i]])
+
+
+@pytest.mark.parametrize(("first", "n_rows"), [(0, 5), (0, 1), (1, 3), (4, 1), (2, 3)])
+def test_a_block_of_rows_is_those_rows_of_all(first, n_rows):
+    scores = torch.stack([named_scores(5, 3), -named_scores(5, 3)])
+    rows = slice(first, first + n_rows)
+    for whole, block in zip(
+        split_pairs(scores), split_pairs(scores[:, rows], first=first), strict=True
+    ):
+        assert block.equal(whole[:, rows])
+
+
+@pytest.mark.parametrize(("first", "n_rows"), [(0, 5), (0, 1), (1, 3), (4, 1), (2, 3)])
+def test_join_undoes_split(first, n_rows):
+    scores = torch.stack([named_scores(5, 3), -named_scores(5, 3)])[:, first : first + n_rows]
+    assert join_pairs(*split_pairs(scores, first=first), 5, first=first).equal(scores)
+
+
+def test_join_is_the_transpose_of_split_where_strangers_repeat():
+    strangers = strangers_of(torch.tensor([0, 0, 1, 2, 0]))[1:4]
+    scores = named_scores(5, 3)[1:4].requires_grad_()
+    pairs = split_pairs(scores, strangers, first=1)
+    slopes = [torch.randn_like(part) for part in pairs]
+    (expected,) = torch.autograd.grad(pairs, scores, slopes)
+    torch.testing.assert_close(join_pairs(*slopes, 5, strangers, first=1), expected)
 
 
 def test_everyone_a_group_of_his_own_is_no_groups():

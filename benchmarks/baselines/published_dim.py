@@ -30,6 +30,7 @@ class Encoder(nn.Module):
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes (n, n_code) and local maps of images (n, 3, 32, 32)."""
         local_map = self.to_locals(images)  # (n, 128, 8, 8)
         return self.to_code(local_map), local_map
 
@@ -49,6 +50,7 @@ class Embedding(nn.Module):
         self.layer_norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor) -> Tensor:
+        """From (n, n_in, height, width) to (n, width, height, width)."""
         h = self.block(x) + self.shortcut(x)
         return self.layer_norm(h.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
@@ -65,6 +67,7 @@ def score_all(locals_: Tensor, codes: Tensor) -> Tensor:
 
 
 def jsd_loss(locals_: Tensor, codes: Tensor) -> Tensor:
+    """Every pair gets both expectations; masks pick the one that counts."""
     scores = score_all(locals_, codes)
     own = torch.eye(len(scores), device=scores.device)
     positive = (math.log(2) - functional.softplus(-scores)).mean(2)
@@ -74,7 +77,8 @@ def jsd_loss(locals_: Tensor, codes: Tensor) -> Tensor:
 
 
 def infonce_loss(locals_: Tensor, codes: Tensor) -> Tensor:
-    n, width, n_locations = locals_.shape
+    """Each local vector of a sample beside those of all others: n * n_locations candidates."""
+    n, _, n_locations = locals_.shape
     positive = torch.einsum("nwl,nw->nl", locals_, codes).unsqueeze(2)  # (n, n_locations, 1)
     own = torch.eye(n, device=codes.device)[:, :, None]
     scores = score_all(locals_, codes)
