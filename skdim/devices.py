@@ -76,6 +76,21 @@ def memory_advice(device: torch.device, **parameters) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def compiler_advice() -> Iterator[None]:
+    """Turn what torch's compiler has to say into a sentence that names the parameter."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            raise
+        reason = next(line for line in reversed(str(error).split("\n\n")[0].splitlines()) if line)
+        raise RuntimeError(
+            "The 'compile' parameter needs an encoder that torch can compile, and a compiler for "
+            f"C++ on a CPU; set compile=False to train without. Got: {reason}"
+        ) from error
+
+
 def _is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from skdim.encoders import Encoding, encode
-from skdim.validation import place
+from skdim.placement import place
 
 OUTPUTS = ("code", "hidden", "local")
 

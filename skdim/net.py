@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,11 +14,13 @@ from torch import Tensor, nn
 from skdim.augmentation import Augmentation, make_views
 from skdim.callbacks import asks_to_stop
 from skdim.encoders import encode
-from skdim.optimization import in_one_kernel
+from skdim.optimization import for_device
+from skdim.placement import Placement
+from skdim.recording import RecordedStep, Recorder
 
 
 class Batches:
-    """Random batches of a tensor that is already where the encoder is.
+    """Random batches, as the numbers of their samples.
 
     Every pass shows every sample once, in batches whose sizes differ by at most one: none is
     dropped, and none is a lone sample, which would have no negatives. With groups, each group is
@@ -25,41 +28,45 @@ class Batches:
 
     Parameters
     ----------
-    X : Tensor of shape (n, ...)
+    samples : OnDevice or Streamed
     groups : Tensor of shape (n,), int64, or None
     batch_size : int
         Largest size of a batch, at least 2.
     generator : torch.Generator
-        On the device of ``X``.
+        On the device of ``groups``.
     """
 
     def __init__(
         self,
-        X: Tensor,
+        samples: Placement,
         groups: Tensor | None,
         batch_size: int,
         generator: torch.Generator,
     ):
-        self.X = X
+        self.n_samples = len(samples)
+        self.rows_device = samples.rows_device
         self.groups = groups
-        self.n_batches = count_batches(len(X), batch_size)
+        self.n_batches = count_batches(self.n_samples, batch_size)
         self.generator = generator
 
     def __len__(self) -> int:
         return self.n_batches
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        order = torch.randperm(len(self.X), generator=self.generator, device=self.X.device)
+        order = self._shuffle(self.n_samples)
         if self.groups is None:
-            for rows in order.tensor_split(self.n_batches):
-                yield self.X[rows], None
+            for rows in order.to(self.rows_device).tensor_split(self.n_batches):
+                yield rows, None
         else:
             by_group = order[self.groups[order].argsort(stable=True)]
             for i in range(self.n_batches):
                 rows = by_group[i :: self.n_batches]
                 # Strangers are listed by their order: leave none to the order of groups.
-                rows = rows[torch.randperm(len(rows), generator=self.generator, device=rows.device)]
-                yield self.X[rows], self.groups[rows]
+                rows = rows[self._shuffle(len(rows))]
+                yield rows.to(self.rows_device), self.groups[rows]
+
+    def _shuffle(self, n: int) -> Tensor:
+        return torch.randperm(n, generator=self.generator, device=self.generator.device)
 
 
 def count_batches(n_samples: int, batch_size: int) -> int:
@@ -76,8 +83,6 @@ class DIMNet(NeuralNet):
         The encoder, built.
     criterion : DIMObjective
         The objective, built.
-    standardize : callable (batch) -> Tensor
-        From stored samples to what the encoder sees.
     augment : callable (batch, generator) -> batch, or None
         None trains on one view: every sample as it is.
     generator : torch.Generator
@@ -94,6 +99,10 @@ class DIMNet(NeuralNet):
         Seconds after which training ends, if its epochs have not ended it before.
     precision : torch.dtype
         Of the encoder's and the critics' arithmetic.
+    compiled : bool
+        Whether ``torch.compile`` compiles the encoder.
+    recorder : Recorder or None
+        Records steps, where there are enough of them to repay it.
 
     Attributes
     ----------
@@ -108,7 +117,6 @@ class DIMNet(NeuralNet):
         module: nn.Module,
         criterion: nn.Module,
         *,
-        standardize: Callable[[Tensor], Tensor],
         augment: Augmentation | None,
         generator: torch.Generator,
         groups: Tensor | None,
@@ -118,6 +126,8 @@ class DIMNet(NeuralNet):
         lr_schedule: Callable[[float], float] | None,
         max_time: float | None,
         precision: torch.dtype,
+        compiled: bool,
+        recorder: Recorder | None,
         **kwargs,
     ):
         super().__init__(
@@ -126,12 +136,11 @@ class DIMNet(NeuralNet):
             iterator_train=Batches,
             iterator_train__generator=generator,
             iterator_train__groups=groups,
-            dataset=lambda X, y: X,
+            dataset=lambda samples, y: samples,
             train_split=None,
             verbose=0,
             **kwargs,
         )
-        self.standardize = standardize
         self.augment = augment
         self.generator = generator
         self.optimizer_params = optimizer_params
@@ -140,19 +149,25 @@ class DIMNet(NeuralNet):
         self.lr_schedule = lr_schedule
         self.max_time = max_time
         self.precision = precision
+        self.compiled = compiled
+        self.recorder = recorder
         self.step_losses: list[float] = []
 
-    def train(self, X: Tensor) -> "DIMNet":
+    def train(self, samples: Placement) -> "DIMNet":
         """Train an initialised net until the epochs, the time or a callback end it.
 
         An interrupt comes through, after a return to the last epoch that was whole.
         """
         self.is_stopping = False
         self.n_whole_epochs = 0
+        self.samples = samples
+        encoder: Any = torch.compile(self.module_) if self.compiled else self.module_
+        self.encode = partial(encode, encoder)
+        self.step = self._step if self.recorder is None else RecordedStep(self._step, self.recorder)
         self.started = time.perf_counter()
-        self.notify("on_train_begin", X=X, y=None)
+        self.notify("on_train_begin", X=samples, y=None)
         try:
-            self.fit_loop(X)
+            self.fit_loop(samples)
         except _Stop:
             pass
         except KeyboardInterrupt:
@@ -161,7 +176,7 @@ class DIMNet(NeuralNet):
                 self.restore(self.whole)
             raise
         finally:
-            self.notify("on_train_end", X=X, y=None)
+            self.notify("on_train_end", X=samples, y=None)
         return self
 
     @property
@@ -220,13 +235,16 @@ class DIMNet(NeuralNet):
             self.discriminator_optimizer_ = self._build_optimizer(
                 self.criterion_.discriminator.parameters(), self.discriminator_optimizer_params
             )
-        for optimizer in self._all_optimizers():
-            for group in optimizer.param_groups:
-                group["initial_lr"] = group["lr"]
         return self
 
     def _build_optimizer(self, learners, params: dict) -> torch.optim.Optimizer:
-        return self.optimizer(learners, **in_one_kernel(self.optimizer, params, self.device))
+        arguments = for_device(
+            self.optimizer, params, self.device, recorded=self.recorder is not None
+        )
+        optimizer = self.optimizer(learners, **arguments)
+        for group in optimizer.param_groups:
+            group["initial_lr"] = float(group["lr"])
+        return optimizer
 
     def optimizer_states(self) -> dict[str, dict]:
         """Return the state of each optimiser, by name."""
@@ -236,23 +254,32 @@ class DIMNet(NeuralNet):
         """Go on with other optimisers' momenta, at the learning rates of these."""
         for name in self._optimizers:
             optimizer = getattr(self, name + "_")
-            rates = [group["initial_lr"] for group in optimizer.param_groups]
+            rates = [(group["lr"], group["initial_lr"]) for group in optimizer.param_groups]
             optimizer.load_state_dict(states[name])
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = group["initial_lr"] = rate
+            for parameter, state in optimizer.state.items():
+                for key, value in state.items():
+                    # One kernel walks weights and momenta as they lie in memory: alike.
+                    if isinstance(value, Tensor) and value.shape == parameter.shape:
+                        state[key] = torch.empty_like(parameter).copy_(value)
+            for group, (rate, highest) in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"], group["initial_lr"] = rate, highest
 
     def _all_optimizers(self) -> list[torch.optim.Optimizer]:
         return [getattr(self, name + "_") for name in self._optimizers]
 
     def train_step(self, batch, **fit_params) -> dict[str, Tensor]:
-        """One batch: first the discriminator learns from the codes, then everyone else."""
-        self._set_training(True)
-        samples, groups = batch
-        views, n_views = make_views(self.standardize(samples), self.augment, self.generator)
+        """One batch: fetch its samples, learn from them."""
+        rows, groups = batch
+        return self.step(self.samples.take(rows), groups)
+
+    def _step(self, stored: Tensor, groups: Tensor | None) -> dict[str, Tensor]:
+        """First the discriminator learns from the codes, then everyone else."""
+        standardized = self.samples.standardize(stored)
+        views, n_views = make_views(standardized, self.augment, self.generator)
         with torch.autocast(
             views.device.type, self.precision, enabled=self.precision != torch.float32
         ):
-            code, _, local_maps = encode(self.module_, views)
+            code, _, local_maps = self.encode(views)
             code = code.unflatten(0, (n_views, -1))  # (n_views, n, n_code)
             local_maps = tuple(m.unflatten(0, (n_views, -1)) for m in local_maps)
             played = {}
@@ -268,6 +295,7 @@ class DIMNet(NeuralNet):
         """One pass; the terms stay on the device until it is over."""
         if iterator is None:
             return
+        self._set_training(True)
         start = time.perf_counter()
         steps: list[dict[str, Tensor]] = []
         n_samples = 0
@@ -289,7 +317,7 @@ class DIMNet(NeuralNet):
             self.history.record(name, values.mean().item())
         self.step_losses += table[:, 0].tolist()
         self.history.record("train_loss", self.history[-1]["loss"])  # where callbacks look for it
-        self.history.record("learning_rate", self.optimizer_.param_groups[0]["lr"])
+        self.history.record("learning_rate", float(self.optimizer_.param_groups[0]["lr"]))
         self.history.record("seconds", seconds)
         self.history.record("samples_per_second", n_samples / seconds)
         self.n_whole_epochs += 1
@@ -299,7 +327,11 @@ class DIMNet(NeuralNet):
         """Multiply the highest learning rate of every group by the schedule's factor."""
         for optimizer in self._all_optimizers():
             for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * factor
+                rate = group["initial_lr"] * factor
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate)  # where a recorded step will read it
+                else:
+                    group["lr"] = rate
 
 
 def _copy(value: Any) -> Any:

@@ -11,7 +11,7 @@ from skdim.critics import score_all
 from skdim.encoders import encode, evaluating
 from skdim.objective import DIMObjective
 from skdim.pairs import split_pairs
-from skdim.validation import place
+from skdim.placement import place
 
 N_STRANGERS = 127
 SEED = 0  # of views and of company: scores repeat

@@ -31,27 +31,33 @@ from skdim.callbacks import (
     StopOnDivergence,
 )
 from skdim.critics import CRITICS
-from skdim.devices import PRECISIONS, choose_device, choose_precision, memory_advice
+from skdim.devices import (
+    PRECISIONS,
+    choose_device,
+    choose_precision,
+    compiler_advice,
+    memory_advice,
+)
 from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, Encoding, MLPEncoder
 from skdim.features import OUTPUTS, encode_padded, output_statistics, take_output, tile_size
 from skdim.mutual_information import ESTIMATORS
 from skdim.net import DIMNet, count_batches, seeded
-from skdim.optimization import OPTIMIZERS, SCHEDULES
+from skdim.optimization import OPTIMIZERS, SCHEDULES, has_one_kernel
 from skdim.pickling import as_arrays, as_tensors, refer
+from skdim.placement import choose_placement, to_tensor
 from skdim.priors import PRIORS, Prior
 from skdim.recipe import Recipe, carry_over
+from skdim.recording import choose_recorder
 from skdim.registry import lookup
 from skdim.scoring import N_STRANGERS, HeldOut, draw_strangers, score_alone
 from skdim.validation import (
     channel_statistics,
     check_not_constant,
     numbers_wanted,
-    place,
     read_array,
     read_column_groups,
     read_groups,
     read_samples,
-    to_tensor,
 )
 
 try:  # scikit-learn 1.9
@@ -197,6 +203,12 @@ default="infonce"
         Seeds weights, batches, views and prior. Global generators of torch are left as they were.
     verbose : int, default=0
         1 shows a progress bar. Every epoch is logged to the logger ``"skdim"`` regardless.
+    compile : bool, default=False
+        Whether ``torch.compile`` compiles the encoder for training, which takes up to minutes and
+        needs a compiler on the machine.
+    data_on_device : bool or "auto", default="auto"
+        Whether X is moved to the device whole before training, or batch by batch during it, with
+        the same results. "auto" moves it whole, unless it would fill half of a GPU's free memory.
 
     Attributes
     ----------
@@ -280,6 +292,8 @@ default="infonce"
         "transform_batch_size": [Interval(Integral, 1, None, closed="left"), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
+        "compile": ["boolean"],
+        "data_on_device": ["boolean", StrOptions({"auto"})],
     }
 
     def __init__(
@@ -322,6 +336,8 @@ default="infonce"
         transform_batch_size=None,
         random_state=None,
         verbose=0,
+        compile=False,
+        data_on_device="auto",
     ):
         self.n_components = n_components
         self.encoder = encoder
@@ -360,6 +376,8 @@ default="infonce"
         self.transform_batch_size = transform_batch_size
         self.random_state = random_state
         self.verbose = verbose
+        self.compile = compile
+        self.data_on_device = data_on_device
 
     @classmethod
     def paper(cls, variant="local", mi_estimator="jsd", **params):
@@ -579,7 +597,16 @@ default="infonce"
         self, samples, groups, seed, callbacks, n_epochs, *, restart, to_the_end
     ) -> tuple[DIMNet, KeyboardInterrupt | None]:
         """Build encoder, objective and net, and let the net train; an interrupt is handed over."""
-        stored, standardize = place(samples, self.mean_, self.scale_, self.device_)
+        placement = choose_placement(self.data_on_device, samples.nbytes, self.device_)
+        placed = placement(samples, self.mean_, self.scale_, self.device_)
+        n_steps = n_epochs * count_batches(len(samples), self.batch_size)
+        optimizer = lookup(self.optimizer, OPTIMIZERS, "optimizer")
+        optimizer_params = self._optimizer_params(self.learning_rate)
+        obstacle = None
+        if self.callbacks:
+            obstacle = "the 'callbacks' may change what a step does"
+        elif not has_one_kernel(optimizer, optimizer_params):
+            obstacle = "the 'optimizer' does not read its learning rate from a tensor"
         state = {} if restart else self.__dict__.pop("_training", {})
         with seeded(seed, self.device_, state.get(f"{self.device_.type} generator")) as generator:
             encoder = self._recipe.build_encoder(self.device_)
@@ -591,15 +618,14 @@ default="infonce"
             net = DIMNet(
                 encoder,
                 objective,
-                standardize=standardize,
                 augment=self._recipe.augment,
                 generator=generator,
                 groups=None if groups is None else to_tensor(groups).to(self.device_),
                 max_epochs=n_epochs,
                 max_time=self.max_time if to_the_end else None,
                 batch_size=self.batch_size,
-                optimizer=lookup(self.optimizer, OPTIMIZERS, "optimizer"),
-                optimizer_params=self._optimizer_params(self.learning_rate),
+                optimizer=optimizer,
+                optimizer_params=optimizer_params,
                 discriminator_optimizer_params=self._optimizer_params(
                     self.prior_learning_rate or self.learning_rate
                 ),
@@ -608,6 +634,8 @@ default="infonce"
                 if schedule is None
                 else lookup(schedule, SCHEDULES, "lr_schedule"),
                 precision=PRECISIONS[self.precision_],
+                compiled=self.compile,
+                recorder=choose_recorder(generator, n_steps, obstacle),
                 device=self.device_,
                 callbacks=callbacks,
             ).initialize()
@@ -615,7 +643,8 @@ default="infonce"
                 net.load_optimizer_states(state["optimizers"])
             interrupt = None
             try:
-                net.train(stored)
+                with compiler_advice():
+                    net.train(placed)
             except KeyboardInterrupt as raised:
                 if not net.history:
                     raise

@@ -1,6 +1,6 @@
 """From what the user passes to an array of samples, channels first."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -192,52 +192,3 @@ def _blocks(samples: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 def _slices(samples: np.ndarray, size: int = 4096) -> Iterator[tuple[int, np.ndarray]]:
     for start in range(0, len(samples), size):
         yield start, samples[start : start + size]
-
-
-def to_tensor(array: np.ndarray) -> Tensor:
-    """Share memory with an array, except where torch could not: read-only, running backwards."""
-    if min(array.strides, default=0) < 0 or not array.flags.aligned:
-        array = np.ascontiguousarray(array)
-    return torch.from_numpy(np.require(array, requirements=["W"]))
-
-
-def place(
-    samples: np.ndarray, mean: np.ndarray, scale: np.ndarray, device: torch.device
-) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Move samples to the device, and say how batches of them are standardised there.
-
-    Bytes and floats keep their type and are standardised batch by batch. Doubles are standardised
-    before, as doubles, on the host: a year or a time stamp keeps its digits, and no device needs
-    to know doubles.
-
-    Parameters
-    ----------
-    samples : ndarray of shape (n, n_channels, ...)
-    mean, scale : ndarray of shape (n_channels,)
-    device : torch.device
-
-    Returns
-    -------
-    stored : Tensor of shape (n, n_channels, ...)
-    standardize : callable (batch of stored) -> Tensor, float32
-    """
-    shape = (-1, *[1] * (samples.ndim - 2))
-    wide_mean, wide_scale = mean.reshape(shape), scale.reshape(shape)
-    if samples.dtype == np.float64:
-        standardized = np.empty(samples.shape, np.float32)
-        for start, block in _blocks(samples):
-            standardized[start : start + len(block)] = (block - wide_mean) / wide_scale
-        return to_tensor(standardized).to(device), as_it_is
-    mean_there, scale_there = (
-        torch.from_numpy(part.astype(np.float32)).to(device) for part in (wide_mean, wide_scale)
-    )
-
-    def standardize(batch: Tensor) -> Tensor:
-        return torch.sub(batch, mean_there).div_(scale_there)
-
-    return to_tensor(samples).to(device), standardize
-
-
-def as_it_is(batch: Tensor) -> Tensor:
-    """Standardised already."""
-    return batch

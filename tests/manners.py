@@ -63,6 +63,22 @@ class Greedy(MLPEncoder):
         return super().forward(x)
 
 
+class CompilerFailed(RuntimeError):
+    """What torch raises, by the place it comes from."""
+
+    __module__ = "torch._dynamo.exc"
+
+
+class Uncompiled(MLPEncoder):
+    """An encoder on a machine without a compiler."""
+
+    def forward(self, x):
+        """Fail as the compiler does, in training only."""
+        if self.training:
+            raise CompilerFailed("backend='inductor' raised:\nNo working C++ compiler found\n\n...")
+        return super().forward(x)
+
+
 class OneDirection(MLPEncoder):
     """An encoder whose components are all the same."""
 
@@ -323,6 +339,12 @@ TRAINING = [
         MemoryError,
         "reduce 'batch_size' .now 32. or 'critic_width'",
         fit(ROWS, encoder=Greedy),
+    ),
+    Case(
+        "compilation without a compiler",
+        RuntimeError,
+        "'compile' parameter.*compile=False.*No working",
+        fit(ROWS, encoder=Uncompiled, compile=True),
     ),
     Case(
         "a loss that diverges",

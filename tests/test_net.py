@@ -2,22 +2,27 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from skdim.net import Batches, descend, seeded
 from skdim.optimization import SCHEDULES
+from skdim.placement import OnDevice
+
+
+def stored(n):
+    return OnDevice(np.zeros((n, 1), np.float32), np.zeros(1), np.ones(1), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 64, 65, 129, 200])
 @pytest.mark.parametrize("batch_size", [2, 3, 64, 1000])
 def test_every_sample_once_and_never_alone(n, batch_size):
-    X = torch.arange(n)
-    batches = Batches(X, None, batch_size, torch.Generator().manual_seed(0))
+    batches = Batches(stored(n), None, batch_size, torch.Generator().manual_seed(0))
     parts = [part for part, _ in batches]
     sizes = [len(part) for part in parts]
     assert len(parts) == len(batches)
-    assert torch.cat(parts).sort().values.equal(X)
+    assert torch.cat(parts).sort().values.equal(torch.arange(n))
     assert min(sizes) >= 2
     assert max(sizes) - min(sizes) <= 1
     assert max(sizes) <= max(batch_size, 3)
@@ -25,10 +30,8 @@ def test_every_sample_once_and_never_alone(n, batch_size):
 
 @pytest.mark.parametrize("groups", [None, torch.arange(50) % 7])
 def test_passes_differ_and_repeat_with_the_generator(groups):
-    X = torch.arange(50)
-
     def passes():
-        batches = Batches(X, groups, 10, torch.Generator().manual_seed(3))
+        batches = Batches(stored(50), groups, 10, torch.Generator().manual_seed(3))
         return [torch.cat([part for part, _ in batches]) for _ in range(2)]
 
     first, again = passes(), passes()
@@ -41,10 +44,9 @@ def test_passes_differ_and_repeat_with_the_generator(groups):
 @pytest.mark.parametrize("batch_size", [16, 20, 60])
 def test_groups_are_dealt_evenly_and_no_batch_is_of_one_group(sizes, batch_size):
     groups = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
-    X = torch.arange(60)
-    batches = Batches(X, groups, batch_size, torch.Generator().manual_seed(0))
+    batches = Batches(stored(60), groups, batch_size, torch.Generator().manual_seed(0))
     parts = list(batches)
-    assert torch.cat([part for part, _ in parts]).sort().values.equal(X)
+    assert torch.cat([part for part, _ in parts]).sort().values.equal(torch.arange(60))
     for part, of_part in parts:
         assert of_part.equal(groups[part])
         assert 2 <= len(part) <= batch_size
