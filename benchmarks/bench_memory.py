@@ -1,9 +1,9 @@
 """Claim: memory grows with the batch, not with its square.
 
 Peak memory of `fit` above what was in use before it, on 32 x 32 images, the paper's encoder with 64
-locations, the lean critic, one view; each setting in a process of its own. At width 512, batch 4096
-takes at most 9 times what batch 512 takes; infoNCE at batch 1024 and the paper's width of 2048 stays
-under 4 GiB, where the formula as published needs over 16 GiB for one tensor.
+locations, the lean critic, one view; each setting in a process of its own. At width 512, batch
+4096 takes at most 9 times what batch 512 takes; infoNCE at batch 1024 and the paper's width of 2048
+stays under 4 GiB, where the formula as published needs over 16 GiB for one tensor.
 
     python benchmarks/bench_memory.py
 """

@@ -1,5 +1,8 @@
 """Where to compute and how precisely, decided by what the machine reports."""
 
+import ctypes
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -53,6 +56,50 @@ def has_bfloat16(device: torch.device) -> bool:
     return False
 
 
+# Of glibc's mallopt: freed memory beyond these goes back to the system. The first pair is what it
+# adapts to by itself, at most, in a process that works with large arrays.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+USUAL = {M_TRIM_THRESHOLD: 64 * 2**20, M_MMAP_THRESHOLD: 32 * 2**20}
+NEVER = {M_TRIM_THRESHOLD: 2**31 - 1, M_MMAP_THRESHOLD: 2**31 - 1}
+
+_keepers = 0
+_keepers_lock = threading.Lock()
+
+
+@contextmanager
+def freed_memory_kept(device: torch.device) -> Iterator[None]:
+    """Keep what one step frees for the next, inside the block; give it back to the system after.
+
+    Otherwise glibc maps large layers anew in every step, and the system fills them with zeros page
+    by page: up to a third of the time of a step on a CPU. Other libraries are left alone.
+    """
+    global _keepers
+    glibc = _glibc() if device.type == "cpu" else None
+    if glibc is None:
+        yield
+        return
+    with _keepers_lock:
+        _keepers += 1
+        for option, limit in NEVER.items():
+            glibc.mallopt(option, limit)
+    try:
+        yield
+    finally:
+        with _keepers_lock:
+            _keepers -= 1
+            if not _keepers:  # the last of fits in several threads
+                for option, limit in USUAL.items():
+                    glibc.mallopt(option, limit)
+                glibc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "gnu_get_libc_version") else None
+
+
 @contextmanager
 def memory_advice(device: torch.device, **parameters) -> Iterator[None]:
     """Turn "out of memory" into a sentence that says what to reduce.
@@ -86,8 +133,8 @@ def compiler_advice() -> Iterator[None]:
             raise
         reason = next(line for line in reversed(str(error).split("\n\n")[0].splitlines()) if line)
         raise RuntimeError(
-            "The 'compile' parameter needs an encoder that torch can compile, and a compiler for "
-            f"C++ on a CPU; set compile=False to train without. Got: {reason}"
+            "The 'compile' parameter needs an encoder that torch can compile and, on a CPU, a "
+            f"compiler for C++. Got: {reason}. Set compile=False to train without."
         ) from error
 
 

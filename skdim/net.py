@@ -163,7 +163,7 @@ class DIMNet(NeuralNet):
         self.samples = samples
         encoder: Any = torch.compile(self.module_) if self.compiled else self.module_
         self.encode = partial(encode, encoder)
-        self.step = self._step if self.recorder is None else RecordedStep(self._step, self.recorder)
+        self.recorded = RecordedStep(self._step, self.recorder) if self.recorder else None
         self.started = time.perf_counter()
         self.notify("on_train_begin", X=samples, y=None)
         try:
@@ -176,6 +176,7 @@ class DIMNet(NeuralNet):
                 self.restore(self.whole)
             raise
         finally:
+            self.recorded = None  # it refers back to the net, and a circle outlives its use
             self.notify("on_train_end", X=samples, y=None)
         return self
 
@@ -270,7 +271,8 @@ class DIMNet(NeuralNet):
     def train_step(self, batch, **fit_params) -> dict[str, Tensor]:
         """One batch: fetch its samples, learn from them."""
         rows, groups = batch
-        return self.step(self.samples.take(rows), groups)
+        step = self.recorded or self._step
+        return step(self.samples.take(rows), groups)
 
     def _step(self, stored: Tensor, groups: Tensor | None) -> dict[str, Tensor]:
         """First the discriminator learns from the codes, then everyone else."""

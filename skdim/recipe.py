@@ -43,7 +43,10 @@ class Recipe:
         if len(self.sample_shape) == 3:
             encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in docs
         encoder.to(device)
-        return encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for parameter in encoder.parameters():
+            if parameter.ndim == 4:  # of images, which are laid out alike
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        return encoder
 
     def build_objective(self, encoder: nn.Module, device: torch.device) -> DIMObjective:
         """Build critics and discriminator that fit what the encoder returns."""

@@ -36,6 +36,7 @@ from skdim.devices import (
     choose_device,
     choose_precision,
     compiler_advice,
+    freed_memory_kept,
     memory_advice,
 )
 from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, Encoding, MLPEncoder
@@ -499,9 +500,8 @@ default="infonce"
             context.max_subtasks = n_epochs
             reconstruct = partial(draft._attributes_if_it_ended_now, samples)
             callbacks.append(ScikitLearnCallbacks(context, self, {"X": X, "y": y}, reconstruct))
-        with memory_advice(
-            draft.device_, batch_size=self.batch_size, critic_width=self.critic_width
-        ):
+        advice = {"batch_size": self.batch_size, "critic_width": self.critic_width}
+        with memory_advice(draft.device_, **advice), freed_memory_kept(draft.device_):
             net, interrupt = draft._train(
                 samples, groups, seed, callbacks, n_epochs, restart=restart, to_the_end=to_the_end
             )

@@ -63,7 +63,7 @@ class Greedy(MLPEncoder):
         return super().forward(x)
 
 
-class CompilerFailed(RuntimeError):
+class CompilerFailed(RuntimeError):  # noqa: N818
     """What torch raises, by the place it comes from."""
 
     __module__ = "torch._dynamo.exc"
@@ -343,7 +343,7 @@ TRAINING = [
     Case(
         "compilation without a compiler",
         RuntimeError,
-        "'compile' parameter.*compile=False.*No working",
+        "'compile' parameter.*No working.*compile=False",
         fit(ROWS, encoder=Uncompiled, compile=True),
     ),
     Case(

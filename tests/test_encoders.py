@@ -141,7 +141,7 @@ class Tokens(nn.Module):
 
 def test_tap_reads_the_named_layers():
     encoder = tap(Torchvisionlike, local="layer1", hidden="avgpool")((3, 32, 32), 5, width=4).eval()
-    x = torch.randn(2, 3, 32, 32)
+    x = torch.randn(2, 3, 32, 32).contiguous(memory_format=torch.channels_last)
     code, hidden, (local_map,) = encode(encoder, x)
     network = encoder.network
     expected = network.layer1(x)

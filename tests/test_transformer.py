@@ -32,7 +32,7 @@ def test_features_beat_those_of_an_untrained_encoder(digits):
         few = LogisticRegression(max_iter=1000).fit(codes[:100], y[:100])
         return few.score(codes[600:], y[600:])
 
-    trained = DIMTransformer(max_epochs=12, random_state=0)
+    trained = DIMTransformer(max_epochs=25, random_state=0)
     untrained = DIMTransformer(max_epochs=1, learning_rate=1e-12, random_state=0)
     assert accuracy(trained) > accuracy(untrained) + 0.05
 

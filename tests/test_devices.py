@@ -1,0 +1,67 @@
+"""What is asked of the machine, and given back to it."""
+
+import threading
+
+import pytest
+import torch
+
+from skdim import devices
+from skdim.devices import NEVER, USUAL, freed_memory_kept
+
+CPU = torch.device("cpu")
+
+
+class Library:
+    """What would be told to the C library."""
+
+    def __init__(self):
+        self.limits, self.n_trims = {}, 0
+
+    def mallopt(self, option, limit):
+        self.limits[option] = limit
+
+    def malloc_trim(self, pad):
+        self.n_trims += 1
+
+
+@pytest.fixture
+def library(monkeypatch):
+    spy = Library()
+    monkeypatch.setattr(devices, "_glibc", lambda: spy)
+    return spy
+
+
+def test_memory_is_kept_inside_and_given_back_after_an_error_too(library):
+    with pytest.raises(KeyboardInterrupt), freed_memory_kept(CPU):
+        assert library.limits == NEVER
+        raise KeyboardInterrupt
+    assert library.limits == USUAL
+    assert library.n_trims == 1
+
+
+def test_the_last_of_several_threads_gives_it_back(library):
+    inside, leave = threading.Event(), threading.Event()
+
+    def fit():
+        with freed_memory_kept(CPU):
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=fit)
+    thread.start()
+    inside.wait(10)
+    with freed_memory_kept(CPU):
+        pass
+    assert library.limits == NEVER
+    leave.set()
+    thread.join()
+    assert library.limits == USUAL
+    assert library.n_trims == 1
+
+
+def test_other_devices_and_other_libraries_are_left_alone(library, monkeypatch):
+    with freed_memory_kept(torch.device("cuda")):
+        assert not library.limits
+    monkeypatch.setattr(devices, "_glibc", lambda: None)
+    with freed_memory_kept(CPU):
+        assert not library.limits
