@@ -600,13 +600,6 @@ default="infonce"
         placement = choose_placement(self.data_on_device, samples.nbytes, self.device_)
         placed = placement(samples, self.mean_, self.scale_, self.device_)
         n_steps = n_epochs * count_batches(len(samples), self.batch_size)
-        optimizer = lookup(self.optimizer, OPTIMIZERS, "optimizer")
-        optimizer_params = self._optimizer_params(self.learning_rate)
-        obstacle = None
-        if self.callbacks:
-            obstacle = "the 'callbacks' may change what a step does"
-        elif not has_one_kernel(optimizer, optimizer_params):
-            obstacle = "the 'optimizer' does not read its learning rate from a tensor"
         state = {} if restart else self.__dict__.pop("_training", {})
         with seeded(seed, self.device_, state.get(f"{self.device_.type} generator")) as generator:
             encoder = self._recipe.build_encoder(self.device_)
@@ -624,8 +617,8 @@ default="infonce"
                 max_epochs=n_epochs,
                 max_time=self.max_time if to_the_end else None,
                 batch_size=self.batch_size,
-                optimizer=optimizer,
-                optimizer_params=optimizer_params,
+                optimizer=lookup(self.optimizer, OPTIMIZERS, "optimizer"),
+                optimizer_params=self._optimizer_params(self.learning_rate),
                 discriminator_optimizer_params=self._optimizer_params(
                     self.prior_learning_rate or self.learning_rate
                 ),
@@ -635,7 +628,7 @@ default="infonce"
                 else lookup(schedule, SCHEDULES, "lr_schedule"),
                 precision=PRECISIONS[self.precision_],
                 compiled=self.compile,
-                recorder=choose_recorder(generator, n_steps, obstacle),
+                recorder=choose_recorder(generator, n_steps, self._obstacle_to_recording()),
                 device=self.device_,
                 callbacks=callbacks,
             ).initialize()
@@ -655,6 +648,15 @@ default="infonce"
                     f"{self.device_.type} generator": generator.get_state(),
                 }
         return net, interrupt
+
+    def _obstacle_to_recording(self) -> str | None:
+        """Say what makes a step one that cannot be repeated as it was."""
+        if self.callbacks:
+            return "the 'callbacks' may change what a step does"
+        optimizer = lookup(self.optimizer, OPTIMIZERS, "optimizer")
+        if not has_one_kernel(optimizer, self.optimizer_params or {}):
+            return "the 'optimizer' does not read its learning rate from a tensor"
+        return None
 
     def _early_stopping(self, watched: np.ndarray) -> EarlyStopping:
         return EarlyStopping(self._held_out(watched), self.n_iter_no_change, self.tol)

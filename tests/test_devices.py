@@ -32,7 +32,7 @@ def library(monkeypatch):
 
 
 def test_memory_is_kept_inside_and_given_back_after_an_error_too(library):
-    with pytest.raises(KeyboardInterrupt), freed_memory_kept(CPU):
+    with pytest.raises(KeyboardInterrupt), freed_memory_kept(CPU):  # noqa: PT012
         assert library.limits == NEVER
         raise KeyboardInterrupt
     assert library.limits == USUAL

@@ -45,7 +45,7 @@ def test_draws_cover_every_choice():
 @pytest.mark.parametrize("critic", CRITICS)
 @pytest.mark.parametrize("mi_estimator", ESTIMATORS)
 def test_half_precision_is_near_double(mi_estimator, critic):
-    """Terms to 2 % or 0.02, gradients of weights to 5 % of their length."""
+    """Terms to 2 % or 0.02, gradients of weights to a tenth of their length."""
     torch.manual_seed(0)
     objective = DIMObjective(
         n_code=8,
@@ -75,7 +75,7 @@ def test_half_precision_is_near_double(mi_estimator, critic):
     exact, exact_slope = run(torch.float64, False)
     half, half_slope = run(torch.float32, True)
     assert abs(half - exact) < 0.02 * max(1, abs(exact))
-    assert (half_slope - exact_slope).norm() < 0.05 * exact_slope.norm()
+    assert (half_slope - exact_slope).norm() < 0.1 * exact_slope.norm()
 
 
 FIT = """
