@@ -9,7 +9,7 @@ Samples per second of training on CIFAR-10, settings in turn within each round, 
 (d) skdim, defaults (two views, a smaller critic) at that batch size.
 
 Each figure is the pass after a first one that warms up. The claim is on JSD at batch 64; other
-batches and infoNCE are printed beside it. A row that does not fit in memory says so. Then (a),
+batches and infoNCE are printed beside it. A row that does not fit in --memory says so. Then (a),
 (b), (c) are trained for equal steps and their codes classified: speed is not bought in silence.
 bfloat16 is used by (b), (c), (d) where the processor has it.
 
@@ -103,10 +103,10 @@ def accuracy(name: str, epochs: int, X, y, X_test, y_test) -> tuple[float, float
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5, help="at batch 64; others take 2")
+    parser.add_argument("--rounds", type=int, default=5, help="at batch 64; others take a third")
     parser.add_argument("--batches", type=int, nargs="+", default=[64, 128, 512, 1024])
     parser.add_argument("--epochs", type=int, default=4, help="of the comparison of accuracy")
-    parser.add_argument("--memory", type=float, default=20.0, help="GiB that (a) may fill")
+    parser.add_argument("--memory", type=float, default=16.0, help="GiB that (a) may fill")
     arguments = parser.parse_args()
     data = data_loader()
     X, y = data.load_cifar10("train", n=5000)
@@ -116,7 +116,7 @@ def main():
     for batch_size, mi_estimator in product(arguments.batches, ("jsd", "infonce")):
         n_samples = max(512, 2 * batch_size)
         rates = {name: [] for name in NAMES}
-        for _ in range(arguments.rounds if batch_size == 64 else 2):
+        for _ in range(arguments.rounds if batch_size == 64 else -(-arguments.rounds // 3)):
             for name in NAMES:
                 fits = needed_by_published(mi_estimator, batch_size) <= arguments.memory * 2**30
                 if name != "a" or fits:

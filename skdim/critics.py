@@ -69,7 +69,7 @@ class SeparableCritic(nn.Module):
     def embed_locals(self, local_map: Tensor) -> Tensor:
         """The hidden layer h of each local vector, of shape (..., n, n_locations, width)."""
         rows = self.hidden(local_map.flatten(0, -2))  # (... * n * n_locations, width)
-        rows = self.layer_norm(self.batch_norm(rows).relu())
+        rows = self.layer_norm(self.batch_norm(rows).relu_())
         return rows.unflatten(0, local_map.shape[:-1])
 
     def forward(self, code: Tensor, local_map: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ class _ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.flatten(0, -2)  # (... * n * n_locations, n_in)
-        rows = self.last(self.batch_norm(self.first(rows)).relu()) + self.shortcut(rows)
+        rows = self.last(self.batch_norm(self.first(rows)).relu_()).add_(self.shortcut(rows))
         return rows.unflatten(0, x.shape[:-1])
 
 
