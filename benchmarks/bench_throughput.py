@@ -158,7 +158,7 @@ def ratio(row: dict, name: str) -> float:
 def cell(row: dict, name: str) -> str:
     middle = median(row, name)
     if middle is None:
-        return f"{'out of memory':>25}"
+        return f"{'does not fit':>25}"
     values = row["samples_per_second"][name]
     text = f"{middle:.0f} ({min(values):.0f}-{max(values):.0f})"
     if name != "a" and median(row, "a"):

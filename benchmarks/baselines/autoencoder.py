@@ -1,0 +1,79 @@
+"""An autoencoder on the encoder that `DIMTransformer` takes by default, at as many steps."""
+
+import math
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from torch import nn
+
+from skdim.encoders import DEFAULT_ENCODERS, ENCODERS
+from skdim.validation import channel_statistics, read_samples
+
+
+class Autoencoder(TransformerMixin, BaseEstimator):
+    """Reconstruct standardised samples from a code; `transform` returns the code, standardised.
+
+    Parameters
+    ----------
+    n_components : int, default=64
+    channel_axis : int, None or "auto", default="auto"
+    n_hidden : int, default=512
+        Units of the decoder, one hidden layer.
+    random_state : int, default=0
+    """
+
+    def __init__(self, n_components=64, channel_axis="auto", n_hidden=512, random_state=0):
+        self.n_components = n_components
+        self.channel_axis = channel_axis
+        self.n_hidden = n_hidden
+        self.random_state = random_state
+
+    def fit(self, X, y=None):
+        """Train for as many passes as a default `DIMTransformer`."""
+        samples = read_samples(np.asarray(X), None, self.channel_axis)
+        mean, scale = channel_statistics(samples)
+        wide = (-1, *[1] * (samples.ndim - 2))
+        self.mean_, self.scale_ = mean.reshape(wide), scale.reshape(wide)
+        torch.manual_seed(self.random_state)
+        shape = samples.shape[1:]
+        self.encoder_ = ENCODERS[DEFAULT_ENCODERS[len(shape)]](shape, self.n_components)
+        n_values = math.prod(shape)
+        decoder = nn.Sequential(
+            nn.Linear(self.n_components, self.n_hidden),
+            nn.GELU(),
+            nn.Linear(self.n_hidden, n_values),
+        )
+        learners = [*self.encoder_.parameters(), *decoder.parameters()]
+        n_batches = max(1, len(samples) // 128)
+        n_steps = n_batches * (3 + math.ceil(30_000 / len(samples)))
+        optimizer = torch.optim.AdamW(learners, lr=2e-3)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, n_steps, pct_start=0.1)
+        self.encoder_.train()
+        for step in range(n_steps):
+            if step % n_batches == 0:
+                order = np.random.default_rng([self.random_state, step]).permutation(len(samples))
+            batch = self._standardize(samples[np.array_split(order, n_batches)[step % n_batches]])
+            error = (decoder(self.encoder_(batch).code) - batch.flatten(1)).square().mean()
+            optimizer.zero_grad()
+            error.backward()
+            optimizer.step()
+            schedule.step()
+        self.encoder_.eval()
+        codes = self._encode(samples)
+        self.code_mean_, self.code_scale_ = codes.mean(0), codes.std(0) + 1e-6
+        return self
+
+    def transform(self, X):
+        """Return codes of shape (n, n_components)."""
+        codes = self._encode(read_samples(np.asarray(X), None, self.channel_axis))
+        return (codes - self.code_mean_) / self.code_scale_
+
+    @torch.no_grad()
+    def _encode(self, samples: np.ndarray) -> np.ndarray:
+        starts = range(0, len(samples), 256)
+        parts = [self.encoder_(self._standardize(samples[i : i + 256])).code for i in starts]
+        return torch.cat(parts).numpy()
+
+    def _standardize(self, samples: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(((samples - self.mean_) / self.scale_).astype(np.float32))
