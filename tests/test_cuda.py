@@ -1,5 +1,6 @@
 """What a GPU alone can show; skipped where there is none."""
 
+import pickle
 import time
 
 import numpy as np
@@ -57,8 +58,6 @@ def test_streamed_samples_are_the_samples(quick, images, deterministic):
 
 
 def test_what_was_fitted_on_a_gpu_loads_on_a_cpu(quick, images):
-    import pickle
-
     dim = quick(device="cuda").fit(images)
     codes = dim.transform(images)
     dim.set_params(device="cpu")

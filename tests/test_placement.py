@@ -58,7 +58,6 @@ def test_arrays_that_torch_can_hold_are_shared_and_others_copied():
     backwards, read_only = X[:, ::-1], X.copy()
     read_only.flags.writeable = False
     for array, is_shared in ((X, True), (X.transpose(0, 2, 3, 1), True), (backwards, False)):
-        assert to_tensor(array).numpy().base is not None or is_shared
         assert np.shares_memory(to_tensor(array).numpy(), array) == is_shared
         np.testing.assert_array_equal(to_tensor(array).numpy(), array)
     assert not np.shares_memory(to_tensor(read_only).numpy(), read_only)
@@ -92,7 +91,7 @@ def test_a_sample_is_encoded_alike_in_any_company(name):
 
 
 class Echo(nn.Module):
-    """Says in the code how many it was shown; ``honest`` only in a feature that none reads."""
+    """Gives samples back as codes; a dependent one adds how many it was shown."""
 
     def __init__(self, is_dependent):
         super().__init__()
