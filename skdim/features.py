@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from skdim.encoders import Encoding, encode
-from skdim.placement import place
+from skdim.placement import on_host, standardizer
 
 OUTPUTS = ("code", "hidden", "local")
 
@@ -54,6 +54,7 @@ def encode_padded(
     encoding : Encoding
         Of the tile, filling and all.
     """
+    standardize = standardizer(samples, mean, scale, device)
     for start in range(0, len(samples), size):
         rows = samples[start : start + size]
         n = len(rows)
@@ -62,7 +63,7 @@ def encode_padded(
             tile = np.zeros((filled, *rows.shape[1:]), rows.dtype)
             tile[:n] = rows
             rows = tile
-        stored, standardize = place(rows, mean, scale, device)
+        stored = on_host(rows, mean, scale).to(device)
         with torch.inference_mode():
             encoding = encode(encoder, standardize(stored))
         yield n, encoding

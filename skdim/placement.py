@@ -16,25 +16,6 @@ from torch import Tensor
 Standardize = Callable[[Tensor], Tensor]
 
 
-def place(
-    samples: np.ndarray, mean: np.ndarray, scale: np.ndarray, device: torch.device
-) -> tuple[Tensor, Standardize]:
-    """Move samples to the device, and say how batches of them are standardised there.
-
-    Parameters
-    ----------
-    samples : ndarray of shape (n, n_channels, ...)
-    mean, scale : ndarray of shape (n_channels,)
-    device : torch.device
-
-    Returns
-    -------
-    stored : Tensor of shape (n, n_channels, ...)
-    standardize : callable (batch of stored) -> Tensor, float32
-    """
-    return on_host(samples, mean, scale).to(device), standardizer(samples, mean, scale, device)
-
-
 class OnDevice:
     """Samples that lie where the encoder is, all of them.
 
@@ -53,7 +34,8 @@ class OnDevice:
     def __init__(
         self, samples: np.ndarray, mean: np.ndarray, scale: np.ndarray, device: torch.device
     ):
-        self.stored, self.standardize = place(samples, mean, scale, device)
+        self.stored = on_host(samples, mean, scale).to(device)
+        self.standardize = standardizer(samples, mean, scale, device)
         self.rows_device = device
 
     def __len__(self) -> int:
@@ -113,7 +95,13 @@ def choose_placement(
 
 
 def on_host(samples: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> Tensor:
-    """Return samples as a tensor that shares their memory where it can; doubles standardised."""
+    """Return samples as a tensor that shares their memory where it can; doubles standardised.
+
+    Parameters
+    ----------
+    samples : ndarray of shape (n, n_channels, ...)
+    mean, scale : ndarray of shape (n_channels,)
+    """
     if samples.dtype != np.float64:
         return to_tensor(samples)
     wide_mean, wide_scale = _widen(samples, mean), _widen(samples, scale)
@@ -127,7 +115,7 @@ def on_host(samples: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> Tensor:
 def standardizer(
     samples: np.ndarray, mean: np.ndarray, scale: np.ndarray, device: torch.device
 ) -> Standardize:
-    """Return what is left to do to a batch on the device."""
+    """Return what is left to do to a batch on the device: callable (batch) -> Tensor, float32."""
     if samples.dtype == np.float64:
         return as_it_is
     mean_there, scale_there = (

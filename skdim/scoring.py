@@ -11,7 +11,7 @@ from skdim.critics import score_all
 from skdim.encoders import encode, evaluating
 from skdim.objective import DIMObjective
 from skdim.pairs import split_pairs
-from skdim.placement import place
+from skdim.placement import on_host, standardizer
 
 N_STRANGERS = 127
 SEED = 0  # of views and of company: scores repeat
@@ -78,10 +78,10 @@ class HeldOut:
     def encode(self, encoder: nn.Module) -> Iterator[tuple[Tensor, Tensor, tuple[Tensor, ...]]]:
         """Yield each company's rows, codes (n_views, n, n_code) and local maps."""
         generator = torch.Generator(self.device).manual_seed(SEED)
+        standardize = standardizer(self.samples, self.mean, self.scale, self.device)
         for rows in self.companies():
-            stored, standardize = place(
-                self.samples[rows.numpy()], self.mean, self.scale, self.device
-            )
+            company = self.samples[rows.numpy()]
+            stored = on_host(company, self.mean, self.scale).to(self.device)
             views, n_views = make_views(standardize(stored), self.augment, generator)
             code, _, local_maps = encode(encoder, views)
             code = code.float().unflatten(0, (n_views, -1))

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from skdim.critics import CRITICS
+from skdim.devices import PRECISIONS
 from skdim.mutual_information import ESTIMATORS
 from skdim.net import descend
 from skdim.objective import DIMObjective
 from skdim.optimization import OPTIMIZERS, for_device
 from skdim.priors import PRIORS
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 CPU = torch.device("cpu")
 
 
@@ -31,7 +31,6 @@ class Configuration(NamedTuple):
     precision: str
     prior: str
     optimizer: str
-    clip_norm: float | None
     weights: tuple[float, float, float]
     n: int
     n_locations: int
@@ -56,7 +55,6 @@ def draw(seed: int) -> Configuration:
         precision=one_of(PRECISIONS),
         prior=one_of(PRIORS),
         optimizer=one_of(OPTIMIZERS),
-        clip_norm=10.0,
         weights=one_of([(0, 1, 0), (1, 0, 1), (0.5, 0.5, 0.1)]),
         n=int(rng.integers(2, 9)),
         n_locations=int(rng.integers(1, 5)),
@@ -109,7 +107,7 @@ def offender(given: Configuration) -> str | None:
         terms["loss"] = objective.loss(
             {name: term for name, term in terms.items() if name != "discriminator"}
         )
-    descend(build(learners, **arguments), terms["loss"], given.clip_norm)
+    descend(build(learners, **arguments), terms["loss"], clip_norm=10.0)
     results = {**terms, "code": code, "local_map": local_map, **dict(objective.named_parameters())}
     return next((name for name, x in results.items() if not torch.isfinite(x).all()), None)
 

@@ -13,12 +13,12 @@ OF_ONE_CODE = N_VIEWS * N * N_LOCATIONS
 GROUPS = {"no groups": None, "groups": torch.tensor([0, 1, 0, 2, 2, 3, 0])}
 
 
-def parts(dtype=torch.float64, scale=1.0):
+def parts():
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape):
-        x = torch.randn(*shape, generator=generator, dtype=torch.float64) * scale
-        return x.to(dtype).requires_grad_()
+        x = torch.randn(*shape, generator=generator, dtype=torch.float64)
+        return x.requires_grad_()
 
     return [(draw(N_VIEWS, N, width), draw(N_VIEWS, N, N_LOCATIONS, width)) for width in (5, 2)]
 

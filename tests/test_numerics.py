@@ -8,10 +8,11 @@ import sys
 import numpy as np
 import pytest
 import torch
-from numerics import PRECISIONS, draw, offender
+from numerics import draw, offender
 from sklearn.base import clone
 
 from skdim.critics import CRITICS
+from skdim.devices import PRECISIONS
 from skdim.mutual_information import ESTIMATORS
 from skdim.objective import DIMObjective
 from skdim.priors import PRIORS
