@@ -44,7 +44,7 @@ def main():
             local_weight=1.0,
             critic_width=512,
             max_epochs=10,
-            encoder_params={"local_size": 8},
+            encoder_params={"n_local_maps": 2},
             random_state=seed,
         )
         start = time.perf_counter()

@@ -7,7 +7,7 @@ generator's device, with every random number drawn from the generator. Write one
 
 import math
 from collections.abc import Callable
-from itertools import combinations
+from itertools import combinations, product
 
 import torch
 from torch import Tensor
@@ -17,28 +17,76 @@ Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def make_views(
-    batch: Tensor, augment: Augmentation | None, generator: torch.Generator
-) -> tuple[Tensor, int]:
-    """Return two random views of each sample, one after the other, and their number.
+    batch: Tensor,
+    augment: Augmentation | None,
+    generator: torch.Generator,
+    n_views: int = 2,
+    n_crops: int = 0,
+) -> Tensor:
+    """Return random views of each sample, the large ones first, then the mosaics of small crops.
 
     Parameters
     ----------
-    batch : Tensor of shape (n, ...), standardised
+    batch : Tensor of shape (n, channels, *sides), standardised
     augment : callable (batch, generator) -> batch, or None
-        None gives one view: every sample as it is.
+        None gives every sample as it is.
+    generator : torch.Generator
+    n_views : int, default=2
+    n_crops : int, default=0
+        A multiple of `crops_in_a_mosaic`.
+
+    Returns
+    -------
+    views : Tensor of shape (n_views + n_mosaics, n, ...)
+    """
+    n_mosaics = n_crops // crops_in_a_mosaic(batch.ndim - 1) if n_crops else 0
+    n_all = n_views + n_mosaics
+    repeated = torch.cat([batch] * n_all)
+    views = repeated if augment is None else augment(repeated, generator)
+    views = views.unflatten(0, (n_all, -1))
+    if not n_mosaics:
+        return views
+    mosaics = [mosaic(view, generator) for view in views[n_views:]]
+    return torch.cat([views[:n_views], torch.stack(mosaics)])
+
+
+def crops_in_a_mosaic(n_axes: int) -> int:
+    """Return how many crops fill a sample: two a side."""
+    return 2 ** (n_axes - 1)
+
+
+def mosaic(views: Tensor, generator: torch.Generator) -> Tensor:
+    """Fill each view with small crops of itself: random windows of half of every side.
+
+    The crops of a sample so pass through an encoder together, in one sample's time. Layers that
+    look across an edge between two crops see the same sample on both sides of it.
+
+    Parameters
+    ----------
+    views : Tensor of shape (n, channels, *sides)
     generator : torch.Generator
 
     Returns
     -------
-    views : Tensor of shape (n_views * n, ...)
-    n_views : int
+    mosaics : Tensor of the same shape
     """
-    if augment is None:
-        return batch, 1
-    return augment(torch.cat([batch, batch]), generator), 2
+    n, _, *sides = views.shape
+    mosaics = torch.empty_like(views)
+    for corner in product((0, 1), repeat=len(sides)):
+        crop, place = views, [slice(None), slice(None)]
+        for axis, (side, is_second) in enumerate(zip(sides, corner, strict=True), start=2):
+            half = side // 2
+            length = side - half if is_second else half
+            start = _uniform(n, 1, generator) * (side - length + 1)
+            window = start.long() + torch.arange(length, device=views.device)  # (n, length)
+            shape = [n] + [length if a == axis else 1 for a in range(1, views.ndim)]
+            crop = crop.take_along_dim(window.view(shape), axis)
+            place.append(slice(half, None) if is_second else slice(half))
+        mosaics[tuple(place)] = crop
+    return mosaics
 
 
-def augment_images(images: Tensor, generator: torch.Generator) -> Tensor:
+def augment_images(images: Tensor, generator: torch.Generator, size: float = 1.0) -> Tensor:
     """The default for images: colour photographs may be mirrored and recoloured, others may not.
 
     Three channels are read as colour. Anything else (digits, spectra, scans) is only moved.
@@ -47,13 +95,15 @@ def augment_images(images: Tensor, generator: torch.Generator) -> Tensor:
     ----------
     images : Tensor of shape (n, channels, height, width)
     generator : torch.Generator
+    size : float, default=1.0
+        Sides of the views of colour photographs, as a part of the image's.
 
     Returns
     -------
-    images : Tensor of the same shape
+    images : Tensor of shape (n, channels, size * height, size * width)
     """
     if images.shape[1] == 3:
-        return jitter_colors(crop_and_flip(images, generator), generator)
+        return jitter_colors(crop_and_flip(images, generator, size=size), generator)
     return move(images, generator)
 
 
@@ -90,7 +140,7 @@ def move(
     lengths = torch.tensor(sides[::-1], dtype=torch.float32, device=images.device)
     matrix = matrix * zoom[:, None, :] * (lengths / lengths[:, None])
     offset = 2 * shift * _symmetric(n, n_sides, generator)
-    return _resample(images, torch.cat([matrix, offset[:, :, None]], 2))
+    return _resample(images, torch.cat([matrix, offset[:, :, None]], 2), sides)
 
 
 def _rotation(n_sides: int, a: int, b: int, angle: Tensor) -> Tensor:
@@ -101,8 +151,10 @@ def _rotation(n_sides: int, a: int, b: int, angle: Tensor) -> Tensor:
     return rotation  # (n, n_sides, n_sides)
 
 
-def crop_and_flip(images: Tensor, generator: torch.Generator, smallest: float = 0.3) -> Tensor:
-    """Cut out a random box, mirror it half the time, stretch it to full size.
+def crop_and_flip(
+    images: Tensor, generator: torch.Generator, smallest: float = 0.3, size: float = 1.0
+) -> Tensor:
+    """Cut out a random box, mirror it half the time, stretch it to one size.
 
     Parameters
     ----------
@@ -110,6 +162,9 @@ def crop_and_flip(images: Tensor, generator: torch.Generator, smallest: float = 
     generator : torch.Generator
     smallest : float, default=0.3
         Smallest area of the box, as a part of the image.
+    size : float, default=1.0
+        Sides of the result, as a part of the image's. At 0.75 what a box of average area shows is
+        as large as in the image.
     """
     n = len(images)
     area = smallest + (1 - smallest) * _uniform(n, 1, generator)
@@ -120,7 +175,8 @@ def crop_and_flip(images: Tensor, generator: torch.Generator, smallest: float = 
     mirror = 1 - 2 * (_uniform(n, 1, generator) < 0.5).to(box.dtype)
     box = torch.cat([box[:, :1] * mirror, box[:, 1:]], 1)
     theta = torch.cat([torch.diag_embed(box), center[:, :, None]], 2)  # (n, 2, 3)
-    return _resample(images, theta)
+    sides = [round(size * side) for side in images.shape[2:]]
+    return _resample(images, theta, sides)
 
 
 def jitter_colors(
@@ -256,6 +312,7 @@ def _symmetric(n: int, k: int, generator: torch.Generator) -> Tensor:
     return 2 * _uniform(n, k, generator) - 1
 
 
-def _resample(images: Tensor, theta: Tensor) -> Tensor:
-    grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
+def _resample(images: Tensor, theta: Tensor, sides: list[int]) -> Tensor:
+    shape = [*images.shape[:2], *sides]
+    grid = functional.affine_grid(theta, shape, align_corners=False)
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from skorch import NeuralNet
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from skdim.augmentation import Augmentation, make_views
 from skdim.callbacks import asks_to_stop
@@ -84,7 +85,9 @@ class DIMNet(NeuralNet):
     criterion : DIMObjective
         The objective, built.
     augment : callable (batch, generator) -> batch, or None
-        None trains on one view: every sample as it is.
+        None takes every sample as it is.
+    n_views, n_crops : int
+        As in `skdim.augmentation.make_views`.
     generator : torch.Generator
         Draws batches, views, negatives and the prior.
     groups : Tensor of shape (n_samples,) or None
@@ -95,6 +98,8 @@ class DIMNet(NeuralNet):
         Longer gradients of encoder and critics are shortened to this.
     lr_schedule : callable (progress) -> factor, or None
         None leaves learning rates to the callbacks.
+    average_last : float
+        Last part of training, over whose steps weights are averaged; 0 takes the last weights.
     max_time : float or None
         Seconds after which training ends, if its epochs have not ended it before.
     precision : torch.dtype
@@ -118,12 +123,15 @@ class DIMNet(NeuralNet):
         criterion: nn.Module,
         *,
         augment: Augmentation | None,
+        n_views: int,
+        n_crops: int,
         generator: torch.Generator,
         groups: Tensor | None,
         optimizer_params: dict,
         discriminator_optimizer_params: dict,
         gradient_clip_norm: float | None,
         lr_schedule: Callable[[float], float] | None,
+        average_last: float,
         max_time: float | None,
         precision: torch.dtype,
         compiled: bool,
@@ -142,11 +150,14 @@ class DIMNet(NeuralNet):
             **kwargs,
         )
         self.augment = augment
+        self.n_views = n_views
+        self.n_crops = n_crops
         self.generator = generator
         self.optimizer_params = optimizer_params
         self.discriminator_optimizer_params = discriminator_optimizer_params
         self.gradient_clip_norm = gradient_clip_norm
         self.lr_schedule = lr_schedule
+        self.average_last = average_last
         self.max_time = max_time
         self.precision = precision
         self.compiled = compiled
@@ -164,12 +175,16 @@ class DIMNet(NeuralNet):
         encoder: Any = torch.compile(self.module_) if self.compiled else self.module_
         self.encode = partial(encode, encoder)
         self.recorded = RecordedStep(self._step, self.recorder) if self.recorder else None
+        averaged = self._parts() if self.average_last else []
+        self.averages = [(AveragedModel(part, use_buffers=True), part) for part in averaged]
         self.started = time.perf_counter()
         self.notify("on_train_begin", X=samples, y=None)
         try:
             self.fit_loop(samples)
         except _Stop:
-            pass
+            for average, part in self.averages:
+                if average.n_averaged and not self.is_stopping:
+                    part.load_state_dict(average.module.state_dict())
         except KeyboardInterrupt:
             del self.history[self.n_whole_epochs :]
             if self.n_whole_epochs:
@@ -209,13 +224,16 @@ class DIMNet(NeuralNet):
         """Copy all weights of encoder, critics and discriminator."""
         return [
             {name: _copy(value) for name, value in part.state_dict().items()}
-            for part in (self.module_, self.criterion_)
+            for part in self._parts()
         ]
 
     def restore(self, snapshot: list[dict[str, Tensor]]) -> None:
         """Return to weights that were copied."""
-        for part, weights in zip((self.module_, self.criterion_), snapshot, strict=True):
+        for part, weights in zip(self._parts(), snapshot, strict=True):
             part.load_state_dict(weights)
+
+    def _parts(self) -> list[nn.Module]:
+        return [self.module_, self.criterion_]
 
     def progress(self, n_epochs: float) -> float:
         """Return the finished part of training, by epochs or by time, whichever is nearer 1."""
@@ -277,13 +295,14 @@ class DIMNet(NeuralNet):
     def _step(self, stored: Tensor, groups: Tensor | None) -> dict[str, Tensor]:
         """First the discriminator learns from the codes, then everyone else."""
         standardized = self.samples.standardize(stored)
-        views, n_views = make_views(standardized, self.augment, self.generator)
+        views = make_views(standardized, self.augment, self.generator, self.n_views, self.n_crops)
         with torch.autocast(
             views.device.type, self.precision, enabled=self.precision != torch.float32
         ):
-            code, _, local_maps = self.encode(views)
-            code = code.unflatten(0, (n_views, -1))  # (n_views, n, n_code)
-            local_maps = tuple(m.unflatten(0, (n_views, -1)) for m in local_maps)
+            code, _, local_maps = self.encode(views.flatten(0, 1))
+            local_maps = tuple(m.unflatten(0, (len(views), -1)) for m in local_maps)
+            # Mosaics of crops, which follow the views, have locals only.
+            code = code.unflatten(0, (len(views), -1))[: self.n_views]  # (n_views, n, n_code)
             played = {}
             if self.criterion_.prior_weight:
                 played["discriminator"] = self.criterion_.adversary(code, self.generator)
@@ -310,6 +329,9 @@ class DIMNet(NeuralNet):
             self.notify("on_batch_begin", batch=batch, training=training)
             step = {name: term.detach() for name, term in step_fn(batch, **fit_params).items()}
             steps.append(step)
+            if progress >= 1 - self.average_last:
+                for average, part in self.averages:
+                    average.update_parameters(part)
             n_samples += len(batch[0])
             self.notify("on_batch_end", batch=batch, training=training, **step)
         # The only synchronisation with the device in an epoch.

@@ -7,7 +7,7 @@ from torch.func import functional_call
 from skdim.blocks import bound_all_pairs
 from skdim.critics import is_separable
 from skdim.mutual_information import Estimator
-from skdim.pairs import permute_locations, sample_locations, strangers_of
+from skdim.pairs import maps_of_others, permute_locations, sample_locations, strangers_of
 from skdim.priors import (
     Discriminator,
     Prior,
@@ -100,7 +100,8 @@ class DIMObjective(nn.Module):
         Parameters
         ----------
         code : Tensor of shape (n_views, n, n_code)
-        local_maps : tuple of Tensor of shape (n_views, n, n_locations, n_channels)
+        local_maps : tuple of Tensor of shape (n_maps, n, n_locations, n_channels)
+            Of the views, and of mosaics of crops after them.
         generator : torch.Generator
             Draws locations and, for critics that are not separable, negatives.
         groups : Tensor of shape (n,) or None
@@ -113,7 +114,7 @@ class DIMObjective(nn.Module):
             game, ``"prior"``, to be lowered.
         """
         terms = {}
-        for term, pairings in self.pairings(local_maps).items():
+        for term, pairings in self.pairings(len(code), local_maps).items():
             if term == "local" and self.n_locations:
                 pairings = [
                     (critic, sample_locations(local_map, self.n_locations, generator))
@@ -128,27 +129,29 @@ class DIMObjective(nn.Module):
             terms["prior"] = self.prior_term(code)
         return terms
 
-    def pairings(self, local_maps: tuple[Tensor, ...]) -> dict[str, list[tuple[nn.Module, Tensor]]]:
+    def pairings(
+        self, n_views: int, local_maps: tuple[Tensor, ...]
+    ) -> dict[str, list[tuple[nn.Module, Tensor]]]:
         """Say for each bound that has a weight which critics judge codes against which locals.
 
         Parameters
         ----------
-        local_maps : tuple of Tensor of shape (n_views, n, n_locations, n_channels)
+        n_views : int
+            Codes of each sample.
+        local_maps : tuple of Tensor of shape (n_maps, n, n_locations, n_channels)
 
         Returns
         -------
         pairings : dict of "global" and "local" to list of (critic, local_map)
         """
-        # With two views, the code of one meets the locals of the other, both ways round;
-        # with one view this leaves everything where it is.
-        local_maps = tuple(local_map.roll(1, 0) for local_map in local_maps)
         pairings = {}
         if self.global_weight:
-            # One location that holds the whole map.
+            # One location that holds a whole map.
             whole_map = local_maps[-1].flatten(-2).unsqueeze(-2)
-            pairings["global"] = [(self.global_critic, whole_map)]
+            pairings["global"] = [(self.global_critic, maps_of_others(whole_map, n_views))]
         if self.local_weight:
-            pairings["local"] = list(zip(self.local_critics, local_maps, strict=True))
+            others = [maps_of_others(local_map, n_views) for local_map in local_maps]
+            pairings["local"] = list(zip(self.local_critics, others, strict=True))
         return pairings
 
     @property
@@ -156,9 +159,11 @@ class DIMObjective(nn.Module):
         """Whether there is a bound to raise."""
         return bool(self.global_weight or self.local_weight)
 
-    def judges(self, local_maps: tuple[Tensor, ...]) -> list[tuple[nn.Module, Tensor]]:
+    def judges(
+        self, n_views: int, local_maps: tuple[Tensor, ...]
+    ) -> list[tuple[nn.Module, Tensor]]:
         """Return the pairings by which codes are scored: local ones, or the global where alone."""
-        pairings = self.pairings(local_maps)
+        pairings = self.pairings(n_views, local_maps)
         return pairings["local"] if self.local_weight else pairings["global"]
 
     def bound(

@@ -1,11 +1,104 @@
 """Optimisers and learning-rate schedules, each a dict of names."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
+from torch import Tensor, nn
+
+
+class Muon(torch.optim.AdamW):
+    """Orthogonal steps for the filters of convolutions, AdamW for everything else.
+
+    The momentum of a layer's filters, as a matrix with a row for each filter, is replaced by its
+    nearest orthogonal matrix: all directions move alike, not only the few strong ones.
+
+    Parameters
+    ----------
+    params : iterable of Parameter
+        Those of three axes and more are filters.
+    lr : float, default=2e-3
+        Learning rate of AdamW.
+    filter_lr_factor : float, default=10.0
+        How much higher the learning rate of filters is.
+    filter_momentum : float, default=0.95
+    **adamw_params
+        Keyword arguments of AdamW, such as ``weight_decay``, which holds for filters too.
+
+    Notes
+    -----
+    After a step the gradients of filters are None.
+
+    References
+    ----------
+    Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        lr: float | Tensor = 2e-3,
+        filter_lr_factor: float = 10.0,
+        filter_momentum: float = 0.95,
+        **adamw_params,
+    ):
+        learners = list(params)
+        filters = [p for p in learners if p.ndim > 2]
+        groups: list[dict] = [{"params": [p for p in learners if p.ndim <= 2]}]
+        if filters:
+            groups.append({"params": filters, "lr": lr * filter_lr_factor})
+        super().__init__(groups, lr=lr, **adamw_params)
+        self.filter_momentum = filter_momentum
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """Filters first; AdamW passes over parameters that have no gradient."""
+        for group in self.param_groups[1:]:
+            for filters in group["params"]:
+                if filters.grad is not None:
+                    self._step_filters(filters, filters.grad, group["lr"], group["weight_decay"])
+                    filters.grad = None
+        return super().step(closure)
+
+    def _step_filters(
+        self, filters: nn.Parameter, grad: Tensor, lr: float | Tensor, weight_decay: float
+    ) -> None:
+        state = self.state[filters]
+        if not state:  # under the names of AdamW, which looks through all states when it loads them
+            state["step"] = torch.zeros((), device=filters.device)
+            state["exp_avg"] = torch.zeros_like(filters)
+        momentum = state["exp_avg"].lerp_(grad, 1 - self.filter_momentum)
+        ahead = torch.lerp(grad, momentum, self.filter_momentum).flatten(1)
+        step = orthogonalize(ahead) * math.sqrt(max(1, ahead.shape[0] / ahead.shape[1]))
+        filters.mul_(1 - lr * weight_decay).sub_(lr * step.view_as(filters))
+
+
+def orthogonalize(matrix: Tensor, n_steps: int = 5) -> Tensor:
+    """Bring all singular values near 1, leave the singular vectors.
+
+    Parameters
+    ----------
+    matrix : Tensor of shape (n_rows, n_columns)
+    n_steps : int, default=5
+        Newton-Schulz iterations of degree five.
+
+    Returns
+    -------
+    matrix : Tensor of the same shape
+        With singular values between about 0.7 and 1.2, where they were not tiny.
+    """
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    x = matrix.T if is_tall else matrix
+    x = x / x.norm().clamp_min(1e-30)  # a matrix of zeros stays one
+    for _ in range(n_steps):
+        gram = x @ x.T
+        # Coefficients of Jordan et al.: the steepest at 0 that keep what has arrived near 1.
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return x.T if is_tall else x
+
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "muon": Muon,
     "adamw": torch.optim.AdamW,
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,

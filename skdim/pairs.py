@@ -8,6 +8,31 @@ import torch
 from torch import Tensor
 
 
+def maps_of_others(local_map: Tensor, n_views: int) -> Tensor:
+    """Put beside each view the locals of all others of its sample, one after the other.
+
+    Two views exchange their locals; a lone one keeps its own.
+
+    Parameters
+    ----------
+    local_map : Tensor of shape (n_maps, n, n_locations, n_channels)
+        Of the views, and of mosaics after them.
+    n_views : int
+        At most n_maps.
+
+    Returns
+    -------
+    local_map : Tensor of shape (n_views, n, n_others * n_locations, n_channels)
+    """
+    n_maps = len(local_map)
+    if n_maps == 1:
+        return local_map
+    others = [
+        torch.cat([local_map[j] for j in range(n_maps) if j != i], dim=1) for i in range(n_views)
+    ]
+    return torch.stack(others)
+
+
 def split_pairs(
     scores: Tensor, strangers: Tensor | None = None, first: int = 0
 ) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from skdim.augmentation import Augmentation
-from skdim.encoders import encode, evaluating
+from skdim.encoders import MirrorAverage, encode, evaluating
 from skdim.mutual_information import Estimator
 from skdim.objective import DIMObjective
 from skdim.pickling import refer
@@ -27,6 +27,9 @@ class Recipe:
     n_components: int | None
     encoder_params: dict
     augment: Augmentation | None
+    n_views: int
+    n_crops: int
+    mirror: bool
     global_weight: float
     local_weight: float
     prior_weight: float
@@ -40,6 +43,8 @@ class Recipe:
     def build_encoder(self, device: torch.device) -> nn.Module:
         """Build the encoder, with fresh weights from torch's global generator."""
         encoder = self.encoder(self.sample_shape, self.n_components, **self.encoder_params)
+        if self.mirror:
+            encoder = MirrorAverage(encoder)
         if len(self.sample_shape) == 3:
             encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in docs
         encoder.to(device)
@@ -69,7 +74,7 @@ class Recipe:
 
     def check_same_encoder(self, other: "Recipe") -> None:
         """Raise ValueError if the weights of one encoder could not go on as the other's."""
-        for name in ("sample_shape", "encoder", "n_components", "encoder_params"):
+        for name in ("sample_shape", "encoder", "n_components", "encoder_params", "mirror"):
             ours, theirs = getattr(self, name), getattr(other, name)
             if ours != theirs:
                 raise ValueError(

@@ -49,6 +49,7 @@ class HeldOut:
     mean, scale : ndarray of shape (n_channels,)
         By which they are standardised.
     augment : callable (batch, generator) -> batch, or None
+    n_views : int
     device : torch.device
     """
 
@@ -59,12 +60,14 @@ class HeldOut:
         mean: np.ndarray,
         scale: np.ndarray,
         augment: Augmentation | None,
+        n_views: int,
         device: torch.device,
     ):
         self.samples = samples
         self.mean = mean
         self.scale = scale
         self.augment = augment
+        self.n_views = n_views
         self.device = device
 
     def companies(self) -> Iterator[Tensor]:
@@ -82,10 +85,10 @@ class HeldOut:
         for rows in self.companies():
             company = self.samples[rows.numpy()]
             stored = on_host(company, self.mean, self.scale).to(self.device)
-            views, n_views = make_views(standardize(stored), self.augment, generator)
-            code, _, local_maps = encode(encoder, views)
-            code = code.float().unflatten(0, (n_views, -1))
-            yield rows, code, tuple(m.float().unflatten(0, (n_views, -1)) for m in local_maps)
+            views = make_views(standardize(stored), self.augment, generator, self.n_views)
+            code, _, local_maps = encode(encoder, views.flatten(0, 1))
+            code = code.float().unflatten(0, (self.n_views, -1))
+            yield rows, code, tuple(m.float().unflatten(0, (self.n_views, -1)) for m in local_maps)
 
     @torch.no_grad()
     def score(self, encoder: nn.Module, objective: DIMObjective) -> float:
@@ -100,7 +103,7 @@ class HeldOut:
             for rows, code, local_maps in self.encode(encoder):
                 found = [
                     retrieval(*split_pairs(score_all(critic, code, local_map).float())).mean(0)
-                    for critic, local_map in objective.judges(local_maps)
+                    for critic, local_map in objective.judges(len(code), local_maps)
                 ]
                 scores[rows] = torch.stack(found).mean(0).cpu()
         return scores.mean().item()
@@ -133,7 +136,7 @@ def draw_strangers(objective: DIMObjective, local_maps: tuple[Tensor, ...]) -> l
     """
     generator = torch.Generator().manual_seed(SEED)
     strangers = []
-    for _, local_map in objective.judges(tuple(m[None] for m in local_maps)):
+    for _, local_map in objective.judges(1, tuple(m[None] for m in local_maps)):
         _, n, n_locations, _ = local_map.shape
         location = torch.randint(n_locations, (n,), generator=generator)
         strangers.append(local_map[0, torch.arange(n), location].float())
@@ -162,7 +165,7 @@ def score_alone(
     -------
     scores : Tensor of shape (n,)
     """
-    judges = objective.judges(tuple(m[None] for m in local_maps))
+    judges = objective.judges(1, tuple(m[None] for m in local_maps))
     found = []
     for (critic, own), vectors in zip(judges, strangers, strict=True):
         joint = critic(code[None], own)[0]  # (n, n_locations)

@@ -22,7 +22,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from skdim.advice import advise_on_budget, advise_on_codes, advise_on_samples
-from skdim.augmentation import DEFAULT_AUGMENTATIONS, Augmentation, swap_cells
+from skdim.augmentation import (
+    DEFAULT_AUGMENTATIONS,
+    Augmentation,
+    augment_images,
+    crops_in_a_mosaic,
+    swap_cells,
+)
 from skdim.callbacks import (
     EarlyStopping,
     EpochLog,
@@ -39,7 +45,7 @@ from skdim.devices import (
     freed_memory_kept,
     memory_advice,
 )
-from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, Encoding, MLPEncoder
+from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, Encoding, MLPEncoder, adapt
 from skdim.features import OUTPUTS, encode_padded, output_statistics, take_output, tile_size
 from skdim.mutual_information import ESTIMATORS
 from skdim.net import DIMNet, count_batches, seeded
@@ -76,6 +82,12 @@ logger = logging.getLogger("skdim")
 
 # Learned by ``fit`` and not public; what is public ends in an underscore.
 FITTED = ("_recipe", "_objective", "_output_statistics", "_strangers", "_training")
+
+# Sides of the default views of colour images, as a part of the image's: half the work of a step.
+VIEW_SIZE = 0.75
+
+# Samples that an encoder sees before training, if it asks for some.
+N_SHOWN = 1000
 
 PAPER_WEIGHTS: dict[str, dict[str, float]] = {
     "global": {"global_weight": 1.0, "local_weight": 0.0, "prior_weight": 1.0},
@@ -135,6 +147,9 @@ class DIMTransformer(
         name. They share a location and are swapped together.
     output : {"code", "hidden", "local"}, default="code"
         What ``transform`` returns; may be changed after ``fit``.
+    mirror : bool, default=False
+        Whether codes and hidden layers of images and volumes are means over the sample and its
+        mirror image, left to right: steadier, at twice the time of ``transform``.
     global_weight, local_weight, prior_weight : float, default=0.0, 1.0, 0.0
         Weights of the global bound, the local bound and the prior (alpha, beta and gamma of the
         paper). A term of weight 0 costs nothing; one weight at least must be positive.
@@ -156,9 +171,18 @@ default="infonce"
         Weight of the zero-centred gradient penalty on the prior's discriminator.
     augment : "auto", None or callable, default="auto"
         Two random views of each sample are compared, code of one with locals of the other.
-        "auto" moves grey images and volumes, crops, mirrors and recolours colour images, cuts,
-        warps and scales signals, and swaps cells of rows; None compares each sample with itself
-        (the paper); a callable maps ``(batch, generator)`` to a batch. See `skdim.augmentation`.
+        "auto" moves grey images and volumes, crops, mirrors and recolours colour images (to three
+        quarters of their size, where the encoder takes any size and there is no global term),
+        cuts, warps and scales signals, and swaps cells of rows; None compares each sample with
+        itself (the paper); a callable maps ``(batch, generator)`` to a batch. See
+        `skdim.augmentation`.
+    n_views : int, default=2
+        Random views of each sample in a step; the code of each is compared with the locals of all
+        others. One view is compared with itself, and ``augment=None`` has no more than one.
+    n_crops : int, default=0
+        Small crops of each sample besides, half as large on every side, whose locals the codes of
+        the views are compared with. They pass through the encoder side by side, as many as fill a
+        sample: a multiple of 4 for images, 2 for signals, 8 for volumes.
     max_epochs : int or "auto", default="auto"
         Passes over X. "auto" shows the encoder about 30,000 samples plus three passes.
     max_time : float or None, default=None
@@ -179,6 +203,9 @@ default="infonce"
     lr_schedule : {"warmup_cosine", "constant"}, callable or None, default="warmup_cosine"
         Factor on the learning rate; a callable gets the finished part of training, 0 to 1; None
         leaves learning rates to ``callbacks``. Not used by ``partial_fit``, which has no end.
+    average_last : float, default=0.0
+        Last part of training, 0 to 1, over whose steps the weights are averaged; 0 takes those of
+        the last step. Early stopping returns to those of the best epoch instead.
     early_stopping : bool, default=False
         Hold out a part of X, `score` it after every epoch, stop when that gains nothing, and
         return to the best weights.
@@ -263,6 +290,7 @@ default="infonce"
         "channel_axis": [Integral, None, StrOptions({"auto"})],
         "column_groups": [list, tuple, None],
         "output": [StrOptions(set(OUTPUTS))],
+        "mirror": ["boolean"],
         "global_weight": [Interval(Real, 0, None, closed="left")],
         "local_weight": [Interval(Real, 0, None, closed="left")],
         "prior_weight": [Interval(Real, 0, None, closed="left")],
@@ -273,6 +301,8 @@ default="infonce"
         "prior": [str, callable, Prior],
         "gradient_penalty": [Interval(Real, 0, None, closed="left")],
         "augment": [StrOptions({"auto"}), None, callable],
+        "n_views": [Interval(Integral, 1, None, closed="left")],
+        "n_crops": [Interval(Integral, 0, None, closed="left")],
         "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_time": [Interval(Real, 0, None, closed="neither"), None],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
@@ -282,6 +312,7 @@ default="infonce"
         "prior_learning_rate": [Interval(Real, 0, None, closed="neither"), None],
         "gradient_clip_norm": [Interval(Real, 0, None, closed="neither"), None],
         "lr_schedule": [str, callable, None],
+        "average_last": [Interval(Real, 0, 1, closed="both")],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
@@ -307,6 +338,7 @@ default="infonce"
         channel_axis="auto",
         column_groups=None,
         output="code",
+        mirror=False,
         global_weight=0.0,
         local_weight=1.0,
         prior_weight=0.0,
@@ -317,6 +349,8 @@ default="infonce"
         prior="uniform",
         gradient_penalty=0.0,
         augment="auto",
+        n_views=2,
+        n_crops=0,
         max_epochs="auto",
         max_time=None,
         batch_size=128,
@@ -326,6 +360,7 @@ default="infonce"
         prior_learning_rate=None,
         gradient_clip_norm=10.0,
         lr_schedule="warmup_cosine",
+        average_last=0.0,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -347,6 +382,7 @@ default="infonce"
         self.channel_axis = channel_axis
         self.column_groups = column_groups
         self.output = output
+        self.mirror = mirror
         self.global_weight = global_weight
         self.local_weight = local_weight
         self.prior_weight = prior_weight
@@ -357,6 +393,8 @@ default="infonce"
         self.prior = prior
         self.gradient_penalty = gradient_penalty
         self.augment = augment
+        self.n_views = n_views
+        self.n_crops = n_crops
         self.max_epochs = max_epochs
         self.max_time = max_time
         self.batch_size = batch_size
@@ -366,6 +404,7 @@ default="infonce"
         self.prior_learning_rate = prior_learning_rate
         self.gradient_clip_norm = gradient_clip_norm
         self.lr_schedule = lr_schedule
+        self.average_last = average_last
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -546,7 +585,10 @@ default="infonce"
             encoder=encoder,
             n_components=self.n_components,
             encoder_params=encoder_params,
-            augment=self._augmentation(column_groups),
+            augment=self._augmentation(encoder, column_groups),
+            n_views=1 if self.augment is None else self.n_views,
+            n_crops=self._n_crops(),
+            mirror=self._mirror(),
             global_weight=self.global_weight,
             local_weight=self.local_weight,
             prior_weight=self.prior_weight,
@@ -604,6 +646,11 @@ default="infonce"
         with seeded(seed, self.device_, state.get(f"{self.device_.type} generator")) as generator:
             encoder = self._recipe.build_encoder(self.device_)
             objective = self._recipe.build_objective(encoder, self.device_)
+            if restart:
+                n_shown = min(N_SHOWN, len(samples))
+                rows = torch.randperm(len(samples), generator=generator, device=self.device_)
+                stored = placed.take(rows[:n_shown].to(placed.rows_device))
+                adapt(encoder, placed.standardize(stored))
             is_same = not restart and all(
                 [carry_over(self.encoder_, encoder), carry_over(self._objective, objective)]
             )
@@ -612,9 +659,12 @@ default="infonce"
                 encoder,
                 objective,
                 augment=self._recipe.augment,
+                n_views=self._recipe.n_views,
+                n_crops=self._recipe.n_crops,
                 generator=generator,
                 groups=None if groups is None else to_tensor(groups).to(self.device_),
                 max_epochs=n_epochs,
+                average_last=self.average_last if to_the_end else 0.0,
                 max_time=self.max_time if to_the_end else None,
                 batch_size=self.batch_size,
                 optimizer=lookup(self.optimizer, OPTIMIZERS, "optimizer"),
@@ -733,7 +783,9 @@ default="infonce"
         chosen = lookup(self.prior, PRIORS, "prior")
         return chosen if isinstance(chosen, Prior) else Prior(chosen)
 
-    def _augmentation(self, column_groups: tuple[tuple[int, ...], ...]) -> Augmentation | None:
+    def _augmentation(
+        self, encoder: type[nn.Module], column_groups: tuple[tuple[int, ...], ...]
+    ) -> Augmentation | None:
         n_axes = len(self.sample_shape_)
         if self.augment != "auto":
             return self.augment
@@ -744,6 +796,9 @@ default="infonce"
             )
         if column_groups:
             return partial(swap_cells, column_groups=column_groups)
+        if n_axes == 3 and getattr(encoder, "takes_any_size", False) and not self.global_weight:
+            # The global critic knows whole maps, of one size only.
+            return partial(augment_images, size=VIEW_SIZE)
         return DEFAULT_AUGMENTATIONS[n_axes]
 
     def _column_groups(self) -> tuple[tuple[int, ...], ...]:
@@ -756,6 +811,27 @@ default="infonce"
             )
         names = getattr(self, "feature_names_in_", None)
         return read_column_groups(self.column_groups, self.sample_shape_[0], names)
+
+    def _n_crops(self) -> int:
+        if not self.n_crops:
+            return 0
+        n_axes = len(self.sample_shape_)
+        n_together = crops_in_a_mosaic(n_axes)
+        if n_axes == 1 or self.n_crops % n_together:
+            wanted = "0 for rows" if n_axes == 1 else f"a multiple of {n_together}"
+            raise ValueError(
+                f"The 'n_crops' parameter must be {wanted}, for samples of shape "
+                f"{self.sample_shape_} (channels first). Got {self.n_crops}."
+            )
+        return self.n_crops
+
+    def _mirror(self) -> bool:
+        if self.mirror and len(self.sample_shape_) < 3:
+            raise ValueError(
+                "The 'mirror' parameter is for images and volumes. Got it for samples of shape "
+                f"{self.sample_shape_} (channels first)."
+            )
+        return bool(self.mirror)
 
     def _n_epochs(self, n_samples: int) -> int:
         if self.max_epochs == "auto":
@@ -885,6 +961,7 @@ default="infonce"
             mean=self.mean_,
             scale=self.scale_,
             augment=self._recipe.augment,
+            n_views=self._recipe.n_views,
             device=self.device_,
         )
 

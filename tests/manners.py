@@ -279,6 +279,27 @@ PARAMETERS = [
         "'gradient_clip_norm' parameter",
         fit(ROWS, gradient_clip_norm=0),
     ),
+    Case(
+        "crops of rows", ValueError, "'n_crops' parameter must be 0 for rows", fit(ROWS, n_crops=4)
+    ),
+    Case(
+        "crops that do not fill an image",
+        ValueError,
+        "'n_crops' parameter must be a multiple of 4",
+        fit(IMAGES, n_crops=6),
+    ),
+    Case(
+        "a mirror image of rows",
+        ValueError,
+        "'mirror' parameter is for images and volumes",
+        fit(ROWS, mirror=True),
+    ),
+    Case(
+        "more tapped levels than there are",
+        ValueError,
+        "'n_local_maps' must be 1 to 1",
+        fit(IMAGES, encoder_params={"n_local_maps": 2}),
+    ),
     Case("batches of one", ValueError, "'batch_size' parameter", fit(ROWS, batch_size=1)),
     Case(
         "a precision that is not offered",

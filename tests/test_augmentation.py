@@ -9,6 +9,8 @@ from skdim.augmentation import (
     crop_and_warp,
     jitter_amplitudes,
     jitter_colors,
+    make_views,
+    mosaic,
     move,
     swap_cells,
 )
@@ -102,3 +104,39 @@ def test_crop_and_warp_runs_forward_through_a_stretch_of_time():
     assert share.max() > 0.9
     whole = crop_and_warp(clock, seeded(0), smallest=1.0, warp=0.0)
     torch.testing.assert_close(whole, clock, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [SIGNAL, GRAY, COLOR, VOLUME, (40, 1, 9)])
+def test_a_mosaic_is_made_of_windows_of_its_view(shape):
+    # Every point tells its sample and its place, so that neighbours in a window follow each other.
+    n, _, *sides = shape
+    place = torch.stack(torch.meshgrid(*map(torch.arange, sides), indexing="ij"))
+    x = torch.cat(
+        [
+            torch.arange(n).view(n, *[1] * (1 + len(sides))).expand(n, 1, *sides),
+            place.expand(n, -1, *sides),
+        ],
+        1,
+    ).float()
+    crops = mosaic(x, seeded(0))
+    assert crops.shape == x.shape
+    assert crops[:, 0].equal(x[:, 0])  # of one's own sample
+    starts = set()
+    for axis, side in enumerate(sides):
+        coordinate = crops[:, 1 + axis]
+        steps = coordinate.diff(dim=1 + axis)
+        edge = side // 2 - 1
+        inside = [i for i in range(side - 1) if i != edge]
+        assert (steps.index_select(1 + axis, torch.tensor(inside)) == 1).all()
+        assert coordinate.min() >= 0
+        assert coordinate.max() <= side - 1
+        starts |= set(coordinate.select(1 + axis, 0).flatten().tolist())
+    assert len(starts) > 1
+
+
+def test_views_come_first_and_mosaics_after_them():
+    x = torch.arange(64.0).view(1, 1, 8, 8)
+    views = make_views(x, None, seeded(0), n_views=1, n_crops=8)
+    assert views.shape == (3, 1, 1, 8, 8)
+    assert views[0].equal(x)
+    assert not views[1].equal(views[2])

@@ -17,6 +17,23 @@ from skdim.advice import is_settled
 
 # ---------------------------------------------------------------- what ends a fit
 
+STEPS = []
+
+
+class Diary(Callback):
+    def on_batch_end(self, net, **kwargs):
+        STEPS.append(net.snapshot()[0]["code.0.weight"])
+
+
+@pytest.mark.parametrize("part", [1.0, 0.5])
+def test_weights_are_averaged_over_the_last_part_of_training(quick, images, part):
+    STEPS.clear()
+    dim = quick(max_epochs=4, average_last=part, callbacks=[Diary()]).fit(images)
+    averaged = STEPS[len(STEPS) - round(part * len(STEPS)) :]
+    expected = torch.stack(averaged).mean(0)
+    torch.testing.assert_close(dim.encoder_.state_dict()["code.0.weight"], expected)
+    assert not expected.allclose(STEPS[-1])
+
 
 def test_time_ends_a_fit_and_the_schedule_ends_with_it(quick, images):
     start = time.perf_counter()

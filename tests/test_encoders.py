@@ -4,7 +4,16 @@ import pytest
 import torch
 from torch import nn
 
-from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, ConvEncoder, MLPEncoder, encode, tap
+from skdim.encoders import (
+    DEFAULT_ENCODERS,
+    ENCODERS,
+    ConvEncoder,
+    MirrorAverage,
+    MLPEncoder,
+    encode,
+    tap,
+)
+from skdim.encoders.whitening import WhiteningStem
 
 SHAPES = {
     "mlp": [(1,), (9,), (100,)],
@@ -56,6 +65,50 @@ def test_samples_do_not_see_each_other_in_evaluation(name, shape):
 def test_conv_encoder_ends_in_a_map_of_one_size(side, map_side):
     local_map = ConvEncoder((1, side, side), 4).eval()(torch.randn(2, 1, side, side)).local_maps[0]
     assert local_map.shape[1] == map_side**2
+
+
+def test_conv_encoder_taps_as_many_levels_as_asked_for():
+    encoder = ConvEncoder((3, 32, 32), 4, width=8, n_local_maps=2).eval()
+    local_maps = encoder(torch.randn(2, 3, 32, 32)).local_maps
+    assert [m.shape[1:] for m in local_maps] == [(64, 8), (16, 16)]
+
+
+@pytest.mark.parametrize("shape", [(2, 40), (1, 12, 12), (3, 16, 16), (1, 8, 8, 8)])
+def test_whitened_patches_are_uncorrelated_and_of_equal_variance(shape):
+    torch.manual_seed(0)
+    n_channels, *sides = shape
+    samples = torch.randn(200, *shape).cumsum(-1)
+    samples += samples.mean(1, keepdim=True)
+    stem = WhiteningStem(len(sides), n_channels, patch=3, stride=1, max_filters=10**6)
+    stem.adapt(samples, n_patches=10**9, regularization=0.0)
+    white = stem(samples)
+    inner = white[(slice(None), slice(stem.n_kept), *[slice(1, -1)] * len(sides))]
+    inner = inner.transpose(0, 1).flatten(1)
+    covariance = torch.cov(inner)
+    torch.testing.assert_close(covariance, torch.eye(stem.n_kept), rtol=0, atol=2e-2)
+    assert white[:, stem.n_kept :].equal(-white[:, : stem.n_kept])
+
+
+def test_a_stem_of_few_filters_keeps_the_largest_components():
+    torch.manual_seed(0)
+    samples = torch.randn(50, 1, 12, 12).cumsum(-1)
+    whole, part = (WhiteningStem(2, 1, 3, 1, max_filters) for max_filters in (18, 8))
+    whole.adapt(samples)
+    part.adapt(samples)
+    assert part.filters.equal(whole.filters[:4])
+
+
+def test_mirror_average_takes_a_sample_and_its_mirror_image_for_the_same():
+    torch.manual_seed(0)
+    inner = ConvEncoder((1, 8, 8), 4, width=8, n_hidden=16).eval()
+    encoder, x = MirrorAverage(inner).eval(), torch.randn(3, 1, 8, 8)
+    ours, mirrored = encoder(x), encoder(x.flip(-1))
+    torch.testing.assert_close(ours.code, mirrored.code)
+    torch.testing.assert_close(ours.hidden, mirrored.hidden)
+    assert ours.local_maps[0].equal(inner(x).local_maps[0])
+    assert not ours.code.allclose(inner(x).code)
+    encoder.train()
+    assert encoder(x).hidden.equal(inner(x).hidden)
 
 
 def test_a_location_of_rows_is_a_function_of_its_own_columns():

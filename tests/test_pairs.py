@@ -5,6 +5,7 @@ import torch
 
 from skdim.pairs import (
     join_pairs,
+    maps_of_others,
     permute_locations,
     sample_locations,
     split_pairs,
@@ -33,6 +34,19 @@ GROUPS = [
     [0, 0, 0, 0, 0, 1],
     [3, 1, 2, 0],
 ]
+
+
+@pytest.mark.parametrize(("n_maps", "n_views"), [(1, 1), (2, 2), (3, 3), (3, 1), (5, 2)])
+def test_a_view_meets_the_locals_of_all_others_and_not_its_own(n_maps, n_views):
+    n, n_locations = 3, 2
+    named = torch.arange(n_maps * n * n_locations).view(n_maps, n, n_locations, 1)
+    others = maps_of_others(named, n_views)
+    for view in range(n_views):
+        for sample in range(n):
+            expected = [
+                named[i, sample].flatten() for i in range(n_maps) if i != view or n_maps == 1
+            ]
+            assert others[view, sample].flatten().equal(torch.cat(expected))
 
 
 def test_self_pairs_are_excluded_by_index():

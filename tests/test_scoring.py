@@ -54,7 +54,7 @@ def test_score_all_is_the_same_with_and_without_a_shortcut(name):
 
 @pytest.mark.parametrize("n", [2, 5, 127, 128, 129, 300])
 def test_every_sample_sits_in_a_company_of_the_same_size(n):
-    held_out = HeldOut(np.zeros((n, 1)), mean=0, scale=1, augment=None, device="cpu")
+    held_out = HeldOut(np.zeros((n, 1)), mean=0, scale=1, augment=None, n_views=1, device="cpu")
     companies = list(held_out.companies())
     assert {len(rows) for rows in companies} == {min(n, 1 + N_STRANGERS)}
     assert all(len(rows.unique()) == len(rows) for rows in companies)

@@ -8,8 +8,9 @@ default of a modality, name it in `DEFAULT_ENCODERS`. `tap` makes one of an exis
 
 from torch import nn
 
-from skdim.encoders.contract import Encoding, encode, evaluating
+from skdim.encoders.contract import Encoding, adapt, encode, evaluating
 from skdim.encoders.convolutional import ConvEncoder, ResidualEncoder
+from skdim.encoders.mirror import MirrorAverage
 from skdim.encoders.paper import (
     Paper28,
     Paper32,
@@ -38,4 +39,13 @@ ENCODERS: dict[str, type[nn.Module]] = {
 # Number of axes of a sample, channels included, to the encoder that ``encoder="auto"`` means.
 DEFAULT_ENCODERS: dict[int, str] = {1: "mlp", 2: "signal", 3: "conv", 4: "conv"}
 
-__all__ = ["DEFAULT_ENCODERS", "ENCODERS", "Encoding", "encode", "evaluating", "tap"]
+__all__ = [
+    "DEFAULT_ENCODERS",
+    "ENCODERS",
+    "Encoding",
+    "MirrorAverage",
+    "adapt",
+    "encode",
+    "evaluating",
+    "tap",
+]

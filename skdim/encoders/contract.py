@@ -60,6 +60,17 @@ def encode(encoder: nn.Module, x: Tensor) -> Encoding:
     return Encoding(*encoding)
 
 
+def adapt(encoder: nn.Module, samples: Tensor) -> None:
+    """Show an encoder samples of shape (n, *sample_shape) before training, if it wants to see some.
+
+    An encoder says so by a method ``adapt(samples)``, in which it may set weights that are not
+    learned, such as filters read off the samples.
+    """
+    wish = getattr(encoder, "adapt", None)
+    if wish is not None:
+        wish(samples)
+
+
 @contextmanager
 def evaluating(*modules: nn.Module) -> Iterator[None]:
     """Put modules in evaluation mode inside the block, and back as they were afterwards."""

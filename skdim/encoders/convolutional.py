@@ -4,18 +4,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skdim.encoders.contract import Encoding, as_local_map, normalized_code
+from skdim.encoders.whitening import WhiteningStem
 
 # Number of sides of a sample: 2 for images, 3 for volumes.
 CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
 BATCH_NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+POOL_LAYERS = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 POOLS = {2: functional.adaptive_avg_pool2d, 3: functional.adaptive_avg_pool3d}
 
 
 class ConvEncoder(nn.Module):
-    """Strided convolutions down to a small map, a hidden layer, a linear code.
+    """Whitened patches, then convolutions with pooling down to a small map, a hidden layer, a code.
 
     Every level halves the sample until its shortest side is 4 to 7, so that 8 x 8 digits and
-    64 x 64 photographs end in maps of about the same size.
+    64 x 64 photographs end in maps of about the same size. The first layer is not learned but read
+    off the samples; see `skdim.encoders.whitening.WhiteningStem`.
 
     Parameters
     ----------
@@ -23,21 +26,29 @@ class ConvEncoder(nn.Module):
         All sides at least 8.
     n_components : int or None
         Length of the code; None makes the hidden layer the code.
-    width : int, default=32
-        Channels of the first layer; every level doubles them.
-    n_hidden : int, default=512
+    width : int, default=128
+        Channels of the first learned level; every further one doubles them.
+    depth : int, default=0
+        Further convolutions on the last map, which the locals do not see.
+    n_hidden : int, default=2048
         Units of the hidden layer.
-    local_size : int, default=4
-        The local map is the last one whose shortest side is at least this.
+    max_filters : int, default=96
+        Most channels of the first layer.
+    n_local_maps : int, default=1
+        How many of the last levels are tapped.
     """
+
+    takes_any_size = True
 
     def __init__(
         self,
         sample_shape: tuple[int, ...],
         n_components: int | None,
-        width: int = 32,
-        n_hidden: int = 512,
-        local_size: int = 4,
+        width: int = 128,
+        depth: int = 0,
+        n_hidden: int = 2048,
+        max_filters: int = 96,
+        n_local_maps: int = 1,
     ):
         super().__init__()
         channels, *sides = sample_shape
@@ -49,43 +60,57 @@ class ConvEncoder(nn.Module):
             )
         self.n_sides = len(sides)
         # The stem keeps the resolution of small images, which have none to lose.
-        stride = 1 if min(sides) < 16 else 2
-        n_channels = width * stride
-        self.levels = nn.ModuleList([_convolve(self.n_sides, channels, n_channels, stride)])
-        side = min(sides) // stride
-        self.local_level = 0
+        stride, patch = (1, 3) if min(sides) < 16 else (2, 4)
+        self.stem = WhiteningStem(self.n_sides, channels, patch, stride, max_filters)
+        n_channels = self.stem.n_filters
+        side, n_out = min(sides) // stride, width
+        self.levels = nn.ModuleList()
         while side >= 8:
-            self.levels.append(self.make_level(n_channels, 2 * n_channels, stride=2))
-            n_channels, side = 2 * n_channels, side // 2
-            if side >= local_size:
-                self.local_level = len(self.levels) - 1
-        self.levels.append(self.make_level(n_channels, 2 * n_channels, stride=1))
-        n_flat = 2 * n_channels * 2**self.n_sides
+            self.levels.append(self.make_level(n_channels, n_out, POOL_LAYERS[self.n_sides](2)))
+            n_channels, n_out, side = n_out, 2 * n_out, side // 2
+        n_levels = len(self.levels)
+        if not 1 <= n_local_maps <= n_levels:
+            raise ValueError(
+                f"'n_local_maps' must be 1 to {n_levels}, the number of levels for samples of "
+                f"shape {tuple(sample_shape)} (channels first). Got {n_local_maps}."
+            )
+        self.local_levels = range(n_levels - n_local_maps, n_levels)
+        for _ in range(depth):
+            self.levels.append(self.make_level(n_channels, n_channels, nn.Identity()))
+        n_flat = n_channels * 2**self.n_sides
         self.hidden = nn.Sequential(
             nn.Linear(n_flat, n_hidden, bias=False), nn.BatchNorm1d(n_hidden), nn.GELU()
         )
         self.code = normalized_code(n_hidden, n_components)
 
-    def make_level(self, n_in: int, n_out: int, stride: int) -> nn.Module:
-        """One convolution, normalised and activated."""
-        return _convolve(self.n_sides, n_in, n_out, stride)
+    def adapt(self, samples: Tensor) -> None:
+        """Fit the first layer to samples of shape (n, *sample_shape)."""
+        self.stem.adapt(samples)
+
+    def make_level(self, n_in: int, n_out: int, pool: nn.Module) -> nn.Module:
+        """One convolution, pooled, normalised and activated."""
+        return nn.Sequential(
+            _convolve(self.n_sides, n_in, n_out), pool, _normalize(self.n_sides, n_out)
+        )
 
     def forward(self, x: Tensor) -> Encoding:
         """Encode samples of shape (n, *sample_shape)."""
+        x = functional.gelu(self.stem(x))  # white already: no normalisation
+        local_maps = []
         for level, layer in enumerate(self.levels):
             x = layer(x)
-            if level == self.local_level:
-                local_map = as_local_map(x)  # (n, n_locations, n_channels)
+            if level in self.local_levels:
+                local_maps.append(as_local_map(x))  # (n, n_locations, n_channels)
         hidden = self.hidden(POOLS[self.n_sides](x, 2).flatten(1))
-        return Encoding(self.code(hidden), hidden, (local_map,))
+        return Encoding(self.code(hidden), hidden, tuple(local_maps))
 
 
 class ResidualEncoder(ConvEncoder):
-    """The convolutional encoder with a residual block at every level: deeper, slower.
+    """The convolutional encoder with a residual block after every level: deeper, slower.
 
     Parameters
     ----------
-    sample_shape, n_components, width, n_hidden, local_size
+    sample_shape, n_components, width, depth, n_hidden, max_filters, n_local_maps
         As in `ConvEncoder`.
 
     References
@@ -93,33 +118,31 @@ class ResidualEncoder(ConvEncoder):
     He et al., "Deep residual learning for image recognition", CVPR 2016.
     """
 
-    def make_level(self, n_in: int, n_out: int, stride: int) -> nn.Module:
-        """Two convolutions beside a shortcut."""
-        return _ResidualBlock(self.n_sides, n_in, n_out, stride)
+    def make_level(self, n_in: int, n_out: int, pool: nn.Module) -> nn.Module:
+        """A level, and two convolutions beside a shortcut."""
+        return nn.Sequential(super().make_level(n_in, n_out, pool), _Residual(self.n_sides, n_out))
 
 
-class _ResidualBlock(nn.Module):
-    def __init__(self, n_sides: int, n_in: int, n_out: int, stride: int):
+class _Residual(nn.Module):
+    def __init__(self, n_sides: int, n_channels: int):
         super().__init__()
-        convolution, batch_norm = CONVOLUTIONS[n_sides], BATCH_NORMS[n_sides]
-        self.first = _convolve(n_sides, n_in, n_out, stride)
-        last_norm = batch_norm(n_out)
+        last_norm = BATCH_NORMS[n_sides](n_channels)
         # A block starts as its shortcut, so that depth costs nothing at first.
         nn.init.zeros_(last_norm.weight)
-        self.second = nn.Sequential(convolution(n_out, n_out, 3, padding=1, bias=False), last_norm)
-        self.shortcut = nn.Sequential(
-            convolution(n_in, n_out, stride, stride, bias=False), batch_norm(n_out)
+        self.residual = nn.Sequential(
+            _convolve(n_sides, n_channels, n_channels),
+            _normalize(n_sides, n_channels),
+            _convolve(n_sides, n_channels, n_channels),
+            last_norm,
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        residual = self.second(self.first(x))
-        return functional.gelu(residual + self.shortcut(x))
+        return functional.gelu(x + self.residual(x))
 
 
-def _convolve(n_sides: int, n_in: int, n_out: int, stride: int) -> nn.Sequential:
-    kernel = 3 if stride == 1 else 4
-    return nn.Sequential(
-        CONVOLUTIONS[n_sides](n_in, n_out, kernel, stride, padding=1, bias=False),
-        BATCH_NORMS[n_sides](n_out),
-        nn.GELU(),
-    )
+def _convolve(n_sides: int, n_in: int, n_out: int) -> nn.Module:
+    return CONVOLUTIONS[n_sides](n_in, n_out, 3, padding=1, bias=False)
+
+
+def _normalize(n_sides: int, n_channels: int) -> nn.Module:
+    return nn.Sequential(BATCH_NORMS[n_sides](n_channels), nn.GELU())

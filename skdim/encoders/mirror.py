@@ -1,0 +1,33 @@
+"""An encoder whose features are those of a sample and of its mirror image, averaged."""
+
+from torch import Tensor, nn
+
+from skdim.encoders.contract import Encoding, adapt
+
+
+class MirrorAverage(nn.Module):
+    """Average code and hidden layer over a sample and its mirror image, in evaluation mode.
+
+    In training the encoder is as it was; local maps always are.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        Of images or volumes.
+    """
+
+    def __init__(self, encoder: nn.Module):
+        super().__init__()
+        self.encoder = encoder
+
+    def adapt(self, samples: Tensor) -> None:
+        """Show the encoder samples of shape (n, *sample_shape)."""
+        adapt(self.encoder, samples)
+
+    def forward(self, x: Tensor) -> Encoding:
+        """Encode samples of shape (n, channels, *sides)."""
+        code, hidden, local_maps = self.encoder(x)
+        if not self.training:
+            mirrored_code, mirrored_hidden, _ = self.encoder(x.flip(-1))
+            code, hidden = (code + mirrored_code) / 2, (hidden + mirrored_hidden) / 2
+        return Encoding(code, hidden, local_maps)

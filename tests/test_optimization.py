@@ -1,0 +1,88 @@
+"""Optimisers and schedules: what they promise, by laws and by known values."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from skdim.optimization import OPTIMIZERS, SCHEDULES, Muon, orthogonalize
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (5, 40), (40, 5), (1, 9), (96, 864)])
+def test_orthogonalize_keeps_directions_and_evens_out_their_strength(shape):
+    torch.manual_seed(0)
+    matrix = torch.randn(shape, dtype=torch.float64)
+    left, strengths, right = torch.linalg.svd(matrix, full_matrices=False)
+    inside = left.T @ orthogonalize(matrix) @ right.T
+    kept = strengths > 0.05 * strengths.max()
+    assert (inside.diagonal()[kept] - 1).abs().max() < 0.4
+    assert (inside - inside.diagonal().diag()).abs().max() < 1e-8
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_orthogonal_steps_do_not_depend_on_the_scale_of_the_gradient(factor):
+    matrix = torch.randn(6, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    scaled = orthogonalize(factor * matrix)
+    torch.testing.assert_close(scaled, orthogonalize(matrix), rtol=0, atol=1e-9)
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(2, 6, 3), nn.GELU(), nn.Flatten(), nn.Linear(54, 3)).double()
+
+
+def steps(net, optimizer, n):
+    x = torch.randn(16, 2, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    for _ in range(n):
+        optimizer.zero_grad()
+        net(x).square().mean().backward()
+        optimizer.step()
+
+
+def test_muon_is_adamw_where_there_are_no_filters():
+    torch.manual_seed(0)
+    ours = nn.Sequential(nn.Flatten(), nn.Linear(50, 3)).double()
+    theirs = copy.deepcopy(ours)
+    steps(ours, Muon(ours.parameters(), lr=0.01), 5)
+    steps(theirs, torch.optim.AdamW(theirs.parameters(), lr=0.01), 5)
+    assert ours[1].weight.equal(theirs[1].weight)
+
+
+def test_the_first_step_of_muon_is_the_orthogonal_gradient():
+    net = network()
+    before = net[0].weight.detach().clone()
+    optimizer = Muon(net.parameters(), lr=0.01, weight_decay=0.0)
+    steps(net, optimizer, 1)
+    twin = network()
+    steps(twin, torch.optim.SGD(twin.parameters(), lr=1.0), 1)
+    gradient = (before - twin[0].weight).flatten(1)
+    expected = -0.1 * orthogonalize(gradient)
+    torch.testing.assert_close((net[0].weight - before).flatten(1), expected)
+
+
+def test_muon_goes_on_from_its_saved_state():
+    whole, halves = network(), network()
+    steps(whole, Muon(whole.parameters()), 6)
+    first = Muon(halves.parameters())
+    steps(halves, first, 3)
+    second = Muon(halves.parameters())
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    steps(halves, second, 3)
+    for a, b in zip(whole.parameters(), halves.parameters(), strict=True):
+        assert a.equal(b)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_goes_downhill(name):
+    net = network()
+    x = torch.randn(16, 2, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    before = net(x).square().mean()
+    steps(net, OPTIMIZERS[name](net.parameters(), lr=1e-3), 20)
+    assert net(x).square().mean() < before
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_are_factors_of_at_most_one(name):
+    factors = [SCHEDULES[name](i / 50) for i in range(50)]
+    assert all(0 < factor <= 1 for factor in factors)
