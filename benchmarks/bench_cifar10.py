@@ -118,13 +118,15 @@ def main():
                     )
     claims = {}
     for output, goal in GOALS.items():
-        found = [
-            cell[output]["accuracy"]
-            for key, cell in record["cells"].items()
-            if key.startswith("skdim") and key.split("|")[1] == f"{arguments.seconds:g} s"
-        ]
-        if found:
-            claims[f"{output}: {max(found):.3f} >= {goal}"] = max(found) >= goal
+        for extractor in ("skdim", "skdim, mirror"):
+            found = [
+                cell[output]["accuracy"]
+                for key, cell in record["cells"].items()
+                if key.startswith(f"{extractor}|{arguments.seconds:g} s|")
+            ]
+            if found:
+                mean = float(np.mean(found))
+                claims[f"{extractor} {output}: {mean:.3f} >= {goal}"] = mean >= goal
     verdict(claims)
 
 

@@ -18,6 +18,7 @@ import time
 import warnings
 
 import numpy as np
+import torch
 from baselines.autoencoder import Autoencoder
 from baselines.patches import KMeansPatches
 from common import RESULTS, fit_and_score, machine, verdict
@@ -30,6 +31,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skdim import DIMTransformer
+from skdim.encoders import encode
 
 Features = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -87,7 +89,9 @@ def minirocket(data: Data, seed: int) -> Features:
 
 
 def dim(**params):
-    """One fit of skdim, three outputs; the local map for images and signals only."""
+    """One fit of skdim, its outputs; the local map of images, what is left of it when pooled, of
+    signals.
+    """
 
     def extract(data: Data, seed: int) -> Features:
         transformer = DIMTransformer(random_state=seed, **data.params, **params).fit(data.X)
@@ -98,11 +102,29 @@ def dim(**params):
                 transformer.transform(data.X),
                 transformer.transform(data.X_test),
             )
-        if data.kind == "rows":
-            del found[" local"]
+        local_maps = found.pop(" local")
+        if data.kind == "images":
+            found[" local"] = local_maps
+        if data.kind == "signals":
+            n_channels = local_map_shape(transformer)[1]
+            pooled = [pool_in_time(features, n_channels) for features in local_maps]
+            scaler = StandardScaler().fit(pooled[0])
+            found[" pooled"] = (scaler.transform(pooled[0]), scaler.transform(pooled[1]))
         return found
 
     return extract
+
+
+def local_map_shape(transformer: DIMTransformer) -> tuple[int, ...]:
+    """(n_locations, n_channels) of the last local map."""
+    nothing = torch.zeros(1, *transformer.sample_shape_)
+    return tuple(encode(transformer.encoder_, nothing).local_maps[-1].shape[1:])
+
+
+def pool_in_time(features: np.ndarray, n_channels: int) -> np.ndarray:
+    """Mean and maximum of each quarter of a local map in time."""
+    quarters = np.array_split(features.reshape(len(features), -1, n_channels), 4, axis=1)
+    return np.concatenate([p for q in quarters for p in (q.mean(1), q.max(1))], axis=1)
 
 
 EXTRACTORS = {
@@ -126,14 +148,14 @@ def classify(features, y, features_test, y_test, seed: int) -> dict[str, float]:
         "MLP-200": MLPClassifier(200, early_stopping=len(y) > 500, random_state=seed),
     }
     given = (features, y, features_test, y_test)
-    scores = {"linear": fit_and_score(*given, max_iter=1000)[0]}
+    scores = {"linear": fit_and_score(*given, max_iter=300)[0]}
     for name, classifier in classifiers.items():
         scores[name] = classifier.fit(features, y).score(features_test, y_test)
     for n in PER_CLASS:
         if np.bincount(y).min() > n:
             draws = [draw(y, n, [seed, k]) for k in range(N_DRAWS)]
             few = [
-                fit_and_score(features[i], y[i], features_test, y_test, max_iter=1000)[0]
+                fit_and_score(features[i], y[i], features_test, y_test, max_iter=300)[0]
                 for i in draws
             ]
             scores[f"linear, {n} a class"] = float(np.mean(few))

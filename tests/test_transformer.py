@@ -17,7 +17,7 @@ from torch import nn
 
 from skdim import DIMTransformer
 from skdim.critics import CRITICS
-from skdim.encoders import MLPEncoder, tap
+from skdim.encoders import ConvEncoder, MLPEncoder, tap
 from skdim.mutual_information import ESTIMATORS
 from skdim.priors import PRIORS, Prior
 
@@ -245,6 +245,77 @@ def test_a_function_of_the_user_makes_the_views(quick, images):
 
 
 # ------------------------------------------------------------------ progress
+
+
+class Curious(MLPEncoder):
+    """Remembers what it was shown before training."""
+
+    shown: list = []
+
+    def adapt(self, samples):
+        Curious.shown.append(samples)
+
+
+def test_an_encoder_sees_standardised_samples_once_before_training(quick, rows):
+    X = np.repeat(rows[0], 10, axis=0)
+    Curious.shown.clear()
+    dim = quick(encoder=Curious, warm_start=True).fit(X)
+    (samples,) = Curious.shown
+    assert samples.shape == (1000, 9)
+    known = {tuple(row) for row in ((X - dim.mean_) / dim.scale_).round(3).tolist()}
+    assert {tuple(row) for row in samples.double().numpy().round(3).tolist()} <= known
+    dim.fit(X).partial_fit(X)
+    assert len(Curious.shown) == 1
+
+
+class Watched(ConvEncoder):
+    """Remembers the sides of the views it was trained on."""
+
+    sides: set = set()
+
+    def forward(self, x):
+        if self.training:
+            Watched.sides.add(tuple(x.shape[2:]))
+        return super().forward(x)
+
+
+class Particular(Watched):
+    takes_any_size = False
+
+
+@pytest.mark.parametrize(
+    ("encoder", "params", "sides"),
+    [
+        (Watched, {}, (12, 15)),
+        (Watched, {"global_weight": 1.0}, (16, 20)),
+        (Watched, {"augment": None}, (16, 20)),
+        (Particular, {}, (16, 20)),
+    ],
+)
+def test_views_of_colour_images_are_smaller_where_nothing_forbids_it(quick, encoder, params, sides):
+    X = np.random.default_rng(0).integers(0, 255, (40, 16, 20, 3), dtype=np.uint8)
+    Watched.sides.clear()
+    small = {"width": 8, "n_hidden": 16}
+    dim = quick(encoder=encoder, encoder_params=small, **params).fit(X)
+    assert Watched.sides == {sides}
+    assert np.isfinite(dim.score_samples(X)).all()
+
+
+@pytest.mark.parametrize("n_views", [1, 2, 3])
+@pytest.mark.parametrize("n_crops", [0, 4, 8])
+def test_views_and_crops_train_every_term(quick, images, n_views, n_crops):
+    weights = {"global_weight": 1.0, "local_weight": 1.0, "prior_weight": 0.1}
+    dim = quick(n_views=n_views, n_crops=n_crops, **weights).fit(images)
+    assert np.isfinite(list(dim.history_[-1].values())).all()
+    assert 0 < dim.score(images) < 1
+
+
+def test_mirrored_features_are_those_of_the_mirror_image(quick, images):
+    dim = quick(mirror=True).fit(images)
+    ours, mirrored = dim.transform(images), dim.transform(images[:, :, ::-1])
+    np.testing.assert_allclose(ours, mirrored, rtol=0, atol=1e-4)
+    again = pickle.loads(pickle.dumps(dim))
+    assert np.array_equal(again.transform(images), ours)
 
 
 def test_verbose_shows_loss_rate_and_time_left(quick, images, capsys):
