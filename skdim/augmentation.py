@@ -269,10 +269,31 @@ def jitter_amplitudes(
     return gain[:, :, None] * signals + noise * hiss
 
 
+def augment_rows(
+    rows: Tensor,
+    generator: torch.Generator,
+    column_groups: tuple[tuple[int, ...], ...] = (),
+) -> Tensor:
+    """The default for rows: cells swapped with other rows, and noise on top.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n, n_columns)
+    generator : torch.Generator
+    column_groups : tuple of tuple of int, default=()
+        Columns that are replaced together, from one row.
+
+    Returns
+    -------
+    rows : Tensor of the same shape
+    """
+    return jitter_cells(swap_cells(rows, generator, column_groups=column_groups), generator)
+
+
 def swap_cells(
     rows: Tensor,
     generator: torch.Generator,
-    probability: float = 0.4,
+    probability: float = 0.25,
     column_groups: tuple[tuple[int, ...], ...] = (),
 ) -> Tensor:
     """Replace cells by the same column's value in another row of the batch.
@@ -281,7 +302,7 @@ def swap_cells(
     ----------
     rows : Tensor of shape (n, n_columns)
     generator : torch.Generator
-    probability : float, default=0.4
+    probability : float, default=0.25
         Probability that a cell is replaced.
     column_groups : tuple of tuple of int, default=()
         Columns that are replaced together, from one row.
@@ -295,9 +316,23 @@ def swap_cells(
     return torch.where(swapped, rows.gather(0, donors), rows)
 
 
+def jitter_cells(rows: Tensor, generator: torch.Generator, noise: float = 0.3) -> Tensor:
+    """Add white noise.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n, n_columns)
+        Standardised, so that noise is measured in standard deviations.
+    generator : torch.Generator
+    noise : float, default=0.3
+        Standard deviation of the noise.
+    """
+    return rows + noise * torch.randn(rows.shape, generator=generator, device=generator.device)
+
+
 # Number of axes of a sample, channels included, to what ``augment="auto"`` means.
 DEFAULT_AUGMENTATIONS: dict[int, Augmentation] = {
-    1: swap_cells,
+    1: augment_rows,
     2: augment_signals,
     3: augment_images,
     4: move,

@@ -1,4 +1,4 @@
-"""From samples to features: tiles of one shape, so that no sample depends on its company."""
+"""From samples to encodings: tiles of one shape, so that no sample depends on its company."""
 
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
@@ -9,10 +9,6 @@ from torch import nn
 
 from skdim.encoders import Encoding, encode
 from skdim.placement import on_host, standardizer
-
-OUTPUTS = ("code", "hidden", "local")
-
-Statistics = tuple[np.ndarray, np.ndarray]
 
 # A tile that is not full is filled up to one of these sizes, if that changes no result.
 SMALLER_TILES = (4, 16, 64, 256)
@@ -101,52 +97,3 @@ def _agree(
         if not all(torch.equal(full[rows], small) for full, small in pairs):
             return False
     return True
-
-
-def take_output(output: str, n: int, encoding: Encoding) -> np.ndarray:
-    """Return one output of a tile, without the filling.
-
-    Parameters
-    ----------
-    output : str in `OUTPUTS`
-    n : int
-    encoding : Encoding
-
-    Returns
-    -------
-    features : ndarray of shape (n, n_features), float32
-    """
-    code, hidden, local_maps = encoding
-    features = {"code": code, "hidden": hidden, "local": local_maps[-1]}[output]
-    return features[:n].flatten(1).float().cpu().numpy()
-
-
-def output_statistics(tiles: Iterator[tuple[int, Encoding]]) -> dict[str, Statistics]:
-    """Mean and standard deviation of every feature of every output; 1 for constants.
-
-    Parameters
-    ----------
-    tiles : iterator
-        Of `encode_padded`.
-
-    Returns
-    -------
-    statistics : dict of name in `OUTPUTS` to (mean, scale), each of shape (n_features,), float32
-    """
-    n_samples = 0
-    sums = dict.fromkeys(OUTPUTS, np.zeros(1))
-    squares = dict.fromkeys(OUTPUTS, np.zeros(1))
-    for n, encoding in tiles:
-        n_samples += n
-        for output in OUTPUTS:
-            features = take_output(output, n, encoding)
-            sums[output] = sums[output] + features.sum(0, dtype=np.float64)
-            squares[output] = squares[output] + np.square(features, dtype=np.float64).sum(0)
-    statistics = {}
-    for output in OUTPUTS:
-        mean = sums[output] / n_samples
-        variance = squares[output] / n_samples - mean**2
-        is_constant = variance <= 1e-10 * np.maximum(mean**2, 1)
-        scale = np.sqrt(np.where(is_constant, 1, variance))
-        statistics[output] = mean.astype(np.float32), scale.astype(np.float32)
-    return statistics

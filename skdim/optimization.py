@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Muon(torch.optim.AdamW):
-    """Orthogonal steps for the filters of convolutions, AdamW for everything else.
+    """Orthogonal steps for filters of images and volumes, AdamW for everything else.
 
     The momentum of a layer's filters, as a matrix with a row for each filter, is replaced by its
     nearest orthogonal matrix: all directions move alike, not only the few strong ones.
@@ -16,7 +16,7 @@ class Muon(torch.optim.AdamW):
     Parameters
     ----------
     params : iterable of Parameter
-        Those of three axes and more are filters.
+        Those of four axes and more are filters: those of images and volumes.
     lr : float, default=2e-3
         Learning rate of AdamW.
     filter_lr_factor : float, default=10.0
@@ -43,8 +43,8 @@ class Muon(torch.optim.AdamW):
         **adamw_params,
     ):
         learners = list(params)
-        filters = [p for p in learners if p.ndim > 2]
-        groups: list[dict] = [{"params": [p for p in learners if p.ndim <= 2]}]
+        filters = [p for p in learners if p.ndim > 3]
+        groups: list[dict] = [{"params": [p for p in learners if p.ndim <= 3]}]
         if filters:
             groups.append({"params": filters, "lr": lr * filter_lr_factor})
         super().__init__(groups, lr=lr, **adamw_params)

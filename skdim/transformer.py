@@ -26,8 +26,8 @@ from skdim.augmentation import (
     DEFAULT_AUGMENTATIONS,
     Augmentation,
     augment_images,
+    augment_rows,
     crops_in_a_mosaic,
-    swap_cells,
 )
 from skdim.callbacks import (
     EarlyStopping,
@@ -46,13 +46,14 @@ from skdim.devices import (
     memory_advice,
 )
 from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, Encoding, MLPEncoder, adapt
-from skdim.features import OUTPUTS, encode_padded, output_statistics, take_output, tile_size
+from skdim.features import encode_padded, tile_size
 from skdim.mutual_information import ESTIMATORS
 from skdim.net import DIMNet, count_batches, seeded
 from skdim.optimization import OPTIMIZERS, SCHEDULES, has_one_kernel
 from skdim.pickling import as_arrays, as_tensors, refer
 from skdim.placement import choose_placement, to_tensor
 from skdim.priors import PRIORS, Prior
+from skdim.readout import OUTPUTS, fit_readouts
 from skdim.recipe import Recipe, carry_over
 from skdim.recording import choose_recorder
 from skdim.registry import lookup
@@ -81,13 +82,16 @@ except ImportError:
 logger = logging.getLogger("skdim")
 
 # Learned by ``fit`` and not public; what is public ends in an underscore.
-FITTED = ("_recipe", "_objective", "_output_statistics", "_strangers", "_training")
+FITTED = ("_recipe", "_objective", "_readouts", "_strangers", "_training")
 
 # Sides of the default views of colour images, as a part of the image's: half the work of a step.
 VIEW_SIZE = 0.75
 
+# Samples that max_epochs="auto" shows besides three passes; steps of rows are cheap.
+N_SHOWN, N_SHOWN_ROWS = 30_000, 100_000
+
 # Samples that an encoder sees before training, if it asks for some.
-N_SHOWN = 1000
+N_FIRST_SEEN = 1000
 
 PAPER_WEIGHTS: dict[str, dict[str, float]] = {
     "global": {"global_weight": 1.0, "local_weight": 0.0, "prior_weight": 1.0},
@@ -98,6 +102,7 @@ PAPER_WEIGHTS: dict[str, dict[str, float]] = {
 
 PAPER_SETTINGS = {
     "encoder": "paper32",
+    "output": "code",
     "critic": "separable_published",
     "critic_width": 2048,
     "prior": "uniform",
@@ -120,14 +125,15 @@ class DIMTransformer(
     """Features learned without labels, by Deep InfoMax.
 
     ``fit`` trains an encoder whose code of a sample tells the sample's own local features from
-    those of other samples; ``transform`` returns the code. Images and table rows are understood
-    as they come, signals and volumes by their ``channel_axis``; training needs no labels and
-    ignores ``y``.
+    those of other samples; ``transform`` returns what it has learned, ``n_components`` features a
+    sample. Images and table rows are understood as they come, signals and volumes by their
+    ``channel_axis``; training needs no labels and ignores ``y``.
 
     Parameters
     ----------
     n_components : int or None, default=64
-        Length of the code. None leaves the last layer out: the hidden layer is the code.
+        Number of features, and length of the code. None leaves the code's layer out: the hidden
+        layer is the code.
     encoder : {"auto", "mlp", "signal", "conv", "resnet", "paper28", "paper32", "paper64", \
 "paper_alexnet64", "paper_resnet19", "paper_resnet34"} or type, default="auto"
         The network. "auto" is "mlp" for rows, "signal" for signals, "conv" for images and
@@ -145,8 +151,11 @@ class DIMTransformer(
     column_groups : sequence of sequence of int or str, or None, default=None
         For rows: columns that belong together, such as those of a one-hot code, by number or by
         name. They share a location and are swapped together.
-    output : {"code", "hidden", "local"}, default="code"
-        What ``transform`` returns; may be changed after ``fit``.
+    output : {"components", "hidden", "code", "local"}, default="components"
+        What ``transform`` returns; may be changed after ``fit``. "hidden" is the layer before the
+        code, wide and best for most classifiers; "components" its first ``n_components`` principal
+        components, which classify better than the code; "code" what the bounds are about; "local"
+        the last local map, whole.
     mirror : bool, default=False
         Whether codes and hidden layers of images and volumes are means over the sample and its
         mirror image, left to right: steadier, at twice the time of ``transform``.
@@ -173,8 +182,8 @@ default="infonce"
         Two random views of each sample are compared, code of one with locals of the other.
         "auto" moves grey images and volumes, crops, mirrors and recolours colour images (to three
         quarters of their size, where the encoder takes any size and there is no global term),
-        cuts, warps and scales signals, and swaps cells of rows; None compares each sample with
-        itself (the paper); a callable maps ``(batch, generator)`` to a batch. See
+        cuts, warps and scales signals, swaps and jitters cells of rows; None compares each sample
+        with itself (the paper); a callable maps ``(batch, generator)`` to a batch. See
         `skdim.augmentation`.
     n_views : int, default=2
         Random views of each sample in a step; the code of each is compared with the locals of all
@@ -184,13 +193,16 @@ default="infonce"
         the views are compared with. They pass through the encoder side by side, as many as fill a
         sample: a multiple of 4 for images, 2 for signals, 8 for volumes.
     max_epochs : int or "auto", default="auto"
-        Passes over X. "auto" shows the encoder about 30,000 samples plus three passes.
+        Passes over X. "auto" shows the encoder about 30,000 samples, 100,000 of rows, plus three
+        passes.
     max_time : float or None, default=None
         Seconds of training after which ``fit`` ends, if ``max_epochs`` has not ended it before. The
         learning-rate schedule follows whichever ends first. Fits that time ends do not repeat.
     batch_size : int, default=128
         Largest number of samples in a step, at least 2; each serves as a negative for the others.
-    optimizer : {"adamw", "adam", "sgd"} or callable, default="adamw"
+    optimizer : {"muon", "adamw", "adam", "sgd"} or callable, default="muon"
+        "muon" is AdamW apart from the filters of images and volumes; see
+        `skdim.optimization.Muon`.
     optimizer_params : dict or None, default=None
         Further keyword arguments of the optimiser, for instance ``{"weight_decay": 0.01}``.
     learning_rate : float, default=2e-3
@@ -337,7 +349,7 @@ default="infonce"
         sample_shape=None,
         channel_axis="auto",
         column_groups=None,
-        output="code",
+        output="components",
         mirror=False,
         global_weight=0.0,
         local_weight=1.0,
@@ -354,7 +366,7 @@ default="infonce"
         max_epochs="auto",
         max_time=None,
         batch_size=128,
-        optimizer="adamw",
+        optimizer="muon",
         optimizer_params=None,
         learning_rate=2e-3,
         prior_learning_rate=None,
@@ -647,9 +659,8 @@ default="infonce"
             encoder = self._recipe.build_encoder(self.device_)
             objective = self._recipe.build_objective(encoder, self.device_)
             if restart:
-                n_shown = min(N_SHOWN, len(samples))
-                rows = torch.randperm(len(samples), generator=generator, device=self.device_)
-                stored = placed.take(rows[:n_shown].to(placed.rows_device))
+                order = torch.randperm(len(samples), generator=generator, device=self.device_)
+                stored = placed.take(order[:N_FIRST_SEEN].to(placed.rows_device))
                 adapt(encoder, placed.standardize(stored))
             is_same = not restart and all(
                 [carry_over(self.encoder_, encoder), carry_over(self._objective, objective)]
@@ -730,7 +741,7 @@ default="infonce"
         for number, epoch in enumerate(self.history_, start=1):
             epoch["epoch"] = number
         self.n_iter_ = len(self.history_)
-        self._output_statistics = output_statistics(self._padded(samples))
+        self._readouts = fit_readouts(self._padded(samples), len(samples), self.n_components)
         self._strangers = self._draw_strangers(samples)
 
     def _draw_strangers(self, samples: np.ndarray) -> list[np.ndarray]:
@@ -795,7 +806,7 @@ default="infonce"
                 "first): set the 'augment' parameter to None or to a function."
             )
         if column_groups:
-            return partial(swap_cells, column_groups=column_groups)
+            return partial(augment_rows, column_groups=column_groups)
         if n_axes == 3 and getattr(encoder, "takes_any_size", False) and not self.global_weight:
             # The global critic knows whole maps, of one size only.
             return partial(augment_images, size=VIEW_SIZE)
@@ -835,7 +846,8 @@ default="infonce"
 
     def _n_epochs(self, n_samples: int) -> int:
         if self.max_epochs == "auto":
-            return 3 + math.ceil(30_000 / n_samples)
+            n_shown = N_SHOWN_ROWS if len(self.sample_shape_) == 1 else N_SHOWN
+            return 3 + math.ceil(n_shown / n_samples)
         return self.max_epochs
 
     def _optimizer_params(self, learning_rate: float) -> dict:
@@ -853,7 +865,8 @@ default="infonce"
         Returns
         -------
         features : ndarray of shape (n_samples, n_features_out), float32
-            Each has mean 0 and standard deviation 1 over the training samples.
+            Each has mean 0 over the training samples, and standard deviation 1; components differ
+            in theirs, and have mean square 1 together.
         """
         check_is_fitted(self)
         samples = self._check(X, reset=False)
@@ -861,12 +874,7 @@ default="infonce"
             return self._features(samples, self.output)
 
     def _features(self, samples: np.ndarray, output: str) -> np.ndarray:
-        mean, scale = self._output_statistics[output]
-        tiles = [take_output(output, n, encoding) for n, encoding in self._padded(samples)]
-        features = np.concatenate(tiles)
-        features -= mean
-        features /= scale
-        return features
+        return self._readouts[output].read(self._padded(samples))
 
     def _padded(self, samples: np.ndarray) -> Iterator[tuple[int, Encoding]]:
         return encode_padded(
@@ -988,7 +996,7 @@ default="infonce"
 
     @property
     def _n_features_out(self) -> int:
-        return len(self._output_statistics[self.output][0])
+        return self._readouts[self.output].n_features
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "encoder_")

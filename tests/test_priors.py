@@ -100,7 +100,8 @@ SETTINGS = {
 
 
 def squashed_codes(name, transformer, images):
-    mean, scale = transformer._output_statistics["code"]
+    _, mean, scale, _ = transformer._readouts["code"]
+    transformer.set_params(output="code")
     codes = torch.from_numpy(transformer.transform(images) * scale + mean)
     return PRIORS[name].squash(codes).numpy()
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
@@ -32,8 +33,8 @@ def test_features_beat_those_of_an_untrained_encoder(digits):
         few = LogisticRegression(max_iter=1000).fit(codes[:100], y[:100])
         return few.score(codes[600:], y[600:])
 
-    trained = DIMTransformer(max_epochs=25, random_state=0)
-    untrained = DIMTransformer(max_epochs=1, learning_rate=1e-12, random_state=0)
+    trained = DIMTransformer(output="code", max_epochs=25, random_state=0)
+    untrained = DIMTransformer(output="code", max_epochs=1, learning_rate=1e-12, random_state=0)
     assert accuracy(trained) > accuracy(untrained) + 0.05
 
 
@@ -107,6 +108,31 @@ def test_features_do_not_depend_on_the_company(quick, images, n):
     np.testing.assert_array_equal(
         transformer.transform(images[:n]), transformer.transform(images)[:n]
     )
+
+
+@pytest.mark.parametrize("n_components", [3, 8, 200])
+def test_components_are_the_principal_components_of_the_hidden_layer(quick, images, n_components):
+    small = {"width": 8, "n_hidden": 100}
+    dim = quick(n_components=n_components, encoder_params=small, output="hidden").fit(images)
+    hidden = dim.transform(images)
+    components = dim.set_params(output="components").transform(images)
+    assert components.shape == (90, min(n_components, 100))
+    expected = PCA(min(n_components, 90), svd_solver="full").fit_transform(hidden)
+    expected /= np.sqrt(np.square(expected).mean() * expected.shape[1] / components.shape[1])
+    n = min(n_components, 20)  # others have hardly any variance, and no direction of their own
+    signs = np.sign((components[:, :n] * expected[:, :n]).sum(0))
+    np.testing.assert_allclose(components[:, :n] * signs, expected[:, :n], atol=0.01)
+    assert np.square(components).mean() == pytest.approx(1, rel=0.02)
+
+
+def test_without_a_number_of_components_they_are_the_hidden_layer(quick, images):
+    dim = quick(n_components=None, encoder_params={"width": 8, "n_hidden": 30}).fit(images)
+    features = [
+        dim.set_params(output=o).transform(images) for o in ("components", "hidden", "code")
+    ]
+    assert features[0].shape == (90, 30)
+    assert np.array_equal(features[0], features[1])
+    assert np.array_equal(features[0], features[2])
 
 
 @pytest.mark.parametrize("output", ["code", "hidden", "local"])
@@ -225,9 +251,14 @@ def test_constant_columns_are_harmless(quick, rows):
     assert np.isfinite(quick().fit_transform(X)).all()
 
 
-@pytest.mark.parametrize(("n", "expected"), [(36, 837), (1_000, 33), (60_000, 4)])
-def test_automatic_epochs(n, expected):
-    assert DIMTransformer()._n_epochs(n) == expected
+@pytest.mark.parametrize(
+    ("n", "shape", "expected"),
+    [(36, (1, 8, 8), 837), (1_000, (1, 50), 33), (60_000, (3, 32, 32), 4), (1_000, (9,), 103)],
+)
+def test_automatic_epochs(n, shape, expected):
+    dim = DIMTransformer()
+    dim.sample_shape_ = shape
+    assert dim._n_epochs(n) == expected
 
 
 def test_without_augmentation_one_view_is_trained(quick, images):

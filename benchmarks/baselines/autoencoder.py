@@ -7,7 +7,7 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from torch import nn
 
-from skdim.encoders import DEFAULT_ENCODERS, ENCODERS
+from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, adapt
 from skdim.validation import channel_statistics, read_samples
 
 
@@ -38,6 +38,7 @@ class Autoencoder(TransformerMixin, BaseEstimator):
         torch.manual_seed(self.random_state)
         shape = samples.shape[1:]
         self.encoder_ = ENCODERS[DEFAULT_ENCODERS[len(shape)]](shape, self.n_components)
+        adapt(self.encoder_, self._standardize(samples[:1000]))
         n_values = math.prod(shape)
         decoder = nn.Sequential(
             nn.Linear(self.n_components, self.n_hidden),
@@ -46,7 +47,8 @@ class Autoencoder(TransformerMixin, BaseEstimator):
         )
         learners = [*self.encoder_.parameters(), *decoder.parameters()]
         n_batches = max(1, len(samples) // 128)
-        n_steps = n_batches * (3 + math.ceil(30_000 / len(samples)))
+        n_shown = 100_000 if len(shape) == 1 else 30_000
+        n_steps = n_batches * (3 + math.ceil(n_shown / len(samples)))
         optimizer = torch.optim.AdamW(learners, lr=2e-3)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, n_steps, pct_start=0.1)
         self.encoder_.train()

@@ -20,7 +20,7 @@ class MLPEncoder(nn.Module):
         Length of the code; None makes the hidden layer the code.
     width : int, default=512
         Units of the first layer.
-    n_hidden : int, default=256
+    n_hidden : int, default=1024
         Units of the second.
     max_locations : int, default=32
         Tables with more columns than this have neighbours share a location.
@@ -35,7 +35,7 @@ class MLPEncoder(nn.Module):
         sample_shape: tuple[int, ...],
         n_components: int | None,
         width: int = 512,
-        n_hidden: int = 256,
+        n_hidden: int = 1024,
         max_locations: int = 32,
         n_local_channels: int = 64,
         column_groups: Sequence[Sequence[int]] = (),

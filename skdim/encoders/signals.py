@@ -20,7 +20,7 @@ class SignalEncoder(nn.Module):
         Length of the code; None makes the hidden layer the code.
     width : int, default=32
         Channels of the first layer; the others have twice and four times as many.
-    n_hidden : int, default=256
+    n_hidden : int, default=1024
         Units of the hidden layer.
     """
 
@@ -29,7 +29,7 @@ class SignalEncoder(nn.Module):
         sample_shape: tuple[int, ...],
         n_components: int | None,
         width: int = 32,
-        n_hidden: int = 256,
+        n_hidden: int = 1024,
     ):
         super().__init__()
         if len(sample_shape) != 2 or sample_shape[1] < 4:

@@ -1,0 +1,133 @@
+"""From encodings to features: which layer is read, how it is scaled, how it is made shorter."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from skdim.encoders import Encoding
+
+# What is read to the layer it is read from.
+OUTPUTS = {"components": "hidden", "code": "code", "hidden": "hidden", "local": "local"}
+LAYERS = ("code", "hidden", "local")
+
+# Samples that principal components are computed from, at most.
+N_FOR_COMPONENTS = 10_000
+
+Tiles = Iterator[tuple[int, Encoding]]
+
+
+class Readout(NamedTuple):
+    """How one output is read from encodings.
+
+    Attributes
+    ----------
+    layer : str in `LAYERS`
+    mean, scale : ndarray of shape (n_units,), float32
+        By which each unit is standardised.
+    rotation : ndarray of shape (n_units, n_features), float32, or None
+        From standardised units to features, where these are not the units themselves.
+    """
+
+    layer: str
+    mean: np.ndarray
+    scale: np.ndarray
+    rotation: np.ndarray | None = None
+
+    @property
+    def n_features(self) -> int:
+        """Length of a feature vector."""
+        return len(self.mean) if self.rotation is None else self.rotation.shape[1]
+
+    def read(self, tiles: Tiles) -> np.ndarray:
+        """Return features of shape (n, n_features), float32."""
+        return np.concatenate([self.read_tile(n, encoding) for n, encoding in tiles])
+
+    def read_tile(self, n: int, encoding: Encoding) -> np.ndarray:
+        """Return the features of the first n samples of a tile."""
+        units = take_layer(self.layer, n, encoding)
+        units -= self.mean
+        units /= self.scale
+        if self.rotation is None:
+            return units
+        # As doubles, whose sums round to the same floats whatever the size of the tile.
+        return (units.astype(np.float64) @ self.rotation.astype(np.float64)).astype(np.float32)
+
+
+def take_layer(layer: str, n: int, encoding: Encoding) -> np.ndarray:
+    """Return one layer of the first n samples of a tile: (n, n_units), float32."""
+    code, hidden, local_maps = encoding
+    units = {"code": code, "hidden": hidden, "local": local_maps[-1]}[layer]
+    return units[:n].flatten(1).float().cpu().numpy().copy()
+
+
+def fit_readouts(tiles: Tiles, n_samples: int, n_components: int | None) -> dict[str, Readout]:
+    """Learn how to read every output, in one pass.
+
+    Units are standardised; those that are constant are centred only. Components are the principal
+    components of the standardised hidden layer, the largest first, on one common scale: of
+    variance 1 on average.
+
+    Parameters
+    ----------
+    tiles : iterator
+        Of `skdim.features.encode_padded`.
+    n_samples : int
+        In all tiles.
+    n_components : int or None
+        How many to keep, at most as many as hidden units; None takes the units as they are.
+
+    Returns
+    -------
+    readouts : dict of name in `OUTPUTS` to Readout
+    """
+    rng = np.random.default_rng(0)
+    is_kept = np.zeros(n_samples, bool)
+    is_kept[rng.permutation(n_samples)[:N_FOR_COMPONENTS]] = True
+    start, kept = 0, []
+    sums = dict.fromkeys(LAYERS, np.zeros(1))
+    squares = dict.fromkeys(LAYERS, np.zeros(1))
+    for n, encoding in tiles:
+        for layer in LAYERS:
+            units = take_layer(layer, n, encoding)
+            sums[layer] = sums[layer] + units.sum(0, dtype=np.float64)
+            squares[layer] = squares[layer] + np.square(units, dtype=np.float64).sum(0)
+            if layer == "hidden":
+                kept.append(units[is_kept[start : start + n]])
+        start += n
+    plain = {}
+    for layer in LAYERS:
+        mean = sums[layer] / n_samples
+        variance = squares[layer] / n_samples - mean**2
+        is_constant = variance <= 1e-10 * np.maximum(mean**2, 1)
+        scale = np.sqrt(np.where(is_constant, 1, variance))
+        plain[layer] = Readout(layer, mean.astype(np.float32), scale.astype(np.float32))
+    components = hidden = plain["hidden"]
+    if n_components is not None:
+        standardized = (np.concatenate(kept) - hidden.mean) / hidden.scale
+        rotation = principal_directions(standardized, n_components)
+        components = hidden._replace(rotation=rotation)
+    return {**plain, "components": components}
+
+
+def principal_directions(units: np.ndarray, n_components: int) -> np.ndarray:
+    """Return the leading principal directions, scaled so that projections have mean variance 1.
+
+    Parameters
+    ----------
+    units : ndarray of shape (n, n_units), centred
+    n_components : int
+
+    Returns
+    -------
+    directions : ndarray of shape (n_units, min(n_components, n_units)), float32
+        Columns of zeros where n samples do not span as many directions.
+    """
+    n, n_units = units.shape
+    n_features = min(n_components, n_units)
+    pca = PCA(min(n_features, n), random_state=0).fit(units)
+    variance = np.square(pca.singular_values_).sum() / (n * n_features)
+    directions = np.zeros((n_units, n_features), np.float32)
+    directions[:, : len(pca.components_)] = pca.components_.T / np.sqrt(variance or 1.0)
+    return directions
