@@ -46,8 +46,7 @@ class Readout(NamedTuple):
 
     def read_tile(self, n: int, encoding: Encoding) -> np.ndarray:
         """Return the features of the first n samples of a tile."""
-        units = take_layer(self.layer, n, encoding)
-        units -= self.mean
+        units = take_layer(self.layer, n, encoding) - self.mean
         units /= self.scale
         if self.rotation is None:
             return units
@@ -59,7 +58,7 @@ def take_layer(layer: str, n: int, encoding: Encoding) -> np.ndarray:
     """Return one layer of the first n samples of a tile: (n, n_units), float32."""
     code, hidden, local_maps = encoding
     units = {"code": code, "hidden": hidden, "local": local_maps[-1]}[layer]
-    return units[:n].flatten(1).float().cpu().numpy().copy()
+    return units[:n].flatten(1).float().cpu().numpy()
 
 
 def fit_readouts(tiles: Tiles, n_samples: int, n_components: int | None) -> dict[str, Readout]:

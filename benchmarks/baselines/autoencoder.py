@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from torch import nn
 
 from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, adapt
+from skdim.transformer import N_SHOWN, N_SHOWN_ROWS
 from skdim.validation import channel_statistics, read_samples
 
 
@@ -47,7 +48,7 @@ class Autoencoder(TransformerMixin, BaseEstimator):
         )
         learners = [*self.encoder_.parameters(), *decoder.parameters()]
         n_batches = max(1, len(samples) // 128)
-        n_shown = 100_000 if len(shape) == 1 else 30_000
+        n_shown = N_SHOWN_ROWS if len(shape) == 1 else N_SHOWN
         n_steps = n_batches * (3 + math.ceil(n_shown / len(samples)))
         optimizer = torch.optim.AdamW(learners, lr=2e-3)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, n_steps, pct_start=0.1)
