@@ -22,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skdim import DIMTransformer
+from skdim.readout import OUTPUTS
 
 N_VALIDATION = 5000
 CS = (1e-3, 1e-2, 1e-1, 1.0)
@@ -47,7 +48,7 @@ def dim(**params):
         transformer = DIMTransformer(
             random_state=seed, **{"max_epochs": 1000, "max_time": seconds, **params}
         ).fit(X)
-        for output in ("code", "hidden", "local"):
+        for output in OUTPUTS:
             transformer.set_params(output=output)
             yield output, transformer.transform(X), transformer.transform(X_test)
 
