@@ -86,6 +86,30 @@ def mosaic(views: Tensor, generator: torch.Generator) -> Tensor:
     return mosaics
 
 
+def occlude(views: Tensor, generator: torch.Generator) -> Tensor:
+    """Hide a random box of each view: between a third and two thirds of every side, set to 0.
+
+    Parameters
+    ----------
+    views : Tensor of shape (n, channels, *sides), standardised
+    generator : torch.Generator
+
+    Returns
+    -------
+    occluded : Tensor of the same shape
+    """
+    n, _, *sides = views.shape
+    is_hidden = torch.ones((), dtype=torch.bool, device=views.device)
+    for axis, side in enumerate(sides, start=2):
+        length = side * (1 + _uniform(n, 1, generator)) / 3
+        start = (side - length) * _uniform(n, 1, generator)
+        place = torch.arange(side, device=views.device) + 0.5
+        is_inside = (place > start) & (place < start + length)  # (n, side)
+        shape = [n] + [side if a == axis else 1 for a in range(1, views.ndim)]
+        is_hidden = is_hidden & is_inside.view(shape)
+    return views.masked_fill(is_hidden, 0.0)
+
+
 def augment_images(images: Tensor, generator: torch.Generator, size: float = 1.0) -> Tensor:
     """The default for images: colour photographs may be mirrored and recoloured, others may not.
 

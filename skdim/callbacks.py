@@ -19,7 +19,7 @@ class StopOnDivergence(Callback):
     def on_epoch_end(self, net, **kwargs):
         """Look at the epoch's means."""
         epoch = net.history[-1]
-        terms = ("local", "global", "prior", "discriminator", "loss")
+        terms = ("local", "global", "prior", "coordinates", "discriminator", "loss")
         for name in terms:
             value = epoch.get(name, 0.0)
             if not math.isfinite(value):

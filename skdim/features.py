@@ -90,9 +90,9 @@ def _agree(
     last samples of a full tile.
     """
     noise = torch.randn(size, *sample_shape, generator=torch.Generator().manual_seed(0)).to(device)
-    code, hidden, local_maps = encode(encoder, noise)
+    code, hidden, local_maps, _ = encode(encoder, noise)
     for rows in (slice(None, smaller), slice(size - smaller, None)):
-        code_too, hidden_too, maps_too = encode(encoder, noise[rows])
+        code_too, hidden_too, maps_too, _ = encode(encoder, noise[rows])
         pairs = zip((code, hidden, *local_maps), (code_too, hidden_too, *maps_too), strict=True)
         if not all(torch.equal(full[rows], small) for full, small in pairs):
             return False

@@ -12,7 +12,7 @@ from skorch import NeuralNet
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from skdim.augmentation import Augmentation, make_views
+from skdim.augmentation import Augmentation, make_views, occlude
 from skdim.callbacks import asks_to_stop
 from skdim.encoders import encode
 from skdim.optimization import for_device
@@ -88,6 +88,8 @@ class DIMNet(NeuralNet):
         None takes every sample as it is.
     n_views, n_crops : int
         As in `skdim.augmentation.make_views`.
+    occlusion : bool
+        Whether codes are of views with a part hidden, and locals of whole ones.
     generator : torch.Generator
         Draws batches, views, negatives and the prior.
     groups : Tensor of shape (n_samples,) or None
@@ -125,6 +127,7 @@ class DIMNet(NeuralNet):
         augment: Augmentation | None,
         n_views: int,
         n_crops: int,
+        occlusion: bool,
         generator: torch.Generator,
         groups: Tensor | None,
         optimizer_params: dict,
@@ -152,6 +155,7 @@ class DIMNet(NeuralNet):
         self.augment = augment
         self.n_views = n_views
         self.n_crops = n_crops
+        self.occlusion = occlusion
         self.generator = generator
         self.optimizer_params = optimizer_params
         self.discriminator_optimizer_params = discriminator_optimizer_params
@@ -296,13 +300,20 @@ class DIMNet(NeuralNet):
         """First the discriminator learns from the codes, then everyone else."""
         standardized = self.samples.standardize(stored)
         views = make_views(standardized, self.augment, self.generator, self.n_views, self.n_crops)
+        seen = views
+        if self.occlusion:
+            occluded = occlude(views[: self.n_views].flatten(0, 1), self.generator)
+            seen = torch.cat([occluded.unflatten(0, (self.n_views, -1)), views])
         with torch.autocast(
             views.device.type, self.precision, enabled=self.precision != torch.float32
         ):
-            code, _, local_maps = self.encode(views.flatten(0, 1))
-            local_maps = tuple(m.unflatten(0, (len(views), -1)) for m in local_maps)
-            # Mosaics of crops, which follow the views, have locals only.
-            code = code.unflatten(0, (len(views), -1))[: self.n_views]  # (n_views, n, n_code)
+            encoding = self.encode(seen.flatten(0, 1))
+            code = encoding.draw_codes(self.generator).unflatten(0, (len(seen), -1))
+            # Mosaics, which follow the views, have locals only; occluded views, before them, codes.
+            code = code[: self.n_views]  # (n_views, n, n_code)
+            local_maps = tuple(
+                m.unflatten(0, (len(seen), -1))[-len(views) :] for m in encoding.local_maps
+            )
             played = {}
             if self.criterion_.prior_weight:
                 played["discriminator"] = self.criterion_.adversary(code, self.generator)

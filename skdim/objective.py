@@ -1,4 +1,4 @@
-"""The whole objective of Deep InfoMax on one page: two bounds to raise, one prior to match."""
+"""The whole objective of Deep InfoMax on one page: bounds to raise, one prior to match."""
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,9 @@ from skdim.priors import (
 
 
 class DIMObjective(nn.Module):
-    r"""Weigh the global bound, the local bound and the prior.
+    r"""Weigh the global bound, the local bound, the prior and the coordinates.
 
-    .. math:: loss = -\alpha I_{global} - \beta I_{local} + \gamma D_{prior}
+    .. math:: loss = -\alpha I_{global} - \beta I_{local} + \gamma D_{prior} - \delta C
 
     A term of weight 0 has no critic, no discriminator and no cost.
 
@@ -41,6 +41,12 @@ class DIMObjective(nn.Module):
     prior : Prior
     gradient_penalty : float
         Weight of the zero-centred penalty on the discriminator's slope.
+    coordinate_weight : float, default=0.0
+        :math:`\delta`, of the log-likelihood of coordinates.
+    coordinates : tuple of type, default=()
+        Tasks, as in `skdim.coordinates.COORDINATES`, on the last local map.
+    n_axes : int, default=0
+        Axes of a local map.
 
     References
     ----------
@@ -61,11 +67,15 @@ class DIMObjective(nn.Module):
         n_locations: int | None,
         prior: Prior,
         gradient_penalty: float,
+        coordinate_weight: float = 0.0,
+        coordinates: tuple[type[nn.Module], ...] = (),
+        n_axes: int = 0,
     ):
         super().__init__()
         self.global_weight = global_weight
         self.local_weight = local_weight
         self.prior_weight = prior_weight
+        self.coordinate_weight = coordinate_weight
         self.mi_estimator = mi_estimator
         self.n_locations = n_locations
         self.prior = prior
@@ -79,6 +89,10 @@ class DIMObjective(nn.Module):
             )
         if prior_weight:
             self.discriminator = Discriminator(n_code)
+        if coordinate_weight:
+            self.coordinate_tasks = nn.ModuleList(
+                task(n_code, local_shapes[-1], n_axes) for task in coordinates
+            )
 
     def critic_parameters(self) -> list[nn.Parameter]:
         """Everything that learns with the encoder: all but the discriminator."""
@@ -110,8 +124,8 @@ class DIMObjective(nn.Module):
         Returns
         -------
         terms : dict of str to Tensor of shape ()
-            The bounds ``"global"`` and ``"local"``, to be raised, and the encoder's part of the
-            game, ``"prior"``, to be lowered.
+            The bounds ``"global"`` and ``"local"`` and the log-likelihood ``"coordinates"``, to be
+            raised, and the encoder's part of the game, ``"prior"``, to be lowered.
         """
         terms = {}
         for term, pairings in self.pairings(len(code), local_maps).items():
@@ -127,6 +141,10 @@ class DIMObjective(nn.Module):
             terms[term] = torch.stack(bounds).mean()
         if self.prior_weight:
             terms["prior"] = self.prior_term(code)
+        if self.coordinate_weight:
+            own = local_maps[-1][: len(code)]  # of the views that the codes are of
+            likelihoods = [task(code, own, generator) for task in self.coordinate_tasks]
+            terms["coordinates"] = torch.stack(likelihoods).sum()
         return terms
 
     def pairings(
@@ -210,5 +228,6 @@ class DIMObjective(nn.Module):
             "global": -self.global_weight,
             "local": -self.local_weight,
             "prior": self.prior_weight,
+            "coordinates": -self.coordinate_weight,
         }
         return torch.stack([signed_weights[name] * term for name, term in terms.items()]).sum()

@@ -56,8 +56,7 @@ class Readout(NamedTuple):
 
 def take_layer(layer: str, n: int, encoding: Encoding) -> np.ndarray:
     """Return one layer of the first n samples of a tile: (n, n_units), float32."""
-    code, hidden, local_maps = encoding
-    units = {"code": code, "hidden": hidden, "local": local_maps[-1]}[layer]
+    units = encoding.local_maps[-1] if layer == "local" else getattr(encoding, layer)
     return units[:n].flatten(1).float().cpu().numpy()
 
 

@@ -39,6 +39,8 @@ class Recipe:
     n_locations: int | None
     prior: Prior
     gradient_penalty: float
+    coordinate_weight: float
+    coordinates: tuple[type[nn.Module], ...]
 
     def build_encoder(self, device: torch.device) -> nn.Module:
         """Build the encoder, with fresh weights from torch's global generator."""
@@ -57,10 +59,10 @@ class Recipe:
         """Build critics and discriminator that fit what the encoder returns."""
         with torch.no_grad(), evaluating(encoder):
             pair = torch.zeros(2, *self.sample_shape, device=device)
-            code, _, local_maps = encode(encoder, pair)
+            encoding = encode(encoder, pair)
         return DIMObjective(
-            n_code=code.shape[1],
-            local_shapes=[(m.shape[1], m.shape[2]) for m in local_maps],
+            n_code=encoding.code.shape[1],
+            local_shapes=[(m.shape[1], m.shape[2]) for m in encoding.local_maps],
             global_weight=self.global_weight,
             local_weight=self.local_weight,
             prior_weight=self.prior_weight,
@@ -70,6 +72,9 @@ class Recipe:
             n_locations=self.n_locations,
             prior=self.prior,
             gradient_penalty=self.gradient_penalty,
+            coordinate_weight=self.coordinate_weight,
+            coordinates=self.coordinates,
+            n_axes=len(self.sample_shape) - 1,
         ).to(device)
 
     def check_same_encoder(self, other: "Recipe") -> None:

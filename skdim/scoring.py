@@ -86,9 +86,10 @@ class HeldOut:
             company = self.samples[rows.numpy()]
             stored = on_host(company, self.mean, self.scale).to(self.device)
             views = make_views(standardize(stored), self.augment, generator, self.n_views)
-            code, _, local_maps = encode(encoder, views.flatten(0, 1))
-            code = code.float().unflatten(0, (self.n_views, -1))
-            yield rows, code, tuple(m.float().unflatten(0, (self.n_views, -1)) for m in local_maps)
+            encoding = encode(encoder, views.flatten(0, 1))
+            code = encoding.draw_codes(generator).float().unflatten(0, (self.n_views, -1))
+            local_maps = (m.float() for m in encoding.local_maps)
+            yield rows, code, tuple(m.unflatten(0, (self.n_views, -1)) for m in local_maps)
 
     @torch.no_grad()
     def score(self, encoder: nn.Module, objective: DIMObjective) -> float:

@@ -36,6 +36,7 @@ from skdim.callbacks import (
     ScikitLearnCallbacks,
     StopOnDivergence,
 )
+from skdim.coordinates import COORDINATES
 from skdim.critics import CRITICS
 from skdim.devices import (
     PRECISIONS,
@@ -135,7 +136,8 @@ class DIMTransformer(
         Number of features, and length of the code. None leaves the code's layer out: the hidden
         layer is the code.
     encoder : {"auto", "mlp", "signal", "conv", "resnet", "paper28", "paper32", "paper64", \
-"paper_alexnet64", "paper_resnet19", "paper_resnet34"} or type, default="auto"
+"paper_alexnet64", "paper_resnet19", "paper_resnet34", "paper_crops_alexnet64", \
+"paper_crops_resnet19", "paper_globals_alexnet64", "paper_globals_resnet19"} or type, default="auto"
         The network. "auto" is "mlp" for rows, "signal" for signals, "conv" for images and
         volumes. A class is built as ``encoder(sample_shape, n_components, **encoder_params)``;
         `skdim.encoders.tap` makes one of an existing network. See `skdim.encoders`.
@@ -178,6 +180,12 @@ default="infonce"
         draws ``(shape, generator)`` and takes codes as they are. See `skdim.priors`.
     gradient_penalty : float, default=0.0
         Weight of the zero-centred gradient penalty on the prior's discriminator.
+    coordinate_weight : float, default=0.0
+        Weight of coordinate prediction: from code and local vector, where in the map the vector
+        is. For maps with axes of one length; not for rows.
+    coordinates : {"both", "absolute", "relative"}, default="both"
+        Predict the place of each local vector, its offset from another one, or both; see
+        `skdim.coordinates`.
     augment : "auto", None or callable, default="auto"
         Two random views of each sample are compared, code of one with locals of the other.
         "auto" moves grey images and volumes, crops, mirrors and recolours colour images (to three
@@ -192,6 +200,9 @@ default="infonce"
         Small crops of each sample besides, half as large on every side, whose locals the codes of
         the views are compared with. They pass through the encoder side by side, as many as fill a
         sample: a multiple of 4 for images, 2 for signals, 8 for volumes.
+    occlusion : bool, default=False
+        Whether a random box of each view is hidden from the code, which is compared with locals of
+        whole views. One more pass through the encoder for each view; not for rows.
     max_epochs : int or "auto", default="auto"
         Passes over X. "auto" shows the encoder about 30,000 samples, 100,000 of rows, plus three
         passes.
@@ -261,7 +272,8 @@ default="infonce"
     n_iter_ : int
         Epochs trained.
     history_ : list of dict
-        One an epoch: ``loss``, the bounds ``global`` and ``local`` (to be raised), ``prior`` and
+        One an epoch: ``loss``, the bounds ``global`` and ``local`` and
+        ``coordinates`` (to be raised), ``prior`` and
         ``discriminator`` (to be lowered), ``learning_rate``, ``seconds``, ``samples_per_second``;
         ``validation_score`` where ``early_stopping`` holds samples out.
     best_epoch_ : int
@@ -312,9 +324,12 @@ default="infonce"
         "n_locations": [Interval(Integral, 1, None, closed="left"), None],
         "prior": [str, callable, Prior],
         "gradient_penalty": [Interval(Real, 0, None, closed="left")],
+        "coordinate_weight": [Interval(Real, 0, None, closed="left")],
+        "coordinates": [str],
         "augment": [StrOptions({"auto"}), None, callable],
         "n_views": [Interval(Integral, 1, None, closed="left")],
         "n_crops": [Interval(Integral, 0, None, closed="left")],
+        "occlusion": ["boolean"],
         "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_time": [Interval(Real, 0, None, closed="neither"), None],
         "batch_size": [Interval(Integral, 2, None, closed="left")],
@@ -360,9 +375,12 @@ default="infonce"
         n_locations=None,
         prior="uniform",
         gradient_penalty=0.0,
+        coordinate_weight=0.0,
+        coordinates="both",
         augment="auto",
         n_views=2,
         n_crops=0,
+        occlusion=False,
         max_epochs="auto",
         max_time=None,
         batch_size=128,
@@ -404,9 +422,12 @@ default="infonce"
         self.n_locations = n_locations
         self.prior = prior
         self.gradient_penalty = gradient_penalty
+        self.coordinate_weight = coordinate_weight
+        self.coordinates = coordinates
         self.augment = augment
         self.n_views = n_views
         self.n_crops = n_crops
+        self.occlusion = occlusion
         self.max_epochs = max_epochs
         self.max_time = max_time
         self.batch_size = batch_size
@@ -576,10 +597,11 @@ default="infonce"
 
     def _decide(self, sample_shape: tuple[int, ...], *, restart: bool) -> None:
         """Work out everything that does not depend on numbers in X."""
-        if not (self.global_weight or self.local_weight or self.prior_weight):
+        weights = ("global_weight", "local_weight", "prior_weight", "coordinate_weight")
+        if not any(getattr(self, weight) for weight in weights):
             raise ValueError(
-                "One of the 'global_weight', 'local_weight' and 'prior_weight' parameters must "
-                "be positive. Got 0 for all three."
+                "One of the 'global_weight', 'local_weight', 'prior_weight' and "
+                "'coordinate_weight' parameters must be positive. Got 0 for all four."
             )
         if restart:
             self.sample_shape_ = sample_shape
@@ -610,6 +632,8 @@ default="infonce"
             n_locations=self.n_locations,
             prior=self._prior(),
             gradient_penalty=self.gradient_penalty,
+            coordinate_weight=self.coordinate_weight,
+            coordinates=lookup(self.coordinates, COORDINATES, "coordinates", or_callable=False),
         )
         if not restart:
             self._recipe.check_same_encoder(recipe)
@@ -672,6 +696,7 @@ default="infonce"
                 augment=self._recipe.augment,
                 n_views=self._recipe.n_views,
                 n_crops=self._recipe.n_crops,
+                occlusion=self._occlusion(),
                 generator=generator,
                 groups=None if groups is None else to_tensor(groups).to(self.device_),
                 max_epochs=n_epochs,
@@ -749,8 +774,9 @@ default="infonce"
         if not self._objective.has_critics:
             return []
         rows = np.random.default_rng(0).permutation(len(samples))[:N_STRANGERS]
-        maps = [[m[:n] for m in maps] for n, (_, _, maps) in self._padded(samples[np.sort(rows)])]
-        local_maps = tuple(torch.cat(tiles) for tiles in zip(*maps, strict=True))
+        tiles = self._padded(samples[np.sort(rows)])
+        maps = [[m[:n] for m in encoding.local_maps] for n, encoding in tiles]
+        local_maps = tuple(torch.cat(parts) for parts in zip(*maps, strict=True))
         return [v.cpu().numpy() for v in draw_strangers(self._objective, local_maps)]
 
     def _attributes_if_it_ended_now(self, samples: np.ndarray, net: DIMNet) -> dict:
@@ -807,8 +833,9 @@ default="infonce"
             )
         if column_groups:
             return partial(augment_rows, column_groups=column_groups)
-        if n_axes == 3 and getattr(encoder, "takes_any_size", False) and not self.global_weight:
-            # The global critic knows whole maps, of one size only.
+        takes_any_size = getattr(encoder, "takes_any_size", False)
+        if n_axes == 3 and takes_any_size and not (self.global_weight or self.coordinate_weight):
+            # The global critic and places in a map know whole maps, of one size only.
             return partial(augment_images, size=VIEW_SIZE)
         return DEFAULT_AUGMENTATIONS[n_axes]
 
@@ -843,6 +870,13 @@ default="infonce"
                 f"{self.sample_shape_} (channels first)."
             )
         return bool(self.mirror)
+
+    def _occlusion(self) -> bool:
+        if self.occlusion and len(self.sample_shape_) < 2:
+            raise ValueError(
+                "The 'occlusion' parameter is for signals, images and volumes. Got it for rows."
+            )
+        return bool(self.occlusion)
 
     def _n_epochs(self, n_samples: int) -> int:
         if self.max_epochs == "auto":
@@ -932,8 +966,8 @@ default="infonce"
             return np.full(len(samples), 0.5)
         strangers = [torch.from_numpy(vectors).to(self.device_) for vectors in self._strangers]
         scores = [
-            score_alone(self._objective, code, local_maps, strangers)[:n]
-            for n, (code, _, local_maps) in self._padded(samples)
+            score_alone(self._objective, encoding.code, encoding.local_maps, strangers)[:n]
+            for n, encoding in self._padded(samples)
         ]
         return torch.cat(scores).cpu().double().numpy()
 
@@ -948,8 +982,9 @@ default="infonce"
         Returns
         -------
         terms : dict
-            The bounds ``"global"`` and ``"local"`` (higher is better) and the encoder's part of
-            the game, ``"prior"`` (lower), where they have a weight; means over companies of 128.
+            The bounds ``"global"`` and ``"local"`` and the log-likelihood ``"coordinates"`` (higher
+            is better) and the encoder's part of the game, ``"prior"`` (lower), where they have a
+            weight; means over companies of 128.
         """
         return self._examine(X).score_terms(self.encoder_, self._objective)
 

@@ -280,6 +280,24 @@ PARAMETERS = [
         fit(ROWS, gradient_clip_norm=0),
     ),
     Case(
+        "occlusion of rows",
+        ValueError,
+        "'occlusion' parameter is for signals",
+        fit(ROWS, occlusion=True),
+    ),
+    Case(
+        "a misspelt coordinate task",
+        ValueError,
+        "'coordinates' parameter",
+        fit(IMAGES, coordinates="relativ"),
+    ),
+    Case(
+        "coordinates of rows",
+        ValueError,
+        "'coordinate_weight' parameter must be 0, unless",
+        fit(ROWS, coordinate_weight=1.0),
+    ),
+    Case(
         "crops of rows", ValueError, "'n_crops' parameter must be 0 for rows", fit(ROWS, n_crops=4)
     ),
     Case(

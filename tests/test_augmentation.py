@@ -12,6 +12,7 @@ from skdim.augmentation import (
     make_views,
     mosaic,
     move,
+    occlude,
     swap_cells,
 )
 
@@ -24,6 +25,8 @@ CASES = [
     (jitter_colors, COLOR),
     (crop_and_warp, SIGNAL),
     (jitter_amplitudes, SIGNAL),
+    (occlude, SIGNAL),
+    (occlude, COLOR),
     (swap_cells, ROWS),
     *((DEFAULT_AUGMENTATIONS[len(s) - 1], s) for s in (ROWS, SIGNAL, GRAY, COLOR, VOLUME)),
 ]
@@ -140,3 +143,24 @@ def test_views_come_first_and_mosaics_after_them():
     assert views.shape == (3, 1, 1, 8, 8)
     assert views[0].equal(x)
     assert not views[1].equal(views[2])
+
+
+@pytest.mark.parametrize("shape", [(2, 60), (3, 30, 45), (1, 12, 12, 15)])
+def test_occlusion_hides_one_box_between_a_third_and_two_thirds_of_every_side(shape):
+    x = torch.ones(200, *shape)
+    occluded = occlude(x, seeded(0))
+    is_hidden = occluded == 0
+    assert (is_hidden | (occluded == x)).all()
+    assert is_hidden.equal(is_hidden[:, :1].expand(x.shape))  # alike in all channels
+    boxes = is_hidden[:, 0]
+    volume = torch.ones(200)
+    for axis, side in enumerate(shape[1:], start=1):
+        others = [a for a in range(1, boxes.ndim) if a != axis]
+        shadow = boxes.any(others) if others else boxes  # (n, side)
+        assert (shadow.int().diff(dim=1).abs().sum(1) <= 2).all()  # in one piece
+        length = shadow.sum(1)
+        assert length.min() >= side // 3 - 1
+        assert length.max() <= 2 * side // 3 + 1
+        assert len(length.unique()) > 2
+        volume = volume * length
+    assert boxes.flatten(1).sum(1).equal(volume.long())  # a whole box

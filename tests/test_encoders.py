@@ -26,6 +26,10 @@ SHAPES = {
     "paper_alexnet64": [(3, 64, 64)],
     "paper_resnet19": [(3, 32, 32)],
     "paper_resnet34": [(3, 32, 32)],
+    "paper_crops_alexnet64": [(3, 64, 64)],
+    "paper_crops_resnet19": [(3, 32, 32)],
+    "paper_globals_alexnet64": [(3, 64, 64)],
+    "paper_globals_resnet19": [(3, 32, 32)],
 }
 CASES = [(name, shape) for name in ENCODERS for shape in SHAPES[name]]
 
@@ -38,6 +42,12 @@ PUBLISHED = {
     "paper_alexnet64": ((3, 64, 64), 58.42, (384, 15), 4096),
     "paper_resnet19": ((3, 32, 32), 20.28, (512, 8), 1024),
     "paper_resnet34": ((3, 32, 32), 22.59, (512, 8), 1024),
+    "paper_crops_alexnet64": ((3, 64, 64), 17.92, (192, 7), 4096),
+    "paper_crops_resnet19": ((3, 32, 32), 54.88, (1024, 7), 1024),
+    # 3.19 million without the layer to 64 components, which the authors' has not.
+    "paper_globals_alexnet64": ((3, 64, 64), 3.21, (192, 7), 192),
+    # Not of the authors: their crops of 8 pixels under their 25 global codes.
+    "paper_globals_resnet19": ((3, 32, 32), 13.99, (1024, 7), 1024),
 }
 
 
@@ -46,7 +56,7 @@ PUBLISHED = {
 def test_contract(name, shape, n_components):
     params = {"scale": 0.1} if name in PUBLISHED else {}
     encoder = ENCODERS[name](shape, n_components, **params).eval()
-    code, hidden, local_maps = encode(encoder, torch.randn(3, *shape))
+    code, hidden, local_maps, _ = encode(encoder, torch.randn(3, *shape))
     assert code.shape == (3, n_components or hidden.shape[1])
     assert all(len(local_map) == 3 and local_map.ndim == 3 for local_map in local_maps)
 
@@ -125,7 +135,7 @@ def test_a_location_of_rows_is_a_function_of_its_own_columns():
 def test_networks_of_the_paper_have_their_published_sizes(name):
     shape, millions, (n_channels, side), n_hidden = PUBLISHED[name]
     encoder = ENCODERS[name](shape, 64).eval()
-    code, hidden, (local_map,) = encoder(torch.zeros(1, *shape))
+    code, hidden, (local_map,), _ = encoder(torch.zeros(1, *shape))
     assert round(sum(p.numel() for p in encoder.parameters()) / 1e6, 2) == millions
     assert local_map.shape == (1, side**2, n_channels)
     assert hidden.shape == (1, n_hidden)
@@ -195,7 +205,7 @@ class Tokens(nn.Module):
 def test_tap_reads_the_named_layers():
     encoder = tap(Torchvisionlike, local="layer1", hidden="avgpool")((3, 32, 32), 5, width=4).eval()
     x = torch.randn(2, 3, 32, 32).contiguous(memory_format=torch.channels_last)
-    code, hidden, (local_map,) = encode(encoder, x)
+    code, hidden, (local_map,), _ = encode(encoder, x)
     network = encoder.network
     expected = network.layer1(x)
     assert local_map.equal(expected.flatten(2).transpose(1, 2))

@@ -18,7 +18,7 @@ from torch import nn
 
 from skdim import DIMTransformer
 from skdim.critics import CRITICS
-from skdim.encoders import ConvEncoder, MLPEncoder, tap
+from skdim.encoders import ConvEncoder, MLPEncoder, encode, tap
 from skdim.mutual_information import ESTIMATORS
 from skdim.priors import PRIORS, Prior
 
@@ -339,6 +339,38 @@ def test_views_and_crops_train_every_term(quick, images, n_views, n_crops):
     dim = quick(n_views=n_views, n_crops=n_crops, **weights).fit(images)
     assert np.isfinite(list(dim.history_[-1].values())).all()
     assert 0 < dim.score(images) < 1
+
+
+def test_occlusion_that_hides_nothing_changes_nothing(quick, images, monkeypatch):
+    plain = quick(augment=None, precision="float32").fit(images)
+    monkeypatch.setattr("skdim.net.occlude", lambda views, generator: views)
+    occluded = quick(augment=None, precision="float32", occlusion=True).fit(images)
+    for before, after in zip(plain.history_, occluded.history_, strict=True):
+        assert after["loss"] == pytest.approx(before["loss"], rel=1e-3)
+
+
+def test_codes_see_occluded_views_and_locals_whole_ones(quick, images, monkeypatch):
+    monkeypatch.setattr("skdim.net.occlude", lambda views, generator: torch.zeros_like(views))
+    dim = quick(augment=None, occlusion=True, max_epochs=6).fit(images)
+    # Codes of nothing tell no sample from another: chance is what is left.
+    chance = quick(augment=None, max_epochs=6).fit(images).history_[-1]["local"]
+    assert dim.history_[-1]["local"] < chance - 0.5
+
+
+def test_several_global_codes_train_one_at_a_time_and_are_summed_up_in_their_mean(quick):
+    X = np.random.default_rng(0).integers(0, 255, (30, 32, 32, 3), dtype=np.uint8)
+    params = {"encoder": "paper_globals_resnet19", "encoder_params": {"scale": 0.02}}
+    dim = quick(output="code", **params).fit(X)
+    assert dim.transform(X).shape == (30, 8)
+    assert 0 < dim.score(X) < 1
+    encoding = encode(dim.encoder_, torch.randn(5, 3, 32, 32))
+    torch.testing.assert_close(encoding.code, encoding.global_codes.mean(1))
+    drawn = encoding.draw_codes(torch.Generator().manual_seed(0))
+    assert drawn.shape == encoding.code.shape
+    is_one = (encoding.global_codes == drawn[:, None]).all(-1)  # (n, n_globals)
+    assert is_one.any(1).all()
+    many = torch.stack([encoding.draw_codes(torch.Generator().manual_seed(i)) for i in range(400)])
+    assert len(many[:, 0, 0].unique()) == encoding.global_codes.shape[1]
 
 
 def test_mirrored_features_are_those_of_the_mirror_image(quick, images):

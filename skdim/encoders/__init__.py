@@ -16,6 +16,10 @@ from skdim.encoders.paper import (
     Paper32,
     Paper64,
     PaperAlexNet64,
+    PaperCropsAlexNet64,
+    PaperCropsResNet19,
+    PaperGlobalsAlexNet64,
+    PaperGlobalsResNet19,
     PaperResNet19,
     PaperResNet34,
 )
@@ -34,6 +38,10 @@ ENCODERS: dict[str, type[nn.Module]] = {
     "paper_alexnet64": PaperAlexNet64,
     "paper_resnet19": PaperResNet19,
     "paper_resnet34": PaperResNet34,
+    "paper_crops_alexnet64": PaperCropsAlexNet64,
+    "paper_crops_resnet19": PaperCropsResNet19,
+    "paper_globals_alexnet64": PaperGlobalsAlexNet64,
+    "paper_globals_resnet19": PaperGlobalsResNet19,
 }
 
 # Number of axes of a sample, channels included, to the encoder that ``encoder="auto"`` means.

@@ -18,11 +18,26 @@ class Encoding(NamedTuple):
         The layer before the code.
     local_maps : tuple of Tensor of shape (n, n_locations, n_channels)
         One for each tapped layer: spatial axes flattened, channels last.
+    global_codes : Tensor of shape (n, n_globals, n_components) or None
+        Where the encoder has several global codes of a sample, which are trained in the place of
+        the one that is their summary.
     """
 
     code: Tensor
     hidden: Tensor
     local_maps: tuple[Tensor, ...]
+    global_codes: Tensor | None = None
+
+    def draw_codes(self, generator: torch.Generator) -> Tensor:
+        """Return the codes (n, n_components) to train on: of several, one of each at random.
+
+        The mean over draws of a bound is its mean over all of them.
+        """
+        if self.global_codes is None:
+            return self.code
+        n, n_globals, _ = self.global_codes.shape
+        drawn = torch.randint(n_globals, (n,), generator=generator, device=generator.device)
+        return self.global_codes[torch.arange(n, device=drawn.device), drawn]
 
 
 def encode(encoder: nn.Module, x: Tensor) -> Encoding:
@@ -41,7 +56,7 @@ def encode(encoder: nn.Module, x: Tensor) -> Encoding:
     encoding = encoder(x)
     n = len(x)
     try:
-        code, hidden, local_maps = encoding
+        code, hidden, local_maps, *several = encoding
         shapes = [tuple(code.shape), tuple(hidden.shape), *(tuple(m.shape) for m in local_maps)]
     except (TypeError, ValueError, AttributeError):
         shapes = None
@@ -56,6 +71,12 @@ def encode(encoder: nn.Module, x: Tensor) -> Encoding:
             "a hidden layer of shape (n, n_hidden) and a tuple of local maps of shape "
             f"(n, n_locations, n_channels), with n = {n}. Got "
             f"{shapes if shapes is not None else type(encoding).__name__} instead."
+        )
+    if several and several[0] is not None and several[0].shape[::2] != code.shape:
+        raise TypeError(
+            f"The encoder {type(encoder).__name__} must return global codes of shape "
+            f"(n, n_globals, n_components) beside a code of shape {tuple(code.shape)}. Got "
+            f"{tuple(several[0].shape)}."
         )
     return Encoding(*encoding)
 

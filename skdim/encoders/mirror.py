@@ -26,8 +26,10 @@ class MirrorAverage(nn.Module):
 
     def forward(self, x: Tensor) -> Encoding:
         """Encode samples of shape (n, channels, *sides)."""
-        code, hidden, local_maps = self.encoder(x)
-        if not self.training:
-            mirrored_code, mirrored_hidden, _ = self.encoder(x.flip(-1))
-            code, hidden = (code + mirrored_code) / 2, (hidden + mirrored_hidden) / 2
-        return Encoding(code, hidden, local_maps)
+        encoding = Encoding(*self.encoder(x))
+        if self.training:
+            return encoding
+        mirrored = Encoding(*self.encoder(x.flip(-1)))
+        return encoding._replace(
+            code=(encoding.code + mirrored.code) / 2, hidden=(encoding.hidden + mirrored.hidden) / 2
+        )

@@ -21,11 +21,13 @@ class Conv(NamedTuple):
     stride: int = 1
     padding: int = 0
     pool: bool = False
+    dropout: float = 0.0
 
     def build(self, n_in: int, scale: float) -> tuple[nn.Module, int]:
         """Return the layer and its number of channels."""
         n_out = _scaled(self.channels, scale)
-        layers = [*_convolve(n_in, n_out, *self[1:4]), nn.ReLU()]
+        convolution, normalization = _convolve(n_in, n_out, *self[1:4])
+        layers = [convolution, *_dropout(self.dropout), normalization, nn.ReLU()]
         if self.pool:
             layers.append(nn.MaxPool2d(3, 2))
         return nn.Sequential(*layers), n_out
@@ -69,6 +71,42 @@ class Bottleneck(nn.Module):
         return (self.residual(x) + self.shortcut(x)).relu()
 
 
+class OnCrops(NamedTuple):
+    """Layers that see crops of the image, half over each other, each on its own, one location each.
+
+    The map that they make has no other way to know of its surroundings.
+    """
+
+    size: int
+    layers: tuple[Conv | Bottlenecks, ...]
+
+    def build(self, n_in: int, scale: float) -> tuple[nn.Module, int]:
+        """Return the layers and their number of channels."""
+        modules, n_channels = [], n_in
+        for layer in self.layers:
+            module, n_channels = layer.build(n_channels, scale)
+            modules.append(module)
+        return CropLayers(self.size, nn.Sequential(*modules)), n_channels
+
+
+class CropLayers(nn.Module):
+    """Run layers on every crop, put what comes out where the crop was."""
+
+    def __init__(self, size: int, layers: nn.Module):
+        super().__init__()
+        self.size = size
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From (n, n_in, height, width) to (n, n_out, n_rows, n_columns), of crops."""
+        size, step = self.size, self.size // 2
+        crops = x.unfold(2, size, step).unfold(3, size, step)  # (n, n_in, rows, columns, ...)
+        n, _, n_rows, n_columns, *_ = crops.shape
+        crops = crops.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)  # (n * rows * columns, n_in, ...)
+        vectors = self.layers(crops).flatten(1)  # (n * rows * columns, n_out)
+        return vectors.unflatten(0, (n, n_rows, n_columns)).permute(0, 3, 1, 2)
+
+
 class PaperEncoder(nn.Module):
     """A network given by its layers; see the subclasses.
 
@@ -85,8 +123,10 @@ class PaperEncoder(nn.Module):
     Hjelm et al., ICLR 2019, and its authors' code.
     """
 
-    layers: tuple[Conv | Bottlenecks, ...]
+    layers: tuple[Conv | Bottlenecks | OnCrops, ...]
     n_hidden: tuple[int, ...] = (1024,)
+    dropout: float = 0.0
+    initial_deviation: float | None = None  # of weights; None leaves them as torch draws them
     local_layer: int
 
     def __init__(self, sample_shape: tuple[int, ...], n_components: int | None, scale: float = 1.0):
@@ -106,19 +146,33 @@ class PaperEncoder(nn.Module):
         for n_hidden in self.n_hidden:
             n_out = _scaled(n_hidden, scale)
             self.hidden.extend(
-                [nn.Linear(n_units, n_out, bias=False), nn.BatchNorm1d(n_out), nn.ReLU()]
+                [
+                    nn.Linear(n_units, n_out, bias=False),
+                    *_dropout(self.dropout),
+                    nn.BatchNorm1d(n_out),
+                    nn.ReLU(),
+                ]
             )
             n_units = n_out
         self.code = nn.Identity() if n_components is None else nn.Linear(n_units, n_components)
+        if self.initial_deviation is not None:
+            for parameter in self.parameters():
+                if parameter.ndim > 1:
+                    nn.init.normal_(parameter, std=self.initial_deviation)
 
     def forward(self, x: Tensor) -> Encoding:
         """Encode images of shape (n, channels, height, width)."""
+        local_map, top = self.run_convolutions(x)
+        hidden = self.hidden(top.flatten(1))
+        return Encoding(self.code(hidden), hidden, (local_map,))
+
+    def run_convolutions(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the local map (n, n_locations, n_channels) and the last map (n, channels, ...)."""
         for i, layer in enumerate(self.convolutions):
             x = layer(x)
             if i == self.local_layer:
-                local_map = as_local_map(x)  # (n, n_locations, n_channels)
-        hidden = self.hidden(x.flatten(1))
-        return Encoding(self.code(hidden), hidden, (local_map,))
+                local_map = as_local_map(x)
+        return local_map, x
 
     def _count_flat(self, sample_shape: tuple[int, ...]) -> int:
         x = torch.zeros(1, *sample_shape)
@@ -197,11 +251,73 @@ class PaperResNet34(PaperEncoder):
     local_layer = 2
 
 
+class PaperCropsAlexNet64(PaperEncoder):
+    """On crops of 16 pixels of 64 x 64, as in the comparison with CPC; locals 192 x 7 x 7."""
+
+    layers = (
+        OnCrops(16, PaperAlexNet64.layers),
+        Conv(384, 3, 2, 0, dropout=0.1),
+    )
+    n_hidden = (4096,)
+    dropout = 0.1
+    initial_deviation = 0.02
+    local_layer = 0
+
+
+class PaperCropsResNet19(PaperEncoder):
+    """On crops of 8 pixels of 32 x 32, as in the comparison with CPC; locals 1024 x 7 x 7."""
+
+    layers = (OnCrops(8, PaperResNet19.layers),)
+    local_layer = 0
+
+
+class SeveralGlobals(PaperEncoder):
+    """Global codes from every 3 x 3 block of the local map, in the place of one of the whole.
+
+    Training draws one of them for each sample and step. The hidden layer is the mean of the last
+    map over its places, and the code the mean of the global codes.
+    """
+
+    n_hidden = ()
+
+    def __init__(self, sample_shape: tuple[int, ...], n_components: int | None, scale: float = 1.0):
+        super().__init__(sample_shape, None, scale)
+        last = self.layers[-1]
+        n_channels = _scaled(last.channels, scale)  # type: ignore[union-attr]  # a convolution
+        self.code = nn.Identity() if n_components is None else nn.Linear(n_channels, n_components)
+
+    def forward(self, x: Tensor) -> Encoding:
+        """Encode images of shape (n, channels, height, width)."""
+        local_map, top = self.run_convolutions(x)
+        blocks = as_local_map(top)  # (n, n_globals, n_channels)
+        global_codes = self.code(blocks)
+        return Encoding(global_codes.mean(1), blocks.mean(1), (local_map,), global_codes)
+
+
+class PaperGlobalsAlexNet64(SeveralGlobals):
+    """`PaperCropsAlexNet64` with 25 global codes; locals 192 x 7 x 7."""
+
+    layers = (OnCrops(16, PaperAlexNet64.layers), Conv(192, 3), Conv(192, 1))
+    initial_deviation = 0.02
+    local_layer = 0
+
+
+class PaperGlobalsResNet19(SeveralGlobals):
+    """`PaperCropsResNet19` with 25 global codes; locals 1024 x 7 x 7."""
+
+    layers = (OnCrops(8, PaperResNet19.layers), Conv(1024, 3), Conv(1024, 1))
+    local_layer = 0
+
+
 def _convolve(n_in: int, n_out: int, kernel: int, stride: int = 1, padding: int = 0) -> list:
     return [
         nn.Conv2d(n_in, n_out, kernel, stride, padding, bias=False),
         nn.BatchNorm2d(n_out),
     ]
+
+
+def _dropout(probability: float) -> list[nn.Module]:
+    return [nn.Dropout(probability)] if probability else []
 
 
 def _scaled(number: int, scale: float) -> int:
