@@ -1,0 +1,297 @@
+"""DIMClassifier: an encoder learned without labels, made a classifier by few of them."""
+
+import copy
+import logging
+import math
+from functools import partial
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.extmath import softmax
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skdim.augmentation import make_views
+from skdim.devices import PRECISIONS, freed_memory_kept, memory_advice
+from skdim.encoders import encode
+from skdim.net import Batches, descend, seeded
+from skdim.optimization import warmup_cosine
+from skdim.placement import Placement, choose_placement
+from skdim.readout import Readout
+from skdim.transformer import DIMTransformer
+
+logger = logging.getLogger("skdim")
+
+# Samples that max_epochs="auto" shows besides three passes.
+N_SHOWN = 20_000
+
+
+class DIMClassifier(ClassifierMixin, BaseEstimator):
+    """A linear classifier on the hidden layer of a `DIMTransformer`, and the encoder fine-tuned.
+
+    It starts as `LogisticRegression` on the features of the transformer as it is. Then classifier
+    and encoder descend the cross-entropy together; batch statistics stay those of the transformer,
+    so that few labels are enough. This is how the paper uses few labels (its semi-supervised
+    column), with a linear classifier in the place of its small network.
+
+    Parameters
+    ----------
+    transformer : DIMTransformer, FrozenEstimator of one, or None, default=None
+        Where to start. One that is fitted is taken as it is, on a copy; one that is not is fitted,
+        on the X of ``fit``. ``clone`` and searches forget what an estimator has learned: wrap the
+        fitted transformer in ``sklearn.frozen.FrozenEstimator`` to keep it. None is
+        ``DIMTransformer()``.
+    max_epochs : int or "auto", default="auto"
+        Passes over the labelled samples. "auto" shows about 20,000 samples plus three passes.
+    batch_size : int, default=64
+        Largest number of samples in a step, at least 2.
+    augment : None, "auto" or callable, default=None
+        Random views to train on. "auto" takes those of the transformer, whose changes must then
+        leave labels alone: they help colour photographs and hurt rows.
+    learning_rate : float, default=3e-4
+        Highest learning rate, of AdamW.
+    weight_decay : float, default=0.01
+    C : float, default=0.01
+        Inverse strength of regularisation of the linear classifier to start from; a large one
+        leaves little to learn from.
+    random_state : int, RandomState or None, default=None
+        Seeds batches and views, and a transformer that is fitted here and has no seed of its own.
+
+    Attributes
+    ----------
+    transformer_ : DIMTransformer
+        With the encoder fine-tuned; its features are in the units of the one it started as.
+    coef_ : ndarray of shape (n_classes, n_hidden)
+    intercept_ : ndarray of shape (n_classes,)
+        The classifier on ``transformer_``'s hidden layer.
+    classes_ : ndarray of shape (n_classes,)
+    history_ : list of dict
+        One an epoch: ``loss``, the cross-entropy.
+    n_features_in_ : int
+        ``X.shape[1]``.
+    feature_names_in_ : ndarray of str
+        Names of the columns, where X had them.
+
+    References
+    ----------
+    Hjelm et al., ICLR 2019, table 2, column "SS".
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skdim import DIMClassifier, DIMTransformer
+    >>> X, y = load_digits().images, load_digits().target
+    >>> dim = DIMTransformer(max_epochs=2, random_state=0).fit(X)  # no labels
+    >>> classifier = DIMClassifier(dim, max_epochs=3, random_state=0).fit(X[:300], y[:300])
+    >>> classifier.score(X[300:], y[300:]) > 0.85
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "transformer": [HasMethods(["fit", "transform"]), None],
+        "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "augment": [StrOptions({"auto"}), None, callable],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "C": [Interval(Real, 0, None, closed="neither")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        transformer=None,
+        *,
+        max_epochs="auto",
+        batch_size=64,
+        augment=None,
+        learning_rate=3e-4,
+        weight_decay=0.01,
+        C=0.01,
+        random_state=None,
+    ):
+        self.transformer = transformer
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.augment = augment
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.C = C
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y):
+        """Fine-tune on labelled samples.
+
+        Parameters
+        ----------
+        X : array-like of the kind that `DIMTransformer` takes
+        y : array-like of shape (n_samples,)
+            Labels of any kind, of two classes at least.
+
+        Returns
+        -------
+        self : DIMClassifier
+        """
+        if y is None:
+            raise ValueError("DIMClassifier requires y to be passed, but the target y is None.")
+        y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
+        check_classification_targets(y)
+        check_consistent_length(X, y)
+        classes, targets = np.unique(y, return_inverse=True)
+        random = check_random_state(self.random_state)
+        transformer = self._starting_point(X, random)
+        samples = transformer._check(X, reset=False)
+        if len(classes) < 2:
+            raise ValueError(
+                f"y must hold 2 classes at least. Got one class, {classes[0]!r}, alone."
+            )
+        seed = int(random.randint(2**31 - 1))
+        with memory_advice(transformer.device_, batch_size=self.batch_size):
+            features = transformer._features(samples, "hidden")
+            start = LogisticRegression(C=self.C, max_iter=1000).fit(features, targets)
+            with freed_memory_kept(transformer.device_):
+                head, history = self._tune(transformer, samples, targets, start, seed)
+        self.transformer_ = transformer
+        self.coef_ = head.weight.detach().cpu().numpy()
+        self.intercept_ = head.bias.detach().cpu().numpy()
+        self.classes_ = classes
+        self.history_ = history
+        return self
+
+    def _starting_point(self, X, random: np.random.RandomState) -> DIMTransformer:
+        """Return a fitted transformer that is this classifier's own."""
+        given = self.transformer
+        if given is None:
+            given = DIMTransformer()
+        if isinstance(given, FrozenEstimator):
+            given = given.estimator
+        if not isinstance(given, DIMTransformer):
+            raise TypeError(
+                "The 'transformer' parameter must be a DIMTransformer, or a FrozenEstimator of "
+                f"one. Got {type(given).__name__}."
+            )
+        if given.__sklearn_is_fitted__():
+            return copy.deepcopy(given)
+        fresh = clone(given)
+        if fresh.random_state is None:
+            fresh.set_params(random_state=int(random.randint(2**31 - 1)))
+        return fresh.fit(X)
+
+    def _tune(
+        self,
+        transformer: DIMTransformer,
+        samples: np.ndarray,
+        targets: np.ndarray,
+        start: LogisticRegression,
+        seed: int,
+    ) -> tuple[nn.Linear, list[dict[str, float]]]:
+        """Descend the cross-entropy, with the transformer's encoder changed in place."""
+        device, encoder = transformer.device_, transformer.encoder_
+        precision = PRECISIONS[transformer.precision_]
+        augment = transformer._recipe.augment if self.augment == "auto" else self.augment
+        placement = choose_placement(transformer.data_on_device, samples.nbytes, device)
+        placed: Placement = placement(samples, transformer.mean_, transformer.scale_, device)
+        labels = torch.from_numpy(targets).to(device)
+        read = partial(standardize_hidden, transformer._readouts["hidden"])
+        head = linear_layer(start.coef_, start.intercept_).to(device)
+        learners = [*encoder.parameters(), *head.parameters()]
+        optimizer = torch.optim.AdamW(
+            learners, lr=self.learning_rate, weight_decay=self.weight_decay
+        )
+        n_epochs = self._n_epochs(len(samples))
+        history = []
+        with seeded(seed, device) as generator:
+            batches = Batches(placed, None, self.batch_size, generator)
+            for epoch in range(n_epochs):
+                losses = []
+                for i, (rows, _) in enumerate(batches):
+                    progress = (epoch + i / len(batches)) / n_epochs
+                    for group in optimizer.param_groups:
+                        group["lr"] = self.learning_rate * warmup_cosine(progress)
+                    stored = placed.standardize(placed.take(rows))
+                    views = make_views(stored, augment, generator, n_views=1)[0]
+                    with torch.autocast(device.type, precision, precision != torch.float32):
+                        hidden = encode(encoder, views).hidden
+                    logits = head(read(hidden.float()))
+                    loss = functional.cross_entropy(logits, labels[rows.to(device)])
+                    descend(optimizer, loss, clip_norm=10.0)
+                    losses.append(loss.detach())
+                history.append({"epoch": epoch + 1, "loss": torch.stack(losses).mean().item()})
+                logger.debug("epoch %(epoch)d: cross-entropy %(loss).4f", history[-1])
+        return head, history
+
+    def _n_epochs(self, n_samples: int) -> int:
+        return 3 + math.ceil(N_SHOWN / n_samples) if self.max_epochs == "auto" else self.max_epochs
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of the kind and sample shape that ``fit`` saw
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``.
+        """
+        check_is_fitted(self)
+        samples = self.transformer_._check(X, reset=False)
+        hidden = self.transformer_._features(samples, "hidden")
+        return softmax(hidden @ self.coef_.T + self.intercept_, copy=False)
+
+    def predict(self, X) -> np.ndarray:
+        """Return the most probable class of each sample, of shape (n_samples,)."""
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+    @property
+    def n_features_in_(self) -> int:
+        """``X.shape[1]`` in ``fit``."""
+        return self.transformer_.n_features_in_
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """Names of the columns, where X had them."""
+        return self.transformer_.feature_names_in_
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "transformer_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def linear_layer(coef: np.ndarray, intercept: np.ndarray) -> nn.Linear:
+    """Return the layer whose softmax is a fitted linear classifier.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (n_classes, n_features), or (1, n_features) for two classes
+    intercept : ndarray of shape (n_classes,) or (1,)
+    """
+    if len(coef) == 1:  # two classes, one logit: half to each
+        coef, intercept = np.vstack([-coef, coef]) / 2, np.hstack([-intercept, intercept]) / 2
+    head = nn.Linear(coef.shape[1], len(coef))
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(coef))
+        head.bias.copy_(torch.from_numpy(intercept))
+    return head
+
+
+def standardize_hidden(readout: Readout, hidden: Tensor) -> Tensor:
+    """What `Readout.read` makes of a hidden layer (n, n_hidden), differentiably."""
+    mean = torch.from_numpy(readout.mean).to(hidden.device)
+    scale = torch.from_numpy(readout.scale).to(hidden.device)
+    return (hidden - mean) / scale

@@ -1,0 +1,152 @@
+"""What every network of an evaluation shares: its rows, its randomness and one training loop."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval
+from torch import Tensor, nn
+
+from skdim.devices import choose_device, freed_memory_kept, memory_advice
+from skdim.net import count_batches, descend, seeded
+from skdim.optimization import for_device, warmup_cosine
+from skdim.validation import read_array
+
+# Legal values of the parameters that all of them have.
+TRAINING: dict[str, list] = {
+    "max_epochs": [Interval(Integral, 1, None, closed="left")],
+    "batch_size": [Interval(Integral, 2, None, closed="left")],
+    "learning_rate": [Interval(Real, 0, None, closed="neither")],
+    "random_state": ["random_state"],
+    "device": [str, torch.device],
+}
+
+
+@contextmanager
+def seeded_device(
+    random_state, device: str | torch.device, batch_size: int
+) -> Iterator[torch.Generator]:
+    """Choose a device and give a generator on it; afterwards torch is as it was.
+
+    Parameters
+    ----------
+    random_state : int, RandomState or None
+    device : str or torch.device
+    batch_size : int
+        What to reduce where memory is short.
+    """
+    seed = int(check_random_state(random_state).randint(2**31 - 1))
+    chosen = choose_device(device)
+    with (
+        memory_advice(chosen, batch_size=batch_size),
+        freed_memory_kept(chosen),
+        seeded(seed, chosen) as generator,
+    ):
+        yield generator
+
+
+def train(
+    network: nn.Module,
+    loss: Callable[[Tensor], Tensor],
+    n_samples: int,
+    *,
+    max_epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    generator: torch.Generator,
+    after_epoch: Callable[[], None] = lambda: None,
+) -> None:
+    """Descend the loss of random batches by Adam; leave the network in evaluation mode.
+
+    The learning rate rises over the first tenth of training and falls to zero along a cosine.
+
+    Parameters
+    ----------
+    network : nn.Module
+        On the device of ``generator``.
+    loss : callable (rows) -> Tensor of shape ()
+        Of a batch, from the numbers of its samples: ``batch_size`` at most, and never a lone one.
+    n_samples : int
+        At least 2.
+    max_epochs, batch_size : int
+    learning_rate : float
+        The highest.
+    generator : torch.Generator
+        Draws the batches.
+    after_epoch : callable ()
+        Called in evaluation mode.
+    """
+    params = for_device(torch.optim.Adam, {"lr": learning_rate}, generator.device, recorded=False)
+    optimizer = torch.optim.Adam(network.parameters(), **params)
+    n_batches = count_batches(n_samples, batch_size)
+    for epoch in range(max_epochs):
+        network.train()
+        order = torch.randperm(n_samples, generator=generator, device=generator.device)
+        for i, rows in enumerate(order.tensor_split(n_batches)):
+            progress = (epoch + i / n_batches) / max_epochs
+            optimizer.param_groups[0]["lr"] = learning_rate * warmup_cosine(progress)
+            descend(optimizer, loss(rows))
+        network.eval()
+        after_epoch()
+
+
+def read_numbers(array, name: str) -> np.ndarray:
+    """Return an array of finite real numbers, as they are.
+
+    Parameters
+    ----------
+    array : array-like or Tensor of shape (n_samples, ...)
+    name : str
+        Of the parameter, for the error.
+    """
+    array = np.asarray(read_array(array))
+    if array.dtype.kind not in "biuf":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"The {name!r} must be real numbers: {error}.") from None
+    if not array.size or not array.ndim:
+        raise ValueError(f"The {name!r} must be those of some samples. Got shape {array.shape}.")
+    if not np.isfinite(array).all():
+        raise ValueError(f"The {name!r} must be finite numbers. Got NaN or infinity.")
+    return array
+
+
+def read_rows(array, name: str, *, like: np.ndarray | None = None) -> np.ndarray:
+    """Return finite numbers with all axes of a sample in one: (n_samples, n_features), float32.
+
+    Parameters
+    ----------
+    array : array-like or Tensor of shape (n_samples, ...)
+    name : str
+        Of the parameter, for the error.
+    like : ndarray of shape (n, n_features), or None
+        Rows that these must be as long as.
+    """
+    array = read_numbers(array, name).astype(np.float32)
+    rows = array.reshape(len(array), -1)
+    if like is not None and rows.shape[1] != like.shape[1]:
+        raise ValueError(
+            f"The {name!r} must have the {like.shape[1]} features that the first ones have. "
+            f"Got {rows.shape[1]}."
+        )
+    return rows
+
+
+def check_one_each(array, name: str, others, others_name: str) -> None:
+    """Raise ValueError if there is not one entry for each sample of the others."""
+    if len(array) != len(others):
+        raise ValueError(
+            f"The {name!r} must be one for each of the {len(others)} {others_name!r}. "
+            f"Got {len(array)}."
+        )
+
+
+def standardize(rows: np.ndarray, *more: np.ndarray) -> list[np.ndarray]:
+    """Shift and scale every column to mean 0 and variance 1 in the first array of rows."""
+    scaler = StandardScaler().fit(rows)
+    return [scaler.transform(block) for block in (rows, *more)]

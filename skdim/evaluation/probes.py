@@ -1,0 +1,230 @@
+"""How well labels can be read from features: a linear classifier and a small network."""
+
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.preprocessing import LabelEncoder, StandardScaler
+from sklearn.svm import LinearSVC
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils.extmath import softmax
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from skdim.evaluation._training import (
+    TRAINING,
+    check_one_each,
+    read_rows,
+    seeded_device,
+    standardize,
+    train,
+)
+
+
+@validate_params(
+    {
+        "n_repeats": [Interval(Integral, 1, None, closed="left")],
+        "C": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def svm_accuracy(
+    features, y, features_test, y_test, *, n_repeats=5, C=1.0, max_iter=1000, random_state=None
+) -> np.ndarray:
+    """Test accuracy of linear support vector machines with the simple hinge loss.
+
+    Features are standardised by those of the training samples.
+
+    Parameters
+    ----------
+    features : array-like of shape (n, ...)
+        Of training samples; all axes of a sample are read as one.
+    y : array-like of shape (n,)
+    features_test : array-like of shape (n_test, ...)
+    y_test : array-like of shape (n_test,)
+    n_repeats : int, default=5
+        Machines, which differ in the order that training takes the samples in.
+    C : float, default=1.0
+        Weight of the hinge loss beside that of the margin.
+    max_iter : int, default=1000
+        Passes over the samples at most. scikit-learn warns where they do not suffice; accuracies
+        then differ more between repeats, as those of the paper do.
+    random_state : int, RandomState or None, default=None
+
+    Returns
+    -------
+    accuracies : ndarray of shape (n_repeats,)
+        From 0 to 1; the paper reports their mean and standard deviation.
+
+    References
+    ----------
+    Hjelm et al., ICLR 2019, table 3, "SVM".
+    """
+    features = read_rows(features, "features")
+    features_test = read_rows(features_test, "features_test", like=features)
+    y, y_test = column_or_1d(y), column_or_1d(y_test)
+    check_one_each(y, "y", features, "features")
+    check_one_each(y_test, "y_test", features_test, "features_test")
+    features, features_test = standardize(features, features_test)
+    seeds = check_random_state(random_state).randint(2**31 - 1, size=n_repeats)
+    machines = (
+        LinearSVC(loss="hinge", C=C, max_iter=max_iter, random_state=int(seed)) for seed in seeds
+    )
+    return np.array([svm.fit(features, y).score(features_test, y_test) for svm in machines])
+
+
+class ProbeClassifier(ClassifierMixin, BaseEstimator):
+    """A network with one hidden layer, as the paper classifies frozen features.
+
+    Linear without bias, dropout, batch normalisation, ReLU, linear: in this order, that of the
+    authors' code. Columns are standardised; the cross-entropy is minimised by Adam, at a learning
+    rate that falls to zero. Once fitted it is two matrices and needs no torch.
+
+    Parameters
+    ----------
+    n_hidden : int, default=200
+        Units of the hidden layer.
+    dropout : float, default=0.1
+        Part of the hidden units that is left out in each step, from 0 to below 1.
+    max_epochs : int, default=50
+        Passes over the samples.
+    batch_size : int, default=128
+        Samples a step, at most.
+    learning_rate : float, default=3e-3
+        The highest. The paper's is 1e-4, over more passes.
+    random_state : int, RandomState or None, default=None
+        An int makes fits repeat exactly; on a GPU up to rounding.
+    device : str or torch.device, default="auto"
+        Where to train. "auto" is CUDA where there is one, else the CPU.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    coefs_ : list of ndarray of shapes (n_features, n_hidden) and (n_hidden, n_classes)
+        Standardisation and batch normalisation included.
+    intercepts_ : list of ndarray of shapes (n_hidden,) and (n_classes,)
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Where X was a data frame.
+
+    References
+    ----------
+    Hjelm et al., ICLR 2019, table 1.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skdim.evaluation import ProbeClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> probe = ProbeClassifier(max_epochs=10, random_state=0).fit(X[:1000], y[:1000])
+    >>> bool(probe.score(X[1000:], y[1000:]) > 0.9)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **TRAINING,
+        "n_hidden": [Interval(Integral, 1, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_hidden=200,
+        dropout=0.1,
+        max_epochs=50,
+        batch_size=128,
+        learning_rate=3e-3,
+        random_state=None,
+        device="auto",
+    ):
+        self.n_hidden = n_hidden
+        self.dropout = dropout
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.random_state = random_state
+        self.device = device
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            At least two samples.
+        y : array-like of shape (n_samples,)
+            Labels of any kind.
+
+        Returns
+        -------
+        self : ProbeClassifier
+        """
+        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        check_classification_targets(y)
+        encoder = LabelEncoder().fit(y)
+        scaler = StandardScaler().fit(X)
+        with seeded_device(self.random_state, self.device, self.batch_size) as generator:
+            device = generator.device
+            network = nn.Sequential(
+                nn.Linear(X.shape[1], self.n_hidden, bias=False),
+                nn.Dropout(self.dropout),
+                nn.BatchNorm1d(self.n_hidden),
+                nn.ReLU(),
+                nn.Linear(self.n_hidden, len(encoder.classes_)),
+            ).to(device)
+            rows = torch.from_numpy(scaler.transform(X)).float().to(device)
+            labels = torch.from_numpy(encoder.transform(y)).to(device)
+            train(
+                network,
+                lambda batch: cross_entropy(network(rows[batch]), labels[batch]),
+                len(rows),
+                max_epochs=self.max_epochs,
+                batch_size=self.batch_size,
+                learning_rate=self.learning_rate,
+                generator=generator,
+            )
+        self.classes_ = encoder.classes_
+        self.coefs_, self.intercepts_ = _as_two_matrices(scaler, network)
+        return self
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of ``classes_``; rows add up to 1.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        hidden = np.maximum(X @ self.coefs_[0] + self.intercepts_[0], 0)
+        return softmax(hidden @ self.coefs_[1] + self.intercepts_[1])
+
+    def predict(self, X) -> np.ndarray:
+        """Return the most probable class of each sample: ndarray of shape (n_samples,)."""
+        best = self.predict_proba(X).argmax(1)
+        return self.classes_[best]
+
+
+def _as_two_matrices(
+    scaler: StandardScaler, network: nn.Sequential
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Fold what only shifts and scales into the layers beside it, in doubles."""
+    weights = {name: w.cpu().double().numpy() for name, w in network.state_dict().items()}
+    first = weights["0.weight"] / scaler.scale_  # (n_hidden, n_features)
+    gain = weights["2.weight"] / np.sqrt(weights["2.running_var"] + network[2].eps)
+    mean = first @ scaler.mean_ + weights["2.running_mean"]  # (n_hidden,)
+    coefs = [(first * gain[:, None]).T, weights["4.weight"].T]
+    return coefs, [weights["2.bias"] - mean * gain, weights["4.bias"]]

@@ -1,0 +1,238 @@
+"""The methods that benchmarks compare DIM with learn what they are said to learn."""
+
+import itertools
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch.distributions import Normal, kl_divergence
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+
+from baselines import BASELINES
+from baselines.nat import assign
+from baselines.networks import Generator, PairDiscriminator
+from baselines.reconstruction import divergence_from_normal
+
+N_TRAIN = 1000
+SMALL = {
+    "encoder": "paper28",
+    "encoder_params": {"scale": 0.125},
+    "n_components": 16,
+    "max_epochs": 15,
+    "learning_rate": 1e-3,
+    "random_state": 0,
+    "device": "cpu",
+    "precision": "float32",
+}
+
+
+@pytest.fixture(scope="module")
+def X(digits):  # noqa: N802
+    return digits.images.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def y(digits):
+    return digits.target
+
+
+def train(name, X, y=None, **params):
+    return BASELINES[name](**{**SMALL, **params}).fit(X, y)
+
+
+@pytest.fixture(scope="module")
+def learned(X, y):
+    """Every method, trained on the first digits."""
+    return {name: train(name, X[:N_TRAIN], y[:N_TRAIN]) for name in BASELINES}
+
+
+@pytest.fixture(scope="module")
+def linear_accuracy(X, y):
+    def accuracy(baseline):
+        codes = baseline.transform(X)
+        classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+        return classifier.fit(codes[:N_TRAIN], y[:N_TRAIN]).score(codes[N_TRAIN:], y[N_TRAIN:])
+
+    return accuracy
+
+
+# Targets of NAT say nothing of classes before very many samples have swapped theirs.
+@pytest.mark.parametrize("name", sorted(set(BASELINES) - {"nat"}))
+def test_codes_say_more_of_the_class_than_those_of_the_untrained_encoder(
+    name, learned, linear_accuracy, X
+):
+    # No step is made, but batch normalisation gets its statistics.
+    untrained = train("ae", X[:N_TRAIN], learning_rate=1e-12, max_epochs=3)
+    assert linear_accuracy(learned[name]) > linear_accuracy(untrained) + 0.08
+
+
+@pytest.mark.parametrize("name", ["ae", "vae", "beta_vae", "aae"])
+def test_most_of_the_variance_of_new_samples_is_reconstructed(name, learned, X):
+    baseline = learned[name]
+    samples = (X[N_TRAIN:, None] - baseline.mean_) / baseline.scale_
+    with torch.inference_mode():
+        codes = torch.from_numpy(baseline.transform(X[N_TRAIN:]))
+        made = baseline.objective_.decoder(codes).numpy()
+    variance = np.square(samples - samples.mean(0)).mean()
+    assert np.square(made - samples).mean() < 0.7 * variance
+
+
+def test_beta_weighs_the_divergence(X):
+    kl = {}
+    for beta in (0.1, 10):
+        params = {"beta": beta}
+        epochs = train("beta_vae", X[:500], max_epochs=6, objective_params=params).history_
+        kl[beta] = epochs[-1]["kl"] / beta
+    assert kl[10] < kl[0.1] / 2
+
+
+def test_divergence_is_that_of_torch():
+    mean, log_variance = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
+    expected = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0))
+    torch.testing.assert_close(divergence_from_normal(mean, log_variance), expected.sum(1).mean())
+
+
+def test_the_adversary_of_aae_brings_codes_to_the_prior(learned, X):
+    alone = train("aae", X[:N_TRAIN], objective_params={"prior_weight": 0.0})
+
+    def distance(baseline):
+        codes = baseline.transform(X)
+        return np.abs(np.cov(codes.T) - np.eye(16)).mean() + np.abs(codes.mean(0)).mean()
+
+    assert distance(learned["aae"]) < 0.7 * distance(alone)
+    assert 0.85 < learned["aae"].transform(X).std() < 1.15
+    # Who is not deceived knows codes from noise; who knows nothing pays 2 log 2.
+    assert alone.history_[-1]["discriminator"] < 0.1
+    assert 0.8 < learned["aae"].history_[-1]["discriminator"] < 1.1 * 2 * np.log(2)
+
+
+def test_nobody_wins_the_game_of_bigan(learned):
+    last = learned["bigan"].history_[-1]
+    assert 0.5 < last["discriminator"] < 2 * np.log(2)
+    assert max(last["encoder"], last["generator"]) < 3
+
+
+def test_bigan_makes_images_like_those_it_saw(learned, X):
+    baseline = learned["bigan"]
+    z = torch.randn(300, 16, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        made = baseline.objective_.generator(z)[:, 0].numpy() * baseline.scale_ + baseline.mean_
+    assert np.corrcoef(made.mean(0).ravel(), X.mean(0).ravel())[0, 1] > 0.8
+    assert 0.5 < made.std(0).mean() / X.std(0).mean() < 1.5  # not one image for every z
+
+
+@pytest.mark.parametrize("name", ["aae", "bigan"])
+def test_the_discriminators_turn_is_its_own(name, learned):
+    encoder, objective = learned[name].encoder_, learned[name].objective_
+    encoder.zero_grad()
+    objective.zero_grad()
+    turns = objective(encoder, torch.ones(4, 1, 8, 8), torch.arange(4), torch.Generator())
+    player, terms = next(turns)
+    terms["discriminator"].backward()
+    adversary = {id(p) for p in objective.discriminator.parameters()}
+    for parameter in [*encoder.parameters(), *objective.parameters()]:
+        assert (parameter.grad is not None) == (id(parameter) in adversary)
+    assert (player, next(turns)[0]) == ("discriminator", "encoder")
+
+
+def test_assignment_is_the_best_of_all():
+    code, targets = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0))
+    orders = torch.tensor(list(itertools.permutations(range(6))))
+    distances = (code - targets[orders]).square().sum((1, 2))
+    assert assign(code, targets).tolist() == orders[distances.argmin()].tolist()
+
+
+def test_nat_comes_near_its_targets_which_are_only_swapped(learned, X):
+    baseline = learned["nat"]
+    targets = baseline.objective_.targets.numpy()
+    codes = baseline.transform(X[:N_TRAIN])
+    np.testing.assert_allclose(np.linalg.norm(codes, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(targets, axis=1), 1, rtol=1e-5)
+    assert len(np.unique(targets, axis=0)) == N_TRAIN
+    assert baseline.history_[-1]["distance"] < 0.7 * baseline.history_[0]["distance"]
+    assert (codes * targets).sum(1).mean() > 0.5  # of others' targets: 0
+
+
+def test_supervised_predicts_labels_of_any_kind(X, y):
+    names = np.array([f"a {digit}" for digit in range(10)])[y]
+    baseline = train("supervised", X[:N_TRAIN], names[:N_TRAIN])
+    assert (baseline.predict(X[N_TRAIN:]) == names[N_TRAIN:]).mean() > 0.9
+
+
+@pytest.mark.parametrize("y", [None, [0, 1, 0]])
+def test_supervised_wants_a_label_for_each_sample(y, X):
+    with pytest.raises(ValueError, match="y must hold a label for each of 20 samples"):
+        train("supervised", X[:20], y)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_it_repeats_and_leaves_torchs_generator_alone(name, X, y):
+    state = torch.get_rng_state()
+    first = train(name, X[:100], y[:100], max_epochs=2)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(3)  # as others would
+    again = clone(first).fit(X[:100], y[:100])
+    np.testing.assert_array_equal(first.transform(X), again.transform(X))
+    other = clone(first).set_params(random_state=1).fit(X[:100], y[:100])
+    assert not np.allclose(first.transform(X), other.transform(X))
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_colour_images_of_bytes_in_batches_of_which_none_is_a_lone_sample(name):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (33, 32, 32, 3), np.uint8)
+    params = {"encoder": "paper32", "encoder_params": {"scale": 0.05}, "n_components": 5}
+    baseline = train(name, X, rng.integers(0, 2, 33), **params, batch_size=32, max_epochs=1)
+    codes = baseline.transform(X)
+    assert codes.shape == (33, 5)
+    assert codes.dtype == np.float32
+    assert np.isfinite(codes).all()
+    assert baseline.sample_shape_ == (3, 32, 32)
+    assert baseline.mean_.shape == baseline.scale_.shape == (3,)
+    assert not baseline.encoder_.training
+    assert len(baseline.history_) == 1
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_half_the_bits_give_about_the_same_terms(name, X, y):
+    terms = []
+    for precision in ("float32", "bfloat16"):
+        baseline = train(name, X[:300], y[:300], max_epochs=2, precision=precision)
+        terms.append(baseline.history_[-1])
+        terms[-1].pop("seconds")
+    assert terms[0] == pytest.approx(terms[1], rel=0.1)
+
+
+@pytest.mark.parametrize("sides", [(4, 4), (8, 8), (28, 28), (32, 32), (33, 50), (64, 64)])
+def test_networks_fit_images_of_any_size(sides):
+    images = Generator(7, (3, *sides), scale=0.05)(torch.ones(2, 7))
+    assert images.shape == (2, 3, *sides)
+    judge = PairDiscriminator(7, (3, *sides), scale=0.05)
+    assert judge(images, torch.ones(2, 7)).shape == (2, 1)
+
+
+def test_generator_for_32_pixels_is_that_of_the_paper():
+    maps = [(512, 4, 4), (256, 8, 8), (128, 16, 16), (64, 32, 32), (3, 32, 32)]
+    x, seen = torch.ones(2, 64), []
+    for layer in Generator(64, (3, 32, 32)).layers:
+        x = layer(x)
+        if x.ndim == 4 and (not seen or seen[-1] != x.shape[1:]):
+            seen.append(tuple(x.shape[1:]))
+    assert seen == maps
+
+
+def test_other_images_than_in_fit_are_refused(learned):
+    with pytest.raises(ValueError, match=r"of shape \(1, 8, 8\) .* Got \(1, 9, 9\)"):
+        learned["ae"].transform(np.zeros((2, 9, 9)))
+
+
+def test_a_loss_that_is_no_number_ends_training(X):
+    with pytest.raises(FloatingPointError, match="reduce 'learning_rate'"):
+        train("ae", X[:64], learning_rate=1e30)

@@ -1,0 +1,92 @@
+"""Few labels: an encoder fine-tuned behind the contract of a scikit-learn classifier."""
+
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skdim import DIMClassifier, DIMTransformer
+from skdim.classifier import linear_layer
+
+
+@parametrize_with_checks(
+    [DIMClassifier(DIMTransformer(4, max_epochs=1, device="cpu"), max_epochs=2)]
+)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def dim(digits):
+    return DIMTransformer(8, max_epochs=3, random_state=0).fit(digits.images[:400])
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_linear_layer_says_what_logistic_regression_says(digits, n_classes):
+    chosen = digits.target < n_classes
+    X, y = digits.data[chosen] / 16, digits.target[chosen]
+    model = LogisticRegression().fit(X, y)
+    logits = linear_layer(model.coef_, model.intercept_)(torch.from_numpy(X).float())
+    expected = model.predict_proba(X)
+    np.testing.assert_allclose(logits.softmax(1).detach().numpy(), expected, atol=1e-5)
+
+
+def test_without_steps_worth_mentioning_it_is_logistic_regression_on_the_hidden_layer(dim, digits):
+    X, y = digits.images[:90], digits.target[:90]
+    still = DIMClassifier(dim, max_epochs=1, learning_rate=1e-12).fit(X, y)
+    hidden = clone(dim).set_params(output="hidden", max_epochs=3).fit(digits.images[:400])
+    model = LogisticRegression(C=still.C, max_iter=1000).fit(hidden.transform(X), y)
+    expected = model.predict_proba(hidden.transform(X))
+    np.testing.assert_allclose(still.predict_proba(X), expected, atol=1e-3)
+
+
+def test_fine_tuning_lowers_the_cross_entropy_and_leaves_the_transformer_as_it_was(dim, digits):
+    X, y = digits.images[:90], digits.target[:90]
+    before = dim.transform(X)
+    tuned = DIMClassifier(dim, max_epochs=8, learning_rate=1e-3, random_state=0).fit(X, y)
+    assert tuned.history_[-1]["loss"] < 0.5 * tuned.history_[0]["loss"]
+    np.testing.assert_array_equal(dim.transform(X), before)
+    assert not np.allclose(tuned.transformer_.transform(X), before, atol=1e-3)
+    assert tuned.score(digits.images[400:800], digits.target[400:800]) > 0.8
+
+
+def test_frozen_transformers_survive_clones_and_searches(dim, digits):
+    X, y = digits.images[:100], digits.target[:100]
+    frozen = DIMClassifier(FrozenEstimator(dim), max_epochs=1, random_state=0)
+    grid = {"learning_rate": [1e-4, 1e-3]}
+    search = GridSearchCV(frozen, grid, cv=2).fit(X, y)
+    assert search.best_score_ > 0.7
+    kept, forgotten = search.best_estimator_, clone(DIMClassifier(dim, max_epochs=1)).fit(X, y)
+    np.testing.assert_array_equal(kept.transformer_.mean_, dim.mean_)  # of more than X
+    assert not np.array_equal(forgotten.transformer_.mean_, dim.mean_)
+
+
+@pytest.mark.parametrize("augment", [None, "auto", lambda batch, generator: batch])
+def test_views_are_the_transformers_or_none_or_given(dim, digits, augment):
+    X, y = digits.images[:60], digits.target[:60]
+    fits = [DIMClassifier(dim, max_epochs=2, augment=augment, random_state=0) for _ in range(2)]
+    losses = [fit.fit(X, y).history_ for fit in fits]
+    assert losses[0] == losses[1]
+
+
+def test_files_hold_numpy_only_and_predict_alike(dim, digits, tmp_path):
+    X, names = digits.images[:60], np.array(["even", "odd"])[digits.target[:60] % 2]
+    classifier = DIMClassifier(dim, max_epochs=2, random_state=0).fit(X, names)
+    joblib.dump(classifier, tmp_path / "classifier.joblib")
+    again = joblib.load(tmp_path / "classifier.joblib")
+    assert again.predict(X).tolist() == classifier.predict(X).tolist()
+    assert b"_rebuild_tensor" not in pickle.dumps(classifier)
+
+
+def test_other_transformers_are_refused(digits):
+    from sklearn.decomposition import PCA
+
+    with pytest.raises(TypeError, match="'transformer' parameter must be a DIMTransformer"):
+        DIMClassifier(PCA()).fit(digits.data[:20], digits.target[:20])
