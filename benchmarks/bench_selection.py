@@ -1,4 +1,4 @@
-"""Claim: `score` ranks configurations without labels about as a classifier with labels would.
+"""Claim: without labels `score` ranks configurations better than the effective rank does.
 
 24 random configurations on each data set, fitted on one part of the training samples; `score` and
 the effective rank of the code on the other part, the accuracy of LogisticRegression there, and the
@@ -109,9 +109,8 @@ def main():
     path.write_text(json.dumps(record, indent=1) + "\n")
     verdict(
         {
-            f"mean rank correlation of score {means['score']:.2f} >= 0.7": means["score"] >= 0.7,
-            f"above that of the effective rank {means['effective rank']:.2f}": means["score"]
-            > means["effective rank"],
+            f"mean rank correlation of score {means['score']:.2f} above that of the effective rank "
+            f"{means['effective rank']:.2f}": means["score"] > means["effective rank"],
         }
     )
 
