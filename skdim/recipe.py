@@ -1,17 +1,63 @@
 """What it takes to build an encoder and its objective: decided once, by ``fit``, and kept."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from skdim.augmentation import Augmentation
-from skdim.encoders import MirrorAverage, encode, evaluating
-from skdim.mutual_information import Estimator
+from skdim.augmentation import (
+    DEFAULT_AUGMENTATIONS,
+    Augmentation,
+    augment_images,
+    augment_rows,
+    crops_in_a_mosaic,
+)
+from skdim.coordinates import COORDINATES
+from skdim.critics import CRITICS
+from skdim.encoders import (
+    DEFAULT_ENCODERS,
+    ENCODERS,
+    MirrorAverage,
+    MLPEncoder,
+    encode,
+    evaluating,
+)
+from skdim.mutual_information import ESTIMATORS, Estimator
 from skdim.objective import DIMObjective
-from skdim.pickling import refer
-from skdim.priors import Prior
+from skdim.priors import PRIORS, Prior
+from skdim.registry import lookup
+from skdim.validation import read_column_groups
+
+# Sides of the default views of colour images, as a part of the image's: half the work of a step.
+VIEW_SIZE = 0.75
+
+# Parameters of DIMTransformer that a recipe is made of.
+INGREDIENTS = (
+    "n_components",
+    "encoder",
+    "encoder_params",
+    "column_groups",
+    "mirror",
+    "global_weight",
+    "local_weight",
+    "prior_weight",
+    "coordinate_weight",
+    "coordinates",
+    "mi_estimator",
+    "critic",
+    "critic_width",
+    "n_locations",
+    "prior",
+    "gradient_penalty",
+    "augment",
+    "n_views",
+    "n_crops",
+    "occlusion",
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +75,7 @@ class Recipe:
     augment: Augmentation | None
     n_views: int
     n_crops: int
+    occlusion: bool
     mirror: bool
     global_weight: float
     local_weight: float
@@ -87,10 +134,153 @@ class Recipe:
                     f"training cannot go on with {theirs!r}. Fit afresh with warm_start=False."
                 )
 
-    def for_pickle(self) -> "Recipe":
-        """Return the recipe with references in the place of functions and classes."""
-        parts: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return replace(self, **{name: refer(part, name) for name, part in parts.items()})
+
+def decide(
+    given: Mapping[str, Any],
+    sample_shape: tuple[int, ...],
+    column_names: np.ndarray | None = None,
+) -> Recipe:
+    """Decide on everything that parameters and the shape of a sample decide.
+
+    Parameters
+    ----------
+    given : mapping
+        Parameters of `DIMTransformer`, the `INGREDIENTS` at least.
+    sample_shape : tuple of int
+        Channels first.
+    column_names : ndarray of str, or None
+        By which ``column_groups`` may name columns.
+
+    Returns
+    -------
+    recipe : Recipe
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a parameter is unfit, for such samples or altogether; the message names it.
+    """
+    weights = ("global_weight", "local_weight", "prior_weight", "coordinate_weight")
+    if not any(given[weight] for weight in weights):
+        raise ValueError(
+            "One of the 'global_weight', 'local_weight', 'prior_weight' and 'coordinate_weight' "
+            "parameters must be positive. Got 0 for all four."
+        )
+    encoder = _encoder(given["encoder"], sample_shape)
+    column_groups = _column_groups(given["column_groups"], sample_shape, column_names)
+    encoder_params = dict(given["encoder_params"] or {})
+    if column_groups and encoder is MLPEncoder:
+        encoder_params = {"column_groups": column_groups, **encoder_params}
+    return Recipe(
+        sample_shape=sample_shape,
+        encoder=encoder,
+        n_components=given["n_components"],
+        encoder_params=encoder_params,
+        augment=_augmentation(given, sample_shape, encoder, column_groups),
+        n_views=1 if given["augment"] is None else given["n_views"],
+        n_crops=_n_crops(given["n_crops"], sample_shape),
+        occlusion=_occlusion(given["occlusion"], sample_shape),
+        mirror=_mirror(given["mirror"], sample_shape),
+        global_weight=given["global_weight"],
+        local_weight=given["local_weight"],
+        prior_weight=given["prior_weight"],
+        mi_estimator=lookup(given["mi_estimator"], ESTIMATORS, "mi_estimator"),
+        critic=lookup(given["critic"], CRITICS, "critic"),
+        critic_width=given["critic_width"],
+        n_locations=given["n_locations"],
+        prior=_prior(given["prior"]),
+        gradient_penalty=given["gradient_penalty"],
+        coordinate_weight=given["coordinate_weight"],
+        coordinates=lookup(given["coordinates"], COORDINATES, "coordinates", or_callable=False),
+    )
+
+
+def _encoder(name: Any, sample_shape: tuple[int, ...]) -> type[nn.Module]:
+    if name == "auto":
+        if len(sample_shape) not in DEFAULT_ENCODERS:
+            raise ValueError(
+                f"There is no default encoder for samples of shape {sample_shape} (channels "
+                "first): pass an encoder class as the 'encoder' parameter."
+            )
+        name = DEFAULT_ENCODERS[len(sample_shape)]
+    if isinstance(name, nn.Module):
+        raise TypeError(
+            "The 'encoder' parameter must be a class, so that every fit starts afresh. Got "
+            f"an instance; pass encoder={type(name).__name__} and its arguments as "
+            "'encoder_params'."
+        )
+    return lookup(name, ENCODERS, "encoder")
+
+
+def _prior(prior: Any) -> Prior:
+    if isinstance(prior, Prior):
+        return prior
+    chosen = lookup(prior, PRIORS, "prior")
+    return chosen if isinstance(chosen, Prior) else Prior(chosen)
+
+
+def _augmentation(
+    given: Mapping[str, Any],
+    sample_shape: tuple[int, ...],
+    encoder: type[nn.Module],
+    column_groups: tuple[tuple[int, ...], ...],
+) -> Augmentation | None:
+    n_axes = len(sample_shape)
+    if given["augment"] != "auto":
+        return given["augment"]
+    if n_axes not in DEFAULT_AUGMENTATIONS:
+        raise ValueError(
+            f"There are no default views of samples of shape {sample_shape} (channels first): "
+            "set the 'augment' parameter to None or to a function."
+        )
+    if column_groups:
+        return partial(augment_rows, column_groups=column_groups)
+    # The global critic and places in a map know whole maps, of one size only.
+    has_one_size = given["global_weight"] or given["coordinate_weight"]
+    if n_axes == 3 and getattr(encoder, "takes_any_size", False) and not has_one_size:
+        return partial(augment_images, size=VIEW_SIZE)
+    return DEFAULT_AUGMENTATIONS[n_axes]
+
+
+def _column_groups(
+    column_groups: Any, sample_shape: tuple[int, ...], names: np.ndarray | None
+) -> tuple[tuple[int, ...], ...]:
+    if column_groups is None:
+        return ()
+    if len(sample_shape) != 1:
+        raise ValueError(
+            "The 'column_groups' parameter is for rows. Got it for samples of shape "
+            f"{sample_shape} (channels first)."
+        )
+    return read_column_groups(column_groups, sample_shape[0], names)
+
+
+def _n_crops(n_crops: int, sample_shape: tuple[int, ...]) -> int:
+    n_axes = len(sample_shape)
+    if n_crops and (n_axes == 1 or n_crops % crops_in_a_mosaic(n_axes)):
+        wanted = "0 for rows" if n_axes == 1 else f"a multiple of {crops_in_a_mosaic(n_axes)}"
+        raise ValueError(
+            f"The 'n_crops' parameter must be {wanted}, for samples of shape {sample_shape} "
+            f"(channels first). Got {n_crops}."
+        )
+    return n_crops
+
+
+def _mirror(mirror: bool, sample_shape: tuple[int, ...]) -> bool:
+    if mirror and len(sample_shape) < 3:
+        raise ValueError(
+            "The 'mirror' parameter is for images and volumes. Got it for samples of shape "
+            f"{sample_shape} (channels first)."
+        )
+    return bool(mirror)
+
+
+def _occlusion(occlusion: bool, sample_shape: tuple[int, ...]) -> bool:
+    if occlusion and len(sample_shape) < 2:
+        raise ValueError(
+            "The 'occlusion' parameter is for signals, images and volumes. Got it for rows."
+        )
+    return bool(occlusion)
 
 
 def carry_over(old: nn.Module, new: nn.Module) -> bool:

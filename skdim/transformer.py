@@ -19,16 +19,8 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import nn
 
 from skdim.advice import advise_on_budget, advise_on_codes, advise_on_samples
-from skdim.augmentation import (
-    DEFAULT_AUGMENTATIONS,
-    Augmentation,
-    augment_images,
-    augment_rows,
-    crops_in_a_mosaic,
-)
 from skdim.callbacks import (
     EarlyStopping,
     EpochLog,
@@ -36,8 +28,6 @@ from skdim.callbacks import (
     ScikitLearnCallbacks,
     StopOnDivergence,
 )
-from skdim.coordinates import COORDINATES
-from skdim.critics import CRITICS
 from skdim.devices import (
     PRECISIONS,
     choose_device,
@@ -46,16 +36,15 @@ from skdim.devices import (
     freed_memory_kept,
     memory_advice,
 )
-from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, Encoding, MLPEncoder, adapt
+from skdim.encoders import Encoding, adapt
 from skdim.features import encode_padded, tile_size
-from skdim.mutual_information import ESTIMATORS
 from skdim.net import DIMNet, count_batches, seeded
 from skdim.optimization import OPTIMIZERS, SCHEDULES, has_one_kernel
 from skdim.pickling import as_arrays, as_tensors, refer
 from skdim.placement import choose_placement, to_tensor
-from skdim.priors import PRIORS, Prior
+from skdim.priors import Prior
 from skdim.readout import OUTPUTS, fit_readouts
-from skdim.recipe import Recipe, carry_over
+from skdim.recipe import INGREDIENTS, Recipe, carry_over, decide
 from skdim.recording import choose_recorder
 from skdim.registry import lookup
 from skdim.scoring import N_STRANGERS, HeldOut, draw_strangers, score_alone
@@ -64,7 +53,6 @@ from skdim.validation import (
     check_not_constant,
     numbers_wanted,
     read_array,
-    read_column_groups,
     read_groups,
     read_samples,
 )
@@ -83,10 +71,7 @@ except ImportError:
 logger = logging.getLogger("skdim")
 
 # Learned by ``fit`` and not public; what is public ends in an underscore.
-FITTED = ("_recipe", "_objective", "_readouts", "_strangers", "_training")
-
-# Sides of the default views of colour images, as a part of the image's: half the work of a step.
-VIEW_SIZE = 0.75
+FITTED = ("_recipe", "_ingredients", "_objective", "_readouts", "_strangers", "_training")
 
 # Samples that max_epochs="auto" shows besides three passes; steps of rows are cheap.
 N_SHOWN, N_SHOWN_ROWS = 30_000, 100_000
@@ -597,47 +582,18 @@ default="infonce"
 
     def _decide(self, sample_shape: tuple[int, ...], *, restart: bool) -> None:
         """Work out everything that does not depend on numbers in X."""
-        weights = ("global_weight", "local_weight", "prior_weight", "coordinate_weight")
-        if not any(getattr(self, weight) for weight in weights):
-            raise ValueError(
-                "One of the 'global_weight', 'local_weight', 'prior_weight' and "
-                "'coordinate_weight' parameters must be positive. Got 0 for all four."
-            )
+        names = getattr(self, "feature_names_in_", None)
+        recipe = decide(self.get_params(deep=False), sample_shape, names)
         if restart:
             self.sample_shape_ = sample_shape
             self.device_ = choose_device(self.device)
             self.precision_ = choose_precision(
                 self.precision, self.device_, len(self.sample_shape_)
             )
-        encoder = self._encoder_class()
-        column_groups = self._column_groups()
-        encoder_params = dict(self.encoder_params or {})
-        if column_groups and encoder is MLPEncoder:
-            encoder_params = {"column_groups": column_groups, **encoder_params}
-        recipe = Recipe(
-            sample_shape=self.sample_shape_,
-            encoder=encoder,
-            n_components=self.n_components,
-            encoder_params=encoder_params,
-            augment=self._augmentation(encoder, column_groups),
-            n_views=1 if self.augment is None else self.n_views,
-            n_crops=self._n_crops(),
-            mirror=self._mirror(),
-            global_weight=self.global_weight,
-            local_weight=self.local_weight,
-            prior_weight=self.prior_weight,
-            mi_estimator=lookup(self.mi_estimator, ESTIMATORS, "mi_estimator"),
-            critic=lookup(self.critic, CRITICS, "critic"),
-            critic_width=self.critic_width,
-            n_locations=self.n_locations,
-            prior=self._prior(),
-            gradient_penalty=self.gradient_penalty,
-            coordinate_weight=self.coordinate_weight,
-            coordinates=lookup(self.coordinates, COORDINATES, "coordinates", or_callable=False),
-        )
         if not restart:
             self._recipe.check_same_encoder(recipe)
         self._recipe = recipe
+        self._ingredients = {name: getattr(self, name) for name in INGREDIENTS}
 
     def _hold_out(
         self, samples: np.ndarray, groups: np.ndarray | None, seed: int
@@ -696,7 +652,7 @@ default="infonce"
                 augment=self._recipe.augment,
                 n_views=self._recipe.n_views,
                 n_crops=self._recipe.n_crops,
-                occlusion=self._occlusion(),
+                occlusion=self._recipe.occlusion,
                 generator=generator,
                 groups=None if groups is None else to_tensor(groups).to(self.device_),
                 max_epochs=n_epochs,
@@ -795,88 +751,6 @@ default="infonce"
             advise_on_budget(net.step_losses, f"max_time={self.max_time}")
         elif self.max_epochs != "auto":
             advise_on_budget(net.step_losses, f"max_epochs={self.max_epochs}")
-
-    def _encoder_class(self) -> type[nn.Module]:
-        name = self.encoder
-        n_axes = len(self.sample_shape_)
-        if name == "auto":
-            if n_axes not in DEFAULT_ENCODERS:
-                raise ValueError(
-                    f"There is no default encoder for samples of shape {self.sample_shape_} "
-                    "(channels first): pass an encoder class as the 'encoder' parameter."
-                )
-            name = DEFAULT_ENCODERS[n_axes]
-        if isinstance(name, nn.Module):
-            raise TypeError(
-                "The 'encoder' parameter must be a class, so that every fit starts afresh. Got "
-                f"an instance; pass encoder={type(name).__name__} and its arguments as "
-                "'encoder_params'."
-            )
-        return lookup(name, ENCODERS, "encoder")
-
-    def _prior(self) -> Prior:
-        if isinstance(self.prior, Prior):
-            return self.prior
-        chosen = lookup(self.prior, PRIORS, "prior")
-        return chosen if isinstance(chosen, Prior) else Prior(chosen)
-
-    def _augmentation(
-        self, encoder: type[nn.Module], column_groups: tuple[tuple[int, ...], ...]
-    ) -> Augmentation | None:
-        n_axes = len(self.sample_shape_)
-        if self.augment != "auto":
-            return self.augment
-        if n_axes not in DEFAULT_AUGMENTATIONS:
-            raise ValueError(
-                f"There are no default views of samples of shape {self.sample_shape_} (channels "
-                "first): set the 'augment' parameter to None or to a function."
-            )
-        if column_groups:
-            return partial(augment_rows, column_groups=column_groups)
-        takes_any_size = getattr(encoder, "takes_any_size", False)
-        if n_axes == 3 and takes_any_size and not (self.global_weight or self.coordinate_weight):
-            # The global critic and places in a map know whole maps, of one size only.
-            return partial(augment_images, size=VIEW_SIZE)
-        return DEFAULT_AUGMENTATIONS[n_axes]
-
-    def _column_groups(self) -> tuple[tuple[int, ...], ...]:
-        if self.column_groups is None:
-            return ()
-        if len(self.sample_shape_) != 1:
-            raise ValueError(
-                "The 'column_groups' parameter is for rows. Got it for samples of shape "
-                f"{self.sample_shape_} (channels first)."
-            )
-        names = getattr(self, "feature_names_in_", None)
-        return read_column_groups(self.column_groups, self.sample_shape_[0], names)
-
-    def _n_crops(self) -> int:
-        if not self.n_crops:
-            return 0
-        n_axes = len(self.sample_shape_)
-        n_together = crops_in_a_mosaic(n_axes)
-        if n_axes == 1 or self.n_crops % n_together:
-            wanted = "0 for rows" if n_axes == 1 else f"a multiple of {n_together}"
-            raise ValueError(
-                f"The 'n_crops' parameter must be {wanted}, for samples of shape "
-                f"{self.sample_shape_} (channels first). Got {self.n_crops}."
-            )
-        return self.n_crops
-
-    def _mirror(self) -> bool:
-        if self.mirror and len(self.sample_shape_) < 3:
-            raise ValueError(
-                "The 'mirror' parameter is for images and volumes. Got it for samples of shape "
-                f"{self.sample_shape_} (channels first)."
-            )
-        return bool(self.mirror)
-
-    def _occlusion(self) -> bool:
-        if self.occlusion and len(self.sample_shape_) < 2:
-            raise ValueError(
-                "The 'occlusion' parameter is for signals, images and volumes. Got it for rows."
-            )
-        return bool(self.occlusion)
 
     def _n_epochs(self, n_samples: int) -> int:
         if self.max_epochs == "auto":
@@ -1062,7 +936,9 @@ default="infonce"
             weights = {name: part.state_dict() for name, part in parts.items()}
             state["_weights"] = as_arrays(weights)
             state["_training"] = as_arrays(state.get("_training", {}))
-            state["_recipe"] = state["_recipe"].for_pickle()
+            ingredients = state["_ingredients"].items()
+            state["_ingredients"] = {name: refer(value, name) for name, value in ingredients}
+            del state["_recipe"]  # which is made of them
             state["device_"] = str(state["device_"])
         return state
 
@@ -1070,6 +946,8 @@ default="infonce"
         weights = as_tensors(state.pop("_weights", {}))
         super().__setstate__(state)
         if weights:
+            names = getattr(self, "feature_names_in_", None)
+            self._recipe = decide(self._ingredients, self.sample_shape_, names)
             self._training = as_tensors(self._training)
             self.device_ = _device_for_loading(self.device)
             with torch.random.fork_rng(devices=[]):

@@ -183,7 +183,7 @@ PARAMETERS = [
     Case(
         "no weight",
         ValueError,
-        "'global_weight', 'local_weight' and 'prior_weight'",
+        "'prior_weight' and 'coordinate_weight'",
         fit(ROWS, local_weight=0),
     ),
     Case(

@@ -19,6 +19,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from baselines import BASELINES, Baseline
 from common import RESULTS, data_loader, machine
 
 from skdim import DIMTransformer
@@ -75,6 +76,16 @@ def dim(budget: Budget, variant: str, mi_estimator: str, seed: int, **params) ->
     return DIMTransformer.paper(variant, mi_estimator, **{**at_budget, **params})
 
 
+def baseline(budget: Budget, method: str, seed: int) -> Baseline:
+    """Another method on the same encoder, at the same budget."""
+    return BASELINES[method](
+        encoder_params={"scale": budget.scale},
+        max_epochs=budget.n_epochs,
+        learning_rate=budget.learning_rate,
+        random_state=seed,
+    )
+
+
 def layers_of(estimator, X: np.ndarray) -> dict[str, np.ndarray]:
     """Return what the paper classifies: last convolution, hidden layer and code.
 
@@ -89,9 +100,9 @@ def layers_of(estimator, X: np.ndarray) -> dict[str, np.ndarray]:
     layers : dict of "conv", "fc" and "Y" to ndarray of shape (n, n_features)
     """
     caught: list[torch.Tensor] = []
-    hook = estimator.encoder_.hidden.register_forward_pre_hook(
-        lambda _, given: caught.append(given[0])
-    )
+    # That of NAT is wrapped, to bring codes to length 1.
+    network = getattr(estimator.encoder_, "encoder", estimator.encoder_)
+    hook = network.hidden.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
     parts: dict[str, list[np.ndarray]] = {"conv": [], "fc": [], "Y": []}
     samples = read_samples(X, None, "auto")
     size = tile_size(estimator.sample_shape_, estimator.device_)
@@ -137,6 +148,10 @@ class Cells:
             cells[key] = {**compute(), "seconds": time.perf_counter() - start}
             self.path.write_text(json.dumps(self.record, indent=1) + "\n")
         return cells[key]
+
+    def seconds(self) -> float:
+        """What all cells took together."""
+        return sum(cell["seconds"] for cell in self.record["cells"].values())
 
 
 class Orderings:
