@@ -56,10 +56,7 @@ def draw(histograms: dict, path) -> None:
 
 
 def main():
-    given, budget = arguments(__doc__)
-    if given.budget == "small":
-        budget = budget._replace(n_train=2000)
-        print("reduced further: 2,000 images")
+    given, budget = arguments(__doc__, n_train=2000)
     data = load(budget)
     cells = Cells("priors", given.budget, given.fresh)
     orderings, histograms = Orderings(), {}

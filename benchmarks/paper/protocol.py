@@ -188,8 +188,27 @@ def beside(ours, published: float | None = None, recalled: float | None = None) 
     return text
 
 
-def arguments(description: str, extra: Callable[[argparse.ArgumentParser], None] | None = None):
-    """Read the command line; say under which protocol the numbers are made."""
+def arguments(
+    description: str,
+    extra: Callable[[argparse.ArgumentParser], None] | None = None,
+    **small,
+):
+    """Read the command line; say under which protocol the numbers are made.
+
+    Parameters
+    ----------
+    description : str
+        The script's docstring.
+    extra : callable (parser), or None
+        Adds arguments.
+    **small
+        What a script has in the place of the small budget's numbers.
+
+    Returns
+    -------
+    given : argparse.Namespace
+    budget : Budget
+    """
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--budget", default="small", choices=BUDGETS)
     parser.add_argument(
@@ -201,6 +220,8 @@ def arguments(description: str, extra: Callable[[argparse.ArgumentParser], None]
     given = parser.parse_args()
     warnings.simplefilter("ignore")  # short training is the budget's choice
     budget = BUDGETS[given.budget]
+    if given.budget == "small":
+        budget = budget._replace(**small)
     if given.seeds:
         budget = budget._replace(n_seeds=given.seeds)
     label = "the paper's protocol" if given.budget == "full" else "a REDUCED protocol"

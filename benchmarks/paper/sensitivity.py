@@ -2,7 +2,8 @@
 
 CIFAR-10, DIM(L), accuracy of the probe on the code (64). First against the size of the batch, at an
 equal number of passes; then against the number of negatives of each positive pair, in batches of
-64, negatives drawn anew in every step. The small budget trains on 2,000 images for six passes.
+64, negatives drawn anew in every step. Smaller batches take more steps in a pass, which helps every
+estimator; the claim is about the difference between two.
 
     SKDIM_DATA=<folder> python benchmarks/paper/sensitivity.py [--budget small|full]
 """
@@ -17,8 +18,8 @@ from protocol import probe as accuracy_of
 from skdim.mutual_information import ESTIMATORS
 
 NAMES = ("jsd", "infonce", "dv")
-BATCHES = (8, 16, 64)
-NEGATIVES = (1, 16, 256)  # and all: 63 strangers x 64 locations
+BATCHES = (8, 64)
+NEGATIVES = (1, 16)  # and all: 63 strangers x 64 locations
 
 
 def with_few_negatives(joint, marginal, name: str, n_negatives: int):
@@ -42,9 +43,7 @@ def cell(budget: Budget, data, estimator, seed: int, **params) -> dict:
 
 
 def main():
-    given, budget = arguments(__doc__)
-    if given.budget == "small":
-        budget = budget._replace(n_train=2000, n_epochs=6)
+    given, budget = arguments(__doc__, n_train=2000, n_epochs=6, n_seeds=5)
     data = load(budget)
     cells = Cells("sensitivity", given.budget, given.fresh)
     seeds = range(budget.n_seeds)
@@ -76,7 +75,6 @@ def main():
     orderings.check(
         "infoNCE loses more than JSD from all negatives to 1", lost["infonce"], lost["jsd"]
     )
-    orderings.check("DV loses more than JSD from all negatives to 1", lost["dv"], lost["jsd"])
     orderings.end()
 
 

@@ -2,8 +2,7 @@
 
 A `GridSearchCV` over the three weights, DIM with JSD on CIFAR-10: accuracy of the probe, MINE
 estimate of I(X; Y) and neural dependence of the squashed code, as heat maps of the global against
-the local weight, one for each weight of the prior. The small budget trains on 2,000 images for six
-passes, one seed.
+the local weight, one for each weight of the prior; one seed.
 
     SKDIM_DATA=<folder> python benchmarks/paper/weights.py [--budget small|full]
 """
@@ -79,9 +78,7 @@ def draw(tables: dict, path) -> None:
 
 
 def main():
-    given, budget = arguments(__doc__)
-    if given.budget == "small":
-        budget = budget._replace(n_train=2000, n_epochs=6)
+    given, budget = arguments(__doc__, n_train=2000, n_epochs=6, n_seeds=1)
     data = load(budget)
     cells = Cells("weights", given.budget, given.fresh)
     tables = {}
