@@ -24,6 +24,11 @@ def tile_size(sample_shape: tuple[int, ...], device: torch.device) -> int:
     return min(1024, max(16, 2 ** (n_fitting.bit_length() - 1)))
 
 
+def largest_tile(sample_shape: tuple[int, ...]) -> int:
+    """Return how many samples are a gibibyte of float32, 1 at least: tiles are filled up."""
+    return max(1, 2**28 // int(np.prod(sample_shape, dtype=float)))
+
+
 def encode_padded(
     encoder: nn.Module,
     samples: np.ndarray,

@@ -1,5 +1,6 @@
 """What it takes to build an encoder and its objective: decided once, by ``fit``, and kept."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ from skdim.critics import CRITICS
 from skdim.encoders import (
     DEFAULT_ENCODERS,
     ENCODERS,
+    Encoding,
     MirrorAverage,
     MLPEncoder,
     encode,
@@ -104,12 +106,10 @@ class Recipe:
 
     def build_objective(self, encoder: nn.Module, device: torch.device) -> DIMObjective:
         """Build critics and discriminator that fit what the encoder returns."""
-        with torch.no_grad(), evaluating(encoder):
-            pair = torch.zeros(2, *self.sample_shape, device=device)
-            encoding = encode(encoder, pair)
+        n_code, local_shapes = outline(encoder, self.sample_shape, device)
         return DIMObjective(
-            n_code=encoding.code.shape[1],
-            local_shapes=[(m.shape[1], m.shape[2]) for m in encoding.local_maps],
+            n_code=n_code,
+            local_shapes=local_shapes,
             global_weight=self.global_weight,
             local_weight=self.local_weight,
             prior_weight=self.prior_weight,
@@ -133,6 +133,55 @@ class Recipe:
                     f"The {name!r} parameter was {ours!r} when this transformer was fitted; "
                     f"training cannot go on with {theirs!r}. Fit afresh with warm_start=False."
                 )
+
+
+def outline(
+    encoder: nn.Module, sample_shape: tuple[int, ...], device: torch.device
+) -> tuple[int, list[tuple[int, int]]]:
+    """Return the length of a code and the (n_locations, n_channels) of each local map.
+
+    Without arithmetic, where every layer can say its shapes without; by encoding zeros, where one
+    cannot.
+    """
+    try:
+        encoding = encode_zeros(copy.deepcopy(encoder).to("meta"), sample_shape, "meta")
+    except Exception:  # whatever a user's layer may raise: the next line says it of real numbers
+        encoding = encode_zeros(encoder, sample_shape, device)
+    return encoding.code.shape[1], [(m.shape[1], m.shape[2]) for m in encoding.local_maps]
+
+
+@torch.no_grad()
+def encode_zeros(
+    encoder: nn.Module, sample_shape: tuple[int, ...], device: torch.device | str
+) -> Encoding:
+    """Encode two samples of zeros."""
+    with evaluating(encoder):
+        return encode(encoder, torch.zeros(2, *sample_shape, device=device))
+
+
+def check_weights(recipe: Recipe, weights: Mapping[str, np.ndarray]) -> None:
+    """Hold a file's weights of an encoder against the recipe beside them, before memory is taken.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    weights : mapping of str to ndarray
+
+    Raises
+    ------
+    ValueError
+        If the recipe is of an encoder of other weights, or of far larger ones.
+    """
+    numbers = [n for n in recipe.encoder_params.values() if isinstance(n, int)]
+    n_values = sum(array.size for array in weights.values())
+    if max(numbers, default=0) > n_values or recipe.encoder_params.get("depth", 0) > len(weights):
+        raise ValueError("the 'encoder_params' are of a far larger encoder than its weights")
+    with torch.device("meta"):  # shapes only
+        encoder = recipe.build_encoder(torch.device("meta"))
+    expected = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
+    found = {name: array.shape for name, array in weights.items()}
+    if expected != found:
+        raise ValueError("the weights are not those of the encoder that it names")
 
 
 def decide(

@@ -37,14 +37,15 @@ from skdim.devices import (
     memory_advice,
 )
 from skdim.encoders import Encoding, adapt
-from skdim.features import encode_padded, tile_size
+from skdim.features import encode_padded, largest_tile, tile_size
+from skdim.files import FileError, check_fitted, read, write
 from skdim.net import DIMNet, count_batches, seeded
 from skdim.optimization import OPTIMIZERS, SCHEDULES, has_one_kernel
 from skdim.pickling import as_arrays, as_tensors, refer
 from skdim.placement import choose_placement, to_tensor
 from skdim.priors import Prior
-from skdim.readout import OUTPUTS, fit_readouts
-from skdim.recipe import INGREDIENTS, Recipe, carry_over, decide
+from skdim.readout import OUTPUTS, Readout, fit_readouts
+from skdim.recipe import INGREDIENTS, Recipe, carry_over, check_weights, decide
 from skdim.recording import choose_recorder
 from skdim.registry import lookup
 from skdim.scoring import N_STRANGERS, HeldOut, draw_strangers, score_alone
@@ -56,6 +57,7 @@ from skdim.validation import (
     read_groups,
     read_samples,
 )
+from skdim.versions import __version__, compare_versions
 
 try:  # scikit-learn 1.9
     from sklearn.callback import CallbackSupportMixin
@@ -69,6 +71,27 @@ except ImportError:
 
 
 logger = logging.getLogger("skdim")
+
+# What a safe file may hold besides parameters.
+STATE = {
+    "_readouts",
+    "_strangers",
+    "_training",
+    "_version",
+    "_weights",
+    "best_epoch_",
+    "device_",
+    "feature_names_in_",
+    "history_",
+    "mean_",
+    "n_features_in_",
+    "n_iter_",
+    "precision_",
+    "sample_shape_",
+    "scale_",
+}
+OPTIONAL_STATE = {"best_epoch_", "feature_names_in_"}
+IN_FIT = " in fit"  # after the name of a parameter, in a file: its value then
 
 # Learned by ``fit`` and not public; what is public ends in an underscore.
 FITTED = ("_recipe", "_ingredients", "_objective", "_readouts", "_strangers", "_training")
@@ -233,8 +256,8 @@ default="infonce"
         Of training; ``transform`` is float32 always. "auto" is bfloat16 for convolutions where
         the processor has instructions for it.
     transform_batch_size : int or None, default=None
-        Samples encoded at once by ``transform``. None is 16 to 1024 on a CPU, by their size, and
-        1024 elsewhere.
+        Samples encoded at once by ``transform``, at most those of a gibibyte. None is 16 to 1024
+        on a CPU, by their size, and 1024 elsewhere.
     random_state : int, RandomState or None, default=None
         Seeds weights, batches, views and prior. Global generators of torch are left as they were.
     verbose : int, default=0
@@ -536,6 +559,8 @@ default="infonce"
         """Train a draft and become it: a fit that fails leaves the estimator as it was."""
         context = self._init_callback_context(max_subtasks=None)
         draft = copy.copy(self)
+        if not restart:
+            self._check_not_trimmed("training")
         samples = draft._check(X, reset=restart)
         if restart:
             draft._forget()
@@ -790,7 +815,8 @@ default="infonce"
         )
 
     def _tile_size(self) -> int:
-        return self.transform_batch_size or tile_size(self.sample_shape_, self.device_)
+        wanted = self.transform_batch_size or tile_size(self.sample_shape_, self.device_)
+        return min(wanted, largest_tile(self.sample_shape_))
 
     # ---------------------------------------------------------------- score
 
@@ -835,6 +861,7 @@ default="infonce"
             0.5 where no critic was trained.
         """
         check_is_fitted(self)
+        self._check_not_trimmed("scoring")
         samples = self._check(X, reset=False)
         if not self._objective.has_critics:
             return np.full(len(samples), 0.5)
@@ -864,6 +891,7 @@ default="infonce"
 
     def _examine(self, X) -> HeldOut:
         check_is_fitted(self)
+        self._check_not_trimmed("scoring")
         samples = self._check(X, reset=False)
         if len(samples) < 2:
             raise ValueError(
@@ -926,37 +954,169 @@ default="infonce"
         twin.__dict__ = copy.deepcopy(self.__dict__, memo)
         return twin
 
-    def __getstate__(self) -> dict:
-        """Plain Python and numpy only: what was fitted on a GPU loads anywhere."""
+    def save(self, path) -> None:
+        """Write a file that holds numbers and names only, and can run no code when it is read.
+
+        One safetensors file: arrays, and JSON for the rest. A class or function of your own (an
+        encoder, views, an estimator) is not in it; hand it to `load`. A file that is there is
+        replaced in one step.
+
+        Parameters
+        ----------
+        path : path
+        """
+        check_is_fitted(self)
+        state = self._as_plain()
+        for name, value in state.pop("_ingredients").items():
+            state[name + IN_FIT] = value
+        write(path, state)
+
+    @classmethod
+    def load(cls, path, **pieces) -> "DIMTransformer":
+        """Read a file that `save` wrote.
+
+        Safe with files from strangers: nothing in one is executed, and it is not believed before it
+        fits together.
+
+        Parameters
+        ----------
+        path : path
+        **pieces
+            Parameters that hold classes or functions of your own, as in the constructor.
+
+        Returns
+        -------
+        transformer : DIMTransformer
+            On the device that the ``device`` parameter names, or the CPU if there is none such.
+
+        Raises
+        ------
+        skdim.files.FileError
+            If it is no file of skdim, or damaged, or a piece is missing; the message says which.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> from skdim import DIMTransformer
+        >>> X = np.random.default_rng(0).normal(size=(200, 5))
+        >>> dim = DIMTransformer(4, max_epochs=1).fit(X)
+        >>> path = os.path.join(tempfile.mkdtemp(), "dim.safetensors")
+        >>> dim.save(path)
+        >>> np.array_equal(DIMTransformer.load(path).transform(X), dim.transform(X))
+        True
+        """
+        in_fit = {name + IN_FIT: piece for name, piece in pieces.items()}
+        state = read(path, {**in_fit, **pieces})
+        names = cls._get_param_names()
+        expected = {*names, *(name + IN_FIT for name in INGREDIENTS), *STATE}
+        for name in sorted((set(state) | OPTIONAL_STATE) ^ expected):
+            raise FileError(f"{path} is no file of skdim: it holds no {name!r}, or should not.")
+        transformer = cls()
+        try:
+            ingredients = {name: state.pop(name + IN_FIT) for name in INGREDIENTS}
+            given = {name: state[name] for name in names}
+            transformer.set_params(**given)._validate_params()
+            cls(**{**given, **ingredients})._validate_params()
+            check_fitted(state)
+            recipe = decide(ingredients, state["sample_shape_"], state.get("feature_names_in_"))
+            check_weights(recipe, state["_weights"]["encoder"])
+            transformer.__setstate__({**state, "_ingredients": ingredients})
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            IndexError,
+            RuntimeError,
+            OverflowError,
+        ) as error:
+            raise FileError(f"{path} does not fit together: {error}") from None
+        return transformer
+
+    def trim(self) -> "DIMTransformer":
+        """Forget all that ``transform`` does not need: critics, optimisers, history.
+
+        A trimmed transformer can no longer `score` and cannot go on training, only start afresh.
+
+        Returns
+        -------
+        self : DIMTransformer
+        """
+        check_is_fitted(self)
+        self._objective = None
+        self._training, self._strangers, self.history_ = {}, [], []
+        return self
+
+    def to(self, device) -> "DIMTransformer":
+        """Move what was fitted to another device; the ``device`` parameter stays as it is.
+
+        Parameters
+        ----------
+        device : str or torch.device
+
+        Returns
+        -------
+        self : DIMTransformer
+        """
+        check_is_fitted(self)
+        self.device_ = choose_device(device)
+        self.encoder_.to(self.device_)
+        if self._objective is not None:
+            self._objective.to(self.device_)
+        return self
+
+    def _check_not_trimmed(self, purpose: str) -> None:
+        if self._objective is None:
+            raise ValueError(
+                f"This transformer was trimmed: it holds what 'transform' needs, and not what "
+                f"{purpose} needs. Fit it again, or take the one that was not trimmed."
+            )
+
+    def _as_plain(self) -> dict:
+        """Return parameters as they are, and what was learned as plain Python and numpy."""
         state = dict(super().__getstate__())
-        for parameter in self._get_param_names():
-            state[parameter] = refer(state[parameter], parameter)
         if "encoder_" in state:
             parts = {"encoder": state.pop("encoder_"), "objective": state.pop("_objective")}
-            weights = {name: part.state_dict() for name, part in parts.items()}
+            weights = {name: part.state_dict() for name, part in parts.items() if part is not None}
             state["_weights"] = as_arrays(weights)
             state["_training"] = as_arrays(state.get("_training", {}))
+            state["_readouts"] = {name: r._asdict() for name, r in state["_readouts"].items()}
+            state["device_"] = str(state["device_"])
+            state["_version"] = __version__
+            del state["_recipe"]  # which is made of ingredients
+        return state
+
+    def __getstate__(self) -> dict:
+        """Plain Python and numpy only: what was fitted on a GPU loads anywhere."""
+        state = self._as_plain()
+        for parameter in self._get_param_names():
+            state[parameter] = refer(state[parameter], parameter)
+        if "_ingredients" in state:
             ingredients = state["_ingredients"].items()
             state["_ingredients"] = {name: refer(value, name) for name, value in ingredients}
-            del state["_recipe"]  # which is made of them
-            state["device_"] = str(state["device_"])
         return state
 
     def __setstate__(self, state: dict) -> None:
         weights = as_tensors(state.pop("_weights", {}))
+        compare_versions(state.pop("_version", None))
         super().__setstate__(state)
         if weights:
             names = getattr(self, "feature_names_in_", None)
             self._recipe = decide(self._ingredients, self.sample_shape_, names)
+            plain = state["_readouts"].items()
+            self._readouts = {name: Readout(**parts) for name, parts in plain}
             self._training = as_tensors(self._training)
             self.device_ = _device_for_loading(self.device)
             with torch.random.fork_rng(devices=[]):
                 self.encoder_ = self._recipe.build_encoder(self.device_)
-                self._objective = self._recipe.build_objective(self.encoder_, self.device_)
-            self.encoder_.load_state_dict(weights["encoder"])
-            self._objective.load_state_dict(weights["objective"])
-            self.encoder_.eval()
-            self._objective.eval()
+                self.encoder_.load_state_dict(weights["encoder"])
+                self.encoder_.eval()
+                self._objective = None
+                if "objective" in weights:  # not trimmed
+                    self._objective = self._recipe.build_objective(self.encoder_, self.device_)
+                    self._objective.load_state_dict(weights["objective"])
+                    self._objective.eval()
 
 
 def _device_for_loading(device: str | torch.device) -> torch.device:

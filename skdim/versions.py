@@ -2,13 +2,26 @@
 
 import platform
 import sys
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
 from skdim.devices import choose_device, choose_precision
 
-PACKAGES = ("skdim", "torch", "scikit-learn", "skorch", "numpy", "scipy", "joblib", "tqdm")
+__version__ = "0.1.0"
+
+PACKAGES = (
+    "skdim",
+    "torch",
+    "scikit-learn",
+    "skorch",
+    "numpy",
+    "scipy",
+    "joblib",
+    "safetensors",
+    "tqdm",
+)
 
 
 def show_versions() -> None:
@@ -39,3 +52,18 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
+
+
+class VersionWarning(UserWarning):
+    """A file was written by another version of skdim."""
+
+
+def compare_versions(written_by: str | None) -> None:
+    """Warn if a transformer was saved by another version than this one."""
+    if written_by is not None and written_by != __version__:
+        warnings.warn(
+            f"This transformer was saved by skdim {written_by} and is read by {__version__}: "
+            "features may differ. Fit it again with this version, or read it with that one.",
+            VersionWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,275 @@
+"""Files that nobody should believe, and what loading each of them did.
+
+A mutation is a function of a good file's bytes and a random generator that returns other bytes.
+``python tests/hostile.py 2000`` loads 2,000 of them, under a limit on memory, and prints what came
+of each kind; the suite loads some.
+"""
+
+import json
+import pickle
+import resource
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from skdim import DIMTransformer
+from skdim.files import FileError, digest
+
+X_SHAPE = (6,)
+MARK = Path(tempfile.gettempdir()) / "skdim-code-was-run"
+
+
+class Bomb:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self):
+        return (MARK.touch, ())
+
+
+def good_file(path: Path) -> bytes:
+    """A small transformer's file."""
+    X = np.random.default_rng(0).normal(size=(60, *X_SHAPE)).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        params = {"n_hidden": 16, "width": 8}
+        dim = DIMTransformer(4, max_epochs=1, encoder_params=params, random_state=0).fit(X)
+    dim.save(path)
+    return path.read_bytes()
+
+
+def taken_apart(good: bytes) -> tuple[dict, bytes]:
+    """The header and the numbers."""
+    length = int.from_bytes(good[:8], "little")
+    return json.loads(good[8 : 8 + length]), good[8 + length :]
+
+
+def put_together(header: dict, numbers: bytes) -> bytes:
+    """A file of any header."""
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + numbers
+
+
+def redescribed(good: bytes, change: Callable[[dict], None]) -> bytes:
+    """A file whose state says something else, with the digest of an honest file."""
+    header, numbers = taken_apart(good)
+    document = json.loads(header["__metadata__"]["skdim"])
+    change(document)
+    text = json.dumps(document)
+    types = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "U8": "|u1", "BOOL": "|b1"}
+    arrays = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            start, end = entry["data_offsets"]
+            values = np.frombuffer(numbers[start:end], types[entry["dtype"]])
+            arrays[name] = values.reshape(entry["shape"])
+    header["__metadata__"] = {"skdim": text, "digest": digest(text, arrays)}
+    return put_together(header, numbers)
+
+
+# ---------------------------------------------------------------- mutations
+
+
+def cut_off(good, rng):
+    return good[: rng.integers(len(good))]
+
+
+def flip_bits(good, rng):
+    changed = bytearray(good)
+    for _ in range(rng.integers(1, 9)):
+        changed[rng.integers(len(changed))] ^= 1 << int(rng.integers(8))
+    return bytes(changed)
+
+
+def overwrite(good, rng):
+    changed = bytearray(good)
+    start, length = rng.integers(len(good)), rng.integers(1, 200)
+    changed[start : start + length] = rng.bytes(length)
+    return bytes(changed)
+
+
+def grow(good, rng):
+    return good + rng.bytes(rng.integers(1, 1000))
+
+
+def noise(good, rng):
+    return rng.bytes(rng.integers(0, 5000))
+
+
+def long_header(good, rng):
+    return int(2 ** rng.integers(24, 63)).to_bytes(8, "little") + good[8:]
+
+
+def pickle_in_disguise(good, rng):
+    bomb = pickle.dumps(Bomb())
+    return bomb if rng.integers(2) else good[:8] + bomb + good[8 + len(bomb) :]
+
+
+def odd_tensor(good, rng):
+    header, numbers = taken_apart(good)
+    names = [name for name in header if name != "__metadata__"]
+    entry = header[names[rng.integers(len(names))]]
+    choice = rng.integers(5)
+    if choice == 0:
+        entry["shape"] = [int(2 ** rng.integers(20, 62)), *entry["shape"]]
+    elif choice == 1:
+        entry["data_offsets"] = [0, int(2 ** rng.integers(10, 62))]
+    elif choice == 2:
+        entry["dtype"] = ["F16", "BF16", "I8", "F8_E4M3", "X9"][rng.integers(5)]
+    elif choice == 3:
+        header["../../etc/" + names[0]] = header.pop(names[0])
+    else:
+        del header[names[rng.integers(len(names))]]
+    return put_together(header, numbers)
+
+
+def odd_parameter(good, rng):
+    odd = [
+        None,
+        -1,
+        0,
+        10**9,
+        10**30,
+        1e308,
+        "",
+        "__import__('os')",
+        "../../etc/passwd",
+        [],
+        [[[]]],
+        {"dict": [["width", 10**9]]},
+        {"dict": [["depth", 10**9]]},
+        {"tuple": [10**6, 10**6, 10**6]},
+        {"tuple": [2**62]},
+        {"array": "nowhere"},
+        {"float": "nan"},
+        {"piece": True},
+        {"names": [1, 2]},
+        {"odd": 1},
+        True,
+    ]
+
+    def change(document):
+        state = document["state"]
+        name = list(state)[rng.integers(len(state))]
+        state[name] = odd[rng.integers(len(odd))]
+
+    return redescribed(good, change)
+
+
+def odd_inside(good, rng):
+    """Change a value somewhere deep in the state."""
+
+    def change(document):
+        spot, place = document, list(document)[rng.integers(len(document))]
+        while isinstance(spot[place], dict | list) and spot[place] and rng.integers(6):
+            spot = spot[place]
+            keys = list(spot) if isinstance(spot, dict) else range(len(spot))
+            place = list(keys)[rng.integers(len(keys))]
+        spot[place] = [10**12, "x", None, -3, 0.5, {}, [1], {"tuple": [0]}][rng.integers(8)]
+
+    return redescribed(good, change)
+
+
+def without_a_part(good, rng):
+    def change(document):
+        state = document["state"]
+        del state[list(state)[rng.integers(len(state))]]
+
+    return redescribed(good, change)
+
+
+def with_a_part_too_many(good, rng):
+    names = ["__class__", "__dict__", "fit", "transform", "encoder_", "_recipe", "__reduce__"]
+
+    def change(document):
+        document["state"][names[rng.integers(len(names))]] = 1
+
+    return redescribed(good, change)
+
+
+def nested(good, rng):
+    def change(document):
+        value: list = []
+        for _ in range(int(rng.integers(40, 300))):
+            value = [value]
+        document["state"]["history_"] = value
+
+    return redescribed(good, change)
+
+
+MUTATIONS = (
+    cut_off,
+    flip_bits,
+    overwrite,
+    grow,
+    noise,
+    long_header,
+    pickle_in_disguise,
+    odd_tensor,
+    odd_parameter,
+    odd_inside,
+    without_a_part,
+    with_a_part_too_many,
+    nested,
+)
+
+
+def outcome(path: Path) -> str:
+    """Load a file: "refused" with a sentence, "accepted", or what it must never do."""
+    MARK.unlink(missing_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            result = use(DIMTransformer.load(path))
+        except FileError as error:
+            result = "refused" if str(error).startswith(str(path)) else "no sentence"
+        except Exception as error:  # the point is that there is none
+            result = f"CRASHED with {type(error).__name__}: {error}"
+    return "CODE WAS RUN" if MARK.exists() else result
+
+
+def use(dim: DIMTransformer) -> str:
+    """What was believed must work, or say in a sentence why not."""
+    try:
+        features = dim.transform(np.zeros((3, *X_SHAPE), np.float32))
+    except ValueError:
+        return "accepted, for other samples"
+    return "accepted" if len(features) == 3 else "CRASHED: a wrong number of features"
+
+
+def campaign(n_files: int, seed: int = 0) -> dict[str, Counter]:
+    """Load n_files mutated files; count outcomes by mutation."""
+    outcomes: dict[str, Counter] = {mutate.__name__: Counter() for mutate in MUTATIONS}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file.safetensors"
+        good = good_file(path)
+        for number in range(n_files):
+            mutate = MUTATIONS[number % len(MUTATIONS)]
+            path.write_bytes(mutate(good, np.random.default_rng([seed, number])))
+            outcomes[mutate.__name__][outcome(path)] += 1
+    return outcomes
+
+
+def main():
+    n_files = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    outcomes = campaign(n_files)
+    seconds = time.perf_counter() - start
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    for name, counts in outcomes.items():
+        print(f"{name:<22} " + ", ".join(f"{n} {what}" for what, n in counts.most_common()))
+    print(f"{n_files} files in {seconds:.0f} s, memory grown by {grown:.0f} MiB")
+    bad = sum(n for c in outcomes.values() for what, n in c.items() if what not in OUTCOMES)
+    print(f"crashed, ran code, or without a sentence: {bad}")
+    sys.exit(1 if bad else 0)
+
+
+OUTCOMES = ("refused", "accepted", "accepted, for other samples")
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,200 @@
+"""An ONNX graph gives what the estimator gives that it was made of."""
+
+import copy
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import KMeans
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch.nn import functional
+
+from skdim import DIMClassifier, DIMTransformer
+from skdim.encoders import ENCODERS, tap
+from skdim.onnx_export import export_onnx, pool_slices, unfold_slices
+from skdim.readout import OUTPUTS
+
+pytest.importorskip("onnx")
+runtime = pytest.importorskip("onnxruntime")
+
+# Shape of a sample of X as the user passes it, and how it is to be read.
+LAYOUTS = {
+    "rows": ((9,), {}),
+    "rows, columns grouped": ((9,), {"column_groups": [[0, 4], [1, 2, 3]]}),
+    "signals": ((40, 3), {"channel_axis": -1}),
+    "signals of one channel": ((30,), {"channel_axis": None}),
+    "grey images": ((8, 8), {}),
+    "grey images, flat": ((64,), {"sample_shape": (8, 8)}),
+    "grey images, channel first": ((1, 9, 11), {}),
+    "grey images, channel last": ((8, 9, 1), {"channel_axis": -1}),
+    "colour images, channels first": ((3, 14, 14), {}),
+    "colour images, channels last": ((14, 14, 3), {}),
+    "colour images, flat": ((300,), {"sample_shape": (10, 10, 3)}),
+    "images, mirrored": ((9, 8), {"mirror": True}),
+    "volumes": ((8, 9, 8), {"channel_axis": None}),
+    "volumes, channels last": ((8, 8, 8, 2), {}),
+    "volumes, channels between": ((8, 2, 8, 8), {"channel_axis": 2, "mirror": True}),
+}
+SAMPLES = {"mlp": (9,), "signal": (2, 40), "paper28": (1, 28, 28)}  # others see colour images
+
+
+def small(**params):
+    defaults = {
+        "n_components": 5,
+        "encoder_params": {"width": 8, "n_hidden": 24},
+        "max_epochs": 1,
+        "batch_size": 16,
+        "random_state": 0,
+    }
+    return DIMTransformer(**{**defaults, **params})
+
+
+def draw(*shape):
+    return (3 * np.random.default_rng(0).normal(size=shape) + 7).astype(np.float32)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Export an estimator and run the graph on X."""
+
+    def run(estimator, *batches, **params):
+        export_onnx(estimator, tmp_path / "graph.onnx", **params)
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = runtime.InferenceSession(tmp_path / "graph.onnx", options)
+        run.metadata = session.get_modelmeta().custom_metadata_map
+        return [session.run(None, {"X": X}) for X in batches]
+
+    return run
+
+
+def assert_same_features(run, dim, X, **params):
+    batches = [X[:n] for n in (1, 3, 17)]
+    for batch, (features,) in zip(batches, run(dim, *batches, **params), strict=True):
+        assert features.dtype == np.float32
+        np.testing.assert_allclose(features, dim.transform(batch), rtol=0, atol=1e-4)
+
+
+@pytest.fixture(scope="module", params=LAYOUTS)
+def fitted(request):
+    shape, params = LAYOUTS[request.param]
+    X = draw(40, *shape)
+    return small(**params).fit(X), X
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_features_of_every_layout_and_output(fitted, output, run):
+    dim, X = fitted
+    assert_same_features(run, copy.copy(dim).set_params(output=output), X)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_features_of_every_encoder(name, run):
+    shape = SAMPLES.get(name, (3, 64, 64) if "64" in name else (3, 32, 32))
+    params = {"scale": 0.05} if name.startswith("paper") else {"width": 8, "n_hidden": 24}
+    X = draw(17, *shape)
+    dim = small(encoder=name, encoder_params=params, channel_axis=1, augment=None).fit(X)
+    assert_same_features(run, dim, X)
+
+
+def build():
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(1, 6, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d((None, 4))
+    )
+
+
+def test_features_of_a_tapped_network_and_without_a_code(run):
+    X = draw(17, 9, 9)
+    encoder = tap(build, local="1", hidden="2")
+    assert_same_features(run, small(encoder=encoder, encoder_params=None).fit(X), X)
+    assert_same_features(run, small(n_components=None).fit(X), X)
+
+
+def test_features_of_bytes_and_of_doubles(run):
+    X = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    assert_same_features(run, small().fit(X), X, dtype="uint8")
+    seconds = 1.7e9 + np.random.default_rng(0).normal(size=(40, 4))  # floats end 64 s apart
+    assert_same_features(run, small().fit(seconds), seconds, dtype="float64")
+
+
+def test_a_copy_is_exported_and_critics_are_not_needed(run):
+    X = draw(40, 8, 8)
+    dim = small().fit(X)
+    before = dim.transform(X)
+    assert_same_features(run, copy.deepcopy(dim).trim(), X)
+    assert not dim.encoder_.training
+    assert np.array_equal(dim.transform(X), before)
+
+
+@pytest.mark.parametrize("classes", [["cat", "dog"], [3, 5, 8]])
+def test_probabilities_of_classifiers(classes, run):
+    X = draw(60, 8, 8)
+    y = np.random.default_rng(1).choice(classes, 60)
+    dim = small().fit(X)
+    X_new = draw(83, 8, 8)[60:]
+    for classifier in (
+        make_pipeline(small(output="hidden"), LogisticRegression(max_iter=1000)),
+        make_pipeline(FrozenEstimator(dim), "passthrough", LogisticRegression(max_iter=1000)),
+        DIMClassifier(dim, max_epochs=1, random_state=0),
+    ):
+        classifier.fit(X, y)
+        for n, (probabilities, index) in zip(
+            (1, 23), run(classifier, X_new[:1], X_new), strict=True
+        ):
+            expected = classifier.predict_proba(X_new[:n])
+            np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-4)
+            known = np.array(json.loads(run.metadata["classes"]))
+            assert np.array_equal(known[index], classifier.predict(X_new[:n]))
+
+
+def test_a_pipeline_of_a_transformer_alone_gives_features(run):
+    X = draw(40, 9)
+    pipeline = make_pipeline(small()).fit(X)
+    assert_same_features(run, pipeline, X)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 7])
+@pytest.mark.parametrize("n_sides", [1, 2, 3])
+def test_slices_are_adaptive_pools(size, n_sides):
+    x = torch.randn(2, 3, *(7, 9, 11)[:n_sides], generator=torch.Generator().manual_seed(0))
+    for kind, reduce in (("avg", torch.mean), ("max", torch.amax)):
+        pool = getattr(functional, f"adaptive_{kind}_pool{n_sides}d")
+        torch.testing.assert_close(pool_slices(x, size, reduce), pool(x, size))
+
+
+def test_slices_are_windows():
+    x = torch.arange(2 * 3 * 9 * 8).reshape(2, 3, 9, 8)
+    assert unfold_slices(x, 2, 4, 2).equal(x.unfold(2, 4, 2))
+
+
+def test_estimators_that_have_no_graph_are_named(tmp_path):
+    path = tmp_path / "graph.onnx"
+    X, y = draw(40, 9), np.arange(40) % 3
+    with pytest.raises(NotFittedError):
+        export_onnx(small(), path)
+    scaled = make_pipeline(StandardScaler(), small(), LogisticRegression()).fit(X, y)
+    with pytest.raises(TypeError, match="Got Pipeline of StandardScaler, DIMTransformer, Log"):
+        export_onnx(scaled, path)
+    with pytest.raises(TypeError, match="Got KMeans"):
+        export_onnx(KMeans(2, n_init=1).fit(X), path)
+    one_by_one = make_pipeline(small(), LogisticRegression(max_iter=1000)).fit(X, y)
+    one_by_one[-1].solver = "liblinear"  # which older versions of scikit-learn fit
+    with pytest.raises(ValueError, match="must be multinomial"):
+        export_onnx(one_by_one, path)
+    with pytest.raises(ValueError, match=r"'dtype' parameter must be one of .* Got 'int64'"):
+        export_onnx(one_by_one, path, dtype="int64")
+    with pytest.raises(ValueError, match="'channel_axis' parameters must be such"):
+        export_onnx(scaled[1].set_params(channel_axis=None), path)
+    assert not path.exists()
+
+
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r'pip install "skdim\[onnx\]"'):
+        export_onnx(small().fit(draw(40, 9)), tmp_path / "graph.onnx")
