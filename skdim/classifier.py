@@ -254,6 +254,19 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
 
+    def export_onnx(self, path, *, dtype="float32") -> None:
+        """Write one ONNX graph from raw X to probabilities and the index of the label.
+
+        Parameters
+        ----------
+        path : path
+        dtype : {"float32", "float64", "uint8"}, default="float32"
+            Type of X.
+        """
+        from skdim.onnx_export import export_onnx  # which knows this class, and needs a package
+
+        export_onnx(self, path, dtype=dtype)
+
     @property
     def n_features_in_(self) -> int:
         """``X.shape[1]`` in ``fit``."""

@@ -25,8 +25,8 @@ def tile_size(sample_shape: tuple[int, ...], device: torch.device) -> int:
 
 
 def largest_tile(sample_shape: tuple[int, ...]) -> int:
-    """Return how many samples are a gibibyte of float32, 1 at least: tiles are filled up."""
-    return max(1, 2**28 // int(np.prod(sample_shape, dtype=float)))
+    """Return how many samples to encode at once at most: layers are larger than samples are."""
+    return max(1, min(2**16, int(2**25 / np.prod(sample_shape, dtype=float))))
 
 
 def encode_padded(

@@ -64,6 +64,9 @@ def export_onnx(estimator, path, *, dtype: str = "float32") -> None:
 
     Notes
     -----
+    Features are those of ``transform`` within 1e-4, but for units that hardly varied in ``fit``:
+    in their units, the rounding of single precision may be more, for both.
+
     An axis of channels is where the X of ``fit`` had it. Grey images whose axis of one channel
     comes last look like grey images without one, and are taken for those unless ``channel_axis``
     says where it is; it may be set after ``fit``.
@@ -83,7 +86,7 @@ def export_onnx(estimator, path, *, dtype: str = "float32") -> None:
     if head is not None:
         graph = nn.Sequential(graph, ProbabilityHead(head))
         outputs, facts["classes"] = ["probabilities", "label_index"], json.dumps(classes.tolist())
-    # Two samples, so that no axis of the graph could take the batch for an axis of length 1.
+    # Two samples: of one, the batch could be taken for an axis of length 1.
     example = torch.zeros(2, *shape_of_x(transformer), dtype=read_as)
     model = onnx.load_from_string(_trace(graph, example, outputs))
     onnx.helper.set_model_props(model, facts)
@@ -320,8 +323,8 @@ def _trace(graph: nn.Module, example: Tensor, outputs: list[str]) -> bytes:
             graph.eval(),
             (example,),
             buffer,  # type: ignore[arg-type]  # legal for this exporter
-            # The exporter of torch.export does not know pools and volumes, takes seconds more,
-            # and is not in torch 2.4.
+            # The newer exporter takes seconds where this one takes tenths, needs a further package,
+            # and cannot do this in torch 2.4.
             dynamo=False,
             input_names=["X"],
             output_names=outputs,

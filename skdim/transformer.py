@@ -256,8 +256,8 @@ default="infonce"
         Of training; ``transform`` is float32 always. "auto" is bfloat16 for convolutions where
         the processor has instructions for it.
     transform_batch_size : int or None, default=None
-        Samples encoded at once by ``transform``, at most those of a gibibyte. None is 16 to 1024
-        on a CPU, by their size, and 1024 elsewhere.
+        Samples encoded at once by ``transform``, at most 65,536 and 128 MiB of them. None is 16 to
+        1024 on a CPU, by their size, and 1024 elsewhere.
     random_state : int, RandomState or None, default=None
         Seeds weights, batches, views and prior. Global generators of torch are left as they were.
     verbose : int, default=0
@@ -1033,6 +1033,19 @@ default="infonce"
         ) as error:
             raise FileError(f"{path} does not fit together: {error}") from None
         return transformer
+
+    def export_onnx(self, path, *, dtype="float32") -> None:
+        """Write one ONNX graph from raw X to the features of ``output``; see `skdim.onnx_export`.
+
+        Parameters
+        ----------
+        path : path
+        dtype : {"float32", "float64", "uint8"}, default="float32"
+            Type of X.
+        """
+        from skdim.onnx_export import export_onnx  # which knows this class, and needs a package
+
+        export_onnx(self, path, dtype=dtype)
 
     def trim(self) -> "DIMTransformer":
         """Forget all that ``transform`` does not need: critics, optimisers, history.

@@ -10,12 +10,14 @@ ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 RUNNABLE = [
     "README.md",
-    *(f"docs/{name}.md" for name in ("tour", "training", "extending", "paper")),
+    *(f"docs/{name}.md" for name in ("tour", "training", "extending", "paper", "deployment")),
 ]
 
 
 @pytest.mark.parametrize("page", RUNNABLE)
 def test_page_runs(page, tmp_path, monkeypatch):
+    if "deployment" in page:
+        pytest.importorskip("onnxruntime")
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert blocks
