@@ -16,6 +16,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import onnxruntime
 from common import machine, verdict
 from sklearn.datasets import load_digits
 
@@ -70,6 +71,10 @@ def main():
             dump(path)
             ratio = path.stat().st_size / weights_of(trimmed)
             claims[f"{name}, trimmed: {ratio:.3f} times its weights, at most 1.1"] = ratio <= 1.1
+        dim.export_onnx(path)
+        (features,) = onnxruntime.InferenceSession(path).run(None, {"X": X.astype(np.float32)})
+        gap = largest_gap([features], expected)
+        claims[f"ONNX: largest difference of a feature {gap:.1e}, at most 1e-4"] = gap <= 1e-4
     held = pickle.dumps(dim)
     for stranger in (b"skorch", b"_rebuild_tensor", b"cuda"):
         claims[f"pickle without {stranger.decode()}"] = stranger not in held

@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -39,6 +40,7 @@ def own_views(batch, generator):
     return batch + 0.1
 
 
+FIXTURES = Path(__file__).parent / "fixtures"
 RNG = np.random.default_rng(0)
 KINDS = {
     "rows": (RNG.normal(size=(50, 6)), {}),
@@ -268,3 +270,13 @@ def test_the_state_in_a_file_is_json_and_numbers(tmp_path):
     document = json.loads(header["__metadata__"]["skdim"])
     assert set(document) == {"format", "state"}
     assert document["state"]["encoder in fit"] == "auto"
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "joblib"])
+def test_files_of_older_versions_are_read(kind):
+    path = FIXTURES / f"fitted_by_0.1.0.{kind}"
+    dim = DIMTransformer.load(path) if kind == "safetensors" else joblib.load(path)
+    with np.load(FIXTURES / "fitted_by_0.1.0.npz") as expected:
+        features = dim.transform(expected["X"])
+        np.testing.assert_allclose(features, expected["features"], atol=1e-4)
+        np.testing.assert_allclose(dim.score_samples(expected["X"]), expected["score"], atol=1e-2)
