@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,17 +53,16 @@ def write(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
     text = json.dumps({"format": FORMAT, "state": plain})
     metadata = {"skdim": text, "digest": digest(text, arrays)}
     path = Path(path)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with open(draft, "xb") as file:
             file.write(to_bytes(arrays, metadata))
             file.flush()
             os.fsync(file.fileno())
-            file.close()
-            os.replace(file.name, path)
-        except BaseException:
-            file.close()
-            os.unlink(file.name)
-            raise
+        os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def read(path: str | os.PathLike, pieces: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def cell(budget, data, params: dict, seed: int) -> dict:
 def main():
     given, budget = arguments(__doc__)
     data = load(budget)
-    cells = Cells("coordinates", given.budget, given.fresh)
+    cells = Cells("coordinates", given, budget)
     found = {}
     for row, params in ROWS.items():
         run = partial(cell, budget, data, params)

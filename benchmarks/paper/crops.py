@@ -33,7 +33,7 @@ def cell(budget, data, params: dict, seed: int) -> dict:
 def main():
     given, budget = arguments(__doc__, n_train=2000, n_epochs=6, scale=0.125)  # 49 crops an image
     data = load(budget)
-    cells = Cells("crops", given.budget, given.fresh)
+    cells = Cells("crops", given, budget)
     orderings = Orderings()
     for row, encoder in ROWS.items():
         hidden = {}

@@ -58,7 +58,7 @@ def draw(histograms: dict, path) -> None:
 def main():
     given, budget = arguments(__doc__, n_train=2000)
     data = load(budget)
-    cells = Cells("priors", given.budget, given.fresh)
+    cells = Cells("priors", given, budget)
     orderings, histograms = Orderings(), {}
     for name in PRIORS:
         distances = {}

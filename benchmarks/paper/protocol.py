@@ -132,12 +132,14 @@ def probe(features, y, features_test, y_test, seed: int) -> float:
 class Cells:
     """Results of one experiment, written as they come, read where they are already there."""
 
-    def __init__(self, name: str, budget: str, fresh: bool):
-        self.path = RESULTS / f"paper_{name}_{budget}.json"
-        self.record = {"machine": machine(), "budget": BUDGETS[budget]._asdict(), "cells": {}}
-        if self.path.exists() and not fresh:
+    def __init__(self, name: str, given: argparse.Namespace, budget: Budget):
+        self.path = RESULTS / f"paper_{name}_{given.budget}.json"
+        # More seeds are more cells; anything else makes other ones.
+        protocol = {name: value for name, value in budget._asdict().items() if name != "n_seeds"}
+        self.record = {"machine": machine(), "budget": protocol, "cells": {}}
+        if self.path.exists() and not given.fresh:
             known = json.loads(self.path.read_text())
-            if known["budget"] == self.record["budget"]:
+            if known["budget"] == protocol:
                 self.record["cells"] = known["cells"]
 
     def get(self, key: str, compute: Callable[[], dict]) -> dict:

@@ -45,7 +45,7 @@ def cell(budget: Budget, data, estimator, seed: int, **params) -> dict:
 def main():
     given, budget = arguments(__doc__, n_train=2000, n_epochs=6, n_seeds=5)
     data = load(budget)
-    cells = Cells("sensitivity", given.budget, given.fresh)
+    cells = Cells("sensitivity", given, budget)
     seeds = range(budget.n_seeds)
 
     def accuracies(key: str, estimator, **params) -> np.ndarray:

@@ -153,7 +153,7 @@ def main():
     )
     print("all methods: the same encoder, images, epochs, batches of 64 and learning rate")
     print("classifier: 50 epochs, its last state; the paper's was tuned on test accuracy")
-    cells, orderings = Cells("table1", given.budget, given.fresh), Orderings()
+    cells, orderings = Cells("table1", given, budget), Orderings()
     check("CIFAR-10", make_table("CIFAR-10", budget, load(budget), cells), orderings)
     if given.cifar100:
         data = load_cifar100(given.cifar100, budget)

@@ -80,7 +80,7 @@ def draw(tables: dict, path) -> None:
 def main():
     given, budget = arguments(__doc__, n_train=2000, n_epochs=6, n_seeds=1)
     data = load(budget)
-    cells = Cells("weights", given.budget, given.fresh)
+    cells = Cells("weights", given, budget)
     tables = {}
     for weight in PRIOR:
         found = cells.get(f"prior {weight}", partial(search, budget, data, weight))
