@@ -23,6 +23,7 @@ from skdim.augmentation import make_views
 from skdim.devices import PRECISIONS, freed_memory_kept, memory_advice
 from skdim.encoders import encode
 from skdim.net import Batches, descend, seeded
+from skdim.onnx_graph import write_graph
 from skdim.optimization import warmup_cosine
 from skdim.placement import Placement, choose_placement
 from skdim.readout import Readout
@@ -263,9 +264,9 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         dtype : {"float32", "float64", "uint8"}, default="float32"
             Type of X.
         """
-        from skdim.onnx_export import export_onnx  # which knows this class, and needs a package
-
-        export_onnx(self, path, dtype=dtype)
+        check_is_fitted(self)
+        head = linear_layer(self.coef_, self.intercept_)
+        write_graph(path, self.transformer_, "hidden", dtype, head, self.classes_)
 
     @property
     def n_features_in_(self) -> int:

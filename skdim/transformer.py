@@ -40,6 +40,7 @@ from skdim.encoders import Encoding, adapt
 from skdim.features import encode_padded, largest_tile, tile_size
 from skdim.files import FileError, check_fitted, read, write
 from skdim.net import DIMNet, count_batches, seeded
+from skdim.onnx_graph import write_graph
 from skdim.optimization import OPTIMIZERS, SCHEDULES, has_one_kernel
 from skdim.pickling import as_arrays, as_tensors, refer
 from skdim.placement import choose_placement, to_tensor
@@ -1043,9 +1044,8 @@ default="infonce"
         dtype : {"float32", "float64", "uint8"}, default="float32"
             Type of X.
         """
-        from skdim.onnx_export import export_onnx  # which knows this class, and needs a package
-
-        export_onnx(self, path, dtype=dtype)
+        check_is_fitted(self)
+        write_graph(path, self, self.output, dtype)
 
     def trim(self) -> "DIMTransformer":
         """Forget all that ``transform`` does not need: critics, optimisers, history.

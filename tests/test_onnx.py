@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from skdim import DIMClassifier, DIMTransformer
 from skdim.encoders import ENCODERS, tap
-from skdim.onnx_export import export_onnx, pool_slices, unfold_slices
+from skdim.onnx_export import export_onnx
+from skdim.onnx_graph import pool_slices, unfold_slices
 from skdim.readout import OUTPUTS
 
 pytest.importorskip("onnx")
@@ -194,7 +195,7 @@ def test_estimators_that_have_no_graph_are_named(tmp_path):
     with pytest.raises(ValueError, match="must be multinomial"):
         export_onnx(one_by_one, path)
     with pytest.raises(ValueError, match=r"'dtype' parameter must be one of .* Got 'int64'"):
-        export_onnx(one_by_one, path, dtype="int64")
+        export_onnx(one_by_one[0], path, dtype="int64")
     with pytest.raises(ValueError, match="'channel_axis' parameters must be such"):
         export_onnx(scaled[1].set_params(channel_axis=None), path)
     assert not path.exists()
@@ -204,3 +205,16 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r'pip install "skdim\[onnx\]"'):
         export_onnx(small().fit(draw(40, 9)), tmp_path / "graph.onnx")
+
+
+def test_methods_write_what_the_function_writes(tmp_path, digits):
+    X, y = digits.images[:60].astype(np.float32), digits.target[:60]
+    small = {"width": 8, "n_hidden": 16}
+    dim = DIMTransformer(4, max_epochs=1, encoder_params=small, random_state=0).fit(X)
+    classifier = DIMClassifier(dim, max_epochs=1, random_state=0).fit(X, y)
+    for estimator, method in ((dim, dim.transform), (classifier, classifier.predict_proba)):
+        estimator.export_onnx(tmp_path / "by method")
+        export_onnx(estimator, tmp_path / "by function")
+        for name in ("by method", "by function"):
+            session = runtime.InferenceSession(tmp_path / name)
+            np.testing.assert_allclose(session.run(None, {"X": X})[0], method(X), atol=1e-4)
