@@ -76,6 +76,7 @@ logger = logging.getLogger("skdim")
 # What a safe file may hold besides parameters.
 STATE = {
     "_readouts",
+    "_sklearn_output_config",  # of set_output
     "_strangers",
     "_training",
     "_version",
@@ -91,7 +92,7 @@ STATE = {
     "sample_shape_",
     "scale_",
 }
-OPTIONAL_STATE = {"best_epoch_", "feature_names_in_"}
+OPTIONAL_STATE = {"_sklearn_output_config", "best_epoch_", "feature_names_in_"}
 IN_FIT = " in fit"  # after the name of a parameter, in a file: its value then
 
 # Learned by ``fit`` and not public; what is public ends in an underscore.
@@ -959,16 +960,18 @@ default="infonce"
         """Write a file that holds numbers and names only, and can run no code when it is read.
 
         One safetensors file: arrays, and JSON for the rest. A class or function of your own (an
-        encoder, views, an estimator) is not in it; hand it to `load`. A file that is there is
-        replaced in one step.
+        encoder, views, an estimator) is not in it; hand it to `load`. Nor are requests of metadata
+        routing and callbacks of scikit-learn. A file that is there is replaced in one step.
 
         Parameters
         ----------
         path : path
         """
         check_is_fitted(self)
-        state = self._as_plain()
-        for name, value in state.pop("_ingredients").items():
+        plain = self._as_plain()
+        kept = STATE.union(self._get_param_names())
+        state = {name: value for name, value in plain.items() if name in kept}
+        for name, value in plain["_ingredients"].items():
             state[name + IN_FIT] = value
         write(path, state)
 

@@ -14,6 +14,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from hostile import MUTATIONS, OUTCOMES, campaign, good_file, outcome, redescribed
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -81,6 +82,16 @@ def test_names_of_columns_come_back(quick, tmp_path):
     np.testing.assert_array_equal(again.transform(X), dim.transform(X))
     with pytest.raises(ValueError, match="feature names"):
         again.transform(X.rename(columns={"a": "z"}))
+
+
+def test_the_kind_of_output_comes_back_and_requests_and_callbacks_do_not(quick, tmp_path):
+    X = RNG.normal(size=(40, 4))
+    dim = quick().set_output(transform="pandas").fit(X)
+    with sklearn.config_context(enable_metadata_routing=True):
+        dim.set_fit_request(groups=True)
+    dim.save(tmp_path / "dim")
+    again = DIMTransformer.load(tmp_path / "dim")
+    pd.testing.assert_frame_equal(again.transform(X), dim.transform(X))
 
 
 def test_training_goes_on_from_a_file(quick, tmp_path):
