@@ -1,12 +1,18 @@
 """Where to compute and how precisely, decided by what the machine reports."""
 
 import ctypes
+import os
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
+
+# A forked process has its parent's threads in name only, and would wait for them for ever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

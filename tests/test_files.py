@@ -291,3 +291,18 @@ def test_files_of_older_versions_are_read(kind):
         features = dim.transform(expected["X"])
         np.testing.assert_allclose(features, expected["features"], atol=1e-4)
         np.testing.assert_allclose(dim.score_samples(expected["X"]), expected["score"], atol=1e-2)
+
+
+def test_a_process_forked_from_one_of_many_threads_does_not_wait_for_them():
+    code = (
+        "import multiprocessing, warnings\nwarnings.simplefilter('ignore')\n"
+        "import numpy as np, torch\nfrom skdim import DIMTransformer\n"
+        "torch.set_num_threads(2)\n"
+        "X = np.random.default_rng(0).normal(size=(300, 12, 12))\n"
+        "dim = DIMTransformer(max_epochs=1, random_state=0).fit(X)\n"
+        "with multiprocessing.get_context('fork').Pool(2) as pool:\n"
+        "    parts = pool.map_async(dim.transform, np.array_split(X, 4)).get(timeout=60)\n"
+        "assert np.allclose(np.concatenate(parts), dim.transform(X), atol=1e-5)\n"
+    )
+    environment = {name: v for name, v in os.environ.items() if name != "OMP_NUM_THREADS"}
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, env=environment)
