@@ -3,7 +3,6 @@
 import copy
 import logging
 import math
-from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -16,7 +15,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.extmath import softmax
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from skdim.augmentation import make_views
@@ -26,7 +25,7 @@ from skdim.net import Batches, descend, seeded
 from skdim.onnx_graph import write_graph
 from skdim.optimization import warmup_cosine
 from skdim.placement import Placement, choose_placement
-from skdim.readout import Readout
+from skdim.readout import ReadoutLayer
 from skdim.transformer import DIMTransformer
 
 logger = logging.getLogger("skdim")
@@ -202,7 +201,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         placement = choose_placement(transformer.data_on_device, samples.nbytes, device)
         placed: Placement = placement(samples, transformer.mean_, transformer.scale_, device)
         labels = torch.from_numpy(targets).to(device)
-        read = partial(standardize_hidden, transformer._readouts["hidden"])
+        read = ReadoutLayer(transformer._readouts["hidden"]).to(device)
         head = linear_layer(start.coef_, start.intercept_).to(device)
         learners = [*encoder.parameters(), *head.parameters()]
         optimizer = torch.optim.AdamW(
@@ -221,8 +220,8 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
                     stored = placed.standardize(placed.take(rows))
                     views = make_views(stored, augment, generator, n_views=1)[0]
                     with torch.autocast(device.type, precision, precision != torch.float32):
-                        hidden = encode(encoder, views).hidden
-                    logits = head(read(hidden.float()))
+                        encoding = encode(encoder, views)
+                    logits = head(read(encoding))
                     loss = functional.cross_entropy(logits, labels[rows.to(device)])
                     descend(optimizer, loss, clip_norm=10.0)
                     losses.append(loss.detach())
@@ -302,10 +301,3 @@ def linear_layer(coef: np.ndarray, intercept: np.ndarray) -> nn.Linear:
         head.weight.copy_(torch.from_numpy(coef))
         head.bias.copy_(torch.from_numpy(intercept))
     return head
-
-
-def standardize_hidden(readout: Readout, hidden: Tensor) -> Tensor:
-    """What `Readout.read` makes of a hidden layer (n, n_hidden), differentiably."""
-    mean = torch.from_numpy(readout.mean).to(hidden.device)
-    scale = torch.from_numpy(readout.scale).to(hidden.device)
-    return (hidden - mean) / scale

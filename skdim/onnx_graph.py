@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from skdim.encoders import Encoding
-from skdim.readout import Readout
+from skdim.readout import ReadoutLayer
 from skdim.registry import lookup
 from skdim.validation import read_samples
 from skdim.versions import __version__
@@ -98,32 +98,6 @@ class FeatureGraph(nn.Module):
         x = x.reshape(-1, *self.stored_shape).permute(self.axes).to(self.wide)  # channels first
         x = ((x - self.mean) / self.scale).float()
         return self.readout(Encoding(*self.encoder(x)))
-
-
-class ReadoutLayer(nn.Module):
-    """What `Readout.read` does.
-
-    Parameters
-    ----------
-    readout : Readout
-    """
-
-    mean: Tensor
-    scale: Tensor
-    rotation: Tensor | None
-
-    def __init__(self, readout: Readout):
-        super().__init__()
-        self.layer = readout.layer
-        for name in ("mean", "scale", "rotation"):
-            array = getattr(readout, name)
-            self.register_buffer(name, None if array is None else torch.from_numpy(array))
-
-    def forward(self, encoding: Encoding) -> Tensor:
-        """From an encoding to features (n, n_features)."""
-        layer = encoding.local_maps[-1] if self.layer == "local" else getattr(encoding, self.layer)
-        units = (layer.flatten(1) - self.mean) / self.scale
-        return units if self.rotation is None else units @ self.rotation
 
 
 class ProbabilityHead(nn.Module):

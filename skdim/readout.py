@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from sklearn.decomposition import PCA
+from torch import Tensor, nn
 
 from skdim.encoders import Encoding
 
@@ -52,6 +54,32 @@ class Readout(NamedTuple):
             return units
         # As doubles, whose sums round to the same floats whatever the size of the tile.
         return (units.astype(np.float64) @ self.rotation.astype(np.float64)).astype(np.float32)
+
+
+class ReadoutLayer(nn.Module):
+    """What `Readout.read` does, where gradients or a graph are wanted.
+
+    Parameters
+    ----------
+    readout : Readout
+    """
+
+    mean: Tensor
+    scale: Tensor
+    rotation: Tensor | None
+
+    def __init__(self, readout: Readout):
+        super().__init__()
+        self.layer = readout.layer
+        for name in ("mean", "scale", "rotation"):
+            array = getattr(readout, name)
+            self.register_buffer(name, None if array is None else torch.from_numpy(array))
+
+    def forward(self, encoding: Encoding) -> Tensor:
+        """From an encoding to features (n, n_features)."""
+        layer = encoding.local_maps[-1] if self.layer == "local" else getattr(encoding, self.layer)
+        units = (layer.flatten(1) - self.mean) / self.scale
+        return units if self.rotation is None else units @ self.rotation
 
 
 def take_layer(layer: str, n: int, encoding: Encoding) -> np.ndarray:
