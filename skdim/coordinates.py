@@ -9,12 +9,8 @@ import torch
 from torch import Tensor, nn
 
 
-class AbsoluteCoordinates(nn.Module):
-    r"""Where in the map a local vector is.
-
-    .. math:: E[\log p(i, j \mid y, c_{ij})]
-
-    with one categorical distribution for each axis, given by one network.
+class CoordinateTask(nn.Module):
+    """What tasks share: the places of a map, and a network that tells one of them for each axis.
 
     Parameters
     ----------
@@ -28,6 +24,7 @@ class AbsoluteCoordinates(nn.Module):
     Hjelm et al., ICLR 2019, table 4.
     """
 
+    n_vectors: int  # local vectors that the network is given, beside the code
     places: Tensor  # (n_locations, n_axes)
 
     def __init__(self, n_code: int, local_shape: tuple[int, int], n_axes: int):
@@ -35,7 +32,23 @@ class AbsoluteCoordinates(nn.Module):
         n_locations, n_channels = local_shape
         self.register_buffer("places", places_in_a_map(n_locations, n_axes), persistent=False)
         self.side = int(self.places.max()) + 1
-        self.predictor = predictor(n_code + n_channels, n_axes * self.side)
+        self.predictor = predictor(n_code + self.n_vectors * n_channels, n_axes * self.n_places)
+
+    @property
+    def n_places(self) -> int:
+        """Along each axis, to tell apart."""
+        return self.side
+
+
+class AbsoluteCoordinates(CoordinateTask):
+    r"""Where in the map a local vector is.
+
+    .. math:: E[\log p(i, j \mid y, c_{ij})]
+
+    with one categorical distribution for each axis, given by one network.
+    """
+
+    n_vectors = 1
 
     def forward(self, code: Tensor, local_map: Tensor, generator: torch.Generator) -> Tensor:
         """Return the log-likelihood of the places of all local vectors, mean over them.
@@ -52,36 +65,23 @@ class AbsoluteCoordinates(nn.Module):
         log_likelihood : Tensor of shape (), at most 0
         """
         given = beside(local_map, code)
-        return log_likelihood(self.predictor(given), self.places, self.side)
+        return log_likelihood(self.predictor(given), self.places, self.n_places)
 
 
-class RelativeCoordinates(nn.Module):
+class RelativeCoordinates(CoordinateTask):
     r"""How far one local vector is from another.
 
     .. math:: E[\log p(i - i', j - j' \mid y, c_{ij}, c_{i'j'})]
 
     One random local vector of each sample is compared with all of them.
-
-    Parameters
-    ----------
-    n_code : int
-    local_shape : tuple (n_locations, n_channels)
-    n_axes : int
-        Axes of the map; all of one length.
-
-    References
-    ----------
-    Hjelm et al., ICLR 2019, table 4.
     """
 
-    places: Tensor  # (n_locations, n_axes)
+    n_vectors = 2
 
-    def __init__(self, n_code: int, local_shape: tuple[int, int], n_axes: int):
-        super().__init__()
-        n_locations, n_channels = local_shape
-        self.register_buffer("places", places_in_a_map(n_locations, n_axes), persistent=False)
-        self.side = int(self.places.max()) + 1
-        self.predictor = predictor(n_code + 2 * n_channels, n_axes * (2 * self.side - 1))
+    @property
+    def n_places(self) -> int:
+        """Along each axis: offsets either way, and none."""
+        return 2 * self.side - 1
 
     def forward(self, code: Tensor, local_map: Tensor, generator: torch.Generator) -> Tensor:
         """Return the log-likelihood of the offsets from a random local vector, mean over targets.
@@ -103,7 +103,7 @@ class RelativeCoordinates(nn.Module):
         origin = local_map.gather(-2, index).squeeze(-2)  # (..., n, n_channels)
         given = beside(local_map, torch.cat([code, origin], -1))
         offsets = self.places - self.places[drawn].unsqueeze(-2)  # (..., n, n_locations, n_axes)
-        return log_likelihood(self.predictor(given), offsets + self.side - 1, 2 * self.side - 1)
+        return log_likelihood(self.predictor(given), offsets + self.side - 1, self.n_places)
 
 
 COORDINATES: dict[str, tuple[type[nn.Module], ...]] = {
