@@ -26,6 +26,7 @@ from skdim.onnx_graph import write_graph
 from skdim.optimization import warmup_cosine
 from skdim.placement import Placement, choose_placement
 from skdim.readout import ReadoutLayer
+from skdim.sources import Samples
 from skdim.transformer import DIMTransformer
 
 logger = logging.getLogger("skdim")
@@ -189,7 +190,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
     def _tune(
         self,
         transformer: DIMTransformer,
-        samples: np.ndarray,
+        samples: Samples,
         targets: np.ndarray,
         start: LogisticRegression,
         seed: int,
@@ -198,7 +199,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         device, encoder = transformer.device_, transformer.encoder_
         precision = PRECISIONS[transformer.precision_]
         augment = transformer._recipe.augment if self.augment == "auto" else self.augment
-        placement = choose_placement(transformer.data_on_device, samples.nbytes, device)
+        placement = choose_placement(transformer.data_on_device, samples, device)
         placed: Placement = placement(samples, transformer.mean_, transformer.scale_, device)
         labels = torch.from_numpy(targets).to(device)
         read = ReadoutLayer(transformer._readouts["hidden"]).to(device)

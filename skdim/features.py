@@ -9,6 +9,7 @@ from torch import nn
 
 from skdim.encoders import Encoding, encode
 from skdim.placement import on_host, standardizer
+from skdim.sources import Samples
 
 # A tile that is not full is filled up to one of these sizes, if that changes no result.
 SMALLER_TILES = (4, 16, 64, 256)
@@ -31,7 +32,7 @@ def largest_tile(sample_shape: tuple[int, ...]) -> int:
 
 def encode_padded(
     encoder: nn.Module,
-    samples: np.ndarray,
+    samples: Samples,
     mean: np.ndarray,
     scale: np.ndarray,
     size: int,
@@ -43,7 +44,7 @@ def encode_padded(
     ----------
     encoder : nn.Module
         In evaluation mode, on the device.
-    samples : ndarray of shape (n, channels, *sides)
+    samples : ndarray or StoredSamples, of shape (n, channels, *sides)
     mean, scale : ndarray of shape (n_channels,)
     size : int
     device : torch.device

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skdim.sources import Samples
+
 Standardize = Callable[[Tensor], Tensor]
 
 
@@ -21,7 +23,7 @@ class OnDevice:
 
     Parameters
     ----------
-    samples : ndarray of shape (n, n_channels, ...)
+    samples : ndarray or StoredSamples, of shape (n, n_channels, ...)
     mean, scale : ndarray of shape (n_channels,)
     device : torch.device
 
@@ -31,10 +33,9 @@ class OnDevice:
         Where the numbers of wanted samples are to be.
     """
 
-    def __init__(
-        self, samples: np.ndarray, mean: np.ndarray, scale: np.ndarray, device: torch.device
-    ):
-        self.stored = on_host(samples, mean, scale).to(device)
+    def __init__(self, samples: Samples, mean: np.ndarray, scale: np.ndarray, device: torch.device):
+        in_memory = samples if isinstance(samples, np.ndarray) else samples[:]
+        self.stored = on_host(in_memory, mean, scale).to(device)
         self.standardize = standardizer(samples, mean, scale, device)
         self.rows_device = device
 
@@ -47,14 +48,12 @@ class OnDevice:
 
 
 class Streamed:
-    """Samples that stay with the host; a batch travels while the device works on the one before.
+    """Samples that stay where they are; a batch travels while the device works on the one before.
 
     Parameters and attributes are those of `OnDevice`.
     """
 
-    def __init__(
-        self, samples: np.ndarray, mean: np.ndarray, scale: np.ndarray, device: torch.device
-    ):
+    def __init__(self, samples: Samples, mean: np.ndarray, scale: np.ndarray, device: torch.device):
         self.samples, self.mean, self.scale, self.device = samples, mean, scale, device
         self.standardize = standardizer(samples, mean, scale, device)
         self.rows_device = torch.device("cpu")
@@ -82,13 +81,18 @@ Placement = OnDevice | Streamed
 
 
 def choose_placement(
-    data_on_device: bool | str, n_bytes: int, device: torch.device
+    data_on_device: bool | str, samples: Samples, device: torch.device
 ) -> type[OnDevice] | type[Streamed]:
-    """Return where samples shall lie: "auto" streams what would fill half of a GPU's memory."""
+    """Return where samples shall lie.
+
+    "auto" streams what does not lie in memory, and what would fill half of a GPU's memory.
+    """
     if data_on_device == "auto":
-        if device.type == "cuda":
+        if not isinstance(samples, np.ndarray):
+            data_on_device = False
+        elif device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(device)
-            data_on_device = n_bytes < free / 2
+            data_on_device = samples.nbytes < free / 2
         else:
             data_on_device = True
     return OnDevice if data_on_device else Streamed
@@ -113,7 +117,7 @@ def on_host(samples: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> Tensor:
 
 
 def standardizer(
-    samples: np.ndarray, mean: np.ndarray, scale: np.ndarray, device: torch.device
+    samples: Samples, mean: np.ndarray, scale: np.ndarray, device: torch.device
 ) -> Standardize:
     """Return what is left to do to a batch on the device: callable (batch) -> Tensor, float32."""
     if samples.dtype == np.float64:
@@ -141,5 +145,5 @@ def to_tensor(array: np.ndarray) -> Tensor:
     return torch.from_numpy(np.require(array, requirements=["W"]))
 
 
-def _widen(samples: np.ndarray, statistics: np.ndarray) -> np.ndarray:
+def _widen(samples: Samples, statistics: np.ndarray) -> np.ndarray:
     return statistics.reshape(-1, *[1] * (samples.ndim - 2))

@@ -12,6 +12,7 @@ from skdim.encoders import encode, evaluating
 from skdim.objective import DIMObjective
 from skdim.pairs import split_pairs
 from skdim.placement import on_host, standardizer
+from skdim.sources import Samples
 
 N_STRANGERS = 127
 SEED = 0  # of views and of company: scores repeat
@@ -44,7 +45,7 @@ class HeldOut:
 
     Parameters
     ----------
-    samples : ndarray of shape (n, channels, *sides), n at least 2
+    samples : ndarray or StoredSamples, of shape (n, channels, *sides), n at least 2
         Each company is moved to the device on its own.
     mean, scale : ndarray of shape (n_channels,)
         By which they are standardised.
@@ -55,7 +56,7 @@ class HeldOut:
 
     def __init__(
         self,
-        samples: np.ndarray,
+        samples: Samples,
         *,
         mean: np.ndarray,
         scale: np.ndarray,

@@ -50,9 +50,20 @@ from skdim.recipe import INGREDIENTS, Recipe, carry_over, check_weights, decide
 from skdim.recording import choose_recorder
 from skdim.registry import lookup
 from skdim.scoring import N_STRANGERS, HeldOut, draw_strangers, score_alone
+from skdim.sources import (
+    DTYPES,
+    Samples,
+    Source,
+    StoredSamples,
+    as_source,
+    is_dask,
+    is_path,
+    opened,
+    part_of,
+    transform_lazily,
+)
+from skdim.statistics import channel_statistics, check_not_constant
 from skdim.validation import (
-    channel_statistics,
-    check_not_constant,
     numbers_wanted,
     read_array,
     read_groups,
@@ -269,7 +280,8 @@ default="infonce"
         needs a compiler on the machine.
     data_on_device : bool or "auto", default="auto"
         Whether X is moved to the device whole before training, or batch by batch during it, with
-        the same results. "auto" moves it whole, unless it would fill half of a GPU's free memory.
+        the same results. "auto" moves it whole, unless it is not in memory either, or would fill
+        half of a GPU's free memory.
 
     Attributes
     ----------
@@ -503,7 +515,8 @@ default="infonce"
         X : array-like of shape (n_samples, n_columns), (n_samples, height, width) or \
 (n_samples, ...)
             Rows, or samples of one to three axes beside their channels, of any numeric type; at
-            least two samples. See ``channel_axis``.
+            least two samples. See ``channel_axis``. Also what is not in memory, and is never held
+            whole: see `skdim.sources`.
         y : None
             Ignored.
         groups : array-like of shape (n_samples,), default=None
@@ -623,19 +636,19 @@ default="infonce"
         self._ingredients = {name: getattr(self, name) for name in INGREDIENTS}
 
     def _hold_out(
-        self, samples: np.ndarray, groups: np.ndarray | None, seed: int
-    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        self, samples: Samples, groups: np.ndarray | None, seed: int
+    ) -> tuple[Samples, np.ndarray | None, Samples]:
         """Set samples aside for early stopping, whole groups where there are groups."""
         splitter = ShuffleSplit if groups is None else GroupShuffleSplit
         split = splitter(1, test_size=self.validation_fraction, random_state=seed)
-        train, watched = next(split.split(samples, groups=groups))
+        train, watched = next(split.split(np.empty(len(samples)), groups=groups))
         if min(len(train), len(watched)) < 2:
             raise ValueError(
                 f"The 'validation_fraction' parameter must leave 2 samples at least to train on "
                 f"and to hold out. Got {self.validation_fraction} of {len(samples)} samples."
             )
         remaining = None if groups is None else read_groups(groups[train], len(train))
-        return samples[train], remaining, samples[watched]
+        return part_of(samples, train), remaining, part_of(samples, watched)
 
     def _check_strangers(self, groups: np.ndarray) -> None:
         """Every batch must hold two groups; the largest, number 0, is the one that may fill it."""
@@ -658,7 +671,7 @@ default="infonce"
         self, samples, groups, seed, callbacks, n_epochs, *, restart, to_the_end
     ) -> tuple[DIMNet, KeyboardInterrupt | None]:
         """Build encoder, objective and net, and let the net train; an interrupt is handed over."""
-        placement = choose_placement(self.data_on_device, samples.nbytes, self.device_)
+        placement = choose_placement(self.data_on_device, samples, self.device_)
         placed = placement(samples, self.mean_, self.scale_, self.device_)
         n_steps = n_epochs * count_batches(len(samples), self.batch_size)
         state = {} if restart else self.__dict__.pop("_training", {})
@@ -727,7 +740,7 @@ default="infonce"
             return "the 'optimizer' does not read its learning rate from a tensor"
         return None
 
-    def _early_stopping(self, watched: np.ndarray) -> EarlyStopping:
+    def _early_stopping(self, watched: Samples) -> EarlyStopping:
         return EarlyStopping(self._held_out(watched), self.n_iter_no_change, self.tol)
 
     def _callbacks(self, stopping: EarlyStopping | None) -> list:
@@ -740,7 +753,7 @@ default="infonce"
             *copy.deepcopy(list(self.callbacks or [])),
         ]
 
-    def _install(self, net: DIMNet, samples: np.ndarray) -> None:
+    def _install(self, net: DIMNet, samples: Samples) -> None:
         """Take over what the net has learned."""
         self.encoder_ = net.module_.eval()
         self._objective = net.criterion_.eval()
@@ -752,7 +765,7 @@ default="infonce"
         self._readouts = fit_readouts(self._padded(samples), len(samples), self.n_components)
         self._strangers = self._draw_strangers(samples)
 
-    def _draw_strangers(self, samples: np.ndarray) -> list[np.ndarray]:
+    def _draw_strangers(self, samples: Samples) -> list[np.ndarray]:
         """Keep local vectors of a few samples, for `score_samples`."""
         if not self._objective.has_critics:
             return []
@@ -762,12 +775,12 @@ default="infonce"
         local_maps = tuple(torch.cat(parts) for parts in zip(*maps, strict=True))
         return [v.cpu().numpy() for v in draw_strangers(self._objective, local_maps)]
 
-    def _attributes_if_it_ended_now(self, samples: np.ndarray, net: DIMNet) -> dict:
+    def _attributes_if_it_ended_now(self, samples: Samples, net: DIMNet) -> dict:
         twin = copy.copy(self)
         twin._install(net, samples)
         return {name: value for name, value in vars(twin).items() if name not in self.get_params()}
 
-    def _advise(self, net: DIMNet, samples: np.ndarray) -> None:
+    def _advise(self, net: DIMNet, samples: Samples) -> None:
         """Warn of what a look at the finished fit shows."""
         advise_on_samples(len(samples), len(self.sample_shape_))
         codes = self._features(samples[:1000], "code")
@@ -800,18 +813,59 @@ default="infonce"
         Returns
         -------
         features : ndarray of shape (n_samples, n_features_out), float32
-            Each has mean 0 over the training samples, and standard deviation 1; components differ
+            Of a dask array a dask array, computed when it is wanted. Each has mean 0 over the training samples, and standard deviation 1; components differ
             in theirs, and have mean square 1 together.
         """
         check_is_fitted(self)
+        if is_dask(X):
+            return transform_lazily(self, X, self._n_features_out)
         samples = self._check(X, reset=False)
         with memory_advice(self.device_, transform_batch_size=self._tile_size()):
             return self._features(samples, self.output)
 
-    def _features(self, samples: np.ndarray, output: str) -> np.ndarray:
+    def transform_to(self, X, out):
+        """Write the features of X where they are wanted, a few samples at a time.
+
+        Parameters
+        ----------
+        X : array-like of the kind and sample shape that ``fit`` saw
+        out : array-like of shape (n_samples, n_features_out), or path
+            Anything that takes ``out[start:stop] = features``: an array in memory, a
+            ``numpy.memmap``, an array of HDF5 or Zarr. A path gets a file of ``numpy.save``, whole
+            or not at all.
+
+        Returns
+        -------
+        out : array-like of shape (n_samples, n_features_out)
+            That of ``out``; a ``numpy.memmap``, where it is a path.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> from skdim import DIMTransformer
+        >>> X = np.random.default_rng(0).normal(size=(200, 5))
+        >>> dim = DIMTransformer(4, max_epochs=1).fit(X)
+        >>> dim.transform_to(X, os.path.join(tempfile.mkdtemp(), "features.npy")).shape
+        (200, 4)
+        """
+        check_is_fitted(self)
+        samples = self._check(X, reset=False)
+        shape = (len(samples), self._n_features_out)
+        with (
+            memory_advice(self.device_, transform_batch_size=self._tile_size()),
+            opened(out, shape) as features,
+        ):
+            start = 0
+            for n, encoding in self._padded(samples):
+                features[start : start + n] = self._readouts[self.output].read_tile(n, encoding)
+                start += n
+        return np.load(out, mmap_mode="r") if is_path(out) else out
+
+    def _features(self, samples: Samples, output: str) -> np.ndarray:
         return self._readouts[output].read(self._padded(samples))
 
-    def _padded(self, samples: np.ndarray) -> Iterator[tuple[int, Encoding]]:
+    def _padded(self, samples: Samples) -> Iterator[tuple[int, Encoding]]:
         return encode_padded(
             self.encoder_, samples, self.mean_, self.scale_, self._tile_size(), self.device_
         )
@@ -902,7 +956,7 @@ default="infonce"
             )
         return self._held_out(samples)
 
-    def _held_out(self, samples: np.ndarray) -> HeldOut:
+    def _held_out(self, samples: Samples) -> HeldOut:
         return HeldOut(
             samples,
             mean=self.mean_,
@@ -914,24 +968,41 @@ default="infonce"
 
     # ------------------------------------------------------------- contract
 
-    def _check(self, X, *, reset: bool) -> np.ndarray:
+    def _check(self, X, *, reset: bool) -> Samples:
         """Validate X and return samples of shape (n, *sample_shape_)."""
-        with numbers_wanted():
-            X = validate_data(
-                self,
-                read_array(X),
-                dtype=[np.float32, np.uint8, np.float64],
-                allow_nd=True,
-                reset=reset,
-                ensure_min_samples=2 if reset else 1,
-            )
-        samples = read_samples(X, self.sample_shape, self.channel_axis)
+        source = as_source(X)
+        samples = (
+            self._check_array(X, reset) if source is None else self._check_source(source, reset)
+        )
         if not reset and samples.shape[1:] != self.sample_shape_:
             raise ValueError(
                 f"X must hold samples of shape {self.sample_shape_} (channels first), as in fit. "
                 f"Got samples of shape {samples.shape[1:]}."
             )
         return samples
+
+    def _check_array(self, X, reset: bool) -> np.ndarray:
+        with numbers_wanted():
+            X = validate_data(
+                self,
+                read_array(X),
+                dtype=list(DTYPES),
+                allow_nd=True,
+                reset=reset,
+                ensure_min_samples=2 if reset else 1,
+            )
+        return read_samples(X, self.sample_shape, self.channel_axis)
+
+    def _check_source(self, source: Source, reset: bool) -> StoredSamples:
+        """Hold what is known without reading against the contract; each block is checked later."""
+        least = 2 if reset else 1
+        if source.ndim < 2 or len(source) < least:
+            raise ValueError(
+                f"X must hold at least {least} samples, each with an axis at least. Got X of shape "
+                f"{source.shape}."
+            )
+        validate_data(self, source, reset=reset, skip_check_array=True)
+        return StoredSamples(source, self.sample_shape, self.channel_axis)
 
     @property
     def _n_features_out(self) -> int:

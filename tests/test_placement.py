@@ -46,11 +46,11 @@ def test_placement_never_changes_a_fit(quick, images, dtype, with_groups):
 def test_auto_streams_what_would_fill_half_of_the_memory_of_a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 2000))
     gpu = torch.device("cuda")
-    assert choose_placement("auto", 499, gpu) is OnDevice
-    assert choose_placement("auto", 500, gpu) is Streamed
-    assert choose_placement(True, 500, gpu) is OnDevice
-    assert choose_placement("auto", 500, CPU) is OnDevice
-    assert choose_placement(False, 1, CPU) is Streamed
+    assert choose_placement("auto", np.empty(499, np.uint8), gpu) is OnDevice
+    assert choose_placement("auto", np.empty(500, np.uint8), gpu) is Streamed
+    assert choose_placement(True, np.empty(500, np.uint8), gpu) is OnDevice
+    assert choose_placement("auto", np.empty(500, np.uint8), CPU) is OnDevice
+    assert choose_placement(False, np.empty(1, np.uint8), CPU) is Streamed
 
 
 def test_arrays_that_torch_can_hold_are_shared_and_others_copied():

@@ -8,8 +8,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from torch import nn
 
 from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, adapt
+from skdim.statistics import channel_statistics
 from skdim.transformer import N_SHOWN, N_SHOWN_ROWS
-from skdim.validation import channel_statistics, read_samples
+from skdim.validation import read_samples
 
 
 class Autoencoder(TransformerMixin, BaseEstimator):

@@ -21,7 +21,8 @@ from skdim.features import encode_padded, tile_size
 from skdim.net import Batches, descend, seeded
 from skdim.placement import OnDevice
 from skdim.registry import lookup
-from skdim.validation import channel_statistics, read_samples
+from skdim.statistics import channel_statistics
+from skdim.validation import read_samples
 
 # Who descends, and the terms whose sum that player descends; turn after turn.
 Turns = Iterator[tuple[str, dict[str, Tensor]]]

@@ -58,11 +58,14 @@ class WhiteningStem(nn.Module):
         regularization : float, default=0.01
             Added to the variance of every component, as a part of their mean.
         """
-        patches = samples.float()
+        windows = samples
         for axis in range(self.n_sides):
-            patches = patches.unfold(2 + axis, self.patch, 1)
-        patches = patches.movedim(1, 1 + self.n_sides).flatten(0, self.n_sides).flatten(1)
-        patches = patches[:: max(1, len(patches) // n_patches)].double()
+            windows = windows.unfold(2 + axis, self.patch, 1)
+        windows = windows.movedim(1, 1 + self.n_sides)  # (n, *places, n_channels, *patch), a view
+        places = windows.shape[: 1 + self.n_sides]
+        chosen = torch.arange(0, places.numel(), max(1, places.numel() // n_patches))
+        where = torch.unravel_index(chosen.to(samples.device), places)
+        patches = windows[where].float().flatten(1).double()  # the others are never made
         patches = patches - patches.mean(0)
         variances, components = torch.linalg.eigh(patches.T @ patches / len(patches))
         variances, components = variances.flip(0), components.flip(1)  # largest first

@@ -1,0 +1,39 @@
+"""What is known of samples before training: by which mean and scale they are standardised."""
+
+import numpy as np
+
+from skdim.sources import Samples, blocks
+
+
+def check_not_constant(samples: Samples) -> None:
+    """Raise ValueError if all samples are the same."""
+    first = samples[:1]
+    if all((samples[rows] == first).all() for rows in blocks(samples.shape)):
+        raise ValueError(
+            f"X must hold samples that differ. Got {len(samples)} samples that are all the same, "
+            "which leaves nothing to learn."
+        )
+
+
+def channel_statistics(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel, or of each column of rows; 1 for constants.
+
+    Returns
+    -------
+    mean, scale : ndarray of shape (n_channels,), float64
+    """
+    axes = (0, *range(2, samples.ndim))
+    n_values = int(np.prod(samples.shape)) // samples.shape[1]
+    mean = np.zeros(samples.shape[1])
+    for rows in blocks(samples.shape):
+        mean += samples[rows].astype(np.float64).sum(axes)
+    mean /= n_values
+    deviation = np.zeros_like(mean)
+    wide = mean.reshape(-1, *[1] * (samples.ndim - 2))
+    for rows in blocks(samples.shape):
+        block = samples[rows] - wide  # doubles
+        deviation += np.square(block, out=block).sum(axes)
+    scale = np.sqrt(deviation / n_values)
+    # A constant column has a scale of rounding errors; dividing by them would be noise.
+    constant = scale <= 1e-12 * np.abs(mean)
+    return mean, np.where(constant, 1.0, scale)
