@@ -47,26 +47,34 @@ class EarlyStopping(Callback):
         self.tol = tol
 
     def on_train_begin(self, net, **kwargs):
-        """Forget earlier fits."""
+        """Recall what was scored before, if training was taken up again."""
         self.best_score = -math.inf
         self.best_epoch = 0
         self.n_in_vain = 0
+        for epoch in net.history:
+            self._compare(epoch["validation_score"], epoch["epoch"])
 
     def on_epoch_end(self, net, **kwargs):
         """Score, remember, perhaps stop."""
         score = self.held_out.score(net.module_, net.criterion_)
         net.history.record("validation_score", score)
-        self.n_in_vain = 0 if score > self.best_score + self.tol else self.n_in_vain + 1
-        if score > self.best_score:
-            self.best_score, self.best_epoch = score, len(net.history)
-            self.best_weights = net.snapshot()
+        if self._compare(score, len(net.history)):
+            net.best = net.snapshot()
         if self.n_in_vain >= self.n_iter_no_change:
             net.stop()
+
+    def _compare(self, score: float, epoch: int) -> bool:
+        """Take in a score; whether it is the best so far."""
+        self.n_in_vain = 0 if score > self.best_score + self.tol else self.n_in_vain + 1
+        is_best = score > self.best_score
+        if is_best:
+            self.best_score, self.best_epoch = score, epoch
+        return is_best
 
     def on_train_end(self, net, **kwargs):
         """Return to the best weights."""
         if self.best_epoch:
-            net.restore(self.best_weights)
+            net.restore(net.best)
 
 
 class EpochLog(Callback):
@@ -83,7 +91,12 @@ class ProgressBar(Callback):
 
     def on_train_begin(self, net, X=None, **kwargs):
         """Open the bar."""
-        self.bar = tqdm(total=net.max_epochs * len(X), unit=" samples", unit_scale=True)
+        self.bar = tqdm(
+            total=net.max_epochs * len(X),
+            initial=net.n_whole_epochs * len(X),
+            unit=" samples",
+            unit_scale=True,
+        )
 
     def on_batch_end(self, net, batch=None, **kwargs):
         """Move it by a batch."""

@@ -167,25 +167,25 @@ class DIMNet(NeuralNet):
         self.compiled = compiled
         self.recorder = recorder
         self.step_losses: list[float] = []
+        self.is_stopping = False
+        self.n_whole_epochs = 0
+        self.seconds_before = 0.0  # of training, before it was taken up again
+        self.best: list[dict[str, Tensor]] = []
 
     def train(self, samples: Placement) -> "DIMNet":
         """Train an initialised net until the epochs, the time or a callback end it.
 
         An interrupt comes through, after a return to the last epoch that was whole.
         """
-        self.is_stopping = False
-        self.n_whole_epochs = 0
         self.samples = samples
         encoder: Any = torch.compile(self.module_) if self.compiled else self.module_
         self.encode = partial(encode, encoder)
         self.recorded = RecordedStep(self._step, self.recorder) if self.recorder else None
-        averaged = self._parts() if self.average_last else []
-        self.averages = [(AveragedModel(part, use_buffers=True), part) for part in averaged]
-        self.started = time.perf_counter()
+        self.started = time.perf_counter() - self.seconds_before
         self.notify("on_train_begin", X=samples, y=None)
         try:
-            self.fit_loop(samples)
-        except _Stop:
+            if not (self.is_stopping or self.is_over):
+                self._loop()
             for average, part in self.averages:
                 if average.n_averaged and not self.is_stopping:
                     part.load_state_dict(average.module.state_dict())
@@ -198,6 +198,12 @@ class DIMNet(NeuralNet):
             self.recorded = None  # it refers back to the net, and a circle outlives its use
             self.notify("on_train_end", X=samples, y=None)
         return self
+
+    def _loop(self) -> None:
+        try:
+            self.fit_loop(self.samples)
+        except _Stop:
+            return
 
     @property
     def is_over(self) -> bool:
@@ -239,6 +245,44 @@ class DIMNet(NeuralNet):
     def _parts(self) -> list[nn.Module]:
         return [self.module_, self.criterion_]
 
+    def state(self) -> dict[str, Any]:
+        """Return all that the next step depends on."""
+        device = self.generator.device
+        return {
+            "weights": self.snapshot(),
+            "best": self.best,
+            "averages": [average.state_dict() for average, _ in self.averages],
+            "optimizers": self.optimizer_states(),
+            "generator": self.generator.get_state(),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+            "epochs": [self.epoch(i) for i in range(len(self.history))],
+            "step_losses": torch.tensor(self.step_losses, dtype=torch.float64),
+            "is_stopping": self.is_stopping,
+            "seconds": time.perf_counter() - self.started,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on, initialised and not yet training, as the net whose state it was would have."""
+        self.restore(state["weights"])
+        self.best = state["best"]
+        for (average, _), weights in zip(self.averages, state["averages"], strict=True):
+            average.load_state_dict(weights)
+        self.load_optimizer_states(state["optimizers"])
+        self.generator.set_state(state["generator"])
+        torch.set_rng_state(state["torch"])
+        if state["cuda"] is not None:
+            torch.cuda.set_rng_state(state["cuda"], self.generator.device)
+        for epoch in state["epochs"]:
+            self.history.new_epoch()
+            for name, value in epoch.items():
+                self.history.record(name, value)
+        self.step_losses = state["step_losses"].tolist()
+        self.n_whole_epochs = len(state["epochs"])
+        self.is_stopping = state["is_stopping"]
+        self.seconds_before = state["seconds"]
+        self.whole = self.snapshot()
+
     def progress(self, n_epochs: float) -> float:
         """Return the finished part of training, by epochs or by time, whichever is nearer 1."""
         by_epochs = n_epochs / self.max_epochs
@@ -251,7 +295,9 @@ class DIMNet(NeuralNet):
         return []
 
     def initialize_optimizer(self, *args, **kwargs):
-        """One optimiser for encoder and critics, one for their adversary."""
+        """One optimiser for encoder and critics, one for their adversary; averages beside them."""
+        averaged = self._parts() if self.average_last else []
+        self.averages = [(AveragedModel(part, use_buffers=True), part) for part in averaged]
         learners = [*self.module_.parameters(), *self.criterion_.critic_parameters()]
         self.optimizer_ = self._build_optimizer(learners, self.optimizer_params)
         if self.criterion_.prior_weight:

@@ -4,6 +4,7 @@ import copy
 import logging
 import math
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from numbers import Integral, Real
 
@@ -28,6 +29,7 @@ from skdim.callbacks import (
     ScikitLearnCallbacks,
     StopOnDivergence,
 )
+from skdim.checkpoint import Checkpoint, WriteCheckpoints, key_of
 from skdim.devices import (
     PRECISIONS,
     choose_device,
@@ -104,6 +106,8 @@ STATE = {
     "scale_",
 }
 OPTIONAL_STATE = {"_sklearn_output_config", "best_epoch_", "feature_names_in_"}
+# Parameters that a file does not hold: a stranger's must not say where a fit writes.
+OF_THIS_MACHINE = {"checkpoint", "checkpoint_epochs", "checkpoint_minutes", "resume"}
 IN_FIT = " in fit"  # after the name of a parameter, in a file: its value then
 
 # Learned by ``fit`` and not public; what is public ends in an underscore.
@@ -261,6 +265,18 @@ default="infonce"
         What early stopping does not count as a gain.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the weights and statistics of the last fit.
+    checkpoint : str or None, default=None
+        A folder where ``fit`` keeps its state, in a sub-folder named by its parameters and data, so
+        that fits of a search share the folder and never a state. Not for ``partial_fit``.
+    checkpoint_epochs : int or None, default=1
+        Epochs from one state to the next; None leaves it to ``checkpoint_minutes``.
+    checkpoint_minutes : float or None, default=None
+        Minutes after which a state is due, with the next epoch that ends. The last epoch's is
+        written always.
+    resume : bool, default=False
+        Whether ``fit`` goes on from the state of an earlier fit with the same parameters and data,
+        if there is one, and ends as that would have: to the last bit, on a CPU. A fit that had come
+        to its end is not repeated. False starts afresh.
     callbacks : list of skorch.callbacks.Callback or of (str, Callback), or None, default=None
         Copied by every fit, never changed.
     device : str, default="auto"
@@ -367,6 +383,10 @@ default="infonce"
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "warm_start": ["boolean"],
+        "checkpoint": [str, None],
+        "checkpoint_epochs": [Interval(Integral, 1, None, closed="left"), None],
+        "checkpoint_minutes": [Interval(Real, 0, None, closed="neither"), None],
+        "resume": ["boolean"],
         "callbacks": [list, tuple, None],
         "device": [str, torch.device],
         "precision": [StrOptions({"auto", *PRECISIONS})],
@@ -418,6 +438,10 @@ default="infonce"
         n_iter_no_change=10,
         tol=1e-4,
         warm_start=False,
+        checkpoint=None,
+        checkpoint_epochs=1,
+        checkpoint_minutes=None,
+        resume=False,
         callbacks=None,
         device="auto",
         precision="auto",
@@ -465,6 +489,10 @@ default="infonce"
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
+        self.checkpoint_epochs = checkpoint_epochs
+        self.checkpoint_minutes = checkpoint_minutes
+        self.resume = resume
         self.callbacks = callbacks
         self.device = device
         self.precision = precision
@@ -583,24 +611,41 @@ default="infonce"
         groups = read_groups(groups, len(samples))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         draft._decide(samples.shape[1:], restart=restart)
-        watched = None
-        if to_the_end and self.early_stopping:
-            samples, groups, watched = draft._hold_out(samples, groups, seed)
-        if groups is not None:
-            draft._check_strangers(groups)
-        if restart:
-            draft.mean_, draft.scale_ = channel_statistics(samples)
-        n_epochs = draft._n_epochs(len(samples)) if to_the_end else 1
-        stopping = None if watched is None else draft._early_stopping(watched)
-        callbacks = draft._callbacks(stopping)
-        if getattr(self, "_skl_callbacks", None):
-            context.max_subtasks = n_epochs
-            reconstruct = partial(draft._attributes_if_it_ended_now, samples)
-            callbacks.append(ScikitLearnCallbacks(context, self, {"X": X, "y": y}, reconstruct))
-        advice = {"batch_size": self.batch_size, "critic_width": self.critic_width}
-        with memory_advice(draft.device_, **advice), freed_memory_kept(draft.device_):
+        with ExitStack() as stack:
+            place, progress = None, None
+            if to_the_end and self.checkpoint is not None:
+                place = draft._checkpoint(samples, groups, seed, restart)
+                stack.enter_context(place.held())
+                progress = draft._last_state(place)
+                seed = seed if progress is None else progress["seed"]
+            watched = None
+            if to_the_end and self.early_stopping:
+                samples, groups, watched = draft._hold_out(samples, groups, seed)
+            if groups is not None:
+                draft._check_strangers(groups)
+            if restart:
+                draft.mean_, draft.scale_ = channel_statistics(samples)
+            n_epochs = draft._n_epochs(len(samples)) if to_the_end else 1
+            stopping = None if watched is None else draft._early_stopping(watched)
+            callbacks = draft._callbacks(stopping)
+            if getattr(self, "_skl_callbacks", None):
+                context.max_subtasks = n_epochs
+                reconstruct = partial(draft._attributes_if_it_ended_now, samples)
+                callbacks.append(ScikitLearnCallbacks(context, self, {"X": X, "y": y}, reconstruct))
+            if place is not None:
+                callbacks.append(("checkpoint", draft._write_checkpoints(place, seed)))
+            advice = {"batch_size": self.batch_size, "critic_width": self.critic_width}
+            stack.enter_context(memory_advice(draft.device_, **advice))
+            stack.enter_context(freed_memory_kept(draft.device_))
             net, interrupt = draft._train(
-                samples, groups, seed, callbacks, n_epochs, restart=restart, to_the_end=to_the_end
+                samples,
+                groups,
+                seed,
+                callbacks,
+                n_epochs,
+                restart=restart,
+                to_the_end=to_the_end,
+                progress=progress,
             )
             draft._install(net, samples)
         if stopping is not None:
@@ -668,7 +713,7 @@ default="infonce"
             )
 
     def _train(
-        self, samples, groups, seed, callbacks, n_epochs, *, restart, to_the_end
+        self, samples, groups, seed, callbacks, n_epochs, *, restart, to_the_end, progress
     ) -> tuple[DIMNet, KeyboardInterrupt | None]:
         """Build encoder, objective and net, and let the net train; an interrupt is handed over."""
         placement = choose_placement(self.data_on_device, samples, self.device_)
@@ -716,6 +761,8 @@ default="infonce"
             ).initialize()
             if is_same and "optimizers" in state:
                 net.load_optimizer_states(state["optimizers"])
+            if progress is not None:
+                net.load_state(progress["net"])
             interrupt = None
             try:
                 with compiler_advice():
@@ -742,6 +789,39 @@ default="infonce"
 
     def _early_stopping(self, watched: Samples) -> EarlyStopping:
         return EarlyStopping(self._held_out(watched), self.n_iter_no_change, self.tol)
+
+    def _checkpoint(
+        self, samples: Samples, groups: np.ndarray | None, seed: int, restart: bool
+    ) -> Checkpoint:
+        """Return this fit's place in the folder of checkpoints."""
+        decided = {
+            "seed": None if self.random_state is None else seed,
+            "device": self.device_.type,
+            "precision": self.precision_,
+            "encoder": None if restart else self.encoder_.state_dict(),
+            "objective": None if restart else self._objective.state_dict(),
+        }
+        key = key_of(self.get_params(deep=False), decided, samples, groups)
+        return Checkpoint(self.checkpoint, key)
+
+    def _last_state(self, place: Checkpoint) -> dict | None:
+        """Return the state to go on from, if that is wanted."""
+        if not self.resume:
+            return None
+        if self.callbacks:
+            raise ValueError(
+                "The 'callbacks' parameter must be None with resume=True: callbacks may hold state "
+                f"of their own, which no checkpoint has. Got {len(self.callbacks)} of them."
+            )
+        progress = place.read()
+        if progress is not None:
+            logger.info("Going on from epoch %d.", len(progress["net"]["epochs"]))
+        return progress
+
+    def _write_checkpoints(self, place: Checkpoint, seed: int) -> WriteCheckpoints:
+        return WriteCheckpoints(
+            place, self.checkpoint_epochs, self.checkpoint_minutes, {"seed": seed}
+        )
 
     def _callbacks(self, stopping: EarlyStopping | None) -> list:
         """List who listens, in order: the log tells what was recorded before it."""
@@ -813,8 +893,9 @@ default="infonce"
         Returns
         -------
         features : ndarray of shape (n_samples, n_features_out), float32
-            Of a dask array a dask array, computed when it is wanted. Each has mean 0 over the training samples, and standard deviation 1; components differ
-            in theirs, and have mean square 1 together.
+            Each has mean 0 over the training samples, and standard deviation 1; components differ
+            in theirs, and have mean square 1 together. Those of a dask array are a dask array,
+            computed when it is wanted.
         """
         check_is_fitted(self)
         if is_dask(X):
@@ -1040,7 +1121,7 @@ default="infonce"
         """
         check_is_fitted(self)
         plain = self._as_plain()
-        kept = STATE.union(self._get_param_names())
+        kept = STATE.union(self._get_param_names()) - OF_THIS_MACHINE
         state = {name: value for name, value in plain.items() if name in kept}
         for name, value in plain["_ingredients"].items():
             state[name + IN_FIT] = value
@@ -1083,14 +1164,14 @@ default="infonce"
         """
         in_fit = {name + IN_FIT: piece for name, piece in pieces.items()}
         state = read(path, {**in_fit, **pieces})
-        names = cls._get_param_names()
+        names = set(cls._get_param_names()) - OF_THIS_MACHINE
         expected = {*names, *(name + IN_FIT for name in INGREDIENTS), *STATE}
         for name in sorted((set(state) | OPTIONAL_STATE) ^ expected):
             raise FileError(f"{path} is no file of skdim: it holds no {name!r}, or should not.")
         transformer = cls()
         try:
             ingredients = {name: state.pop(name + IN_FIT) for name in INGREDIENTS}
-            given = {name: state[name] for name in names}
+            given = {name: state[name] for name in sorted(names)}
             transformer.set_params(**given)._validate_params()
             cls(**{**given, **ingredients})._validate_params()
             check_fitted(state)
@@ -1187,7 +1268,8 @@ default="infonce"
     def __setstate__(self, state: dict) -> None:
         weights = as_tensors(state.pop("_weights", {}))
         compare_versions(state.pop("_version", None))
-        super().__setstate__(state)
+        # Files of earlier versions lack what was not a parameter yet.
+        super().__setstate__({**type(self)().get_params(deep=False), **state})
         if weights:
             names = getattr(self, "feature_names_in_", None)
             self._recipe = decide(self._ingredients, self.sample_shape_, names)

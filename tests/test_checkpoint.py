@@ -1,0 +1,323 @@
+"""A fit that was killed and taken up again is the fit that was not killed."""
+
+import os
+import subprocess
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import Callback
+
+import skdim.checkpoint
+from skdim import DIMTransformer
+from skdim.checkpoint import FILE, Checkpoint, key_of
+from skdim.encoders import MLPEncoder
+from skdim.files import FileError
+from skdim.fingerprint import fingerprint
+from skdim.mutual_information import infonce
+from skdim.net import DIMNet
+
+IMAGES = load_digits().images[:128].astype(np.float32)
+ROWS = IMAGES.reshape(-1, 64)
+N_EPOCHS = 5
+
+
+def dim(folder=None, **params):
+    defaults = {"max_epochs": N_EPOCHS, "batch_size": 64, "random_state": 0, "device": "cpu"}
+    return DIMTransformer(8, **{**defaults, "checkpoint": folder and str(folder), **params})
+
+
+class Killed(BaseException):
+    """What a test dies of."""
+
+
+def kill_in_epoch(monkeypatch, number):
+    """Let the next fit die at the beginning of an epoch."""
+    run_epoch = DIMNet.run_single_epoch
+
+    def dying(net, iterator, *args, **kwargs):
+        if iterator is not None and net.n_whole_epochs == number - 1:
+            raise Killed
+        return run_epoch(net, iterator, *args, **kwargs)
+
+    monkeypatch.setattr(DIMNet, "run_single_epoch", dying)
+
+
+def states(folder):
+    return sorted(folder.glob(f"*/{FILE}"))
+
+
+VARIANTS = {
+    "default": {},
+    "prior and global": {"prior_weight": 0.1, "global_weight": 0.5},
+    "adamw": {"optimizer": "adamw"},
+    "sgd": {"optimizer": "sgd", "optimizer_params": {"momentum": 0.9}},
+    "averaged": {"average_last": 0.7},
+    "early stopping": {"early_stopping": True, "n_iter_no_change": 2},
+    "one view": {"augment": None, "mi_estimator": "jsd", "critic": "concat"},
+    "coordinates": {"coordinate_weight": 0.5, "occlusion": True},
+    "constant rate": {"lr_schedule": "constant"},
+}
+
+
+@pytest.mark.parametrize("epoch", [2, N_EPOCHS])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_fit_taken_up_again_ends_bit_equal(variant, epoch, tmp_path, monkeypatch):
+    params = VARIANTS[variant]
+    whole = dim(**params).fit(IMAGES)
+    with monkeypatch.context() as patch:
+        kill_in_epoch(patch, epoch)
+        with pytest.raises(Killed):
+            dim(tmp_path, **params).fit(IMAGES)
+    again = dim(tmp_path, resume=True, **params).fit(IMAGES)
+    for output in ("components", "code", "hidden", "local"):
+        whole.set_params(output=output), again.set_params(output=output)
+        assert np.array_equal(whole.transform(IMAGES), again.transform(IMAGES))
+    assert [e["loss"] for e in whole.history_] == [e["loss"] for e in again.history_]
+    assert whole.score(IMAGES) == again.score(IMAGES)
+    assert getattr(whole, "best_epoch_", None) == getattr(again, "best_epoch_", None)
+
+
+def test_rows_with_groups_go_on_too(tmp_path, monkeypatch):
+    groups = np.arange(128) // 4
+    whole = dim().fit(ROWS, groups=groups)
+    with monkeypatch.context() as patch:
+        kill_in_epoch(patch, 3)
+        with pytest.raises(Killed):
+            dim(tmp_path).fit(ROWS, groups=groups)
+    again = dim(tmp_path, resume=True).fit(ROWS, groups=groups)
+    assert np.array_equal(whole.transform(ROWS), again.transform(ROWS))
+
+
+def test_a_seed_that_nobody_chose_is_kept(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        kill_in_epoch(patch, 3)
+        with pytest.raises(Killed):
+            dim(tmp_path, random_state=None).fit(ROWS)
+    (path,) = states(tmp_path)
+    first = Checkpoint(tmp_path, path.parent.name).read()
+    again = dim(tmp_path, random_state=None, resume=True).fit(ROWS)
+    losses = [epoch["loss"] for epoch in again.history_]
+    assert losses[:2] == [epoch["loss"] for epoch in first["net"]["epochs"]]
+    whole = dim(random_state=_Fixed(first["seed"])).fit(ROWS)
+    assert losses == [epoch["loss"] for epoch in whole.history_]
+
+
+class _Fixed(np.random.RandomState):
+    """A generator whose next seed is known."""
+
+    def __init__(self, seed):
+        super().__init__(0)
+        self.seed_drawn = seed
+
+    def randint(self, *args, **kwargs):
+        return self.seed_drawn
+
+
+def test_a_finished_fit_is_not_repeated(tmp_path):
+    first = dim(tmp_path).fit(ROWS)
+    second = dim(tmp_path, resume=True).fit(ROWS)
+    assert first.history_ == second.history_  # to the microseconds it took
+    assert np.array_equal(first.transform(ROWS), second.transform(ROWS))
+
+
+def test_without_resume_a_fit_starts_afresh(tmp_path):
+    first = dim(tmp_path).fit(ROWS)
+    second = dim(tmp_path).fit(ROWS)
+    assert first.history_[0]["seconds"] != second.history_[0]["seconds"]
+
+
+@pytest.mark.parametrize(("n_epochs", "written"), [(1, 5), (2, 3), (None, 1)])
+def test_states_are_written_as_often_as_asked(n_epochs, written, tmp_path, monkeypatch):
+    times = []
+    write = Checkpoint.write
+    monkeypatch.setattr(
+        Checkpoint,
+        "write",
+        lambda self, state: (times.append(len(state["net"]["epochs"])), write(self, state)),
+    )
+    dim(tmp_path, checkpoint_epochs=n_epochs).fit(ROWS)
+    assert len(times) == written
+    assert times[-1] == N_EPOCHS
+
+
+def test_minutes_are_kept_by_the_clock(tmp_path, monkeypatch):
+    clock = iter(range(0, 6000, 60))  # an epoch a minute
+    monkeypatch.setattr(skdim.checkpoint.time, "monotonic", lambda: next(clock))
+    written = []
+    monkeypatch.setattr(
+        Checkpoint, "write", lambda self, state: written.append(len(state["net"]["epochs"]))
+    )
+    dim(tmp_path, checkpoint_epochs=None, checkpoint_minutes=2).fit(ROWS)
+    assert written == [2, 4, 5]
+
+
+def test_candidates_of_a_search_never_share_a_state(tmp_path):
+    grid = {"mi_estimator": ["jsd", "infonce"], "critic_width": [16, 32]}
+    params = {"max_epochs": 1, "resume": True}
+    plain = GridSearchCV(dim(max_epochs=1), grid, cv=2).fit(ROWS)
+    for _ in range(2):  # the second takes all from the folder
+        search = GridSearchCV(dim(tmp_path, **params), grid, cv=2).fit(ROWS)
+        for name in ("mean_test_score", "std_test_score"):
+            assert np.array_equal(search.cv_results_[name], plain.cv_results_[name])
+    assert len(states(tmp_path)) == 4 * 2 + 1
+
+
+def scaled(factor):
+    return lambda joint, marginal: factor * infonce(joint, marginal)
+
+
+def one_of(width):
+    class Own(MLPEncoder):
+        def forward(self, x):
+            return super().forward(width * x)
+
+    return Own
+
+
+# Pairs that learn differently: parameters, data, groups.
+DIFFERENT = {
+    "number": ({"learning_rate": 1e-3}, {"learning_rate": 2e-3}),
+    "closure": ({"mi_estimator": scaled(1)}, {"mi_estimator": scaled(2)}),
+    "partial": (
+        {"augment": partial(np.add, 1)},
+        {"augment": partial(np.add, 2)},
+    ),
+    "class in a function": ({"encoder": one_of(1)}, {"encoder": one_of(2)}),
+    "dict": ({"encoder_params": {"width": 8}}, {"encoder_params": {"width": 16}}),
+}
+
+
+@pytest.mark.parametrize("pair", DIFFERENT)
+def test_fits_that_differ_have_different_keys(pair):
+    keys = [key_of(params, {}, ROWS, None) for params in DIFFERENT[pair]]
+    assert keys[0] != keys[1]
+    assert keys == [key_of(params, {}, ROWS, None) for params in DIFFERENT[pair]]
+
+
+def test_keys_know_data_and_groups():
+    other = ROWS.copy()
+    other[100, 3] += 1e-3
+    groups = np.zeros(128, np.int64)
+    given = [(ROWS, None), (other, None), (ROWS[:-1], None), (ROWS, groups), (IMAGES, None)]
+    given.append((ROWS.astype(np.float64), None))
+    assert len({key_of({}, {}, X, g) for X, g in given}) == len(given)
+
+
+def test_what_changes_no_result_changes_no_key():
+    keys = {
+        key_of(dim(**params).get_params(), {}, ROWS, None)
+        for params in ({}, {"verbose": 1}, {"resume": True}, {"output": "code"})
+    }
+    assert len(keys) == 1
+
+
+def test_fingerprints_are_the_same_in_every_process():
+    code = (
+        "import json; from tests.test_checkpoint import *;"
+        "print(json.dumps([fingerprint(one_of(3)), fingerprint(scaled(2)), "
+        "fingerprint({'a': {1, 'x', 2.5}, 'b': np.arange(3)})]))"
+    )
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            text=True,
+            cwd=os.path.dirname(os.path.dirname(__file__)),
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(answers) == 1
+
+
+def test_a_class_that_holds_itself_has_a_fingerprint():
+    class Own:
+        pass
+
+    Own.itself = Own
+    assert fingerprint(Own) == fingerprint(Own)
+
+
+def test_a_damaged_state_is_refused(tmp_path):
+    dim(tmp_path).fit(ROWS)
+    (path,) = states(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(FileError, match="damaged"):
+        dim(tmp_path, resume=True).fit(ROWS)
+
+
+def test_a_state_of_another_version_is_refused(tmp_path, monkeypatch):
+    dim(tmp_path).fit(ROWS)
+    monkeypatch.setattr(skdim.checkpoint.torch, "__version__", "9.9")
+    with pytest.raises(ValueError, match=r"cannot go on exactly.*torch 9\.9"):
+        dim(tmp_path, resume=True).fit(ROWS)
+
+
+def test_callbacks_cannot_be_resumed(tmp_path):
+    with pytest.raises(ValueError, match="'callbacks'"):
+        dim(tmp_path, resume=True, callbacks=[Callback()]).fit(ROWS)
+
+
+def test_one_fit_at_a_time_holds_a_place(tmp_path):
+    dim(tmp_path).fit(ROWS)
+    (path,) = states(tmp_path)
+    with (
+        Checkpoint(tmp_path, path.parent.name).held(),
+        pytest.raises(ValueError, match=r"'checkpoint'.*another fit"),
+    ):
+        dim(tmp_path).fit(ROWS)
+    dim(tmp_path).fit(ROWS)
+
+
+def test_drafts_of_killed_fits_are_cleared_away(tmp_path):
+    dim(tmp_path).fit(ROWS)
+    (path,) = states(tmp_path)
+    (path.parent / f".{FILE}.0123abcd").write_bytes(b"half a state")
+    dim(tmp_path, resume=True).fit(ROWS)
+    assert sorted(p.name for p in path.parent.iterdir()) == ["lock", FILE]
+
+
+def test_a_folder_that_is_none_is_named(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ValueError, match="'checkpoint' parameter must name a folder"):
+        dim(tmp_path / "file").fit(ROWS)
+
+
+FULL_DISK = """
+import resource, signal, sys
+import numpy as np
+from skdim import DIMTransformer
+X = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
+dim = DIMTransformer(4, max_epochs=3, random_state=0, checkpoint=sys.argv[1])
+if len(sys.argv) > 2:  # no file may grow beyond some kilobytes, which is what a full disk does
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+    dim.set_params(max_epochs=4)
+dim.fit(X)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_full_disk_is_said_and_leaves_no_draft(tmp_path):
+    run = partial(subprocess.run, capture_output=True, text=True, check=False)
+    assert run([sys.executable, "-W", "ignore", "-c", FULL_DISK, str(tmp_path)]).returncode == 0
+    full = run([sys.executable, "-W", "ignore", "-c", FULL_DISK, str(tmp_path), "full"])
+    assert full.returncode == 1
+    assert "The state after epoch 1 could not be written" in full.stderr
+    names = {path.name for path in tmp_path.glob("*/*")}
+    assert names == {"lock", FILE}
+
+
+def test_a_file_does_not_say_where_a_fit_writes(tmp_path):
+    saved = dim(tmp_path / "states", resume=True).fit(ROWS)
+    saved.save(tmp_path / "dim.safetensors")
+    loaded = DIMTransformer.load(tmp_path / "dim.safetensors")
+    assert (loaded.checkpoint, loaded.resume) == (None, False)
+    assert np.array_equal(loaded.transform(ROWS), saved.transform(ROWS))
