@@ -26,18 +26,21 @@ def bound_all_pairs(
     estimator: Estimator,
     parts: Sequence[Part],
     strangers: Tensor | None = None,
+    first: int = 0,
     block_size: int = BLOCK_SIZE,
 ) -> Tensor:
-    """Estimate from the scores of every code against the locals of every sample.
+    """Estimate from the scores of codes against the locals of every sample.
 
     Parameters
     ----------
     estimator : callable (joint, marginal) -> bound
         One without a row form (see `skdim.mutual_information`) gets all scores at once.
     parts : sequence of (queries, keys)
-        Of shapes (n_views, n, width) and (n_views, n, n_locations, width), one width a part.
-    strangers : Tensor of shape (n, n_others), int64, or None
+        Of shapes (n_views, n_codes, width) and (n_views, n, n_locations, width), one width a part.
+    strangers : Tensor of shape (n_codes, n_others), int64, or None
         The marginal pairs of each code; None means all other samples.
+    first : int, default=0
+        The sample of the first code, where there are codes of some samples only.
     block_size : int
         Scores held at once; those of one code at least.
 
@@ -50,39 +53,39 @@ def bound_all_pairs(
     if torch.is_autocast_enabled(device.type):
         dtype = torch.get_autocast_dtype(device.type)
     n_views, n, n_locations, _ = parts[0][1].shape
+    n_codes = parts[0][0].shape[1]
     n_rows = max(1, block_size // (n_views * n * n_locations))
     with torch.autocast(device.type, enabled=False):
         tensors = [tensor.to(dtype).contiguous() for part in parts for tensor in part]
         row_form = row_form_of(estimator)
-        if n_rows >= n or row_form is None:
-            n_rows = n
+        if n_rows >= n_codes or row_form is None:
+            n_rows = n_codes
         else:
             with torch.no_grad():
-                blocks = _blocks(tensors, strangers, n_rows)
+                blocks = _blocks(tensors, strangers, first, n_rows)
                 estimator = row_form(marginal for _, _, marginal in blocks)
-        return _BoundAllPairs.apply(estimator, strangers, n_rows, *tensors)
+        return _BoundAllPairs.apply(estimator, strangers, first, n_rows, *tensors)
 
 
 class _BoundAllPairs(torch.autograd.Function):
     """The bound as a mean over blocks, with gradients made on the way forward."""
 
     @staticmethod
-    def forward(ctx: Any, estimator, strangers, n_rows, *tensors):
-        n = len(tensors[0][0])
+    def forward(ctx: Any, estimator, strangers, first, n_rows, *tensors):
+        n_codes, n = len(tensors[0][0]), len(tensors[1][0])
         is_learning = any(ctx.needs_input_grad)
-        gradients = _Gradients(tensors, one_block=n_rows == n) if is_learning else None
+        gradients = _Gradients(tensors, one_block=n_rows == n_codes) if is_learning else None
         bounds = []
-        for rows, *pairs in _blocks(tensors, strangers, n_rows):
+        for rows, *pairs in _blocks(tensors, strangers, first, n_rows):
             with torch.set_grad_enabled(is_learning):
                 leaves = [scores.requires_grad_(is_learning) for scores in pairs]
-                bound = estimator(*leaves) * ((rows.stop - rows.start) / n)
+                bound = estimator(*leaves) * ((rows.stop - rows.start) / n_codes)
             bounds.append(bound.detach())
             if gradients is not None:
                 joint, marginal = torch.autograd.grad(bound, leaves, materialize_grads=True)
                 here = None if strangers is None else strangers[rows]
-                gradients.add(
-                    rows, join_pairs(joint, marginal, n, here, rows.start, tensors[0].dtype)
-                )
+                start = first + rows.start
+                gradients.add(rows, join_pairs(joint, marginal, n, here, start, tensors[0].dtype))
         ctx.gradients = None if gradients is None else gradients.tensors()
         return torch.stack(bounds).sum()
 
@@ -93,7 +96,7 @@ class _BoundAllPairs(torch.autograd.Function):
         if ctx.gradients is None:
             raise RuntimeError("A bound on all pairs can be differentiated once.")
         gradients, ctx.gradients = ctx.gradients, None
-        return None, None, None, *(gradient.mul_(slope) for gradient in gradients)
+        return None, None, None, None, *(gradient.mul_(slope) for gradient in gradients)
 
 
 def score_parts(parts: Sequence[Part]) -> Tensor:
@@ -114,7 +117,7 @@ def score_parts(parts: Sequence[Part]) -> Tensor:
 
 
 def _blocks(
-    tensors: Sequence[Tensor], strangers: Tensor | None, n_rows: int
+    tensors: Sequence[Tensor], strangers: Tensor | None, first: int, n_rows: int
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Score ``n_rows`` codes at a time.
 
@@ -125,16 +128,17 @@ def _blocks(
     marginal : Tensor of shape (n_views, n_rows, n_others, n_locations), likewise
     """
     n_views, n, n_locations, _ = tensors[1].shape
+    n_codes = tensors[0].shape[1]
     exact = torch.promote_types(tensors[0].dtype, torch.float32)
-    for first in range(0, n, n_rows):
-        rows = slice(first, min(first + n_rows, n))
-        scores = tensors[0].new_zeros(n_views, rows.stop - first, n * n_locations)
+    for start in range(0, n_codes, n_rows):
+        rows = slice(start, min(start + n_rows, n_codes))
+        scores = tensors[0].new_zeros(n_views, rows.stop - start, n * n_locations)
         for queries, keys in zip(tensors[::2], tensors[1::2], strict=True):
             for view in range(n_views):
                 # Products of matrices: those of stacks of matrices would copy the keys.
                 scores[view].addmm_(queries[view, rows], keys[view].flatten(0, 1).t())
         here = None if strangers is None else strangers[rows]
-        joint, marginal = split_pairs(scores.unflatten(-1, (n, n_locations)), here, first)
+        joint, marginal = split_pairs(scores.unflatten(-1, (n, n_locations)), here, first + start)
         yield rows, joint.to(exact), marginal.to(exact)
 
 

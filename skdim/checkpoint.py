@@ -22,6 +22,7 @@ from skorch.callbacks import Callback
 from skdim.files import read, write
 from skdim.fingerprint import fingerprint
 from skdim.pickling import as_arrays, as_tensors
+from skdim.ranks import ALONE, Ranks
 from skdim.sources import Samples, blocks
 from skdim.versions import __version__
 
@@ -42,6 +43,7 @@ WITHOUT_EFFECT = {
     "checkpoint_minutes",
     "data_on_device",
     "device",
+    "distributed",
     "output",
     "random_state",
     "resume",
@@ -60,9 +62,12 @@ class Checkpoint:
         Shared by as many fits as like.
     key : str
         Of this one, from `key_of`.
+    ranks : Ranks
+        All read, the first writes.
     """
 
-    def __init__(self, folder: str | os.PathLike, key: str):
+    def __init__(self, folder: str | os.PathLike, key: str, ranks: Ranks = ALONE):
+        self.ranks = ranks
         self.folder = Path(folder) / key
         self.path = self.folder / FILE
 
@@ -75,6 +80,9 @@ class Checkpoint:
         ValueError
             If another fit holds it, or nothing can be written there.
         """
+        if not self.ranks.is_first:
+            yield
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = open(self.folder / "lock", "w")  # noqa: SIM115  # closed below
@@ -97,7 +105,8 @@ class Checkpoint:
 
     def write(self, state: Mapping[str, Any]) -> None:
         """Replace the state by a later one, in one step."""
-        write(self.path, as_arrays(dict(state)))
+        if self.ranks.is_first:
+            write(self.path, as_arrays({**state, "circumstances": circumstances(self.ranks)}))
 
     def read(self) -> dict[str, Any] | None:
         """Return the last state, arrays as tensors; None if there is none.
@@ -112,7 +121,7 @@ class Checkpoint:
         if not self.path.exists():
             return None
         state = read(self.path, {})
-        here = circumstances()
+        here = circumstances(self.ranks)
         for name, value in state.pop("circumstances").items():
             if here[name] != value:
                 raise ValueError(
@@ -122,12 +131,13 @@ class Checkpoint:
         return {name: as_tensors(value) for name, value in state.items()}
 
 
-def circumstances() -> dict[str, str]:
+def circumstances(ranks: Ranks) -> dict[str, str]:
     """Return what the last bits of a step depend on, besides parameters and data."""
     return {
         "skdim": __version__,
         "torch": torch.__version__,
         "threads": str(torch.get_num_threads()),
+        "ranks": str(ranks.n_ranks),
     }
 
 
@@ -186,7 +196,7 @@ class WriteCheckpoints(Callback):
     def on_epoch_end(self, net, **kwargs):
         """Write, if it is time to."""
         n_since = net.n_whole_epochs - self.last_epoch
-        minutes_since = (time.monotonic() - self.last_time) / 60
+        minutes_since = self.checkpoint.ranks.from_first((time.monotonic() - self.last_time) / 60)
         is_due = (
             (self.n_epochs is not None and n_since >= self.n_epochs)
             or (self.minutes is not None and minutes_since >= self.minutes)
@@ -194,9 +204,8 @@ class WriteCheckpoints(Callback):
             or net.is_stopping
         )
         if is_due:
-            state = {**self.kept, "net": net.state(), "circumstances": circumstances()}
             try:
-                self.checkpoint.write(state)
+                self.checkpoint.write({**self.kept, "net": net.state()})
             except OSError as error:
                 raise OSError(
                     error.errno,

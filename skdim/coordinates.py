@@ -8,6 +8,8 @@ list it in `COORDINATES`, and it is a legal name in ``coordinates``.
 import torch
 from torch import Tensor, nn
 
+from skdim.devices import at_least_float32
+
 
 class CoordinateTask(nn.Module):
     """What tasks share: the places of a map, and a network that tells one of them for each axis.
@@ -171,7 +173,7 @@ def log_likelihood(logits: Tensor, places: Tensor, n_places: int) -> Tensor:
     log_likelihood : Tensor of shape ()
         :math:`-n_{axes} \log n_{places}` for a uniform guess.
     """
-    by_axis = logits.float().unflatten(1, (-1, n_places)).log_softmax(-1)
+    by_axis = at_least_float32(logits).unflatten(1, (-1, n_places)).log_softmax(-1)
     n_axes = places.shape[-1]
     places = places.reshape(-1, n_axes)
     places = places.repeat(len(logits) // len(places), 1)

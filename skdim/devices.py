@@ -17,6 +17,11 @@ if hasattr(os, "register_at_fork"):
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
+def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
+    """Widen what was computed in half precision; doubles stay doubles."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 def choose_device(device: str | torch.device) -> torch.device:
     """Return the device that the ``device`` parameter means: ``"auto"`` is CUDA, else the CPU.
 

@@ -30,7 +30,13 @@ RowForm = Callable[[Iterable[Tensor]], Estimator]
 def row_wise(estimator: Estimator) -> Estimator:
     """Mark an estimator as a mean over codes of what the scores of each code give."""
     estimator.row_form = lambda marginals: estimator  # type: ignore[attr-defined]
+    estimator.is_mean_over_codes = True  # type: ignore[attr-defined]
     return estimator
+
+
+def is_mean_over_codes(estimator: Estimator) -> bool:
+    """Whether the mean over parts of a batch of codes is what the whole batch gives."""
+    return getattr(estimator, "is_mean_over_codes", False)
 
 
 def row_form_of(estimator: Estimator) -> RowForm | None:

@@ -17,6 +17,7 @@ from skdim.callbacks import asks_to_stop
 from skdim.encoders import encode
 from skdim.optimization import for_device
 from skdim.placement import Placement
+from skdim.ranks import ALONE, Ranks, statistics_joined
 from skdim.recording import RecordedStep, Recorder
 
 
@@ -35,6 +36,8 @@ class Batches:
         Largest size of a batch, at least 2.
     generator : torch.Generator
         On the device of ``groups``.
+    ranks : Ranks
+        Each gets its part of the samples of a batch, and the groups of all.
     """
 
     def __init__(
@@ -43,12 +46,14 @@ class Batches:
         groups: Tensor | None,
         batch_size: int,
         generator: torch.Generator,
+        ranks: Ranks = ALONE,
     ):
         self.n_samples = len(samples)
         self.rows_device = samples.rows_device
         self.groups = groups
         self.n_batches = count_batches(self.n_samples, batch_size)
         self.generator = generator
+        self.ranks = ranks
 
     def __len__(self) -> int:
         return self.n_batches
@@ -57,14 +62,14 @@ class Batches:
         order = self._shuffle(self.n_samples)
         if self.groups is None:
             for rows in order.to(self.rows_device).tensor_split(self.n_batches):
-                yield rows, None
+                yield self.ranks.share_out(rows), None
         else:
             by_group = order[self.groups[order].argsort(stable=True)]
             for i in range(self.n_batches):
                 rows = by_group[i :: self.n_batches]
                 # Strangers are listed by their order: leave none to the order of groups.
                 rows = rows[self._shuffle(len(rows))]
-                yield rows.to(self.rows_device), self.groups[rows]
+                yield self.ranks.share_out(rows.to(self.rows_device)), self.groups[rows]
 
     def _shuffle(self, n: int) -> Tensor:
         return torch.randperm(n, generator=self.generator, device=self.generator.device)
@@ -91,7 +96,11 @@ class DIMNet(NeuralNet):
     occlusion : bool
         Whether codes are of views with a part hidden, and locals of whole ones.
     generator : torch.Generator
-        Draws batches, views, negatives and the prior.
+        Draws batches, alike on every rank.
+    draws : torch.Generator
+        Draws views, negatives and the prior; a lone process needs no other than ``generator``.
+    ranks : Ranks
+        Who trains.
     groups : Tensor of shape (n_samples,) or None
         Samples of one group are not compared with each other.
     optimizer_params, discriminator_optimizer_params : dict
@@ -129,6 +138,8 @@ class DIMNet(NeuralNet):
         n_crops: int,
         occlusion: bool,
         generator: torch.Generator,
+        draws: torch.Generator,
+        ranks: Ranks,
         groups: Tensor | None,
         optimizer_params: dict,
         discriminator_optimizer_params: dict,
@@ -147,6 +158,7 @@ class DIMNet(NeuralNet):
             iterator_train=Batches,
             iterator_train__generator=generator,
             iterator_train__groups=groups,
+            iterator_train__ranks=ranks,
             dataset=lambda samples, y: samples,
             train_split=None,
             verbose=0,
@@ -157,6 +169,8 @@ class DIMNet(NeuralNet):
         self.n_crops = n_crops
         self.occlusion = occlusion
         self.generator = generator
+        self.draws = draws
+        self.ranks = ranks
         self.optimizer_params = optimizer_params
         self.discriminator_optimizer_params = discriminator_optimizer_params
         self.gradient_clip_norm = gradient_clip_norm
@@ -185,7 +199,8 @@ class DIMNet(NeuralNet):
         self.notify("on_train_begin", X=samples, y=None)
         try:
             if not (self.is_stopping or self.is_over):
-                self._loop()
+                with statistics_joined(self.ranks, self.module_, self.criterion_):
+                    self._loop()
             for average, part in self.averages:
                 if average.n_averaged and not self.is_stopping:
                     part.load_state_dict(average.module.state_dict())
@@ -227,8 +242,10 @@ class DIMNet(NeuralNet):
             if not asks_to_stop(interrupt):
                 raise
             self.stop()
-        if method_name == "on_epoch_end" and (self.is_stopping or self.is_over):
-            raise _Stop
+        if method_name == "on_epoch_end":
+            self.is_stopping = any(self.ranks.collect(self.is_stopping))
+            if self.is_stopping or self.is_over:
+                raise _Stop
 
     def snapshot(self) -> list[dict[str, Tensor]]:
         """Copy all weights of encoder, critics and discriminator."""
@@ -246,20 +263,26 @@ class DIMNet(NeuralNet):
         return [self.module_, self.criterion_]
 
     def state(self) -> dict[str, Any]:
-        """Return all that the next step depends on."""
-        device = self.generator.device
+        """Return all that the next step depends on, on any rank."""
         return {
             "weights": self.snapshot(),
             "best": self.best,
             "averages": [average.state_dict() for average, _ in self.averages],
             "optimizers": self.optimizer_states(),
             "generator": self.generator.get_state(),
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+            "draws": self.ranks.collect(self._draw_states()),
             "epochs": [self.epoch(i) for i in range(len(self.history))],
             "step_losses": torch.tensor(self.step_losses, dtype=torch.float64),
             "is_stopping": self.is_stopping,
             "seconds": time.perf_counter() - self.started,
+        }
+
+    def _draw_states(self) -> dict[str, Tensor | None]:
+        device = self.draws.device
+        return {
+            "draws": self.draws.get_state(),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -270,9 +293,11 @@ class DIMNet(NeuralNet):
             average.load_state_dict(weights)
         self.load_optimizer_states(state["optimizers"])
         self.generator.set_state(state["generator"])
-        torch.set_rng_state(state["torch"])
-        if state["cuda"] is not None:
-            torch.cuda.set_rng_state(state["cuda"], self.generator.device)
+        draws = state["draws"][self.ranks.rank]
+        self.draws.set_state(draws["draws"])
+        torch.set_rng_state(draws["torch"])
+        if draws["cuda"] is not None:
+            torch.cuda.set_rng_state(draws["cuda"], self.draws.device)
         for epoch in state["epochs"]:
             self.history.new_epoch()
             for name, value in epoch.items():
@@ -288,7 +313,8 @@ class DIMNet(NeuralNet):
         by_epochs = n_epochs / self.max_epochs
         if self.max_time is None:
             return by_epochs
-        return min(1.0, max(by_epochs, (time.perf_counter() - self.started) / self.max_time))
+        seconds = self.ranks.from_first(time.perf_counter() - self.started)
+        return min(1.0, max(by_epochs, seconds / self.max_time))
 
     @property
     def _default_callbacks(self) -> list:
@@ -345,16 +371,16 @@ class DIMNet(NeuralNet):
     def _step(self, stored: Tensor, groups: Tensor | None) -> dict[str, Tensor]:
         """First the discriminator learns from the codes, then everyone else."""
         standardized = self.samples.standardize(stored)
-        views = make_views(standardized, self.augment, self.generator, self.n_views, self.n_crops)
+        views = make_views(standardized, self.augment, self.draws, self.n_views, self.n_crops)
         seen = views
         if self.occlusion:
-            occluded = occlude(views[: self.n_views].flatten(0, 1), self.generator)
+            occluded = occlude(views[: self.n_views].flatten(0, 1), self.draws)
             seen = torch.cat([occluded.unflatten(0, (self.n_views, -1)), views])
         with torch.autocast(
             views.device.type, self.precision, enabled=self.precision != torch.float32
         ):
             encoding = self.encode(seen.flatten(0, 1))
-            code = encoding.draw_codes(self.generator).unflatten(0, (len(seen), -1))
+            code = encoding.draw_codes(self.draws).unflatten(0, (len(seen), -1))
             # Mosaics, which follow the views, have locals only; occluded views, before them, codes.
             code = code[: self.n_views]  # (n_views, n, n_code)
             local_maps = tuple(
@@ -362,11 +388,12 @@ class DIMNet(NeuralNet):
             )
             played = {}
             if self.criterion_.prior_weight:
-                played["discriminator"] = self.criterion_.adversary(code, self.generator)
-                descend(self.discriminator_optimizer_, played["discriminator"])
-            terms = self.criterion_(code, local_maps, self.generator, groups)
+                game = self.ranks.weigh(self.criterion_.adversary(code, self.draws))
+                descend(self.discriminator_optimizer_, game, ranks=self.ranks)
+                played["discriminator"] = game
+            terms = self.criterion_(code, local_maps, self.draws, groups, self.ranks)
             loss = self.criterion_.loss(terms)
-        descend(self.optimizer_, loss, self.gradient_clip_norm)
+        descend(self.optimizer_, loss, self.gradient_clip_norm, self.ranks)
         return {"loss": loss, **terms, **played}
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
@@ -389,10 +416,12 @@ class DIMNet(NeuralNet):
             if progress >= 1 - self.average_last:
                 for average, part in self.averages:
                     average.update_parameters(part)
-            n_samples += len(batch[0])
+            n_samples += len(batch[0]) * self.ranks.n_ranks  # parts differ by one at most
             self.notify("on_batch_end", batch=batch, training=training, **step)
         # The only synchronisation with the device in an epoch.
-        table = torch.stack([torch.stack(list(step.values())) for step in steps]).cpu()
+        table = torch.stack([torch.stack(list(step.values())) for step in steps])
+        self.ranks.add_up([table])
+        table = table.cpu()
         seconds = time.perf_counter() - start
         for name, values in zip(steps[0], table.unbind(1), strict=True):
             self.history.record(name, values.mean().item())
@@ -424,12 +453,18 @@ class _Stop(Exception):  # noqa: N818
     """Training is to end here; not an error."""
 
 
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float | None = None) -> None:
+def descend(
+    optimizer: torch.optim.Optimizer,
+    loss: Tensor,
+    clip_norm: float | None = None,
+    ranks: Ranks = ALONE,
+) -> None:
     """One step of one optimiser down one loss, along a gradient no longer than ``clip_norm``."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    learners = [p for group in optimizer.param_groups for p in group["params"]]
+    ranks.add_up_gradients(learners)
     if clip_norm is not None:
-        learners = [p for group in optimizer.param_groups for p in group["params"]]
         nn.utils.clip_grad_norm_(learners, clip_norm)
     optimizer.step()
 

@@ -6,7 +6,8 @@ from torch.func import functional_call
 
 from skdim.blocks import bound_all_pairs
 from skdim.critics import is_separable
-from skdim.mutual_information import Estimator
+from skdim.devices import at_least_float32
+from skdim.mutual_information import Estimator, is_mean_over_codes
 from skdim.pairs import maps_of_others, permute_locations, sample_locations, strangers_of
 from skdim.priors import (
     Discriminator,
@@ -15,6 +16,7 @@ from skdim.priors import (
     encoder_loss,
     gradient_penalty,
 )
+from skdim.ranks import ALONE, Ranks
 
 
 class DIMObjective(nn.Module):
@@ -108,6 +110,7 @@ class DIMObjective(nn.Module):
         local_maps: tuple[Tensor, ...],
         generator: torch.Generator,
         groups: Tensor | None = None,
+        ranks: Ranks = ALONE,
     ) -> dict[str, Tensor]:
         """Compute every term that has a weight.
 
@@ -120,6 +123,9 @@ class DIMObjective(nn.Module):
             Draws locations and, for critics that are not separable, negatives.
         groups : Tensor of shape (n,) or None
             Samples of one group are not compared with each other.
+        ranks : Ranks
+            With several, n is the size of one's part of a batch (``groups`` are of the whole), and
+            a term's sum over ranks is that of the whole batch.
 
         Returns
         -------
@@ -135,16 +141,16 @@ class DIMObjective(nn.Module):
                     for critic, local_map in pairings
                 ]
             bounds = [
-                self.bound(critic, code, local_map, generator, groups)
+                self.bound(critic, code, local_map, generator, groups, ranks)
                 for critic, local_map in pairings
             ]
             terms[term] = torch.stack(bounds).mean()
         if self.prior_weight:
-            terms["prior"] = self.prior_term(code)
+            terms["prior"] = ranks.weigh(self.prior_term(code))
         if self.coordinate_weight:
             own = local_maps[-1][: len(code)]  # of the views that the codes are of
             likelihoods = [task(code, own, generator) for task in self.coordinate_tasks]
-            terms["coordinates"] = torch.stack(likelihoods).sum()
+            terms["coordinates"] = ranks.weigh(torch.stack(likelihoods).sum())
         return terms
 
     def pairings(
@@ -191,15 +197,26 @@ class DIMObjective(nn.Module):
         local_map: Tensor,
         generator: torch.Generator,
         groups: Tensor | None = None,
+        ranks: Ranks = ALONE,
     ) -> Tensor:
-        """Score joint and marginal pairs, estimate."""
-        if is_separable(critic):
-            strangers = None if groups is None else strangers_of(groups)
-            parts = critic.embed(code, local_map)  # type: ignore[operator]  # separable
+        """Score joint and marginal pairs, estimate; one's part, if there are several ranks."""
+        if not is_separable(critic):
+            code, local_map = ranks.gather(code), ranks.gather(local_map)
+            strange_map = permute_locations(local_map, generator, groups)
+            joint = at_least_float32(critic(code, local_map))  # (n_views, n, n_locations)
+            marginal = at_least_float32(critic(code, strange_map)).unsqueeze(-2)
+            return self.mi_estimator(joint, marginal) / ranks.n_ranks
+        strangers = None if groups is None else strangers_of(groups)
+        parts = critic.embed(code, local_map)  # type: ignore[operator]  # separable
+        if ranks.is_alone:
             return bound_all_pairs(self.mi_estimator, parts, strangers)
-        joint = critic(code, local_map).float()  # (n_views, n, n_locations)
-        marginal = critic(code, permute_locations(local_map, generator, groups)).float()
-        return self.mi_estimator(joint, marginal.unsqueeze(-2))
+        parts = [(queries, ranks.gather(keys)) for queries, keys in parts]
+        if is_mean_over_codes(self.mi_estimator):  # then each rank can see to its own codes
+            own = ranks.own
+            here = None if strangers is None else strangers[own]
+            return ranks.weigh(bound_all_pairs(self.mi_estimator, parts, here, own.start))
+        parts = [(ranks.gather(queries), keys) for queries, keys in parts]
+        return bound_all_pairs(self.mi_estimator, parts, strangers) / ranks.n_ranks
 
     def prior_term(self, code: Tensor) -> Tensor:
         """The encoder's part of the game, which leaves the discriminator's gradients alone."""
@@ -220,7 +237,7 @@ class DIMObjective(nn.Module):
         return loss
 
     def _squash(self, code: Tensor) -> Tensor:
-        return self.prior.squash(code.flatten(0, -2).float())  # (n_views * n, n_code)
+        return self.prior.squash(at_least_float32(code.flatten(0, -2)))  # (n_views * n, n_code)
 
     def loss(self, terms: dict[str, Tensor]) -> Tensor:
         """The weighted sum that encoder and critics descend."""

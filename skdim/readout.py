@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from skdim.encoders import Encoding
+from skdim.ranks import ALONE, Ranks
 
 # What is read to the layer it is read from.
 OUTPUTS = {"components": "hidden", "code": "code", "hidden": "hidden", "local": "local"}
@@ -88,7 +89,9 @@ def take_layer(layer: str, n: int, encoding: Encoding) -> np.ndarray:
     return units[:n].flatten(1).float().cpu().numpy()
 
 
-def fit_readouts(tiles: Tiles, n_samples: int, n_components: int | None) -> dict[str, Readout]:
+def fit_readouts(
+    tiles: Tiles, n_samples: int, n_components: int | None, first: int = 0, ranks: Ranks = ALONE
+) -> dict[str, Readout]:
     """Learn how to read every output, in one pass.
 
     Units are standardised; those that are constant are centred only. Components are the principal
@@ -98,11 +101,14 @@ def fit_readouts(tiles: Tiles, n_samples: int, n_components: int | None) -> dict
     Parameters
     ----------
     tiles : iterator
-        Of `skdim.features.encode_padded`.
+        Of `skdim.features.encode_padded`; of one's part of the samples, if there are several ranks.
     n_samples : int
-        In all tiles.
+        In all tiles of all ranks.
     n_components : int or None
         How many to keep, at most as many as hidden units; None takes the units as they are.
+    first : int, default=0
+        Number of the first sample of the first tile.
+    ranks : Ranks
 
     Returns
     -------
@@ -111,7 +117,7 @@ def fit_readouts(tiles: Tiles, n_samples: int, n_components: int | None) -> dict
     rng = np.random.default_rng(0)
     is_kept = np.zeros(n_samples, bool)
     is_kept[rng.permutation(n_samples)[:N_FOR_COMPONENTS]] = True
-    start, kept = 0, []
+    start, kept = first, []
     sums = dict.fromkeys(LAYERS, np.zeros(1))
     squares = dict.fromkeys(LAYERS, np.zeros(1))
     for n, encoding in tiles:
@@ -124,14 +130,15 @@ def fit_readouts(tiles: Tiles, n_samples: int, n_components: int | None) -> dict
         start += n
     plain = {}
     for layer in LAYERS:
-        mean = sums[layer] / n_samples
-        variance = squares[layer] / n_samples - mean**2
+        mean = ranks.sum_of(sums[layer]) / n_samples
+        variance = ranks.sum_of(squares[layer]) / n_samples - mean**2
         is_constant = variance <= 1e-10 * np.maximum(mean**2, 1)
         scale = np.sqrt(np.where(is_constant, 1, variance))
         plain[layer] = Readout(layer, mean.astype(np.float32), scale.astype(np.float32))
     components = hidden = plain["hidden"]
     if n_components is not None:
-        standardized = (np.concatenate(kept) - hidden.mean) / hidden.scale
+        units = np.concatenate(ranks.collect(np.concatenate(kept)))
+        standardized = (units - hidden.mean) / hidden.scale
         rotation = principal_directions(standardized, n_components)
         components = hidden._replace(rotation=rotation)
     return {**plain, "components": components}

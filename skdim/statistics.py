@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from skdim.ranks import ALONE, Ranks
 from skdim.sources import Samples, blocks
 
 
@@ -15,8 +16,10 @@ def check_not_constant(samples: Samples) -> None:
         )
 
 
-def channel_statistics(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+def channel_statistics(samples: Samples, ranks: Ranks = ALONE) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel, or of each column of rows; 1 for constants.
+
+    Several ranks read a part of the samples each.
 
     Returns
     -------
@@ -25,15 +28,16 @@ def channel_statistics(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
     axes = (0, *range(2, samples.ndim))
     n_values = int(np.prod(samples.shape)) // samples.shape[1]
     mean = np.zeros(samples.shape[1])
-    for rows in blocks(samples.shape):
+    own = list(blocks(samples.shape))[ranks.rank :: ranks.n_ranks]
+    for rows in own:
         mean += samples[rows].astype(np.float64).sum(axes)
-    mean /= n_values
+    mean = ranks.sum_of(mean) / n_values
     deviation = np.zeros_like(mean)
     wide = mean.reshape(-1, *[1] * (samples.ndim - 2))
-    for rows in blocks(samples.shape):
+    for rows in own:
         block = samples[rows] - wide  # doubles
         deviation += np.square(block, out=block).sum(axes)
-    scale = np.sqrt(deviation / n_values)
+    scale = np.sqrt(ranks.sum_of(deviation) / n_values)
     # A constant column has a scale of rounding errors; dividing by them would be noise.
     constant = scale <= 1e-12 * np.abs(mean)
     return mean, np.where(constant, 1.0, scale)

@@ -47,6 +47,7 @@ from skdim.optimization import OPTIMIZERS, SCHEDULES, has_one_kernel
 from skdim.pickling import as_arrays, as_tensors, refer
 from skdim.placement import choose_placement, to_tensor
 from skdim.priors import Prior
+from skdim.ranks import ALONE, Ranks, join, loss_of_a_rank
 from skdim.readout import OUTPUTS, Readout, fit_readouts
 from skdim.recipe import INGREDIENTS, Recipe, carry_over, check_weights, decide
 from skdim.recording import choose_recorder
@@ -107,7 +108,13 @@ STATE = {
 }
 OPTIONAL_STATE = {"_sklearn_output_config", "best_epoch_", "feature_names_in_"}
 # Parameters that a file does not hold: a stranger's must not say where a fit writes.
-OF_THIS_MACHINE = {"checkpoint", "checkpoint_epochs", "checkpoint_minutes", "resume"}
+OF_THIS_MACHINE = {
+    "checkpoint",
+    "checkpoint_epochs",
+    "checkpoint_minutes",
+    "distributed",
+    "resume",
+}
 IN_FIT = " in fit"  # after the name of a parameter, in a file: its value then
 
 # Learned by ``fit`` and not public; what is public ends in an underscore.
@@ -273,6 +280,10 @@ default="infonce"
     checkpoint_minutes : float or None, default=None
         Minutes after which a state is due, with the next epoch that ends. The last epoch's is
         written always.
+    distributed : bool, default=False
+        Whether the processes that ``torchrun`` started train one encoder, each on its part of every
+        batch, as one process would on the whole. All of them call ``fit`` with the same X, and
+        learn the same.
     resume : bool, default=False
         Whether ``fit`` goes on from the state of an earlier fit with the same parameters and data,
         if there is one, and ends as that would have: to the last bit, on a CPU. A fit that had come
@@ -387,6 +398,7 @@ default="infonce"
         "checkpoint_epochs": [Interval(Integral, 1, None, closed="left"), None],
         "checkpoint_minutes": [Interval(Real, 0, None, closed="neither"), None],
         "resume": ["boolean"],
+        "distributed": ["boolean"],
         "callbacks": [list, tuple, None],
         "device": [str, torch.device],
         "precision": [StrOptions({"auto", *PRECISIONS})],
@@ -442,6 +454,7 @@ default="infonce"
         checkpoint_epochs=1,
         checkpoint_minutes=None,
         resume=False,
+        distributed=False,
         callbacks=None,
         device="auto",
         precision="auto",
@@ -493,6 +506,7 @@ default="infonce"
         self.checkpoint_epochs = checkpoint_epochs
         self.checkpoint_minutes = checkpoint_minutes
         self.resume = resume
+        self.distributed = distributed
         self.callbacks = callbacks
         self.device = device
         self.precision = precision
@@ -611,10 +625,13 @@ default="infonce"
         groups = read_groups(groups, len(samples))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         draft._decide(samples.shape[1:], restart=restart)
+        ranks = draft._join(samples)
+        seed = ranks.from_first(seed)
         with ExitStack() as stack:
+            stack.enter_context(loss_of_a_rank(ranks, self._advice_on_loss()))
             place, progress = None, None
             if to_the_end and self.checkpoint is not None:
-                place = draft._checkpoint(samples, groups, seed, restart)
+                place = draft._checkpoint(samples, groups, seed, restart, ranks)
                 stack.enter_context(place.held())
                 progress = draft._last_state(place)
                 seed = seed if progress is None else progress["seed"]
@@ -624,13 +641,13 @@ default="infonce"
             if groups is not None:
                 draft._check_strangers(groups)
             if restart:
-                draft.mean_, draft.scale_ = channel_statistics(samples)
+                draft.mean_, draft.scale_ = channel_statistics(samples, ranks)
             n_epochs = draft._n_epochs(len(samples)) if to_the_end else 1
             stopping = None if watched is None else draft._early_stopping(watched)
-            callbacks = draft._callbacks(stopping)
+            callbacks = draft._callbacks(stopping, ranks)
             if getattr(self, "_skl_callbacks", None):
                 context.max_subtasks = n_epochs
-                reconstruct = partial(draft._attributes_if_it_ended_now, samples)
+                reconstruct = partial(draft._attributes_if_it_ended_now, samples, ranks)
                 callbacks.append(ScikitLearnCallbacks(context, self, {"X": X, "y": y}, reconstruct))
             if place is not None:
                 callbacks.append(("checkpoint", draft._write_checkpoints(place, seed)))
@@ -646,8 +663,9 @@ default="infonce"
                 restart=restart,
                 to_the_end=to_the_end,
                 progress=progress,
+                ranks=ranks,
             )
-            draft._install(net, samples)
+            draft._install(net, samples, ranks)
         if stopping is not None:
             draft.best_epoch_ = draft.n_iter_ - len(net.history) + stopping.best_epoch
         self.__dict__ = draft.__dict__
@@ -657,6 +675,25 @@ default="infonce"
         if to_the_end:
             self._advise(net, samples)
         return self
+
+    def _join(self, samples: Samples) -> Ranks:
+        """Meet the other processes of this fit, if there are any."""
+        if not self.distributed:
+            return ALONE
+        ranks = join(self.device_)
+        ranks.check_same((samples.shape, samples.dtype.str), "X")
+        smallest = len(samples) // count_batches(len(samples), self.batch_size)
+        if smallest < ranks.n_ranks:
+            raise ValueError(
+                f"The 'batch_size' parameter must leave every one of {ranks.n_ranks} processes a "
+                f"sample of each batch. Got {self.batch_size}, for {len(samples)} samples."
+            )
+        return ranks
+
+    def _advice_on_loss(self) -> str:
+        if self.checkpoint is None:
+            return "Set the 'checkpoint' parameter, and a fit can be taken up again."
+        return f"The last state is whole, in {self.checkpoint!r}: start all again with resume=True."
 
     def _forget(self) -> None:
         """Leave nothing of an earlier fit."""
@@ -713,7 +750,7 @@ default="infonce"
             )
 
     def _train(
-        self, samples, groups, seed, callbacks, n_epochs, *, restart, to_the_end, progress
+        self, samples, groups, seed, callbacks, n_epochs, *, restart, to_the_end, progress, ranks
     ) -> tuple[DIMNet, KeyboardInterrupt | None]:
         """Build encoder, objective and net, and let the net train; an interrupt is handed over."""
         placement = choose_placement(self.data_on_device, samples, self.device_)
@@ -727,9 +764,14 @@ default="infonce"
                 order = torch.randperm(len(samples), generator=generator, device=self.device_)
                 stored = placed.take(order[:N_FIRST_SEEN].to(placed.rows_device))
                 adapt(encoder, placed.standardize(stored))
+            ranks.spread(encoder, objective)
             is_same = not restart and all(
                 [carry_over(self.encoder_, encoder), carry_over(self._objective, objective)]
             )
+            draws = generator
+            if not ranks.is_alone:  # what is drawn for one rank's samples is not another's
+                draws = torch.Generator(self.device_).manual_seed(seed + 1 + ranks.rank)
+                torch.manual_seed(seed + 1 + ranks.rank)
             schedule = self.lr_schedule if to_the_end else "constant"
             net = DIMNet(
                 encoder,
@@ -739,6 +781,8 @@ default="infonce"
                 n_crops=self._recipe.n_crops,
                 occlusion=self._recipe.occlusion,
                 generator=generator,
+                draws=draws,
+                ranks=ranks,
                 groups=None if groups is None else to_tensor(groups).to(self.device_),
                 max_epochs=n_epochs,
                 average_last=self.average_last if to_the_end else 0.0,
@@ -782,6 +826,8 @@ default="infonce"
         """Say what makes a step one that cannot be repeated as it was."""
         if self.callbacks:
             return "the 'callbacks' may change what a step does"
+        if self.distributed:
+            return "the processes of a 'distributed' fit exchange messages"
         optimizer = lookup(self.optimizer, OPTIMIZERS, "optimizer")
         if not has_one_kernel(optimizer, self.optimizer_params or {}):
             return "the 'optimizer' does not read its learning rate from a tensor"
@@ -791,7 +837,12 @@ default="infonce"
         return EarlyStopping(self._held_out(watched), self.n_iter_no_change, self.tol)
 
     def _checkpoint(
-        self, samples: Samples, groups: np.ndarray | None, seed: int, restart: bool
+        self,
+        samples: Samples,
+        groups: np.ndarray | None,
+        seed: int,
+        restart: bool,
+        ranks: Ranks,
     ) -> Checkpoint:
         """Return this fit's place in the folder of checkpoints."""
         decided = {
@@ -802,7 +853,7 @@ default="infonce"
             "objective": None if restart else self._objective.state_dict(),
         }
         key = key_of(self.get_params(deep=False), decided, samples, groups)
-        return Checkpoint(self.checkpoint, key)
+        return Checkpoint(self.checkpoint, key, ranks)
 
     def _last_state(self, place: Checkpoint) -> dict | None:
         """Return the state to go on from, if that is wanted."""
@@ -823,17 +874,17 @@ default="infonce"
             place, self.checkpoint_epochs, self.checkpoint_minutes, {"seed": seed}
         )
 
-    def _callbacks(self, stopping: EarlyStopping | None) -> list:
+    def _callbacks(self, stopping: EarlyStopping | None, ranks: Ranks) -> list:
         """List who listens, in order: the log tells what was recorded before it."""
         return [
             ("divergence", StopOnDivergence()),
             *([("early_stopping", stopping)] if stopping is not None else []),
-            ("log", EpochLog()),
-            *([("progress", ProgressBar())] if self.verbose else []),
+            *([("log", EpochLog())] if ranks.is_first else []),
+            *([("progress", ProgressBar())] if self.verbose and ranks.is_first else []),
             *copy.deepcopy(list(self.callbacks or [])),
         ]
 
-    def _install(self, net: DIMNet, samples: Samples) -> None:
+    def _install(self, net: DIMNet, samples: Samples, ranks: Ranks) -> None:
         """Take over what the net has learned."""
         self.encoder_ = net.module_.eval()
         self._objective = net.criterion_.eval()
@@ -842,7 +893,9 @@ default="infonce"
         for number, epoch in enumerate(self.history_, start=1):
             epoch["epoch"] = number
         self.n_iter_ = len(self.history_)
-        self._readouts = fit_readouts(self._padded(samples), len(samples), self.n_components)
+        own = np.array_split(np.arange(len(samples)), ranks.n_ranks)[ranks.rank]
+        tiles = self._padded(samples if ranks.is_alone else part_of(samples, own))
+        self._readouts = fit_readouts(tiles, len(samples), self.n_components, own[0], ranks)
         self._strangers = self._draw_strangers(samples)
 
     def _draw_strangers(self, samples: Samples) -> list[np.ndarray]:
@@ -855,9 +908,9 @@ default="infonce"
         local_maps = tuple(torch.cat(parts) for parts in zip(*maps, strict=True))
         return [v.cpu().numpy() for v in draw_strangers(self._objective, local_maps)]
 
-    def _attributes_if_it_ended_now(self, samples: Samples, net: DIMNet) -> dict:
+    def _attributes_if_it_ended_now(self, samples: Samples, ranks: Ranks, net: DIMNet) -> dict:
         twin = copy.copy(self)
-        twin._install(net, samples)
+        twin._install(net, samples, ranks)
         return {name: value for name, value in vars(twin).items() if name not in self.get_params()}
 
     def _advise(self, net: DIMNet, samples: Samples) -> None:
