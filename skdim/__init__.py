@@ -1,8 +1,32 @@
 """Deep InfoMax features as an ordinary part of scikit-learn."""
 
-from skdim.classifier import DIMClassifier
-from skdim.transformer import DIMTransformer
-from skdim.versions import __version__, show_versions
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skdim.classifier import DIMClassifier
+    from skdim.transformer import DIMTransformer
+    from skdim.versions import __version__, show_versions
+
+__all__ = ["DIMClassifier", "DIMTransformer", "__version__", "get_skops_trusted", "show_versions"]
+
+HOMES = {
+    "DIMClassifier": "skdim.classifier",
+    "DIMTransformer": "skdim.transformer",
+    "__version__": "skdim.versions",
+    "show_versions": "skdim.versions",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for: torch takes seconds, which the help of a command need not wait."""
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
 
 
 def get_skops_trusted() -> list[str]:
@@ -15,6 +39,3 @@ def get_skops_trusted() -> list[str]:
     ['skdim.transformer.DIMTransformer']
     """
     return ["skdim.transformer.DIMTransformer"]
-
-
-__all__ = ["DIMClassifier", "DIMTransformer", "__version__", "get_skops_trusted", "show_versions"]

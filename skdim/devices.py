@@ -1,7 +1,9 @@
 """Where to compute and how precisely, decided by what the machine reports."""
 
 import ctypes
+import multiprocessing
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -25,13 +27,20 @@ def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
 def choose_device(device: str | torch.device) -> torch.device:
     """Return the device that the ``device`` parameter means: ``"auto"`` is CUDA, else the CPU.
 
+    Processes that work side by side (of ``torchrun``, of joblib) get a GPU each, in turn.
+
     Raises
     ------
     ValueError
         If the device is unknown to torch or not present.
     """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        n_gpus = torch.cuda.device_count()
+        return (
+            torch.device("cuda", process_number() % n_gpus) if n_gpus > 1 else torch.device("cuda")
+        )
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
@@ -42,6 +51,15 @@ def choose_device(device: str | torch.device) -> torch.device:
             f"Got {device!r}: {str(error).splitlines()[0]}"
         ) from None
     return chosen
+
+
+def process_number() -> int:
+    """Return the number of this process among those that work side by side on a machine, from 0."""
+    if "LOCAL_RANK" in os.environ:  # of torchrun
+        return int(os.environ["LOCAL_RANK"])
+    # Pools number their processes from 1: LokyProcess-2, SpawnPoolWorker-2.
+    ending = re.search(r"-(\d+)$", multiprocessing.current_process().name)
+    return int(ending[1]) - 1 if ending else 0
 
 
 def choose_precision(precision: str, device: torch.device, n_axes: int) -> str:

@@ -137,9 +137,13 @@ def fit_readouts(
         plain[layer] = Readout(layer, mean.astype(np.float32), scale.astype(np.float32))
     components = hidden = plain["hidden"]
     if n_components is not None:
-        units = np.concatenate(ranks.collect(np.concatenate(kept)))
-        standardized = (units - hidden.mean) / hidden.scale
-        rotation = principal_directions(standardized, n_components)
+        units = np.concatenate(kept)
+        kept.clear()
+        if not ranks.is_alone:
+            units = np.concatenate(ranks.collect(units))
+        units -= hidden.mean
+        units /= hidden.scale
+        rotation = principal_directions(units, n_components)
         components = hidden._replace(rotation=rotation)
     return {**plain, "components": components}
 

@@ -1,6 +1,7 @@
 """What is asked of the machine, and given back to it."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -65,3 +66,27 @@ def test_other_devices_and_other_libraries_are_left_alone(library, monkeypatch):
     monkeypatch.setattr(devices, "_glibc", lambda: None)
     with freed_memory_kept(CPU):
         assert not library.limits
+
+
+@pytest.mark.parametrize(
+    ("name", "rank", "number"),
+    [
+        ("MainProcess", None, 0),
+        ("LokyProcess-1", None, 0),
+        ("LokyProcess-6", None, 5),
+        ("SpawnPoolWorker-2", None, 1),
+        ("MainProcess", "3", 3),
+    ],
+)
+def test_processes_side_by_side_take_the_gpus_in_turn(name, rank, number, monkeypatch):
+    process = SimpleNamespace(name=name)
+    monkeypatch.setattr(devices.multiprocessing, "current_process", lambda: process)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert devices.process_number() == number
+    assert devices.choose_device("auto") == torch.device("cuda", number % 4)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert devices.choose_device("auto") == torch.device("cuda")

@@ -1,0 +1,314 @@
+"""A map of features, with samples where they lie."""
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.utils import column_or_1d
+
+from skdim.displays.drawing import (
+    INK,
+    MUTED,
+    PALETTE,
+    axes_or_new,
+    check_drawable,
+    check_transformer,
+    draw_thumbnails,
+)
+
+
+class CodeDisplay:
+    """Samples in a plane, some of them as thumbnails, coloured by what is known of them.
+
+    Distances along both axes are drawn on one scale.
+
+    Parameters
+    ----------
+    embedding : array-like of shape (n, 2)
+        Where each sample lies.
+    samples : ndarray of shape (n, channels, *sides), default=None
+        Images, volumes or signals to draw thumbnails of.
+    y : array-like of shape (n,), default=None
+        Classes, 10 at most, or numbers, by which samples are coloured.
+    axis_labels : tuple of two str, default=("first dimension", "second dimension")
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    scatter_ : matplotlib PathCollection
+        All samples.
+    thumbnails_ : list of matplotlib artists
+        AxesImage, or LineCollection for signals.
+    legend_ : matplotlib Legend or None
+        Of classes.
+    colorbar_ : matplotlib Colorbar or None
+        Of numbers.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skdim import DIMTransformer
+    >>> from skdim.displays import CodeDisplay
+    >>> digits = load_digits()
+    >>> X, y = digits.images[:500], digits.target[:500]
+    >>> dim = DIMTransformer(max_epochs=2, random_state=0).fit(X)
+    >>> display = CodeDisplay.from_estimator(dim, X, y=y)
+    >>> display.embedding.shape
+    (500, 2)
+
+    ``embedding=TSNE()`` of ``sklearn.manifold`` in the place of principal components often shows
+    more.
+    """
+
+    def __init__(
+        self,
+        embedding,
+        *,
+        samples=None,
+        y=None,
+        axis_labels=("first dimension", "second dimension"),
+    ):
+        self.embedding = embedding
+        self.samples = samples
+        self.y = y
+        self.axis_labels = axis_labels
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        *,
+        y=None,
+        embedding=None,
+        ax=None,
+        n_thumbnails=40,
+        thumbnail_size=0.06,
+        cmap="gray",
+    ):
+        """Draw a map of what a fitted transformer returns for X.
+
+        Parameters
+        ----------
+        estimator : DIMTransformer
+            Fitted. Its ``output`` says which features are mapped.
+        X : array-like of the kind and sample shape that ``fit`` saw
+            Two samples at least; rows of a table are drawn as points only.
+        y : array-like of shape (n_samples,), default=None
+        embedding : array-like of shape (n_samples, 2), transformer or callable, default=None
+            Where samples lie. Of a transformer, such as `sklearn.manifold.TSNE`, a copy is fitted
+            to the features; one that cannot be (such as one inside a
+            `sklearn.frozen.FrozenEstimator`) transforms them. A callable maps features
+            (n_samples, n_features) to places. None takes the first two principal components.
+        ax, n_thumbnails, thumbnail_size, cmap
+            As in `plot`.
+
+        Returns
+        -------
+        display : CodeDisplay
+        """
+        check_transformer(estimator)
+        samples = estimator._check(X, reset=False)
+        features = estimator._features(samples, estimator.output)
+        places, axis_labels = embed(features, embedding)
+        display = cls(places, samples=samples, y=y, axis_labels=axis_labels)
+        if samples.ndim == 2:  # rows of a table, which have no look
+            display.samples = None
+        return display.plot(ax, n_thumbnails=n_thumbnails, thumbnail_size=thumbnail_size, cmap=cmap)
+
+    def plot(self, ax=None, *, n_thumbnails=40, thumbnail_size=0.06, cmap="gray"):
+        """Draw the map.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+        n_thumbnails : int, default=40
+            At most; fewer, if no more have room beside each other.
+        thumbnail_size : float, default=0.06
+            Longer side of a thumbnail, as a part of the longer side of the map.
+        cmap : str or matplotlib Colormap, default="gray"
+            Of thumbnails in grey; "gray_r" draws ink on paper.
+
+        Returns
+        -------
+        display : CodeDisplay
+            Itself.
+        """
+        embedding = check_embedding(self.embedding)
+        if not thumbnail_size > 0:
+            raise ValueError(
+                f"The 'thumbnail_size' parameter must be positive. Got {thumbnail_size}."
+            )
+        colors, key = color_by(self.y, len(embedding))
+        ax = axes_or_new(ax, (7, 6))
+        self.ax_, self.figure_ = ax, ax.figure
+        self.scatter_ = ax.scatter(*embedding.T, c=colors, s=9, linewidths=0, alpha=0.7)
+        size = thumbnail_size * (np.ptp(embedding, axis=0).max() or 1.0)
+        self.thumbnails_ = []
+        if self.samples is not None and n_thumbnails:
+            check_drawable(self.samples)
+            rows = choose_apart(embedding, 1.2 * size, n_thumbnails)
+            self.thumbnails_ = draw_thumbnails(
+                ax, self.samples[rows], embedding[rows], size, cmap, edges=colors[rows]
+            )
+        self._set_scales(embedding, size)
+        self._explain(key)
+        return self
+
+    def _set_scales(self, embedding: np.ndarray, margin: float) -> None:
+        low, high = embedding.min(0) - margin, embedding.max(0) + margin
+        self.ax_.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[])
+        self.ax_.set_aspect("equal")
+        self.ax_.spines[:].set_color("0.85")
+        self.ax_.set_xlabel(self.axis_labels[0], color=INK)
+        self.ax_.set_ylabel(self.axis_labels[1], color=INK)
+
+    def _explain(self, key) -> None:
+        """Say beside the map which colour is what."""
+        from matplotlib.lines import Line2D
+
+        self.legend_ = self.colorbar_ = None
+        if isinstance(key, dict):
+            dots = [
+                Line2D([], [], marker="o", linestyle="", color=color, label=str(name))
+                for name, color in key.items()
+            ]
+            self.legend_ = self.ax_.legend(
+                handles=dots,
+                title="y",
+                loc="upper left",
+                bbox_to_anchor=(1, 1),
+                frameon=False,
+                labelcolor=INK,
+            )
+        elif key is not None:
+            self.colorbar_ = self.figure_.colorbar(key, ax=self.ax_, label="y", shrink=0.7)
+            self.colorbar_.outline.set_visible(False)
+
+
+def embed(features: np.ndarray, embedding) -> tuple[np.ndarray, tuple[str, str]]:
+    """Place samples in a plane.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n, n_features)
+    embedding : array-like of shape (n, 2), transformer, callable (features) -> places, or None
+        As in `CodeDisplay.from_estimator`.
+
+    Returns
+    -------
+    places : ndarray of shape (n, 2)
+    axis_labels : tuple of two str
+    """
+    if embedding is None:
+        if min(features.shape) < 2:
+            raise ValueError(
+                "A map needs two samples of two features at least. Got features of shape "
+                f"{features.shape}: set the 'embedding' parameter."
+            )
+        pca = PCA(2, random_state=0)
+        places = pca.fit_transform(features)
+        parts = pca.explained_variance_ratio_
+        labels = [
+            f"{rank} principal component ({part:.0%} of variance)"
+            for rank, part in zip(("first", "second"), parts, strict=True)
+        ]
+        return places, (labels[0], labels[1])
+    name = type(embedding).__name__
+    if hasattr(embedding, "fit_transform"):
+        places = clone(embedding).fit_transform(features)
+    elif hasattr(embedding, "transform"):
+        places = embedding.transform(features)
+    elif callable(embedding):
+        name = getattr(embedding, "__name__", name)
+        places = embedding(features)
+    else:
+        name, places = "", embedding
+    places = check_embedding(places)
+    if len(places) != len(features):
+        raise ValueError(
+            f"The 'embedding' must have a row for each of the {len(features)} samples of X. "
+            f"Got {len(places)}."
+        )
+    return places, (f"{name} first dimension".strip(), f"{name} second dimension".strip())
+
+
+def check_embedding(places) -> np.ndarray:
+    """Return places as an array (n, 2) of finite doubles."""
+    places = np.asarray(places, dtype=np.float64)
+    if places.ndim != 2 or places.shape[1] != 2 or not np.isfinite(places).all():
+        raise ValueError(
+            "The 'embedding' must be finite numbers of shape (n_samples, 2). Got "
+            f"{places.shape}{'' if np.isfinite(places).all() else ', with some not finite'}."
+        )
+    return places
+
+
+def choose_apart(places: np.ndarray, distance: float, n_most: int) -> np.ndarray:
+    """Choose places at random, but none beside another that is nearer along both axes.
+
+    Parameters
+    ----------
+    places : ndarray of shape (n, 2)
+    distance : float
+        Squares with sides of this length around the chosen do not overlap.
+    n_most : int
+        How many to choose at most.
+
+    Returns
+    -------
+    rows : ndarray of int64, of shape (n_chosen,)
+        The same ones each time. Where fewer than ``n_most``, there is no room for another.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdim.displays.code import choose_apart
+    >>> line = np.array([[0.0, 0.0], [0.4, 0.0], [2.0, 0.0]])
+    >>> len(choose_apart(line, 1.0, 3))
+    2
+    """
+    chosen: list[int] = []
+    for row in np.random.default_rng(0).permutation(len(places)):
+        if len(chosen) == n_most:
+            break
+        if (np.abs(places[chosen] - places[row]).max(1) >= distance).all():
+            chosen.append(row)
+    return np.array(chosen, dtype=np.int64)
+
+
+def color_by(y, n: int):
+    """Give every sample a colour.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,) or None
+    n : int
+
+    Returns
+    -------
+    colors : ndarray of shape (n, 4)
+        Red, green, blue and opacity.
+    key : dict of class to color, ScalarMappable of numbers, or None
+        What colours stand for.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize, to_rgba, to_rgba_array
+
+    if y is None:
+        return np.tile(to_rgba(MUTED), (n, 1)), None
+    y = column_or_1d(y)
+    if len(y) != n:
+        raise ValueError(f"'y' must have a value for each of the {n} samples. Got {len(y)}.")
+    classes, numbers = np.unique(y, return_inverse=True)
+    if len(classes) <= len(PALETTE):
+        colors = to_rgba_array(PALETTE)
+        return colors[numbers], dict(zip(classes.tolist(), PALETTE, strict=False))
+    if y.dtype.kind not in "iuf":
+        raise ValueError(
+            f"'y' must hold numbers, or {len(PALETTE)} classes at most, as many as colours can "
+            f"tell apart. Got {len(classes)} classes."
+        )
+    scale = ScalarMappable(Normalize(y.min(), y.max()), "viridis")
+    return scale.to_rgba(y), scale

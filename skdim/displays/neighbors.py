@@ -1,0 +1,166 @@
+"""Samples beside those that features take for alike."""
+
+import numpy as np
+
+from skdim.displays.drawing import (
+    INK,
+    MUTED,
+    axes_or_new,
+    check_drawable,
+    check_transformer,
+    draw_thumbnails,
+)
+from skdim.evaluation import nearest_neighbors
+
+# In thumbnails: from one to the next, and from a query to its neighbours.
+STEP, ASIDE = 1.1, 1.4
+
+
+class NearestNeighborsDisplay:
+    """A row for each query: the query, then the samples nearest to it in feature space.
+
+    Parameters
+    ----------
+    queries : ndarray of shape (n_queries, channels, *sides)
+        Images, volumes or signals.
+    neighbors : ndarray of shape (n_queries, n_neighbors, channels, *sides)
+        Nearest first.
+    distances : ndarray of shape (n_queries, n_neighbors)
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    thumbnails_ : ndarray of shape (n_queries, 1 + n_neighbors) of matplotlib artists
+        AxesImage, or LineCollection for signals.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skdim import DIMTransformer
+    >>> from skdim.displays import NearestNeighborsDisplay
+    >>> images = load_digits().images[:500]
+    >>> dim = DIMTransformer(max_epochs=2, random_state=0).fit(images)
+    >>> display = NearestNeighborsDisplay.from_estimator(dim, images, n_queries=5, n_neighbors=7)
+    >>> display.thumbnails_.shape
+    (5, 8)
+    """
+
+    def __init__(self, queries, neighbors, distances):
+        self.queries = queries
+        self.neighbors = neighbors
+        self.distances = distances
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        *,
+        queries=None,
+        n_queries=6,
+        n_neighbors=7,
+        metric="manhattan",
+        ax=None,
+        cmap="gray",
+    ):
+        """Draw samples and their neighbours by what a fitted transformer returns for them.
+
+        Parameters
+        ----------
+        estimator : DIMTransformer
+            Fitted. Its ``output`` says which features are compared.
+        X : array-like of the kind and sample shape that ``fit`` saw
+            Among which neighbours are sought; no rows of a table.
+        queries : array-like of that kind, default=None
+            Whose neighbours are sought. None takes samples of X, evenly spread over it, and does
+            not count them among their own neighbours.
+        n_queries : int, default=6
+            How many samples of X are queries, where ``queries`` is None.
+        n_neighbors : int, default=7
+        metric : str or callable, default="manhattan"
+            As in `skdim.evaluation.nearest_neighbors`.
+        ax, cmap
+            As in `plot`.
+
+        Returns
+        -------
+        display : NearestNeighborsDisplay
+        """
+        check_transformer(estimator)
+        samples = estimator._check(X, reset=False)
+        check_drawable(samples)
+        features = estimator._features(samples, estimator.output)
+        if queries is None:
+            if not 1 <= n_neighbors < len(samples):
+                raise ValueError(
+                    "The 'n_neighbors' parameter must be from 1 to the "
+                    f"{len(samples) - 1} other samples of X. Got {n_neighbors}."
+                )
+            rows = _evenly_spread(len(samples), n_queries)
+            found = nearest_neighbors(features, features[rows], n_neighbors + 1, metric)
+            distances, indices = _without(rows, *found)
+            asked = samples[rows]
+        else:
+            asked = estimator._check(queries, reset=False)
+            features_asked = estimator._features(asked, estimator.output)
+            distances, indices = nearest_neighbors(features, features_asked, n_neighbors, metric)
+        return cls(asked, samples[indices], distances).plot(ax, cmap=cmap)
+
+    def plot(self, ax=None, *, cmap="gray"):
+        """Draw the rows.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+        cmap : str or matplotlib Colormap, default="gray"
+            Of pictures in grey; "gray_r" draws ink on paper.
+
+        Returns
+        -------
+        display : NearestNeighborsDisplay
+            Itself.
+        """
+        check_drawable(self.queries)
+        n_queries, n_neighbors = self.distances.shape
+        columns = np.array([0, *(ASIDE + STEP * np.arange(n_neighbors))])
+        rows = -(STEP + 0.2) * np.arange(n_queries)  # with room for the distances
+        ax = axes_or_new(ax, (0.8 * (columns[-1] + 1), 0.8 * (1.7 - rows[-1])))
+        self.ax_, self.figure_ = ax, ax.figure
+        shown = np.concatenate([self.queries[:, None], self.neighbors], 1)
+        y, x = np.meshgrid(rows, columns, indexing="ij")
+        centers = np.stack([x, y], -1)  # (n_queries, 1 + n_neighbors, 2)
+        artists = draw_thumbnails(
+            ax, shown.reshape(-1, *shown.shape[2:]), centers.reshape(-1, 2), 1.0, cmap
+        )
+        self.thumbnails_ = np.empty(x.shape, dtype=object)
+        self.thumbnails_[...] = np.array(artists, dtype=object).reshape(x.shape)
+        above, small = {"ha": "left", "va": "bottom", "color": INK}, {"color": MUTED, "size": 7}
+        ax.text(-0.5, 0.6, "Query", **above)
+        ax.text(ASIDE - 0.5, 0.6, "Nearest neighbours, with distances", **above)
+        for center, distance in zip(
+            centers[:, 1:].reshape(-1, 2), np.ravel(self.distances), strict=True
+        ):
+            ax.text(center[0], center[1] - 0.53, f"{distance:#.3g}", ha="center", va="top", **small)
+        ax.set(xlim=(-0.6, columns[-1] + 0.6), ylim=(rows[-1] - 0.8, 1.0), aspect="equal")
+        ax.set_axis_off()
+        return self
+
+
+def _evenly_spread(n: int, n_wanted: int) -> np.ndarray:
+    if not 1 <= n_wanted <= n:
+        raise ValueError(
+            f"The 'n_queries' parameter must be from 1 to the {n} samples of X. Got {n_wanted}."
+        )
+    return np.arange(n_wanted) * n // n_wanted
+
+
+def _without(
+    rows: np.ndarray, distances: np.ndarray, indices: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Drop each query from its own neighbours, or the farthest where twins crowd it out."""
+    is_other = indices != rows[:, None]
+    is_other[is_other.all(1), -1] = False
+    n, n_found = indices.shape
+    return distances[is_other].reshape(n, n_found - 1), indices[is_other].reshape(n, n_found - 1)

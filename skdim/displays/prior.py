@@ -1,0 +1,165 @@
+"""How nearly codes follow the distribution that they are asked to follow."""
+
+from numbers import Integral
+
+import numpy as np
+import torch
+
+from skdim.displays.drawing import INK, PALETTE, axes_or_new, check_transformer, divide, tidy
+
+N_DRAWS = 20_000
+N_COLUMNS = 3  # at most
+
+
+class PriorDisplay:
+    """Histograms of a few components of the code, squashed by the prior, and of its draws.
+
+    Parameters
+    ----------
+    codes : array-like of shape (n, n_code)
+        Squashed, as the prior's discriminator sees them.
+    draws : array-like of shape (n_draws, n_code)
+        Of the prior.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        What all panels lie in.
+    figure_ : matplotlib Figure
+    panels_ : ndarray of shape (n_components,) of matplotlib Axes
+        ``ax_`` itself, if there is one component.
+    codes_, draws_ : list of matplotlib StepPatch
+        One a component, each of area 1.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skdim import DIMTransformer
+    >>> from skdim.displays import PriorDisplay
+    >>> images = load_digits().images[:500]
+    >>> dim = DIMTransformer(prior_weight=1.0, max_epochs=2, random_state=0).fit(images)
+    >>> display = PriorDisplay.from_estimator(dim, images, components=[0, 1, 5])
+    >>> [panel.get_title() for panel in display.panels_]
+    ['component 0', 'component 1', 'component 5']
+    """
+
+    def __init__(self, codes, draws):
+        self.codes = codes
+        self.draws = draws
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, components=6, n_bins=20, ax=None):
+        """Draw codes of X as a fitted transformer's prior sees them, beside 20,000 seeded draws.
+
+        Parameters
+        ----------
+        estimator : DIMTransformer
+            Fitted. If its ``prior_weight`` was 0, nothing asked the codes to follow the prior.
+        X : array-like of the kind and sample shape that ``fit`` saw
+        components, n_bins, ax
+            As in `plot`.
+
+        Returns
+        -------
+        display : PriorDisplay
+        """
+        check_transformer(estimator)
+        samples = estimator._check(X, reset=False)
+        prior = estimator._recipe.prior
+        generator = torch.Generator(estimator.device_).manual_seed(0)
+        codes = torch.cat(
+            [
+                prior.squash(encoding.draw_codes(generator)[:n].float())
+                for n, encoding in estimator._padded(samples)
+            ]
+        )
+        draws = prior.sample((N_DRAWS, codes.shape[1]), generator)
+        return cls(codes.cpu().numpy(), draws.cpu().numpy()).plot(
+            ax, components=components, n_bins=n_bins
+        )
+
+    def plot(self, ax=None, *, components=6, n_bins=20):
+        """Draw the histograms, in bins that all of them share.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; several panels divide it among them. None makes a figure.
+        components : int or list of int, default=6
+            How many of the first components (all, if there are fewer), or which ones.
+        n_bins : int, default=20
+
+        Returns
+        -------
+        display : PriorDisplay
+            Itself.
+        """
+        codes, draws = np.asarray(self.codes), np.asarray(self.draws)
+        chosen = _choose(components, codes.shape[1])
+        both = codes[:, chosen], draws[:, chosen]
+        edges = np.histogram_bin_edges(np.concatenate([part.ravel() for part in both]), n_bins)
+        n_rows = -(-len(chosen) // N_COLUMNS)
+        n_columns = -(-len(chosen) // n_rows)
+        ax = axes_or_new(ax, (1.4 + 1.9 * n_columns, 0.8 + 1.6 * n_rows))
+        self.ax_, self.figure_ = ax, ax.figure
+        grid = divide(ax, n_rows, n_columns, gaps=(0.4, 0.12))
+        self.panels_ = grid.ravel()[: len(chosen)]
+        for panel in grid.ravel()[len(chosen) :]:
+            panel.set_axis_off()
+        self.codes_, self.draws_ = [], []
+        for panel, of_codes, of_draws, component in zip(
+            self.panels_, both[0].T, both[1].T, chosen, strict=True
+        ):
+            heights, of_prior = (
+                np.histogram(values, edges, density=True)[0] for values in (of_codes, of_draws)
+            )
+            self.codes_.append(
+                panel.stairs(heights, edges, fill=True, color=PALETTE[0], alpha=0.7, label="codes")
+            )
+            self.draws_.append(
+                panel.stairs(of_prior, edges, color=INK, linewidth=1.3, label="draws of the prior")
+            )
+            panel.set_title(f"component {component}", fontsize="small", color=INK)
+            tidy(panel)
+        self._label(grid)
+        return self
+
+    def _label(self, grid: np.ndarray) -> None:
+        """Put one scale of density on all panels, and words where the outer ones are."""
+        from matplotlib.transforms import offset_copy
+
+        highest = max(panel.get_ylim()[1] for panel in self.panels_)
+        n_columns = grid.shape[1]
+        for i, panel in enumerate(self.panels_):
+            panel.set_ylim(0, highest)
+            panel.tick_params(
+                labelleft=i % n_columns == 0, labelbottom=i + n_columns >= len(self.panels_)
+            )
+            if i % n_columns == 0:
+                panel.set_ylabel("density", color=INK)
+        for panel in self.panels_[-n_columns:]:
+            panel.set_xlabel("value, squashed", color=INK, fontsize="small")
+        self.ax_.legend(
+            handles=[self.codes_[0], self.draws_[0]],
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            bbox_transform=offset_copy(self.ax_.transAxes, self.figure_, y=22, units="points"),
+            ncols=2,
+            frameon=False,
+            fontsize="small",
+            labelcolor=INK,
+            borderaxespad=0,
+        )
+
+
+def _choose(components, n_code: int) -> list[int]:
+    if isinstance(components, Integral):
+        chosen = list(range(min(int(components), n_code)))
+    else:
+        chosen = list(components)
+    if not chosen or any(not 0 <= component < n_code for component in chosen):
+        raise ValueError(
+            f"The 'components' parameter must be a number of components, 1 at least, or a list of "
+            f"some from 0 to {n_code - 1}. Got {components!r}."
+        )
+    return chosen
