@@ -43,6 +43,12 @@ def make_views(
     n_all = n_views + n_mosaics
     repeated = torch.cat([batch] * n_all)
     views = repeated if augment is None else augment(repeated, generator)
+    if not isinstance(views, Tensor) or len(views) != len(repeated):
+        found = f"{len(views)} samples" if isinstance(views, Tensor) else type(views).__name__
+        raise ValueError(
+            "The 'augment' parameter must return a batch of as many samples as it was given, "
+            f"{len(repeated)}. Got {found}."
+        )
     views = views.unflatten(0, (n_all, -1))
     if not n_mosaics:
         return views

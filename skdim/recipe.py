@@ -1,6 +1,7 @@
 """What it takes to build an encoder and its objective: decided once, by ``fit``, and kept."""
 
 import copy
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -220,13 +221,14 @@ def decide(
     encoder_params = dict(given["encoder_params"] or {})
     if column_groups and encoder is MLPEncoder:
         encoder_params = {"column_groups": column_groups, **encoder_params}
+    _check_arguments(encoder, encoder_params)
     return Recipe(
         sample_shape=sample_shape,
         encoder=encoder,
-        n_components=given["n_components"],
+        n_components=_plain(given["n_components"]),
         encoder_params=encoder_params,
         augment=_augmentation(given, sample_shape, encoder, column_groups),
-        n_views=1 if given["augment"] is None else given["n_views"],
+        n_views=1 if given["augment"] is None else int(given["n_views"]),
         n_crops=_n_crops(given["n_crops"], sample_shape),
         occlusion=_occlusion(given["occlusion"], sample_shape),
         mirror=_mirror(given["mirror"], sample_shape),
@@ -235,13 +237,18 @@ def decide(
         prior_weight=given["prior_weight"],
         mi_estimator=lookup(given["mi_estimator"], ESTIMATORS, "mi_estimator"),
         critic=lookup(given["critic"], CRITICS, "critic"),
-        critic_width=given["critic_width"],
-        n_locations=given["n_locations"],
+        critic_width=int(given["critic_width"]),
+        n_locations=_plain(given["n_locations"]),
         prior=_prior(given["prior"]),
         gradient_penalty=given["gradient_penalty"],
         coordinate_weight=given["coordinate_weight"],
         coordinates=lookup(given["coordinates"], COORDINATES, "coordinates", or_callable=False),
     )
+
+
+def _plain(size: Any) -> int | None:
+    """A size as a plain whole number: True is one for Python, but not for torch."""
+    return None if size is None else int(size)
 
 
 def _encoder(name: Any, sample_shape: tuple[int, ...]) -> type[nn.Module]:
@@ -259,6 +266,17 @@ def _encoder(name: Any, sample_shape: tuple[int, ...]) -> type[nn.Module]:
             "'encoder_params'."
         )
     return lookup(name, ENCODERS, "encoder")
+
+
+def _check_arguments(encoder: type[nn.Module], encoder_params: dict) -> None:
+    try:
+        inspect.signature(encoder).bind((), None, **encoder_params)
+    except TypeError as error:
+        name = getattr(encoder, "__name__", type(encoder).__name__)
+        raise TypeError(
+            "The 'encoder_params' parameter must hold keyword arguments of the encoder, beside "
+            f"'sample_shape' and 'n_components'. {name} {error}."
+        ) from None
 
 
 def _prior(prior: Any) -> Prior:

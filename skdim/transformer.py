@@ -38,7 +38,7 @@ from skdim.devices import (
     freed_memory_kept,
     memory_advice,
 )
-from skdim.encoders import Encoding, adapt
+from skdim.encoders import Encoding, adapt, wants_to_adapt
 from skdim.features import encode_padded, largest_tile, tile_size
 from skdim.files import FileError, check_fitted, read, write
 from skdim.net import DIMNet, count_batches, seeded
@@ -762,8 +762,10 @@ default="infonce"
             objective = self._recipe.build_objective(encoder, self.device_)
             if restart:
                 order = torch.randperm(len(samples), generator=generator, device=self.device_)
-                stored = placed.take(order[:N_FIRST_SEEN].to(placed.rows_device))
-                adapt(encoder, placed.standardize(stored))
+                if wants_to_adapt(encoder):
+                    n_seen = min(N_FIRST_SEEN, largest_tile(self.sample_shape_))
+                    stored = placed.take(order[:n_seen].to(placed.rows_device))
+                    adapt(encoder, placed.standardize(stored))
             ranks.spread(encoder, objective)
             is_same = not restart and all(
                 [carry_over(self.encoder_, encoder), carry_over(self._objective, objective)]

@@ -1,7 +1,8 @@
 """From what the user passes to an array of samples, channels first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -10,27 +11,53 @@ from torch import Tensor
 
 
 def read_array(X):
-    """Return X as something that scikit-learn's checks understand: torch tensors as arrays."""
-    if isinstance(X, Tensor):
-        X = X.detach().cpu()
-        return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
-    return X
+    """Return X as something that scikit-learn's checks understand: torch tensors as arrays.
+
+    Raises
+    ------
+    TypeError
+        If X is a tensor that does not hold a number in every place.
+    """
+    if not isinstance(X, Tensor):
+        return X
+    if X.layout != torch.strided or X.is_meta:
+        kind = f"device {str(X.device)!r}" if X.is_meta else f"layout {X.layout}"
+        raise TypeError(f"X must be a dense tensor that holds numbers. Got one of {kind}.")
+    X = X.detach().cpu().resolve_conj().resolve_neg()  # views that numpy does not know
+    return (X.float() if X.is_floating_point() and X.dtype not in NUMPY_FLOATS else X).numpy()
+
+
+# Of torch, that numpy has too.
+NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
+
+# How numpy begins to say that something is no number, or no array of numbers.
+NO_NUMBERS = (
+    "could not convert",
+    "float() argument",
+    "int too large",
+    "Complex data",
+    "Cannot cast",
+    "setting an array element",
+)
 
 
 @contextmanager
 def numbers_wanted() -> Iterator[None]:
     """Say of what numpy could not convert that it stands in X."""
     try:
-        yield
-    except (TypeError, ValueError) as error:
-        if str(error).startswith(("could not convert", "float() argument", "Complex data")):
-            fact = str(error).splitlines()[0]
-            raise type(error)(f"X must hold real numbers: {fact}.") from None
-        raise
+        # What overflows is infinite then, which scikit-learn says in a sentence.
+        with np.errstate(over="ignore", invalid="ignore"):
+            yield
+    except (TypeError, ValueError, OverflowError) as error:
+        if not str(error).startswith(NO_NUMBERS):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        fact = str(error).splitlines()[0].removesuffix(".")
+        raise kind(f"X must hold real numbers: {fact}.") from None
 
 
 def read_samples(X: np.ndarray, sample_shape: tuple[int, ...] | None, channel_axis) -> np.ndarray:
-    """Return X as (n, *sample_shape), channels first, without a copy.
+    """Return X as (n, *sample_shape), channels first; a copy only of another byte order.
 
     Parameters
     ----------
@@ -46,8 +73,13 @@ def read_samples(X: np.ndarray, sample_shape: tuple[int, ...] | None, channel_ax
     samples : ndarray of shape (n, channels, *sides)
         Rows have no sides: their columns are their channels.
     """
+    X = X.astype(X.dtype.newbyteorder("="), copy=False)
     if sample_shape is not None and X.ndim == 2:
         shape = tuple(sample_shape)
+        if not all(isinstance(side, Integral) and side > 0 for side in shape):
+            raise ValueError(
+                f"The 'sample_shape' parameter must hold whole numbers from 1 on. Got {shape}."
+            )
         if int(np.prod(shape)) != X.shape[1]:
             raise ValueError(
                 f"The 'sample_shape' parameter {shape} holds {int(np.prod(shape))} values, "
@@ -107,16 +139,29 @@ def read_groups(groups, n_samples: int) -> np.ndarray | None:
     """
     if groups is None:
         return None
-    groups = column_or_1d(groups)
+    with labels_wanted():
+        groups = column_or_1d(groups)
+        _, numbers, counts = np.unique(groups, return_inverse=True, return_counts=True)
     if len(groups) != n_samples:
         raise ValueError(
             f"The 'groups' must name a group for each of the {n_samples} samples of X. "
             f"Got {len(groups)}."
         )
-    _, numbers, counts = np.unique(groups, return_inverse=True, return_counts=True)
     rank = np.empty_like(counts)
     rank[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
     return rank[numbers].astype(np.int64)
+
+
+@contextmanager
+def labels_wanted() -> Iterator[None]:
+    """Say of what numpy could not sort that it stands in the groups."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            "The 'groups' must be of one axis, a label for each sample, and all labels numbers or "
+            f"all words: {str(error).splitlines()[0].removesuffix('.')}."
+        ) from None
 
 
 def read_column_groups(
@@ -135,8 +180,13 @@ def read_column_groups(
     index_of.update((i, i) for i in range(n_columns))
     groups, seen = [], set()
     for group in column_groups:
+        if isinstance(group, str) or not isinstance(group, Iterable):
+            raise ValueError(
+                "The 'column_groups' parameter must be a list of groups, each a list of columns. "
+                f"Got {group!r} in the place of a group."
+            )
         for column in group:
-            if column not in index_of:
+            if not isinstance(column, str | Integral) or column not in index_of:
                 raise ValueError(
                     f"The 'column_groups' parameter must name columns of X, by number from 0 to "
                     f"{n_columns - 1} or by their names in the data frame. Got {column!r}."

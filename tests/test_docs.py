@@ -10,14 +10,22 @@ ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 RUNNABLE = [
     "README.md",
-    *(f"docs/{name}.md" for name in ("tour", "training", "extending", "paper", "deployment")),
+    *(
+        f"docs/{name}.md"
+        for name in ("tour", "training", "extending", "paper", "deployment", "scale")
+    ),
 ]
+# What a page needs besides skdim.
+NEEDED = {
+    "docs/deployment.md": ("onnxruntime",),
+    "docs/scale.md": ("distributed", "optuna", "PIL"),
+}
 
 
 @pytest.mark.parametrize("page", RUNNABLE)
 def test_page_runs(page, tmp_path, monkeypatch):
-    if "deployment" in page:
-        pytest.importorskip("onnxruntime")
+    for package in NEEDED.get(page, ()):
+        pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert blocks

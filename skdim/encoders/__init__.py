@@ -8,7 +8,7 @@ default of a modality, name it in `DEFAULT_ENCODERS`. `tap` makes one of an exis
 
 from torch import nn
 
-from skdim.encoders.contract import Encoding, adapt, encode, evaluating
+from skdim.encoders.contract import Encoding, adapt, encode, evaluating, wants_to_adapt
 from skdim.encoders.convolutional import ConvEncoder, ResidualEncoder
 from skdim.encoders.mirror import MirrorAverage
 from skdim.encoders.paper import (
@@ -56,4 +56,5 @@ __all__ = [
     "encode",
     "evaluating",
     "tap",
+    "wants_to_adapt",
 ]

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from numbers import Integral
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -81,15 +82,19 @@ def encode(encoder: nn.Module, x: Tensor) -> Encoding:
     return Encoding(*encoding)
 
 
-def adapt(encoder: nn.Module, samples: Tensor) -> None:
-    """Show an encoder samples of shape (n, *sample_shape) before training, if it wants to see some.
+def wants_to_adapt(encoder: nn.Module) -> bool:
+    """Whether an encoder wants to see samples of shape (n, *sample_shape) before training.
 
     An encoder says so by a method ``adapt(samples)``, in which it may set weights that are not
     learned, such as filters read off the samples.
     """
-    wish = getattr(encoder, "adapt", None)
-    if wish is not None:
-        wish(samples)
+    return hasattr(encoder, "adapt")
+
+
+def adapt(encoder: nn.Module, samples: Tensor) -> None:
+    """Show an encoder samples, if it wants to see some."""
+    if wants_to_adapt(encoder):
+        encoder.adapt(samples)  # type: ignore[operator]  # just asked
 
 
 @contextmanager
@@ -117,3 +122,10 @@ def normalized_code(n_hidden: int, n_components: int | None) -> nn.Module:
     return nn.Sequential(
         nn.Linear(n_hidden, n_components, bias=False), nn.BatchNorm1d(n_components)
     )
+
+
+def check_sizes(least: int = 1, **sizes: Any) -> None:
+    """Raise ValueError if an encoder's argument is no whole number, or smaller than ``least``."""
+    for name, size in sizes.items():
+        if not isinstance(size, Integral) or size < least:
+            raise ValueError(f"{name!r} must be a whole number from {least} on. Got {size!r}.")

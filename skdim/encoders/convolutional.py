@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skdim.encoders.contract import Encoding, as_local_map, normalized_code
+from skdim.encoders.contract import Encoding, as_local_map, check_sizes, normalized_code
 from skdim.encoders.whitening import WhiteningStem
 
 # Number of sides of a sample: 2 for images, 3 for volumes.
@@ -58,6 +58,9 @@ class ConvEncoder(nn.Module):
                 f"Got samples of shape {tuple(sample_shape)} (channels first). If they are "
                 "signals or rows, say so with the 'channel_axis' parameter."
             )
+        check_sizes(width=width, n_hidden=n_hidden, max_filters=max_filters)
+        check_sizes(least=0, depth=depth)
+        check_sizes(n_local_maps=n_local_maps)
         self.n_sides = len(sides)
         # The stem keeps the resolution of small images, which have none to lose.
         stride, patch = (1, 3) if min(sides) < 16 else (2, 4)

@@ -5,6 +5,7 @@ layers of the same kind; the code is a plain linear layer. Each network has the 
 made for and takes others that leave something for its last layer to see.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -136,6 +137,8 @@ class PaperEncoder(nn.Module):
                 f"{type(self).__name__} needs images. "
                 f"Got samples of shape {tuple(sample_shape)} (channels first)."
             )
+        if not (isinstance(scale, int | float) and 0 < scale < math.inf):
+            raise ValueError(f"'scale' must be a number above 0. Got {scale!r}.")
         n_channels = sample_shape[0]
         self.convolutions = nn.ModuleList()
         for layer in self.layers:

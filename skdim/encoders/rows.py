@@ -7,7 +7,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from skdim.encoders.contract import Encoding, normalized_code
+from skdim.encoders.contract import Encoding, check_sizes, normalized_code
 
 
 class MLPEncoder(nn.Module):
@@ -46,6 +46,8 @@ class MLPEncoder(nn.Module):
                 "The encoder for rows needs samples of one axis, their columns. "
                 f"Got samples of shape {tuple(sample_shape)} (channels first)."
             )
+        check_sizes(width=width, n_hidden=n_hidden)
+        check_sizes(max_locations=max_locations, n_local_channels=n_local_channels)
         (n_columns,) = sample_shape
         locations = _locations(n_columns, column_groups, max_locations)
         n_together = max(map(len, locations))

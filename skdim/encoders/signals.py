@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skdim.encoders.contract import Encoding, as_local_map, normalized_code
+from skdim.encoders.contract import Encoding, as_local_map, check_sizes, normalized_code
 
 
 class SignalEncoder(nn.Module):
@@ -37,6 +37,7 @@ class SignalEncoder(nn.Module):
                 "The encoder for signals needs samples of channels and at least 4 points in time. "
                 f"Got samples of shape {tuple(sample_shape)} (channels first)."
             )
+        check_sizes(width=width, n_hidden=n_hidden)
         channels, length = sample_shape
         n_halvings = max(0, (length // 16).bit_length() - 1)
         layers = []
