@@ -1,6 +1,7 @@
 # Two commands, each enough on a fresh clone:
 #   make demo   the main job on real images, with a picture
 #   make test   lint, types and the whole suite
+# and, besides: make docs check-docs (the site, looked at in a browser), make fuzz, make bench.
 # pip, not another installer: PYTHON and PIP_ARGS may be set, e.g. PIP_ARGS="--extra-index-url ..."
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ PIP_ARGS ?=
 
 OLDEST := .venv-oldest
 
-.PHONY: demo test test-oldest matrix lint bench clean
+.PHONY: demo test test-oldest matrix lint docs check-docs fuzz bench clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -42,8 +43,23 @@ test-oldest: $(OLDEST)/installed
 
 matrix: test test-oldest
 
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_ARGS) --editable ".[docs]"
+	touch $@
+
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+# Needs Chromium or Chrome, which is found by its name.
+check-docs: $(VENV)/installed-docs
+	$(BIN)/python docs/check_site.py
+
+# 10,000 random inputs; the suite tries some hundreds.
+fuzz: $(VENV)/installed
+	$(BIN)/python tests/campaign.py --examples 10000
+
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench_digits.py
 
 clean:
-	rm -rf $(VENV) $(OLDEST) demo_output
+	rm -rf $(VENV) $(OLDEST) demo_output docs/_build docs/auto_examples docs/generated

@@ -88,7 +88,8 @@ class Checkpoint:
             lock = open(self.folder / "lock", "w")  # noqa: SIM115  # closed below
         except OSError as error:
             raise ValueError(
-                f"The 'checkpoint' parameter must name a folder that can be written to: {error}."
+                "The 'checkpoint' parameter must name a folder that can be written to. "
+                f"Got {str(self.folder.parent)!r}: {error.strerror}."
             ) from None
         with lock:
             if fcntl is not None:

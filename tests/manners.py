@@ -3,8 +3,10 @@
 The suite runs them all; ``python tests/manners.py`` writes them down as ``docs/errors.md``.
 """
 
+import os
 import pickle
 import re
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +17,15 @@ import scipy.sparse
 import torch
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from skorch.callbacks import Callback
 from torch import nn
+from torch.utils.data import Dataset
 
 from skdim import DIMTransformer
 from skdim.advice import CollapseWarning, FewSamplesWarning
 from skdim.encoders import MLPEncoder, tap
 from skdim.mutual_information import infonce
+from skdim.sources import ImageFolder, Source
 
 IMAGES = load_digits().images[:90].astype(np.float32)
 ROWS = IMAGES.reshape(90, 64)
@@ -410,10 +415,83 @@ WARNINGS = [
     ),
 ]
 
+
+class Uneven(Dataset):
+    """Images of two sizes."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return IMAGES[index, : 8 - index]
+
+
+def resume_with_callbacks():
+    """Take up a fit whose callbacks may have states."""
+    with tempfile.TemporaryDirectory() as folder:
+        dim(checkpoint=folder, resume=True, callbacks=[Callback()]).fit(ROWS)
+
+
+class Elsewhere(Source):
+    """An array that is read when it is wanted."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+
+    def read(self, rows):
+        """Return samples."""
+        return self.array[rows]
+
+
+ELSEWHERE = [
+    Case("NaN in X on disk", ValueError, "contains NaN", fit(Elsewhere(with_value(np.nan)))),
+    Case("one sample on disk", ValueError, "at least 2 samples", fit(Elsewhere(ROWS[:1]))),
+    Case("complex numbers on disk", ValueError, "complex64", fit(Elsewhere(ROWS * 1j))),
+    Case("an iterator that was read before", ValueError, "read once", fit(iter(()))),
+    Case("images of two sizes in a dataset", ValueError, "(7, 8) for item 1", fit(Uneven())),
+    Case(
+        "images of two sizes in a stream",
+        ValueError,
+        "of one shape and type",
+        lambda: dim().fit(iter([IMAGES[0], IMAGES[1, :7]])),
+    ),
+    Case(
+        "a folder without pictures",
+        ValueError,
+        "must hold pictures",
+        lambda: ImageFolder("pictures"),
+    ),
+    Case(
+        "features into an array of another shape",
+        ValueError,
+        "'out' must be a path, or an array",
+        lambda: dim().fit(ROWS).transform_to(ROWS, np.empty((2, 2))),
+    ),
+    Case(
+        "checkpoints where there can be none",
+        ValueError,
+        "'checkpoint' parameter must name a folder",
+        fit(ROWS, checkpoint=os.devnull),
+    ),
+    Case(
+        "a fit with callbacks that is to go on",
+        ValueError,
+        "'callbacks' parameter must be None with resume=True",
+        resume_with_callbacks,
+    ),
+    Case(
+        "a distributed fit in one process",
+        ValueError,
+        "processes that torchrun started",
+        fit(ROWS, distributed=True),
+    ),
+]
+
 TITLES = {
     "What is in X": INPUT,
     "Parameters": PARAMETERS,
     "Training and saving": TRAINING,
+    "Data on disk, checkpoints, several processes": ELSEWHERE,
     "Warnings": WARNINGS,
 }
 CASES = [case for cases in TITLES.values() for case in cases]

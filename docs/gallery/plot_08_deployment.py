@@ -1,0 +1,77 @@
+"""
+From a fitted transformer to a program without skdim
+====================================================
+
+A fitted transformer goes to production as a file that cannot run code, or as an ONNX graph that
+needs neither skdim nor torch. The picture shows what each file weighs, and that the graph gives
+the same features.
+"""
+
+# %%
+# ``save`` writes safetensors; ``trim`` forgets what ``transform`` does not need: critics,
+# optimisers, history. What comes back gives the same features to the last bit.
+
+import tempfile
+from pathlib import Path
+
+import joblib
+import matplotlib.pyplot as plt
+import numpy as np
+import onnxruntime
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from skdim import DIMTransformer
+from skdim.onnx_export import export_onnx
+
+X, y = load_digits().images.astype(np.float32), load_digits().target
+train, test = slice(0, 1300), slice(1300, None)
+pipeline = make_pipeline(
+    DIMTransformer(encoder_params={"width": 64}, random_state=0), LogisticRegression()
+).fit(X[train], y[train])
+dim = pipeline[0]
+
+folder = Path(tempfile.mkdtemp())
+joblib.dump(pipeline, folder / "Pipeline.joblib")
+dim.save(folder / "whole.safetensors")
+features = dim.transform(X[test])
+dim.trim().save(folder / "trimmed.safetensors")
+again = DIMTransformer.load(folder / "trimmed.safetensors")
+print("equal after save and load:", np.array_equal(again.transform(X[test]), features))
+
+# %%
+# ``export_onnx`` writes the transformer as one graph from raw X to features, or the Pipeline as one
+# from raw X to probabilities.
+
+dim.export_onnx(folder / "features.onnx")
+export_onnx(pipeline, folder / "classifier.onnx")
+
+session = onnxruntime.InferenceSession(folder / "features.onnx")
+(from_graph,) = session.run(None, {"X": X[test]})
+probabilities, label_index = onnxruntime.InferenceSession(folder / "classifier.onnx").run(
+    None, {"X": X[test]}
+)
+agreement = (pipeline.classes_[label_index] == pipeline.predict(X[test])).mean()
+print(f"labels that agree: {agreement:.3f} of {len(label_index)}")
+print(f"largest difference of a feature: {np.abs(from_graph - features).max():.1e}")
+
+# %%
+# The differences are those of single precision, far below the features themselves.
+
+sizes = {path.name: path.stat().st_size / 2**20 for path in folder.iterdir()}
+sizes = dict(sorted(sizes.items(), key=lambda item: item[1]))
+fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+bars = left.barh(list(sizes), list(sizes.values()), color="tab:blue")
+left.bar_label(bars, fmt="%.1f MiB", padding=4)
+left.margins(x=0.2)
+left.set(title="What the files weigh", xlabel="MiB")
+left.spines[["top", "right"]].set_visible(False)
+
+bins = np.logspace(-10, 1, 60)
+for values, label in ((features, "features"), (from_graph - features, "ONNX less skdim")):
+    right.hist(np.abs(values).ravel() + 1e-10, bins, alpha=0.8, label=label)
+right.set(xscale="log", title="The graph gives the same features", xlabel="absolute value")
+right.legend(frameon=False)
+right.spines[["top", "right"]].set_visible(False)
+plt.show()
