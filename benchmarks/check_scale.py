@@ -2,7 +2,7 @@
 
 Each promise is a line with its figure.
 
-python benchmarks/check_scale.py [--limit-mib 1000] [--times 10]
+python benchmarks/check_scale.py [--limit-mib 800] [--times 10]
 
 Writes a file of ``times`` times the limit to the folder for temporary files, and removes it.
 """
@@ -69,7 +69,7 @@ def under_a_limit(path: Path, n: int, limit_mib: int) -> None:
     """Fit and transform in this process, which may have so much memory and no more."""
     warnings.simplefilter("ignore")
     X = np.memmap(path, np.uint8, "r", shape=(n, SIDE, SIDE, 3))
-    params = {"encoder": Glance, "augment": None, "max_epochs": 1, "random_state": 0}
+    params = {"encoder": Glance, "augment": None, "max_time": 30, "random_state": 0}
     dim = DIMTransformer(**params, device="cpu")
     before = _data_mib()
     resource.setrlimit(resource.RLIMIT_DATA, (limit_mib * 2**20, limit_mib * 2**20))
@@ -197,7 +197,7 @@ def dask() -> dict:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--limit-mib", type=int, default=1000)
+    parser.add_argument("--limit-mib", type=int, default=800)
     parser.add_argument("--times", type=int, default=10)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")

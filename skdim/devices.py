@@ -43,7 +43,7 @@ def choose_device(device: str | torch.device) -> torch.device:
         )
     try:
         chosen = torch.device(device)
-        torch.empty(0, device=chosen)
+        torch.zeros(1, device=chosen).item()
     except Exception as error:
         # torch raises another class for every backend; all of them mean this.
         raise ValueError(
@@ -167,7 +167,11 @@ def compiler_advice() -> Iterator[None]:
         ) from error
 
 
+# How torch says of a CPU that there is too little, or can never be enough.
+MEMORY_WORDS = ("not enough memory", "can't allocate memory", "Storage size calculation overflowed")
+
+
 def _is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
-    return any(words in str(error) for words in ("not enough memory", "can't allocate memory"))
+    return any(words in str(error) for words in MEMORY_WORDS)

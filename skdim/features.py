@@ -14,7 +14,9 @@ from skdim.sources import Samples
 # A tile that is not full is filled up to one of these sizes, if that changes no result.
 SMALLER_TILES = (4, 16, 64, 256)
 
+# What was asked of encoders before, and their answers.
 _AGREEING: WeakKeyDictionary[nn.Module, dict[tuple, bool]] = WeakKeyDictionary()
+_STEADY: WeakKeyDictionary[nn.Module, dict[tuple, int]] = WeakKeyDictionary()
 
 
 def tile_size(sample_shape: tuple[int, ...], device: torch.device) -> int:
@@ -57,6 +59,7 @@ def encode_padded(
         Of the tile, filling and all.
     """
     standardize = standardizer(samples, mean, scale, device)
+    size = _steady_tile(encoder, size, samples.shape[1:], device)
     for start in range(0, len(samples), size):
         rows = samples[start : start + size]
         n = len(rows)
@@ -69,6 +72,34 @@ def encode_padded(
         with torch.inference_mode():
             encoding = encode(encoder, standardize(stored))
         yield n, encoding
+
+
+def _steady_tile(
+    encoder: nn.Module, size: int, sample_shape: tuple[int, ...], device: torch.device
+) -> int:
+    """Return the largest size up to ``size`` in which a sample's place changes no rounding."""
+    known = _STEADY.setdefault(encoder, {})
+    key = (size, str(device))
+    if key not in known:
+        smaller = [2**k for k in reversed(range(1, 16)) if 2**k < size]
+        agreeing = (n for n in (size, *smaller) if _places_agree(encoder, n, sample_shape, device))
+        known[key] = next(agreeing, 1)
+    return known[key]
+
+
+@torch.inference_mode()
+def _places_agree(
+    encoder: nn.Module, size: int, sample_shape: tuple[int, ...], device: torch.device
+) -> bool:
+    """Ask whether noise rounds alike when every sample moves on by one place.
+
+    Kernels may treat the last rows of a product otherwise, where layers or tiles are small.
+    """
+    noise = torch.randn(size, *sample_shape, generator=torch.Generator().manual_seed(0)).to(device)
+    code, hidden, local_maps, _ = encode(encoder, noise)
+    code_too, hidden_too, maps_too, _ = encode(encoder, noise.roll(1, 0))
+    pairs = zip((code, hidden, *local_maps), (code_too, hidden_too, *maps_too), strict=True)
+    return all(torch.equal(one.roll(1, 0), moved) for one, moved in pairs)
 
 
 def _smallest_tile(

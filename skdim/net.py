@@ -336,7 +336,12 @@ class DIMNet(NeuralNet):
         arguments = for_device(
             self.optimizer, params, self.device, recorded=self.recorder is not None
         )
-        optimizer = self.optimizer(learners, **arguments)
+        try:
+            optimizer = self.optimizer(learners, **arguments)
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"The 'optimizer_params' parameter does not suit the optimiser: {error}."
+            ) from error
         for group in optimizer.param_groups:
             group["initial_lr"] = float(group["lr"])
         return optimizer

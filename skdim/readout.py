@@ -123,6 +123,11 @@ def fit_readouts(
     for n, encoding in tiles:
         for layer in LAYERS:
             units = take_layer(layer, n, encoding)
+            if not np.abs(units).max() < 1e30:  # float32 ends at 3e38
+                raise FloatingPointError(
+                    f"The layer {layer!r} diverged in the last steps of training. Reduce the "
+                    "'learning_rate' parameter or set precision='float32'."
+                )
             sums[layer] = sums[layer] + units.sum(0, dtype=np.float64)
             squares[layer] = squares[layer] + np.square(units, dtype=np.float64).sum(0)
             if layer == "hidden":
@@ -163,8 +168,11 @@ def principal_directions(units: np.ndarray, n_components: int) -> np.ndarray:
     """
     n, n_units = units.shape
     n_features = min(n_components, n_units)
+    if not units.any():  # constant, all of them: no direction leads
+        return np.zeros((n_units, n_features), np.float32)
     pca = PCA(min(n_features, n), random_state=0).fit(units)
     variance = np.square(pca.singular_values_).sum() / (n * n_features)
     directions = np.zeros((n_units, n_features), np.float32)
-    directions[:, : len(pca.components_)] = pca.components_.T / np.sqrt(variance or 1.0)
+    spanned = pca.singular_values_ > 1e-6 * pca.singular_values_[0]  # the rest is rounding
+    directions[:, : spanned.sum()] = pca.components_[spanned].T / np.sqrt(variance or 1.0)
     return directions

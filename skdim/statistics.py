@@ -25,6 +25,26 @@ def channel_statistics(samples: Samples, ranks: Ranks = ALONE) -> tuple[np.ndarr
     -------
     mean, scale : ndarray of shape (n_channels,), float64
     """
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
+        mean, scale = _moments(samples, ranks)
+    if not np.isfinite(scale).all():
+        raise ValueError(
+            "X must hold values that can be squared and added, up to about 1e150. Divide X by a "
+            "constant."
+        )
+    # A constant column has a scale of rounding errors; dividing by them would be noise.
+    constant = scale <= 1e-12 * np.abs(mean)
+    scale = np.where(constant, 1.0, scale)
+    if samples.dtype != np.float64 and not ((scale > 1e-30) & (scale < 1e30)).all():
+        raise ValueError(
+            "X must hold values of a standard deviation from 1e-30 to 1e30 where its type is "
+            f"{samples.dtype}. Got {scale.min():.2g} to {scale.max():.2g}: multiply X by a "
+            "constant, or pass it as float64."
+        )
+    return mean, scale
+
+
+def _moments(samples: Samples, ranks: Ranks) -> tuple[np.ndarray, np.ndarray]:
     axes = (0, *range(2, samples.ndim))
     n_values = int(np.prod(samples.shape)) // samples.shape[1]
     mean = np.zeros(samples.shape[1])
@@ -37,7 +57,4 @@ def channel_statistics(samples: Samples, ranks: Ranks = ALONE) -> tuple[np.ndarr
     for rows in own:
         block = samples[rows] - wide  # doubles
         deviation += np.square(block, out=block).sum(axes)
-    scale = np.sqrt(ranks.sum_of(deviation) / n_values)
-    # A constant column has a scale of rounding errors; dividing by them would be noise.
-    constant = scale <= 1e-12 * np.abs(mean)
-    return mean, np.where(constant, 1.0, scale)
+    return mean, np.sqrt(ranks.sum_of(deviation) / n_values)

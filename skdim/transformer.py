@@ -20,6 +20,7 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
+from skorch.callbacks import Callback
 
 from skdim.advice import advise_on_budget, advise_on_codes, advise_on_samples
 from skdim.callbacks import (
@@ -721,6 +722,13 @@ default="infonce"
         self, samples: Samples, groups: np.ndarray | None, seed: int
     ) -> tuple[Samples, np.ndarray | None, Samples]:
         """Set samples aside for early stopping, whole groups where there are groups."""
+        n_units = len(samples) if groups is None else len(np.unique(groups))
+        what = "samples" if groups is None else "groups"
+        if math.ceil(self.validation_fraction * n_units) >= n_units:
+            raise ValueError(
+                "The 'validation_fraction' parameter must leave something to train on. Got "
+                f"{self.validation_fraction} of {n_units} {what}."
+            )
         splitter = ShuffleSplit if groups is None else GroupShuffleSplit
         split = splitter(1, test_size=self.validation_fraction, random_state=seed)
         train, watched = next(split.split(np.empty(len(samples)), groups=groups))
@@ -878,6 +886,13 @@ default="infonce"
 
     def _callbacks(self, stopping: EarlyStopping | None, ranks: Ranks) -> list:
         """List who listens, in order: the log tells what was recorded before it."""
+        for given in self.callbacks or []:
+            callback = given[1] if isinstance(given, tuple) and len(given) == 2 else given
+            if not isinstance(callback, Callback):
+                raise TypeError(
+                    "The 'callbacks' parameter must hold instances of skorch.callbacks.Callback, "
+                    f"or pairs of a name and one. Got {given!r}."
+                )
         return [
             ("divergence", StopOnDivergence()),
             *([("early_stopping", stopping)] if stopping is not None else []),
@@ -897,7 +912,7 @@ default="infonce"
         self.n_iter_ = len(self.history_)
         own = np.array_split(np.arange(len(samples)), ranks.n_ranks)[ranks.rank]
         tiles = self._padded(samples if ranks.is_alone else part_of(samples, own))
-        self._readouts = fit_readouts(tiles, len(samples), self.n_components, own[0], ranks)
+        self._readouts = fit_readouts(tiles, len(samples), self._recipe.n_components, own[0], ranks)
         self._strangers = self._draw_strangers(samples)
 
     def _draw_strangers(self, samples: Samples) -> list[np.ndarray]:
@@ -999,7 +1014,13 @@ default="infonce"
         return np.load(out, mmap_mode="r") if is_path(out) else out
 
     def _features(self, samples: Samples, output: str) -> np.ndarray:
-        return self._readouts[output].read(self._padded(samples))
+        features = self._readouts[output].read(self._padded(samples))
+        if not np.isfinite(features).all():
+            raise ValueError(
+                "X must hold samples like those of 'fit'. Got some whose features are no finite "
+                "numbers: values in them are too large."
+            )
+        return features
 
     def _padded(self, samples: Samples) -> Iterator[tuple[int, Encoding]]:
         return encode_padded(

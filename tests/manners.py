@@ -122,6 +122,12 @@ def with_value(value):
 INPUT = [
     Case("NaN in X", ValueError, "contains NaN", fit(with_value(np.nan))),
     Case("infinity in X", ValueError, "contains infinity", fit(with_value(np.inf))),
+    Case(
+        "values too large to be squared",
+        ValueError,
+        "X must hold values that can be squared",
+        fit(ROWS.astype(np.float64) * 1e300),
+    ),
     Case("no samples", ValueError, "0 sample", fit(IMAGES[:0])),
     Case("one sample", ValueError, "minimum of 2 is required", fit(IMAGES[:1])),
     Case("words", ValueError, "X must hold real numbers", fit(np.array([["a", "b"]] * 4))),
@@ -323,6 +329,13 @@ PARAMETERS = [
         "'n_local_maps' must be 1 to 1",
         fit(IMAGES, encoder_params={"n_local_maps": 2}),
     ),
+    Case(
+        "arguments that the optimiser does not know",
+        TypeError,
+        "'optimizer_params' parameter does not suit",
+        fit(ROWS, optimizer_params={"odd": 1}),
+    ),
+    Case("no callbacks", TypeError, "'callbacks' parameter must hold", fit(ROWS, callbacks=[1])),
     Case("batches of one", ValueError, "'batch_size' parameter", fit(ROWS, batch_size=1)),
     Case(
         "a precision that is not offered",
@@ -448,7 +461,9 @@ ELSEWHERE = [
     Case("one sample on disk", ValueError, "at least 2 samples", fit(Elsewhere(ROWS[:1]))),
     Case("complex numbers on disk", ValueError, "complex64", fit(Elsewhere(ROWS * 1j))),
     Case("an iterator that was read before", ValueError, "read once", fit(iter(()))),
-    Case("images of two sizes in a dataset", ValueError, "(7, 8) for item 1", fit(Uneven())),
+    Case(
+        "images of two sizes in a dataset", ValueError, "for item 1 of the dataset", fit(Uneven())
+    ),
     Case(
         "images of two sizes in a stream",
         ValueError,

@@ -7,12 +7,14 @@ import campaign
 import numpy as np
 import pandas as pd
 import pytest
+import skorch.callbacks
 import torch
-from campaign import PROPERTIES, VALUES_OF, Case, Fault, Sketch, attempt, examine
+from campaign import BEYOND, PROPERTIES, VALUES_OF, Case, Fault, Sketch, attempt, examine
 from hypothesis import HealthCheck, Phase, given, settings
 
 from skdim import DIMTransformer
 from skdim.augmentation import make_views
+from skdim.devices import choose_device
 from skdim.encoders import ConvEncoder, MLPEncoder, Paper28, SignalEncoder
 from skdim.validation import read_array, read_column_groups, read_groups, read_samples
 
@@ -21,10 +23,15 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # cases look at their warning
 # How many cases of each property the suite tries: a few seconds' worth.
 N_EXAMPLES = {
     "fit, any X": 10,
+    "fit, extreme X": 10,
     "fit, strange X": 60,
     "fit, odd parameters": 25,
+    "fit, good parameters": 5,
+    "fit, any X and parameters": 5,
     "layouts": 15,
     "transform, any X": 40,
+    "transform, extreme X": 10,
+    "calls in any order": 5,
 }
 
 
@@ -208,3 +215,92 @@ def test_true_is_one(name):
     one = campaign.transformer(Case("rows", Sketch((6, 3)), {name: 1}))
     X = np.random.default_rng(0).normal(size=(6, 3))
     assert np.array_equal(dim.fit_transform(X), one.fit_transform(X))
+
+
+ROWS = Sketch((6, 3))
+
+
+def fit(sketch, groups=None, modality="rows", **params):
+    dim = campaign.transformer(Case(modality, sketch, params))
+    return dim.fit(campaign.make(sketch), groups=groups)
+
+
+@pytest.mark.parametrize(
+    ("modality", "sketch", "params"),
+    [
+        ("channels last", Sketch((3, 10, 11, 3)), {"transform_batch_size": 3}),
+        ("rows", Sketch((3, 5), seed=1), {"encoder_params": {"width": 4, "n_hidden": 4}}),
+        ("flat", Sketch((5, 72), "denormal in float64", seed=1), {}),
+    ],
+    ids=["tiles of three", "layers of four units", "constant units"],
+)
+def test_small_tiles_layers_and_samples_keep_every_law(modality, sketch, params):
+    examine(campaign.a_fit_is_right_or_says_why_not, Case(modality, sketch, params))
+
+
+def test_a_component_that_two_samples_do_not_span_is_zero_in_any_company():
+    case = Case("signals last", Sketch((2, 6, 3)), groups="words")
+    examine(campaign.a_fit_is_right_or_says_why_not, case)
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        ("one is the smallest", "f4"),
+        ("of float32, the largest", "f4"),
+        ("of float64, the largest", "f8"),
+    ],
+)
+def test_numbers_that_cannot_be_standardised_are_refused(values, dtype):
+    with pytest.raises(ValueError, match="X must hold values"):
+        fit(Sketch((8, 9, 11), values, dtype), modality="grey")
+
+
+def test_features_that_overflow_are_refused():
+    dim = fit(ROWS)
+    with pytest.raises(ValueError, match="X must hold samples like those of 'fit'"):
+        dim.transform(np.full((2, 3), 3e38))
+
+
+def test_a_size_beyond_all_memory_is_a_memory_error():
+    with pytest.raises(MemoryError, match="exhausted"):
+        fit(ROWS, n_components=BEYOND)
+
+
+def test_true_components_are_one():
+    X = campaign.make(ROWS)
+    assert np.array_equal(
+        fit(ROWS, n_components=True).transform(X), fit(ROWS, n_components=1).transform(X)
+    )
+
+
+@pytest.mark.parametrize("callbacks", [[1], ["a"], [skorch.callbacks.Callback], [("a", 1)]])
+def test_what_is_no_callback_is_named(callbacks):
+    with pytest.raises(TypeError, match="'callbacks' parameter must hold instances"):
+        fit(ROWS, callbacks=callbacks)
+
+
+@pytest.mark.parametrize(("groups", "part"), [(np.zeros(6), 0.5), (None, 0.999)])
+def test_a_fraction_that_leaves_nothing_to_train_on_is_named(groups, part):
+    with pytest.raises(ValueError, match="'validation_fraction' parameter must leave"):
+        fit(ROWS, groups, early_stopping=True, validation_fraction=part)
+
+
+@pytest.mark.parametrize("params", [{"odd": 1}, {"weight_decay": -1}, {"betas": "x"}])
+def test_arguments_that_the_optimiser_refuses_are_named(params):
+    with pytest.raises((TypeError, ValueError), match="'optimizer_params' parameter"):
+        fit(ROWS, optimizer_params=params)
+
+
+def test_a_device_that_holds_no_numbers_is_refused():
+    with pytest.raises(ValueError, match="'device' parameter"):
+        choose_device("meta")
+
+
+def test_weights_that_diverge_in_the_last_step_end_the_fit():
+    sketch = Sketch((7, 23, 2))
+    params = {"learning_rate": 1e6, "critic": "separable_published", "mi_estimator": "rkl"}
+    params |= {"gradient_clip_norm": 1e-9, "critic_width": 1, "augment": campaign.as_it_is}
+    params |= {"random_state": 2, "lr_schedule": "constant", "batch_size": 8, "n_locations": 1}
+    with pytest.raises(FloatingPointError, match="'learning_rate'"):
+        fit(sketch, modality="signals last", **params)
