@@ -59,7 +59,7 @@ LOOK = """async () => {
         return parent.scrollWidth > parent.clientWidth && parent.clientWidth < width;
     return false;
   };
-  const wide = [...document.querySelectorAll("article *")].filter(element =>
+  const wide = [...document.querySelectorAll("article, article *")].filter(element =>
     element.checkVisibility() && element.scrollWidth > element.clientWidth + 1 &&
     getComputedStyle(element).display !== "inline" &&
     element.getBoundingClientRect().left + element.scrollWidth > width + 1 && !scrolls(element));
@@ -87,6 +87,15 @@ class Found(NamedTuple):
     anchors: dict[str, set[str]]
     images: set[str]
     faults: set[str]
+
+
+class Server(ThreadingHTTPServer):
+    """A server that does not mind a browser that has left a page before all of it came."""
+
+    def handle_error(self, request, client_address):
+        """Report any other error."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def pages_of(site: Path) -> list[str]:
@@ -168,7 +177,7 @@ def search(page: Page, origin: str, faults: set[str]) -> None:
 
 def check(site: Path, browser_path: str, pictures: Path | None) -> tuple[Found, int]:
     """Serve the site to this machine alone and look at every page in every window."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site)))
+    server = Server(("127.0.0.1", 0), partial(Quiet, directory=str(site)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     origin = f"http://127.0.0.1:{server.server_port}/"
     paths = pages_of(site)

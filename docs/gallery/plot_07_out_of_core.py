@@ -36,8 +36,8 @@ for start in range(0, len(stored), 1000):
 stored.flush()
 
 # %%
-# ``mmap_mode="r"`` opens the file without reading it. One pass over it is enough here; the warning that
-# more would be better is left out.
+# ``mmap_mode="r"`` opens the file without reading it. One pass over it is enough here; the warning
+# that more would be better is left out.
 
 X = np.load(folder / "X.npy", mmap_mode="r")
 quick = {"width": 32, "n_hidden": 256}
