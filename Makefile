@@ -11,7 +11,7 @@ PIP_ARGS ?=
 
 OLDEST := .venv-oldest
 
-.PHONY: demo test test-oldest matrix lint docs check-docs fuzz bench clean
+.PHONY: demo test test-oldest matrix locked lint docs check-docs fuzz bench clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -21,6 +21,13 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/installed
 	$(BIN)/python benchmarks/demo.py
+
+# The environment of the tests from files of known hashes, and from no others; see tests/lock.py.
+locked: requirements-locked.txt
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps $(PIP_ARGS) --requirement $<
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $(VENV)/installed
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
