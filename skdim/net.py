@@ -402,34 +402,42 @@ class DIMNet(NeuralNet):
         return {"loss": loss, **terms, **played}
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """One pass; the terms stay on the device until it is over."""
+        """One pass; the terms stay on the device until it is over, in one table.
+
+        A tensor that each step left behind would keep the memory it freed from the next ones.
+        """
         if iterator is None:
             return
         self._set_training(True)
         start = time.perf_counter()
-        steps: list[dict[str, Tensor]] = []
-        n_samples = 0
+        names: list[str] = []
+        table = torch.empty(0)
+        n_steps = n_samples = 0
         for i, batch in enumerate(iterator):
             progress = self.progress(self.n_whole_epochs + i / len(iterator))
-            if progress >= 1 and steps:  # the time is over; every epoch has a step at least
+            if progress >= 1 and n_steps:  # the time is over; every epoch has a step at least
                 break
             if self.lr_schedule is not None:
                 self.set_learning_rates(self.lr_schedule(progress))
             self.notify("on_batch_begin", batch=batch, training=training)
             step = {name: term.detach() for name, term in step_fn(batch, **fit_params).items()}
-            steps.append(step)
+            values = torch.stack(list(step.values()))
+            if not n_steps:
+                names, table = list(step), values.new_empty(len(iterator), len(step))
+            table[n_steps] = values
+            n_steps += 1
             if progress >= 1 - self.average_last:
                 for average, part in self.averages:
                     average.update_parameters(part)
             n_samples += len(batch[0]) * self.ranks.n_ranks  # parts differ by one at most
             self.notify("on_batch_end", batch=batch, training=training, **step)
         # The only synchronisation with the device in an epoch.
-        table = torch.stack([torch.stack(list(step.values())) for step in steps])
+        table = table[:n_steps]
         self.ranks.add_up([table])
         table = table.cpu()
         seconds = time.perf_counter() - start
-        for name, values in zip(steps[0], table.unbind(1), strict=True):
-            self.history.record(name, values.mean().item())
+        for name, column in zip(names, table.unbind(1), strict=True):
+            self.history.record(name, column.mean().item())
         self.step_losses += table[:, 0].tolist()
         self.history.record("train_loss", self.history[-1]["loss"])  # where callbacks look for it
         self.history.record("learning_rate", float(self.optimizer_.param_groups[0]["lr"]))
