@@ -8,7 +8,8 @@ The loss of a rank is its part of the whole, so that the sum over ranks is the l
 import atexit
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,6 +19,9 @@ from torch import Tensor, distributed, nn
 from skdim.devices import at_least_float32
 
 T = TypeVar("T")
+
+# How long a process that is done waits for the others to be done too.
+PATIENCE = timedelta(seconds=10)
 
 
 class Ranks:
@@ -165,8 +169,12 @@ def join(device: torch.device) -> Ranks:
 
 
 def _leave() -> None:
-    if distributed.is_initialized():
-        distributed.destroy_process_group()
+    if not distributed.is_initialized():
+        return
+    if distributed.get_backend() == "gloo":  # whose threads abort if others are gone before them
+        with suppress(RuntimeError):
+            distributed.monitored_barrier(timeout=PATIENCE)
+    distributed.destroy_process_group()
 
 
 @contextmanager
