@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skdim import DIMTransformer
-from skdim.readout import OUTPUTS
+from skdim._model.readout import OUTPUTS
 
 N_VALIDATION = 5000
 CS = (1e-3, 1e-2, 1e-1, 1.0)
@@ -60,7 +60,7 @@ EXTRACTORS = {
     "k-means patches": patches,
     "untrained": dim(max_epochs=1, max_time=None, learning_rate=1e-12),
     "skdim": dim(),
-    "skdim, mirror": dim(mirror=True),
+    "skdim, flip_averaging": dim(flip_averaging=True),
 }
 
 
@@ -119,7 +119,7 @@ def main():
                     )
     claims = {}
     for output, goal in GOALS.items():
-        for extractor in ("skdim", "skdim, mirror"):
+        for extractor in ("skdim", "skdim, flip_averaging"):
             found = [
                 cell[output]["accuracy"]
                 for key, cell in record["cells"].items()

@@ -32,7 +32,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skdim import DIMTransformer
 from skdim.encoders import encode
-from skdim.readout import OUTPUTS
+from skdim._model.readout import OUTPUTS
 
 Features = dict[str, tuple[np.ndarray, np.ndarray]]
 

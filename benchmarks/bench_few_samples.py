@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdim import DIMTransformer
-from skdim.advice import FewSamplesWarning
+from skdim._training.advice import FewSamplesWarning
 
 SIZES = (15, 30, 50, 100, 200)
 SEEDS = (0, 1, 2)

@@ -69,7 +69,7 @@ def main():
     arguments = parser.parse_args()
     X, _ = data_loader().load_cifar10("train", n=arguments.images)
     dim = DIMTransformer(max_epochs=1, random_state=0).fit(X[:2000])
-    size = dim._tile_size()
+    size = dim._inference_batch_size()
     seconds = {"transform": {}, "bare": {}}
 
     one = torch.from_numpy(X[:1]).permute(0, 3, 1, 2).float().to(dim.device_)

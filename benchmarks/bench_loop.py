@@ -31,8 +31,8 @@ def bare_loop(X: np.ndarray, encoder: nn.Module, objective: nn.Module, seed: int
     mean = stored.double().mean(0).float()
     scale = (stored.double() - mean).square().mean(0).sqrt().float()
     generator = torch.Generator().manual_seed(seed)
-    learners = [*encoder.parameters(), *objective.critic_parameters()]
-    optimizer = torch.optim.AdamW(learners, lr=2e-3, fused=True)
+    parameters = [*encoder.parameters(), *objective.critic_parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=2e-3, fused=True)
     n_batches = len(X) // BATCH
     encoder.train()
     objective.train()
@@ -50,7 +50,7 @@ def bare_loop(X: np.ndarray, encoder: nn.Module, objective: nn.Module, seed: int
             loss = objective.loss(objective(code, (local_map,), generator))
             optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(learners, 10.0)
+            nn.utils.clip_grad_norm_(parameters, 10.0)
             optimizer.step()
     return time.perf_counter() - start
 
@@ -68,8 +68,8 @@ def main():
         ours = sum(epoch["seconds"] for epoch in dim.history_)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            encoder = dim._recipe.build_encoder(torch.device("cpu"))
-            objective = dim._recipe.build_objective(encoder, torch.device("cpu"))
+            encoder = dim._config.build_encoder(torch.device("cpu"))
+            objective = dim._config.build_objective(encoder, torch.device("cpu"))
         bare = bare_loop(X, encoder, objective, seed, arguments.epochs)
         for mine, theirs in zip(dim.encoder_.parameters(), encoder.parameters(), strict=True):
             torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)

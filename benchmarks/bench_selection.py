@@ -23,7 +23,7 @@ from scipy.stats import spearmanr
 from sklearn.model_selection import train_test_split
 
 from skdim import DIMTransformer
-from skdim.metrics import effective_rank
+from skdim.evaluation.effective_rank import effective_rank
 
 DATA = ("digits", "letter", "JapaneseVowels", "OSULeaf", "cifar10-10k")
 

@@ -33,9 +33,9 @@ from common import save, verdict
 from sklearn.datasets import load_digits
 
 from skdim import DIMTransformer
-from skdim.checkpoint import FILE
-from skdim.files import FileError, read
-from skdim.net import DIMNet
+from skdim._training.checkpoint import FILE
+from skdim._utils.files import FileError, read
+from skdim._training.net import DIMNet
 
 IMAGES = load_digits().images[:256].astype(np.float32)
 ROWS = IMAGES.reshape(-1, 64)
@@ -50,7 +50,7 @@ VARIANTS: dict[str, tuple[dict, np.ndarray, np.ndarray | None]] = {
     "prior and global": ({"prior_weight": 0.1, "global_weight": 0.5}, IMAGES, None),
     "early stopping": ({"early_stopping": True, "n_iter_no_change": 2}, IMAGES, None),
     "stopping, every third": ({"early_stopping": True, "checkpoint_epochs": 3}, IMAGES, None),
-    "averaged": ({"average_last": 0.7}, IMAGES, None),
+    "averaged": ({"weight_averaging": 0.7}, IMAGES, None),
     "rows with groups": ({}, ROWS, GROUPS),
     "a seed of chance": ({"random_state": None}, IMAGES, None),
 }

@@ -110,10 +110,10 @@ def out_of_core(limit_mib: int, times: int, folder: Path) -> tuple[dict, dict]:
 # ---------------------------------------------------------------- more than one process
 
 
-def run_ranks(task: str, folder: Path, n_ranks: int = 2, script: Path = WORKER):
+def run_ranks(task: str, folder: Path, world_size: int = 2, script: Path = WORKER):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     return subprocess.run(
-        [*command, "--nproc-per-node", str(n_ranks), str(script), task, str(folder)],
+        [*command, "--nproc-per-node", str(world_size), str(script), task, str(folder)],
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -143,13 +143,13 @@ def speed(folder: Path) -> None:
     """What one process of a job measures: samples a second of all ranks."""
     warnings.simplefilter("ignore")
     X = np.random.default_rng(0).integers(0, 256, (2048, 32, 32, 3), dtype=np.uint8)
-    n_ranks = int(os.environ["WORLD_SIZE"])
-    for name, batch in (("same batch", 256), ("same batch of each", 128 * n_ranks)):
-        params = {"batch_size": batch, "distributed": n_ranks > 1, "device": "cpu"}
+    world_size = int(os.environ["WORLD_SIZE"])
+    for name, batch in (("same batch", 256), ("same batch of each", 128 * world_size)):
+        params = {"batch_size": batch, "distributed": world_size > 1, "device": "cpu"}
         dim = DIMTransformer(max_epochs=5, random_state=0, **params).fit(X)
         per_second = np.median([epoch["samples_per_second"] for epoch in dim.history_[1:]])
         if os.environ["RANK"] == "0":
-            path = folder / f"{name} {n_ranks}.json"
+            path = folder / f"{name} {world_size}.json"
             path.write_text(json.dumps(float(per_second)))
 
 
@@ -157,8 +157,8 @@ def efficiency(folder: Path) -> tuple[dict, dict]:
     """Two processes of one thread against one of one thread, in turn."""
     table: dict[str, list[float]] = {"same batch": [], "same batch of each": []}
     for _ in range(3):
-        for n_ranks in (1, 2):
-            run_ranks("--speed", folder, n_ranks, Path(__file__))
+        for world_size in (1, 2):
+            run_ranks("--speed", folder, world_size, Path(__file__))
         for name, ratios in table.items():
             one, two = (json.loads((folder / f"{name} {n}.json").read_text()) for n in (1, 2))
             ratios.append(two / one / 2)

@@ -47,7 +47,7 @@ MIB = 2**20
 KINDS: dict[str, tuple[tuple[int, ...], dict]] = {
     "rows": ((12,), {"batch_size": 16, "checkpoint": "states"}),
     "signals": ((48,), {"batch_size": 64, "channel_axis": None, "early_stopping": True}),
-    "grey images": ((8, 8), {"batch_size": 32, "average_last": 0.5, "checkpoint": "states"}),
+    "grey images": ((8, 8), {"batch_size": 32, "weight_averaging": 0.5, "checkpoint": "states"}),
     "colour images": (
         (12, 12, 3),
         {"batch_size": 96, "prior_weight": 0.1, "encoder_params": {"width": 16}},

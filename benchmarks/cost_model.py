@@ -58,19 +58,19 @@ class Step:
     key_bytes: float
     gradient_bytes: float
 
-    def seconds(self, batch: int, n_ranks: int, flops: float, disk: float, network: float) -> dict:
+    def seconds(self, batch: int, world_size: int, flops: float, disk: float, network: float) -> dict:
         """Return the seconds of a step, apart, at rates in units a second of one rank.
 
         Parameters
         ----------
         batch : int
             Samples of one rank.
-        n_ranks : int
+        world_size : int
         flops, disk, network : float
             Operations, bytes of samples, bytes exchanged.
         """
-        joined = batch * n_ranks
-        exchanged = 2 * (self.gradient_bytes + joined * self.key_bytes) * (n_ranks > 1)
+        joined = batch * world_size
+        exchanged = 2 * (self.gradient_bytes + joined * self.key_bytes) * (world_size > 1)
         return {
             "encoder": batch * self.encoder_flops / flops,
             "pairs": batch * joined * self.pair_flops / flops,
@@ -163,14 +163,14 @@ def extrapolate(tflops: float) -> None:
     for label, params in (("all locations", {}), ("n_locations=4", {"n_locations": 4})):
         step = step_of(images(512, 32), **params)
         print(f"\n{label}: {step}")
-        for n_ranks in (1, 8, 64, 1000):
+        for world_size in (1, 8, 64, 1000):
             for batch in (128, 1024):
-                seconds = step.seconds(batch, n_ranks, tflops * 1e12, disk, network)
+                seconds = step.seconds(batch, world_size, tflops * 1e12, disk, network)
                 total = max(seconds["reading"], seconds["encoder"] + seconds["pairs"])
                 total += seconds["update"] + seconds["exchange"]
                 parts = ", ".join(f"{part} {1e3 * s:9.3f}" for part, s in seconds.items())
                 print(
-                    f"{n_ranks:5d} ranks, batch {batch:5d} each: {batch / total:10.0f} samples/s a "
+                    f"{world_size:5d} ranks, batch {batch:5d} each: {batch / total:10.0f} samples/s a "
                     f"rank; ms: {parts}"
                 )
 

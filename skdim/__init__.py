@@ -4,22 +4,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skdim._training.checkpoint import Checkpoint
+    from skdim._utils.versions import __version__, show_versions
     from skdim.classifier import DIMClassifier
     from skdim.transformer import DIMTransformer
-    from skdim.versions import __version__, show_versions
 
-__all__ = ["DIMClassifier", "DIMTransformer", "__version__", "get_skops_trusted", "show_versions"]
+__all__ = [
+    "Checkpoint",
+    "DIMClassifier",
+    "DIMTransformer",
+    "__version__",
+    "get_skops_trusted",
+    "show_versions",
+]
 
 HOMES = {
+    "Checkpoint": "skdim._training.checkpoint",
     "DIMClassifier": "skdim.classifier",
     "DIMTransformer": "skdim.transformer",
-    "__version__": "skdim.versions",
-    "show_versions": "skdim.versions",
+    "__version__": "skdim._utils.versions",
+    "show_versions": "skdim._utils.versions",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for: torch takes seconds, which the help of a command need not wait."""
+    """Import what is asked for: torch takes seconds, which help on a command line need not wait for."""
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(HOMES[name]), name)
@@ -36,6 +45,6 @@ def get_skops_trusted() -> list[str]:
     --------
     >>> import skdim
     >>> skdim.get_skops_trusted()
-    ['skdim.transformer.DIMTransformer']
+    ['skdim.Checkpoint', 'skdim.transformer.DIMTransformer']
     """
-    return ["skdim.transformer.DIMTransformer"]
+    return ["skdim.Checkpoint", "skdim.transformer.DIMTransformer"]

@@ -23,7 +23,7 @@ def make_views(
     n_views: int = 2,
     n_crops: int = 0,
 ) -> Tensor:
-    """Return random views of each sample, the large ones first, then the mosaics of small crops.
+    """Return random views of each sample, the large ones first, then the crop_grids of small crops.
 
     Parameters
     ----------
@@ -33,14 +33,14 @@ def make_views(
     generator : torch.Generator
     n_views : int, default=2
     n_crops : int, default=0
-        A multiple of `crops_in_a_mosaic`.
+        A multiple of `crops_per_grid`.
 
     Returns
     -------
-    views : Tensor of shape (n_views + n_mosaics, n, ...)
+    views : Tensor of shape (n_views + n_grids, n, ...)
     """
-    n_mosaics = n_crops // crops_in_a_mosaic(batch.ndim - 1) if n_crops else 0
-    n_all = n_views + n_mosaics
+    n_grids = n_crops // crops_per_grid(batch.ndim - 1) if n_crops else 0
+    n_all = n_views + n_grids
     repeated = torch.cat([batch] * n_all)
     views = repeated if augment is None else augment(repeated, generator)
     if not isinstance(views, Tensor) or len(views) != len(repeated):
@@ -50,18 +50,18 @@ def make_views(
             f"{len(repeated)}. Got {found}."
         )
     views = views.unflatten(0, (n_all, -1))
-    if not n_mosaics:
+    if not n_grids:
         return views
-    mosaics = [mosaic(view, generator) for view in views[n_views:]]
-    return torch.cat([views[:n_views], torch.stack(mosaics)])
+    crop_grids = [crop_grid(view, generator) for view in views[n_views:]]
+    return torch.cat([views[:n_views], torch.stack(crop_grids)])
 
 
-def crops_in_a_mosaic(n_axes: int) -> int:
+def crops_per_grid(n_axes: int) -> int:
     """Return how many crops fill a sample: two a side."""
     return 2 ** (n_axes - 1)
 
 
-def mosaic(views: Tensor, generator: torch.Generator) -> Tensor:
+def crop_grid(views: Tensor, generator: torch.Generator) -> Tensor:
     """Fill each view with small crops of itself: random windows of half of every side.
 
     The crops of a sample so pass through an encoder together, in one sample's time. Layers that
@@ -74,10 +74,10 @@ def mosaic(views: Tensor, generator: torch.Generator) -> Tensor:
 
     Returns
     -------
-    mosaics : Tensor of the same shape
+    crop_grids : Tensor of the same shape
     """
     n, _, *sides = views.shape
-    mosaics = torch.empty_like(views)
+    crop_grids = torch.empty_like(views)
     for corner in product((0, 1), repeat=len(sides)):
         crop, place = views, [slice(None), slice(None)]
         for axis, (side, is_second) in enumerate(zip(sides, corner, strict=True), start=2):
@@ -88,8 +88,8 @@ def mosaic(views: Tensor, generator: torch.Generator) -> Tensor:
             shape = [n] + [length if a == axis else 1 for a in range(1, views.ndim)]
             crop = crop.take_along_dim(window.view(shape), axis)
             place.append(slice(half, None) if is_second else slice(half))
-        mosaics[tuple(place)] = crop
-    return mosaics
+        crop_grids[tuple(place)] = crop
+    return crop_grids
 
 
 def occlude(views: Tensor, generator: torch.Generator) -> Tensor:
@@ -184,7 +184,7 @@ def _rotation(n_sides: int, a: int, b: int, angle: Tensor) -> Tensor:
 def crop_and_flip(
     images: Tensor, generator: torch.Generator, smallest: float = 0.3, size: float = 1.0
 ) -> Tensor:
-    """Cut out a random box, mirror it half the time, stretch it to one size.
+    """Cut out a random box, flip_averaging it half the time, stretch it to one size.
 
     Parameters
     ----------
@@ -202,8 +202,8 @@ def crop_and_flip(
     box = area.sqrt() * torch.cat([log_aspect.exp(), (-log_aspect).exp()], 1)
     box = box.clamp(max=1)  # (n, 2): width, height
     center = (1 - box) * _symmetric(n, 2, generator)
-    mirror = 1 - 2 * (_uniform(n, 1, generator) < 0.5).to(box.dtype)
-    box = torch.cat([box[:, :1] * mirror, box[:, 1:]], 1)
+    flip_averaging = 1 - 2 * (_uniform(n, 1, generator) < 0.5).to(box.dtype)
+    box = torch.cat([box[:, :1] * flip_averaging, box[:, 1:]], 1)
     theta = torch.cat([torch.diag_embed(box), center[:, :, None]], 2)  # (n, 2, 3)
     sides = [round(size * side) for side in images.shape[2:]]
     return _resample(images, theta, sides)

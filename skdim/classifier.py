@@ -18,20 +18,22 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from torch import nn
 from torch.nn import functional
 
+from skdim._model.onnx_graph import write_graph
+from skdim._model.readout import ReadoutLayer
+from skdim._training.batches import Batches
+from skdim._training.loop import train_epochs
+from skdim._utils.devices import PRECISIONS, freed_memory_kept, memory_advice
+from skdim._utils.seeding import seeded
 from skdim.augmentation import make_views
-from skdim.devices import PRECISIONS, freed_memory_kept, memory_advice
 from skdim.encoders import encode
-from skdim.net import Batches, descend, seeded
-from skdim.onnx_graph import write_graph
-from skdim.optimization import warmup_cosine
-from skdim.placement import Placement, choose_placement
-from skdim.readout import ReadoutLayer
-from skdim.sources import Samples
+from skdim.sources._checks import check_samples
+from skdim.sources._lazy import Samples
+from skdim.sources._loaders import Loader, choose_loader
 from skdim.transformer import DIMTransformer
 
 logger = logging.getLogger("skdim")
 
-# Samples that max_epochs="auto" shows besides three passes.
+# Samples that max_epochs="auto" shows besides three epochs.
 N_SHOWN = 20_000
 
 
@@ -39,9 +41,9 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
     """A linear classifier on the hidden layer of a `DIMTransformer`, and the encoder fine-tuned.
 
     It starts as `LogisticRegression` on the features of the transformer as it is. Then classifier
-    and encoder descend the cross-entropy together; batch statistics stay those of the transformer,
-    so that few labels are enough. This is how the paper uses few labels (its semi-supervised
-    column), with a linear classifier in the place of its small network.
+    and encoder minimise the cross-entropy together; batch statistics stay those of the
+    transformer, so that few labels are enough. This is how the paper uses few labels (its
+    semi-supervised column), with a linear classifier in the place of its small network.
 
     Parameters
     ----------
@@ -51,12 +53,12 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         fitted transformer in ``sklearn.frozen.FrozenEstimator`` to keep it. None is
         ``DIMTransformer()``.
     max_epochs : int or "auto", default="auto"
-        Passes over the labelled samples. "auto" shows about 20,000 samples plus three passes.
+        Epochs of the labelled samples. "auto" shows about 20,000 samples plus three epochs.
     batch_size : int, default=64
         Largest number of samples in a step, at least 2.
     augment : None, "auto" or callable, default=None
         Random views to train on. "auto" takes those of the transformer, whose changes must then
-        leave labels alone: they help colour photographs and hurt rows.
+        leave labels alone: they help colour photographs and hurt tables.
     learning_rate : float, default=3e-4
         Highest learning rate, of AdamW.
     weight_decay : float, default=0.01
@@ -150,14 +152,16 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         classes, targets = np.unique(y, return_inverse=True)
         random = check_random_state(self.random_state)
         transformer = self._starting_point(X, random)
-        samples = transformer._check(X, reset=False)
+        samples = check_samples(transformer, X)
         if len(classes) < 2:
             raise ValueError(
                 f"y must hold 2 classes at least. Got one class, {classes[0]!r}, alone."
             )
         seed = int(random.randint(2**31 - 1))
         with memory_advice(transformer.device_, batch_size=self.batch_size):
-            features = transformer._features(samples, "hidden")
+            features = transformer.model_.features(
+                samples, "hidden", transformer.transform_batch_size
+            )
             start = LogisticRegression(C=self.C, max_iter=1000).fit(features, targets)
             with freed_memory_kept(transformer.device_):
                 head, history = self._tune(transformer, samples, targets, start, seed)
@@ -195,38 +199,34 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         start: LogisticRegression,
         seed: int,
     ) -> tuple[nn.Linear, list[dict[str, float]]]:
-        """Descend the cross-entropy, with the transformer's encoder changed in place."""
-        device, encoder = transformer.device_, transformer.encoder_
-        precision = PRECISIONS[transformer.precision_]
-        augment = transformer._recipe.augment if self.augment == "auto" else self.augment
-        placement = choose_placement(transformer.data_on_device, samples, device)
-        placed: Placement = placement(samples, transformer.mean_, transformer.scale_, device)
+        """Minimise the cross-entropy, with the transformer's encoder changed in place."""
+        model, device = transformer.model_, transformer.device_
+        precision = PRECISIONS[model.precision]
+        augment = model.config.augment if self.augment == "auto" else self.augment
+        loader_type = choose_loader(transformer.data_on_device, samples, device)
+        loader: Loader = loader_type(samples, model.mean, model.scale, device)
         labels = torch.from_numpy(targets).to(device)
-        read = ReadoutLayer(transformer._readouts["hidden"]).to(device)
+        read = ReadoutLayer(model.readouts["hidden"]).to(device)
         head = linear_layer(start.coef_, start.intercept_).to(device)
-        learners = [*encoder.parameters(), *head.parameters()]
         optimizer = torch.optim.AdamW(
-            learners, lr=self.learning_rate, weight_decay=self.weight_decay
+            [*model.encoder.parameters(), *head.parameters()],
+            lr=self.learning_rate,
+            weight_decay=self.weight_decay,
         )
-        n_epochs = self._n_epochs(len(samples))
-        history = []
+        history: list[dict[str, float]] = []
         with seeded(seed, device) as generator:
-            batches = Batches(placed, None, self.batch_size, generator)
-            for epoch in range(n_epochs):
-                losses = []
-                for i, (rows, _) in enumerate(batches):
-                    progress = (epoch + i / len(batches)) / n_epochs
-                    for group in optimizer.param_groups:
-                        group["lr"] = self.learning_rate * warmup_cosine(progress)
-                    stored = placed.standardize(placed.take(rows))
-                    views = make_views(stored, augment, generator, n_views=1)[0]
-                    with torch.autocast(device.type, precision, precision != torch.float32):
-                        encoding = encode(encoder, views)
-                    logits = head(read(encoding))
-                    loss = functional.cross_entropy(logits, labels[rows.to(device)])
-                    descend(optimizer, loss, clip_norm=10.0)
-                    losses.append(loss.detach())
-                history.append({"epoch": epoch + 1, "loss": torch.stack(losses).mean().item()})
+
+            def loss(indices: torch.Tensor) -> torch.Tensor:
+                stored = loader.standardize(loader.take(indices))
+                views = make_views(stored, augment, generator, n_views=1)[0]
+                with torch.autocast(device.type, precision, precision != torch.float32):
+                    encoding = encode(model.encoder, views)
+                return functional.cross_entropy(head(read(encoding)), labels[indices.to(device)])
+
+            batches = Batches(loader, None, self.batch_size, generator)
+            n_epochs = self._n_epochs(len(samples))
+            for mean_loss in train_epochs(optimizer, loss, batches, n_epochs, clip_norm=10.0):
+                history.append({"epoch": len(history) + 1, "loss": mean_loss})
                 logger.debug("epoch %(epoch)d: cross-entropy %(loss).4f", history[-1])
         return head, history
 
@@ -246,8 +246,9 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
             In the order of ``classes_``.
         """
         check_is_fitted(self)
-        samples = self.transformer_._check(X, reset=False)
-        hidden = self.transformer_._features(samples, "hidden")
+        samples = check_samples(self.transformer_, X)
+        model, batch_size = self.transformer_.model_, self.transformer_.transform_batch_size
+        hidden = model.features(samples, "hidden", batch_size)
         return softmax(hidden @ self.coef_.T + self.intercept_, copy=False)
 
     def predict(self, X) -> np.ndarray:

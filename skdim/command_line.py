@@ -8,7 +8,6 @@ import argparse
 import ast
 import json
 import os
-import secrets
 import sys
 import time
 import warnings
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from skdim._utils.atomic_write import replace_when_done
 
 if TYPE_CHECKING:
     from skdim.transformer import DIMTransformer
@@ -30,7 +31,7 @@ N_FOLDS = 5
 # Epochs whose losses ``inspect`` shows.
 N_LOSSES = 5
 
-# What ``transform`` may write: the keys of skdim.readout.OUTPUTS, which torch comes with.
+# What ``transform`` may write: the keys of skdim._model.readout.OUTPUTS, which torch comes with.
 OUTPUTS = ("components", "hidden", "code", "local")
 
 
@@ -130,20 +131,20 @@ def score(args: argparse.Namespace) -> dict[str, Any]:
 def inspect(args: argparse.Namespace) -> dict[str, Any]:
     """Tell what is in a model's file."""
     dim = load(args.model)
-    from skdim.files import read as read_state
+    from skdim._utils.files import read as read_state
 
     defaults = type(dim)().get_params()
     return {
         "file": str(args.model),
         "bytes": args.model.stat().st_size,
-        "skdim": read_state(args.model, {})["_version"],
+        "skdim": read_state(args.model, {})["model"]["version"],
         "sample_shape": dim.sample_shape_,
         "params": {k: v for k, v in dim.get_params().items() if v != defaults[k]},
         "output": dim.output,
-        "n_features": {name: readout.n_features for name, readout in dim._readouts.items()},
+        "n_features": {name: readout.n_features for name, readout in dim.model_.readouts.items()},
         "epochs": dim.n_iter_,
         "losses": [epoch["loss"] for epoch in dim.history_[-N_LOSSES:]],
-        "trimmed": dim._objective is None,
+        "trimmed": dim.model_.is_trimmed,
     }
 
 
@@ -334,12 +335,8 @@ def write_csv(dim: "DIMTransformer", X: Any, path: Path) -> tuple[int, ...]:
     """Write features beneath their names, with the digits that make the same floats again."""
     features = dim.transform(X)
     names = ",".join(dim.get_feature_names_out())
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        np.savetxt(draft, features, fmt="%.9g", delimiter=",", header=names, comments="")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with replace_when_done(path) as temporary:
+        np.savetxt(temporary, features, fmt="%.9g", delimiter=",", header=names, comments="")
     return features.shape
 
 
@@ -570,7 +567,7 @@ COMMANDS = {
         "shows loss and time left. Ctrl-C keeps the last whole epoch: it is written, and the\n"
         "exit code is 130.",
         "python -m skdim fit images.npy --output model.safetensors --max-epochs 20 --seed 0\n"
-        "python -m skdim fit images.npy --output wide.safetensors --set mirror=True \\\n"
+        "python -m skdim fit images.npy --output wide.safetensors --set flip_averaging=True \\\n"
         "    --set 'encoder_params={\"width\": 64}' --max-epochs 10",
     ),
     "transform": Command(

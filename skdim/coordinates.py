@@ -8,7 +8,7 @@ list it in `COORDINATES`, and it is a legal name in ``coordinates``.
 import torch
 from torch import Tensor, nn
 
-from skdim.devices import at_least_float32
+from skdim._utils.devices import at_least_float32
 
 
 class CoordinateTask(nn.Module):
@@ -32,12 +32,12 @@ class CoordinateTask(nn.Module):
     def __init__(self, n_code: int, local_shape: tuple[int, int], n_axes: int):
         super().__init__()
         n_locations, n_channels = local_shape
-        self.register_buffer("places", places_in_a_map(n_locations, n_axes), persistent=False)
+        self.register_buffer("places", positions_in_map(n_locations, n_axes), persistent=False)
         self.side = int(self.places.max()) + 1
-        self.predictor = predictor(n_code + self.n_vectors * n_channels, n_axes * self.n_places)
+        self.predictor = predictor(n_code + self.n_vectors * n_channels, n_axes * self.n_positions)
 
     @property
-    def n_places(self) -> int:
+    def n_positions(self) -> int:
         """Along each axis, to tell apart."""
         return self.side
 
@@ -67,7 +67,7 @@ class AbsoluteCoordinates(CoordinateTask):
         log_likelihood : Tensor of shape (), at most 0
         """
         given = beside(local_map, code)
-        return log_likelihood(self.predictor(given), self.places, self.n_places)
+        return log_likelihood(self.predictor(given), self.places, self.n_positions)
 
 
 class RelativeCoordinates(CoordinateTask):
@@ -81,7 +81,7 @@ class RelativeCoordinates(CoordinateTask):
     n_vectors = 2
 
     @property
-    def n_places(self) -> int:
+    def n_positions(self) -> int:
         """Along each axis: offsets either way, and none."""
         return 2 * self.side - 1
 
@@ -105,7 +105,7 @@ class RelativeCoordinates(CoordinateTask):
         origin = local_map.gather(-2, index).squeeze(-2)  # (..., n, n_channels)
         given = beside(local_map, torch.cat([code, origin], -1))
         offsets = self.places - self.places[drawn].unsqueeze(-2)  # (..., n, n_locations, n_axes)
-        return log_likelihood(self.predictor(given), offsets + self.side - 1, self.n_places)
+        return log_likelihood(self.predictor(given), offsets + self.side - 1, self.n_positions)
 
 
 COORDINATES: dict[str, tuple[type[nn.Module], ...]] = {
@@ -115,7 +115,7 @@ COORDINATES: dict[str, tuple[type[nn.Module], ...]] = {
 }
 
 
-def places_in_a_map(n_locations: int, n_axes: int) -> Tensor:
+def positions_in_map(n_locations: int, n_axes: int) -> Tensor:
     """Return the coordinates of every location, in the order of a flattened map.
 
     Returns
@@ -158,22 +158,22 @@ def beside(local_map: Tensor, code: Tensor) -> Tensor:
     return torch.cat([tiled.to(local_map.dtype), local_map], -1)
 
 
-def log_likelihood(logits: Tensor, places: Tensor, n_places: int) -> Tensor:
+def log_likelihood(logits: Tensor, places: Tensor, n_positions: int) -> Tensor:
     r"""Mean log-likelihood of places, summed over axes.
 
     Parameters
     ----------
-    logits : Tensor of shape (n_rows, n_axes * n_places)
+    logits : Tensor of shape (n_rows, n_axes * n_positions)
     places : Tensor of shape (..., n_axes), int64
-        From 0 to n_places - 1; repeated until there is one for each row.
-    n_places : int
+        From 0 to n_positions - 1; repeated until there is one for each row.
+    n_positions : int
 
     Returns
     -------
     log_likelihood : Tensor of shape ()
         :math:`-n_{axes} \log n_{places}` for a uniform guess.
     """
-    by_axis = at_least_float32(logits).unflatten(1, (-1, n_places)).log_softmax(-1)
+    by_axis = at_least_float32(logits).unflatten(1, (-1, n_positions)).log_softmax(-1)
     n_axes = places.shape[-1]
     places = places.reshape(-1, n_axes)
     places = places.repeat(len(logits) // len(places), 1)

@@ -8,11 +8,13 @@ list it in `CRITICS`, and it is a legal ``critic``.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from skdim.blocks import Part, score_parts
+# Queries and keys.
+Part = tuple[Tensor, Tensor]
 
 
 class SeparableCritic(nn.Module):
@@ -183,6 +185,23 @@ def _score_own(parts: list[Part]) -> Tensor:
 def is_separable(critic: nn.Module) -> bool:
     """Whether the score is a dot product, so that every pair of a batch can be scored at once."""
     return callable(getattr(critic, "embed", None))
+
+
+def score_parts(parts: Sequence[Part]) -> Tensor:
+    """Score every code against the local features of every sample.
+
+    Parameters
+    ----------
+    parts : sequence of (queries, keys)
+        Of shapes (..., n, width) and (..., n, n_locations, width), one width a part.
+
+    Returns
+    -------
+    scores : Tensor of shape (..., n, n, n_locations)
+        Entry (i, j, k) scores code i against location k of sample j.
+    """
+    products = [q @ k.flatten(-3, -2).transpose(-1, -2) for q, k in parts]
+    return sum(products[1:], products[0]).unflatten(-1, parts[0][1].shape[-3:-1])
 
 
 def score_all(critic: nn.Module, code: Tensor, local_map: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ and the score at which the bound is tight, with r the ratio of the two densities
 
 Write a function of (joint, marginal), list it in `ESTIMATORS`, and it is a legal
 ``mi_estimator`` and under the laws of ``tests/test_mutual_information.py``. If it is a mean over
-codes, mark it as `row_wise`: large batches are then scored a few codes at a time.
+codes, mark it as `chunkable`: large batches are then scored a few codes at a time.
 """
 
 import math
@@ -24,12 +24,12 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 Estimator = Callable[[Tensor, Tensor], Tensor]
-RowForm = Callable[[Iterable[Tensor]], Estimator]
+ChunkForm = Callable[[Iterable[Tensor]], Estimator]
 
 
-def row_wise(estimator: Estimator) -> Estimator:
+def chunkable(estimator: Estimator) -> Estimator:
     """Mark an estimator as a mean over codes of what the scores of each code give."""
-    estimator.row_form = lambda marginals: estimator  # type: ignore[attr-defined]
+    estimator.chunk_form = lambda marginals: estimator  # type: ignore[attr-defined]
     estimator.is_mean_over_codes = True  # type: ignore[attr-defined]
     return estimator
 
@@ -39,20 +39,20 @@ def is_mean_over_codes(estimator: Estimator) -> bool:
     return getattr(estimator, "is_mean_over_codes", False)
 
 
-def row_form_of(estimator: Estimator) -> RowForm | None:
+def chunk_form_of(estimator: Estimator) -> ChunkForm | None:
     """Return how to estimate a few codes at a time; None if all scores are needed at once.
 
     Returns
     -------
-    row_form : callable (marginals) -> estimator, or None
+    chunk_form : callable (marginals) -> estimator, or None
         From the marginal scores of every block of codes, of shape (..., n_rows, n_others,
         n_locations), to an estimator whose mean over blocks, weighed by their number of codes,
         has the value and the gradient of the whole.
     """
-    return getattr(estimator, "row_form", None)
+    return getattr(estimator, "chunk_form", None)
 
 
-@row_wise
+@chunkable
 def jsd(joint: Tensor, marginal: Tensor) -> Tensor:
     r"""Jensen-Shannon bound.
 
@@ -80,7 +80,7 @@ def jsd(joint: Tensor, marginal: Tensor) -> Tensor:
     return 2 * math.log(2) - softplus(-joint).mean() - softplus(marginal).mean()
 
 
-@row_wise
+@chunkable
 def infonce(joint: Tensor, marginal: Tensor) -> Tensor:
     r"""InfoNCE: pick the code's own local vector among the locals of all other samples.
 
@@ -153,10 +153,10 @@ def _dv_tangent(joint: Tensor, marginal: Tensor, level: Tensor) -> Tensor:
     return joint.mean() - above.exp().mean() + 1 - level.mean()
 
 
-dv.row_form = _tangent_of_dv  # type: ignore[attr-defined]
+dv.chunk_form = _tangent_of_dv  # type: ignore[attr-defined]
 
 
-@row_wise
+@chunkable
 def nwj(joint: Tensor, marginal: Tensor) -> Tensor:
     r"""Nguyen-Wainwright-Jordan bound on mutual information, in nats.
 
@@ -182,7 +182,7 @@ def nwj(joint: Tensor, marginal: Tensor) -> Tensor:
     return joint.mean() - _exp(marginal - 1).mean()
 
 
-@row_wise
+@chunkable
 def rkl(joint: Tensor, marginal: Tensor) -> Tensor:
     r"""Bound on the reverse Kullback-Leibler divergence, of the marginal from the joint pairs.
 
@@ -207,7 +207,7 @@ def rkl(joint: Tensor, marginal: Tensor) -> Tensor:
     return -_exp(-joint).mean() - (marginal - 1).mean()
 
 
-@row_wise
+@chunkable
 def hellinger(joint: Tensor, marginal: Tensor) -> Tensor:
     r"""Bound on the squared Hellinger distance of joint and marginal pairs.
 
@@ -231,7 +231,7 @@ def hellinger(joint: Tensor, marginal: Tensor) -> Tensor:
     return (1 - _exp(-joint)).mean() - (_exp(marginal) - 1).mean()
 
 
-@row_wise
+@chunkable
 def chi2(joint: Tensor, marginal: Tensor) -> Tensor:
     r"""Bound on Pearson's chi-squared divergence of the joint from the marginal pairs.
 

@@ -6,8 +6,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from skdim._model.onnx_graph import write_graph
 from skdim.classifier import DIMClassifier, linear_layer
-from skdim.onnx_graph import write_graph
 from skdim.transformer import DIMTransformer
 
 

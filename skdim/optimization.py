@@ -42,9 +42,9 @@ class Muon(torch.optim.AdamW):
         filter_momentum: float = 0.95,
         **adamw_params,
     ):
-        learners = list(params)
-        filters = [p for p in learners if p.ndim > 3]
-        groups: list[dict] = [{"params": [p for p in learners if p.ndim <= 3]}]
+        parameters = list(params)
+        filters = [p for p in parameters if p.ndim > 3]
+        groups: list[dict] = [{"params": [p for p in parameters if p.ndim <= 3]}]
         if filters:
             groups.append({"params": filters, "lr": lr * filter_lr_factor})
         super().__init__(groups, lr=lr, **adamw_params)
@@ -115,7 +115,7 @@ def for_device(
     optimizer: Callable[..., torch.optim.Optimizer],
     params: dict,
     device: torch.device,
-    recorded: bool,
+    captured: bool,
 ) -> dict:
     """Return an optimiser's parameters with those that make it fast.
 
@@ -126,14 +126,14 @@ def for_device(
     params : dict
         With ``lr``; whoever names a kernel gets that.
     device : torch.device
-    recorded : bool
-        Whether steps are recorded: the learning rate is then a tensor, and counters are.
+    captured : bool
+        Whether steps are captured as CUDA graphs: learning rates and counters are then tensors.
     """
     if not has_one_kernel(optimizer, params) or device.type not in ("cpu", "cuda"):
         return params
     # One kernel for all weights: on a CPU an eighth of the time of Adam's update.
     params = {"fused": True, **params}
-    if recorded:
+    if captured:
         params["lr"] = torch.tensor(params["lr"], dtype=torch.float32, device=device)
         if optimizer is not torch.optim.SGD and device.type == "cuda":
             params["capturable"] = True

@@ -38,15 +38,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skdim import DIMTransformer
-from skdim.advice import CollapseWarning, FewSamplesWarning
+from skdim._training.advice import CollapseWarning, FewSamplesWarning
 from skdim.coordinates import COORDINATES
 from skdim.critics import CRITICS, ConcatCritic
 from skdim.encoders import ENCODERS, MLPEncoder
-from skdim.files import FileError
+from skdim._utils.files import FileError
 from skdim.mutual_information import ESTIMATORS, infonce
 from skdim.optimization import OPTIMIZERS, SCHEDULES
 from skdim.priors import PRIORS, Prior, normal
-from skdim.readout import OUTPUTS
+from skdim._model.readout import OUTPUTS
 
 PARAMETERS = DIMTransformer._parameter_constraints
 DOCUMENTED = (ValueError, TypeError, FloatingPointError, MemoryError)
@@ -494,7 +494,7 @@ good_parameters = st.fixed_dictionaries(
         "learning_rate": st.sampled_from([1e-12, 1e-3, 1.0, 1e6]),
         "gradient_clip_norm": st.sampled_from([None, 1e-9]),
         "lr_schedule": st.sampled_from([*SCHEDULES, half, None]),
-        "average_last": st.sampled_from([0.5, 1.0]),
+        "weight_averaging": st.sampled_from([0.5, 1.0]),
         "precision": st.sampled_from(["float32", "bfloat16", "auto"]),
         "transform_batch_size": st.sampled_from([1, 16]),
         "data_on_device": st.booleans(),
@@ -506,7 +506,7 @@ good_parameters = st.fixed_dictionaries(
 sided_parameters = st.fixed_dictionaries(
     {},
     optional={
-        "mirror": st.booleans(),
+        "flip_averaging": st.booleans(),
         "occlusion": st.booleans(),
         "n_crops": st.sampled_from([2, 4, 8]),
         "coordinate_weight": st.just(0.5),

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from skdim import DIMTransformer
-from skdim.files import FileError, digest
+from skdim._utils.files import FileError, digest
 
 X_SHAPE = (6,)
 MARK = Path(tempfile.gettempdir()) / "skdim-code-was-run"
@@ -184,7 +184,7 @@ def without_a_part(good, rng):
 
 
 def with_a_part_too_many(good, rng):
-    names = ["__class__", "__dict__", "fit", "transform", "encoder_", "_recipe", "__reduce__"]
+    names = ["__class__", "__dict__", "fit", "transform", "encoder_", "_config", "__reduce__"]
 
     def change(document):
         document["state"][names[rng.integers(len(names))]] = 1

@@ -22,7 +22,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from skdim import DIMTransformer
-from skdim.advice import CollapseWarning, FewSamplesWarning
+from skdim._training.advice import CollapseWarning, FewSamplesWarning
 from skdim.encoders import MLPEncoder, tap
 from skdim.mutual_information import infonce
 from skdim.sources import ImageFolder, Source
@@ -318,10 +318,10 @@ PARAMETERS = [
         fit(IMAGES, n_crops=6),
     ),
     Case(
-        "a mirror image of rows",
+        "a flip_averaging image of rows",
         ValueError,
-        "'mirror' parameter is for images and volumes",
-        fit(ROWS, mirror=True),
+        "'flip_averaging' parameter is for images and volumes",
+        fit(ROWS, flip_averaging=True),
     ),
     Case(
         "more tapped levels than there are",

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from skdim.critics import CRITICS
-from skdim.devices import PRECISIONS
+from skdim._utils.devices import PRECISIONS
 from skdim.mutual_information import ESTIMATORS
-from skdim.net import descend
+from skdim._training.net import backward_and_step
 from skdim.objective import DIMObjective
 from skdim.optimization import OPTIMIZERS, for_device
 from skdim.priors import PRIORS
@@ -95,19 +95,19 @@ def offender(given: Configuration) -> str | None:
 
     build = OPTIMIZERS[given.optimizer]
     arguments = for_device(build, {"lr": 1e-3}, CPU, recorded=False)
-    learners = [code, local_map, *objective.critic_parameters()]
+    parameters = [code, local_map, *objective.critic_parameters()]
     precision = PRECISIONS[given.precision]
     terms = {}
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
         if given.weights[2]:
             terms["discriminator"] = objective.adversary(code, generator)
             players = objective.discriminator.parameters()
-            descend(build(players, **arguments), terms["discriminator"])
+            backward_and_step(build(players, **arguments), terms["discriminator"])
         terms |= objective(code, (local_map,), generator, groups)
         terms["loss"] = objective.loss(
             {name: term for name, term in terms.items() if name != "discriminator"}
         )
-    descend(build(learners, **arguments), terms["loss"], clip_norm=10.0)
+    backward_and_step(build(parameters, **arguments), terms["loss"], clip_norm=10.0)
     results = {**terms, "code": code, "local_map": local_map, **dict(objective.named_parameters())}
     return next((name for name, x in results.items() if not torch.isfinite(x).all()), None)
 

@@ -10,7 +10,7 @@ from skdim.augmentation import (
     jitter_amplitudes,
     jitter_colors,
     make_views,
-    mosaic,
+    crop_grid,
     move,
     occlude,
     swap_cells,
@@ -121,7 +121,7 @@ def test_a_mosaic_is_made_of_windows_of_its_view(shape):
         ],
         1,
     ).float()
-    crops = mosaic(x, seeded(0))
+    crops = crop_grid(x, seeded(0))
     assert crops.shape == x.shape
     assert crops[:, 0].equal(x[:, 0])  # of one's own sample
     starts = set()

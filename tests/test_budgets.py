@@ -13,7 +13,7 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from skorch.callbacks import Callback, LRScheduler
 from skorch.callbacks import EarlyStopping as SkorchEarlyStopping
 
-from skdim.advice import is_settled
+from skdim._training.advice import is_settled
 
 # ---------------------------------------------------------------- what ends a fit
 
@@ -28,7 +28,7 @@ class Diary(Callback):
 @pytest.mark.parametrize("part", [1.0, 0.5])
 def test_weights_are_averaged_over_the_last_part_of_training(quick, images, part):
     STEPS.clear()
-    dim = quick(max_epochs=4, average_last=part, callbacks=[Diary()]).fit(images)
+    dim = quick(max_epochs=4, weight_averaging=part, callbacks=[Diary()]).fit(images)
     averaged = STEPS[len(STEPS) - round(part * len(STEPS)) :]
     expected = torch.stack(averaged).mean(0)
     torch.testing.assert_close(dim.encoder_.state_dict()["code.0.weight"], expected)

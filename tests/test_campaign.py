@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from skdim import DIMTransformer
 from skdim.augmentation import make_views
-from skdim.devices import choose_device
+from skdim._utils.devices import choose_device
 from skdim.encoders import ConvEncoder, MLPEncoder, Paper28, SignalEncoder
-from skdim.validation import read_array, read_column_groups, read_groups, read_samples
+from skdim.sources._arrays import read_array, read_column_groups, read_groups, read_samples
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # cases look at their warnings themselves
 

@@ -11,14 +11,14 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 
-import skdim.checkpoint
+import skdim._training.checkpoint
 from skdim import DIMTransformer
-from skdim.checkpoint import FILE, Checkpoint, key_of
+from skdim._training.checkpoint import FILE, Checkpoint, key_of
 from skdim.encoders import MLPEncoder
-from skdim.files import FileError
-from skdim.fingerprint import fingerprint
+from skdim._utils.files import FileError
+from skdim._training.fingerprint import fingerprint
 from skdim.mutual_information import infonce
-from skdim.net import DIMNet
+from skdim._training.net import DIMNet
 
 IMAGES = load_digits().images[:128].astype(np.float32)
 ROWS = IMAGES.reshape(-1, 64)
@@ -55,7 +55,7 @@ VARIANTS = {
     "prior and global": {"prior_weight": 0.1, "global_weight": 0.5},
     "adamw": {"optimizer": "adamw"},
     "sgd": {"optimizer": "sgd", "optimizer_params": {"momentum": 0.9}},
-    "averaged": {"average_last": 0.7},
+    "averaged": {"weight_averaging": 0.7},
     "early stopping": {"early_stopping": True, "n_iter_no_change": 2},
     "one view": {"augment": None, "mi_estimator": "jsd", "critic": "concat"},
     "coordinates": {"coordinate_weight": 0.5, "occlusion": True},
@@ -147,7 +147,7 @@ def test_states_are_written_as_often_as_asked(n_epochs, written, tmp_path, monke
 
 def test_minutes_are_kept_by_the_clock(tmp_path, monkeypatch):
     clock = iter(range(0, 6000, 60))  # an epoch a minute
-    monkeypatch.setattr(skdim.checkpoint.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(skdim._training.checkpoint.time, "monotonic", lambda: next(clock))
     written = []
     monkeypatch.setattr(
         Checkpoint, "write", lambda self, state: written.append(len(state["net"]["epochs"]))
@@ -256,7 +256,7 @@ def test_a_damaged_state_is_refused(tmp_path):
 
 def test_a_state_of_another_version_is_refused(tmp_path, monkeypatch):
     dim(tmp_path).fit(ROWS)
-    monkeypatch.setattr(skdim.checkpoint.torch, "__version__", "9.9")
+    monkeypatch.setattr(skdim._training.checkpoint.torch, "__version__", "9.9")
     with pytest.raises(ValueError, match=r"cannot go on exactly.*torch 9\.9"):
         dim(tmp_path, resume=True).fit(ROWS)
 

@@ -13,7 +13,7 @@ import pytest
 import skdim.transformer
 from skdim import DIMTransformer
 from skdim.command_line import COMMANDS, FIT_OPTIONS, OUTPUTS, READERS, WRITERS, main, read
-from skdim.readout import OUTPUTS as READOUTS
+from skdim._model.readout import OUTPUTS as READOUTS
 from skdim.sources import ImageFolder
 
 PAGE = Path(__file__).parents[1] / "docs" / "command_line.md"
@@ -214,7 +214,7 @@ MISUSES = [
     (["fit", "images.npy", *FIT, "--max-ep", "3"], "unrecognized arguments: --max-ep 3"),
     (["fit", "images.npy", "--output", "m.joblib"], r"\.safetensors, .* Got 'm\.joblib'"),
     (["fit", "images.npy", "--output", "m"], r"\.safetensors, .* Got 'm'"),
-    (["fit", "images.npy", *FIT, "--set", "mirror"], "NAME=VALUE. Got 'mirror'"),
+    (["fit", "images.npy", *FIT, "--set", "flip_averaging"], "NAME=VALUE. Got 'flip_averaging'"),
     (["fit", "images.npy", *FIT, "--set", "=1"], "NAME=VALUE. Got '=1'"),
     (["fit", "images.npy", *FIT, "--size", "8x8x8"], "pixels, such as 32 or 48x64. Got '8x8x8'"),
     (["fit", "images.npy", *FIT, "--size", "0"], "pixels, such as 32 or 48x64. Got '0'"),
@@ -290,7 +290,7 @@ def test_what_failed_in_training_leaves_the_old_model(here, monkeypatch, capsys)
     def diverge(*args, **kwargs):
         raise FloatingPointError("The local term became nan in epoch 1.")
 
-    monkeypatch.setattr("skdim.callbacks.StopOnDivergence.on_epoch_end", diverge)
+    monkeypatch.setattr("skdim._training.callbacks.StopOnDivergence.on_epoch_end", diverge)
     before = contents(here)
     assert run("fit", "images.npy", *OLD, "--force", *QUICK) == 1
     assert capsys.readouterr().err == "Error: The local term became nan in epoch 1.\n"
@@ -314,7 +314,7 @@ def test_an_interrupt_keeps_the_last_whole_epoch(here, monkeypatch, capsys, n_wh
         if len(net.history) > n_whole:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("skdim.callbacks.EpochLog.on_epoch_begin", interrupt)
+    monkeypatch.setattr("skdim._training.callbacks.EpochLog.on_epoch_begin", interrupt)
     assert run("fit", "images.npy", *FIT, "--quiet", "--max-epochs", "3") == 130
     told = capsys.readouterr()
     assert told.out == ""

@@ -12,10 +12,10 @@ from skdim.coordinates import (
     AbsoluteCoordinates,
     RelativeCoordinates,
     log_likelihood,
-    places_in_a_map,
+    positions_in_map,
 )
 from skdim.encoders.contract import as_local_map
-from skdim.net import descend
+from skdim._training.net import backward_and_step
 
 TASKS = {task for tasks in COORDINATES.values() for task in tasks}
 
@@ -32,7 +32,7 @@ def map_of_places(n, side, n_axes):
 
 @pytest.mark.parametrize(("side", "n_axes"), [(7, 1), (1, 2), (4, 2), (3, 3)])
 def test_places_are_in_the_order_of_a_flattened_map(side, n_axes):
-    places = places_in_a_map(side**n_axes, n_axes)
+    places = positions_in_map(side**n_axes, n_axes)
     assert places.equal(map_of_places(1, side, n_axes)[0].long())
     expected = np.stack(np.unravel_index(np.arange(side**n_axes), [side] * n_axes), 1)
     np.testing.assert_array_equal(places.numpy(), expected)
@@ -41,7 +41,7 @@ def test_places_are_in_the_order_of_a_flattened_map(side, n_axes):
 @pytest.mark.parametrize(("n_locations", "n_axes"), [(12, 2), (16, 3), (5, 0)])
 def test_maps_without_equal_axes_are_refused(n_locations, n_axes):
     with pytest.raises(ValueError, match="'coordinate_weight' parameter must be 0, unless"):
-        places_in_a_map(n_locations, n_axes)
+        positions_in_map(n_locations, n_axes)
 
 
 def test_likelihood_is_the_plain_sum_over_axes():
@@ -61,8 +61,8 @@ def test_a_uniform_guess_has_the_likelihood_of_chance(task):
     nn.init.zeros_(task.predictor[-1].weight)
     nn.init.zeros_(task.predictor[-1].bias)
     found = task(torch.randn(2, 6, 4), torch.randn(2, 6, 9, 5), seeded())
-    n_places = {AbsoluteCoordinates: 3, RelativeCoordinates: 5}[type(task)]
-    assert found.item() == pytest.approx(-2 * math.log(n_places), rel=1e-5)
+    n_positions = {AbsoluteCoordinates: 3, RelativeCoordinates: 5}[type(task)]
+    assert found.item() == pytest.approx(-2 * math.log(n_positions), rel=1e-5)
 
 
 @pytest.mark.parametrize("task", sorted(TASKS, key=str))
@@ -75,7 +75,7 @@ def test_places_are_learned_where_local_vectors_tell_them_and_not_where_they_do_
         optimizer = torch.optim.Adam(learner.parameters(), lr=1e-2)
         for step in range(100):
             found = learner(torch.randn(8, 4), local_map, seeded(step))
-            descend(optimizer, -found)
+            backward_and_step(optimizer, -found)
         likelihoods.append(found.item())
     assert likelihoods[0] > -0.9
     assert likelihoods[1] < -1.9

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import batch_norm, layer_norm
 
-from skdim.blocks import score_parts
+from skdim.objective.chunked import score_parts
 from skdim.critics import (
     CRITICS,
     ConcatCritic,

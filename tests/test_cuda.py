@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from skdim.recording import WORTHWHILE, CUDARecorder
+from skdim._training.cuda_graph import WORTHWHILE, CUDAGraphCapturer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -26,7 +26,7 @@ def deterministic():
     [{}, {"prior_weight": 0.5, "global_weight": 0.5}, {"augment": None}, {"critic": "concat"}],
 )
 def test_a_recorded_fit_is_the_fit(quick, images, deterministic, monkeypatch, params):
-    seconds, record = [], CUDARecorder.record
+    seconds, record = [], CUDAGraphCapturer.record
 
     def timed(self, function):
         start = time.perf_counter()
@@ -35,11 +35,11 @@ def test_a_recorded_fit_is_the_fit(quick, images, deterministic, monkeypatch, pa
         seconds.append(time.perf_counter() - start)
         return replay
 
-    monkeypatch.setattr(CUDARecorder, "record", timed)
+    monkeypatch.setattr(CUDAGraphCapturer, "record", timed)
     recorded = quick(device="cuda", **LONG, **params).fit(images)
     assert seconds
     assert sum(seconds) < 2
-    monkeypatch.setattr("skdim.transformer.choose_recorder", lambda *_: None)
+    monkeypatch.setattr("skdim.transformer.choose_capturer", lambda *_: None)
     plain = quick(device="cuda", **LONG, **params).fit(images)
     np.testing.assert_allclose(recorded.history_[-1]["loss"], plain.history_[-1]["loss"], rtol=1e-2)
 
@@ -51,8 +51,8 @@ def test_fits_repeat_bit_for_bit_under_deterministic_algorithms(quick, images, d
 
 def test_streamed_samples_are_the_samples(quick, images, deterministic):
     codes = [
-        quick(device="cuda", data_on_device=placed).fit(images).transform(images)
-        for placed in (True, False)
+        quick(device="cuda", data_on_device=loader).fit(images).transform(images)
+        for loader in (True, False)
     ]
     np.testing.assert_array_equal(*codes)
 

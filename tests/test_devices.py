@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from skdim import devices
-from skdim.devices import NEVER, USUAL, freed_memory_kept
+from skdim._utils.devices import NEVER, USUAL, freed_memory_kept
 
 CPU = torch.device("cpu")
 

@@ -464,7 +464,7 @@ def test_a_shape_that_cannot_be_seen_must_be_told(images):
 
 
 def test_a_mirrored_encoder_shows_the_map_of_the_image_as_it_is(images):
-    plain, mirrored = (DIMTransformer(mirror=m, **SHORT).fit(images) for m in (False, True))
+    plain, mirrored = (DIMTransformer(flip_averaging=m, **SHORT).fit(images) for m in (False, True))
     shapes = {
         find_map_shape(dim.encoder_, dim.sample_shape_, dim.device_) for dim in (plain, mirrored)
     }

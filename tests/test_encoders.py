@@ -8,7 +8,7 @@ from skdim.encoders import (
     DEFAULT_ENCODERS,
     ENCODERS,
     ConvEncoder,
-    MirrorAverage,
+    FlipAverage,
     MLPEncoder,
     encode,
     tap,
@@ -111,7 +111,7 @@ def test_a_stem_of_few_filters_keeps_the_largest_components():
 def test_mirror_average_takes_a_sample_and_its_mirror_image_for_the_same():
     torch.manual_seed(0)
     inner = ConvEncoder((1, 8, 8), 4, width=8, n_hidden=16).eval()
-    encoder, x = MirrorAverage(inner).eval(), torch.randn(3, 1, 8, 8)
+    encoder, x = FlipAverage(inner).eval(), torch.randn(3, 1, 8, 8)
     ours, mirrored = encoder(x), encoder(x.flip(-1))
     torch.testing.assert_close(ours.code, mirrored.code)
     torch.testing.assert_close(ours.hidden, mirrored.hidden)

@@ -22,8 +22,8 @@ from sklearn.pipeline import make_pipeline
 import skdim
 from skdim import DIMTransformer
 from skdim.encoders import MLPEncoder
-from skdim.files import FileError, read, write
-from skdim.versions import VersionWarning
+from skdim._utils.files import FileError, read, write
+from skdim._utils.versions import VersionWarning
 
 
 class OwnEncoder(MLPEncoder):
@@ -46,7 +46,7 @@ RNG = np.random.default_rng(0)
 KINDS = {
     "rows": (RNG.normal(size=(50, 6)), {}),
     "signals": (RNG.normal(size=(40, 2, 30)), {"channel_axis": 1}),
-    "images": (RNG.integers(0, 255, (40, 9, 10, 3), dtype=np.uint8), {"mirror": True}),
+    "images": (RNG.integers(0, 255, (40, 9, 10, 3), dtype=np.uint8), {"flip_averaging": True}),
     "volumes": (
         RNG.normal(size=(12, 8, 8, 9)),
         {"channel_axis": None, "encoder_params": {"width": 8, "n_hidden": 16}},
@@ -140,7 +140,7 @@ def test_a_write_that_fails_leaves_the_file_that_was_there(tmp_path, monkeypatch
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("skdim.files.os.replace", fail)
+    monkeypatch.setattr("skdim._utils.files.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write(tmp_path / "state", {"a": 2})
     assert read(tmp_path / "state", {}) == {"a": 1}

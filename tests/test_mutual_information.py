@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from skdim.mutual_information import ESTIMATORS, dv, infonce
-from skdim.pairs import split_pairs
+from skdim.objective.negatives import split_pairs
 
 LOG2 = math.log(2)
 

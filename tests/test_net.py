@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from skdim.net import Batches, descend, seeded
+from skdim._training.net import Batches, backward_and_step, seeded
 from skdim.optimization import SCHEDULES
-from skdim.placement import OnDevice
+from skdim.sources._loaders import DeviceLoader
 
 
 def stored(n):
-    return OnDevice(np.zeros((n, 1), np.float32), np.zeros(1), np.ones(1), torch.device("cpu"))
+    return DeviceLoader(np.zeros((n, 1), np.float32), np.zeros(1), np.ones(1), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 64, 65, 129, 200])
@@ -83,6 +83,6 @@ def test_long_gradients_are_shortened_and_short_ones_left(clip_norm):
     start = torch.tensor([3.0, 4.0])
     weights = torch.nn.Parameter(start.clone())
     optimizer = torch.optim.SGD([weights], lr=1.0)
-    descend(optimizer, weights.square().sum() / 2, clip_norm)  # the gradient is the weights: 5 long
+    backward_and_step(optimizer, weights.square().sum() / 2, clip_norm)  # the gradient is the weights: 5 long
     length = min(5.0, clip_norm or 5.0)
     torch.testing.assert_close(weights.detach(), start * (1 - length / 5))

@@ -12,7 +12,7 @@ from numerics import draw, offender
 from sklearn.base import clone
 
 from skdim.critics import CRITICS
-from skdim.devices import PRECISIONS
+from skdim._utils.devices import PRECISIONS
 from skdim.mutual_information import ESTIMATORS
 from skdim.objective import DIMObjective
 from skdim.priors import PRIORS

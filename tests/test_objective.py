@@ -5,7 +5,7 @@ import torch
 
 from skdim.critics import CRITICS, SeparableCritic, is_separable
 from skdim.mutual_information import jsd
-from skdim.net import descend
+from skdim._training.net import backward_and_step
 from skdim.objective import DIMObjective
 from skdim.priors import PRIORS
 
@@ -96,14 +96,14 @@ def test_neither_step_of_the_game_moves_the_other_player(gradient_penalty):
     encoder = torch.nn.Linear(7, N_CODE)
     x = torch.randn(10, 7)
     _, local_maps = encoding()
-    learners = [*encoder.parameters(), *criterion.critic_parameters()]
-    players = torch.optim.Adam(learners), torch.optim.Adam(criterion.discriminator.parameters())
+    parameters = [*encoder.parameters(), *criterion.critic_parameters()]
+    players = torch.optim.Adam(parameters), torch.optim.Adam(criterion.discriminator.parameters())
     generator = torch.Generator().manual_seed(0)
 
     code = encoder(x).unflatten(0, (2, 5))
     others = state(encoder), state(criterion.local_critics)
     adversary = state(criterion.discriminator)
-    descend(players[1], criterion.adversary(code, generator))
+    backward_and_step(players[1], criterion.adversary(code, generator))
     assert unchanged(others[0], encoder)
     assert unchanged(others[1], criterion.local_critics)
     assert not unchanged(adversary, criterion.discriminator)
@@ -111,7 +111,7 @@ def test_neither_step_of_the_game_moves_the_other_player(gradient_penalty):
 
     adversary = state(criterion.discriminator)
     criterion.discriminator.zero_grad(set_to_none=True)
-    descend(players[0], criterion.loss(criterion(code, local_maps, generator)))
+    backward_and_step(players[0], criterion.loss(criterion(code, local_maps, generator)))
     assert unchanged(adversary, criterion.discriminator)
     assert all(p.grad is None for p in criterion.discriminator.parameters())
     assert not unchanged(others[0], encoder)

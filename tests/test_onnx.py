@@ -18,8 +18,8 @@ from torch.nn import functional
 from skdim import DIMClassifier, DIMTransformer
 from skdim.encoders import ENCODERS, tap
 from skdim.onnx_export import export_onnx
-from skdim.onnx_graph import pool_slices, unfold_slices
-from skdim.readout import OUTPUTS
+from skdim._model.onnx_graph import pool_slices, unfold_slices
+from skdim._model.readout import OUTPUTS
 
 pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")
@@ -37,10 +37,10 @@ LAYOUTS = {
     "colour images, channels first": ((3, 14, 14), {}),
     "colour images, channels last": ((14, 14, 3), {}),
     "colour images, flat": ((300,), {"sample_shape": (10, 10, 3)}),
-    "images, mirrored": ((9, 8), {"mirror": True}),
+    "images, mirrored": ((9, 8), {"flip_averaging": True}),
     "volumes": ((8, 9, 8), {"channel_axis": None}),
     "volumes, channels last": ((8, 8, 8, 2), {}),
-    "volumes, channels between": ((8, 2, 8, 8), {"channel_axis": 2, "mirror": True}),
+    "volumes, channels between": ((8, 2, 8, 8), {"channel_axis": 2, "flip_averaging": True}),
 }
 SAMPLES = {"mlp": (9,), "signal": (2, 40), "paper28": (1, 28, 28)}  # others see colour images
 

@@ -8,8 +8,8 @@ import torch
 from sklearn.model_selection import GridSearchCV
 
 from skdim.critics import CRITICS, score_all
-from skdim.metrics import effective_rank, effective_rank_scorer
-from skdim.scoring import N_STRANGERS, HeldOut, retrieval
+from skdim.evaluation.effective_rank import effective_rank, effective_rank_scorer
+from skdim._model.scoring import N_NEGATIVES, HeldOut, retrieval
 
 
 def random_pairs(n=5, n_others=6, n_locations=3, seed=0):
@@ -56,7 +56,7 @@ def test_score_all_is_the_same_with_and_without_a_shortcut(name):
 def test_every_sample_sits_in_a_company_of_the_same_size(n):
     held_out = HeldOut(np.zeros((n, 1)), mean=0, scale=1, augment=None, n_views=1, device="cpu")
     companies = list(held_out.companies())
-    assert {len(rows) for rows in companies} == {min(n, 1 + N_STRANGERS)}
+    assert {len(rows) for rows in companies} == {min(n, 1 + N_NEGATIVES)}
     assert all(len(rows.unique()) == len(rows) for rows in companies)
     assert torch.cat(companies).unique().equal(torch.arange(n))
 

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from skdim import DIMClassifier, DIMTransformer
 from skdim.sources import ImageFolder, Source, StoredSamples, as_source, spool
-from skdim.statistics import channel_statistics
-from skdim.validation import read_samples
+from skdim.sources._statistics import channel_statistics
+from skdim.sources._arrays import read_samples
 
 DIGITS = load_digits()
 IMAGES = DIGITS.images[:96].astype(np.float32)
@@ -204,7 +204,7 @@ def test_a_dask_array_is_transformed_block_by_block_and_lazily(expected):
 def test_statistics_do_not_depend_on_the_size_of_blocks(monkeypatch):
     X = read_samples(IMAGES, None, "auto")
     whole = channel_statistics(X)
-    monkeypatch.setattr("skdim.sources.BLOCK_SIZE", 7 * 64)
+    monkeypatch.setattr("skdim.sources.CHUNK_SIZE", 7 * 64)
     in_blocks = channel_statistics(X)
     np.testing.assert_allclose(whole, in_blocks, rtol=1e-12)
 

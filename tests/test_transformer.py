@@ -343,14 +343,14 @@ def test_views_and_crops_train_every_term(quick, images, n_views, n_crops):
 
 def test_occlusion_that_hides_nothing_changes_nothing(quick, images, monkeypatch):
     plain = quick(augment=None, precision="float32").fit(images)
-    monkeypatch.setattr("skdim.net.occlude", lambda views, generator: views)
+    monkeypatch.setattr("skdim._training.net.occlude", lambda views, generator: views)
     occluded = quick(augment=None, precision="float32", occlusion=True).fit(images)
     for before, after in zip(plain.history_, occluded.history_, strict=True):
         assert after["loss"] == pytest.approx(before["loss"], rel=1e-3)
 
 
 def test_codes_see_occluded_views_and_locals_whole_ones(quick, images, monkeypatch):
-    monkeypatch.setattr("skdim.net.occlude", lambda views, generator: torch.zeros_like(views))
+    monkeypatch.setattr("skdim._training.net.occlude", lambda views, generator: torch.zeros_like(views))
     dim = quick(augment=None, occlusion=True, max_epochs=6).fit(images)
     # Codes of nothing tell no sample from another: chance is what is left.
     chance = quick(augment=None, max_epochs=6).fit(images).history_[-1]["local"]
@@ -374,7 +374,7 @@ def test_several_global_codes_train_one_at_a_time_and_are_summed_up_in_their_mea
 
 
 def test_mirrored_features_are_those_of_the_mirror_image(quick, images):
-    dim = quick(mirror=True).fit(images)
+    dim = quick(flip_averaging=True).fit(images)
     ours, mirrored = dim.transform(images), dim.transform(images[:, :, ::-1])
     np.testing.assert_allclose(ours, mirrored, rtol=0, atol=1e-4)
     again = pickle.loads(pickle.dumps(dim))

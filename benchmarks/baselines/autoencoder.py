@@ -8,9 +8,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from torch import nn
 
 from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, adapt
-from skdim.statistics import channel_statistics
+from skdim.sources._statistics import channel_statistics
 from skdim.transformer import N_SHOWN, N_SHOWN_ROWS
-from skdim.validation import read_samples
+from skdim.sources._arrays import read_samples
 
 
 class Autoencoder(TransformerMixin, BaseEstimator):
@@ -47,11 +47,11 @@ class Autoencoder(TransformerMixin, BaseEstimator):
             nn.GELU(),
             nn.Linear(self.n_hidden, n_values),
         )
-        learners = [*self.encoder_.parameters(), *decoder.parameters()]
+        parameters = [*self.encoder_.parameters(), *decoder.parameters()]
         n_batches = max(1, len(samples) // 128)
         n_shown = N_SHOWN_ROWS if len(shape) == 1 else N_SHOWN
         n_steps = n_batches * (3 + math.ceil(n_shown / len(samples)))
-        optimizer = torch.optim.AdamW(learners, lr=2e-3)
+        optimizer = torch.optim.AdamW(parameters, lr=2e-3)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, n_steps, pct_start=0.1)
         self.encoder_.train()
         for step in range(n_steps):

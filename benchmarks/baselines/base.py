@@ -1,7 +1,7 @@
 """What the baselines share: an encoder of skdim, trained by skorch on another objective than DIM's.
 
 An objective is an `Objective`: the networks that a method trains beside the encoder, and what each
-player has to descend in its turn. A method is a `Baseline` that names its objective.
+player has to backward_and_step in its turn. A method is a `Baseline` that names its objective.
 """
 
 import time
@@ -15,14 +15,14 @@ from sklearn.utils import check_random_state
 from skorch import NeuralNet
 from torch import Tensor, nn
 
-from skdim.devices import PRECISIONS, choose_device, choose_precision, freed_memory_kept
+from skdim._utils.devices import PRECISIONS, choose_device, choose_precision, freed_memory_kept
 from skdim.encoders import ENCODERS, adapt, encode, evaluating
-from skdim.features import encode_padded, tile_size
-from skdim.net import Batches, descend, seeded
-from skdim.placement import OnDevice
-from skdim.registry import lookup
-from skdim.statistics import channel_statistics
-from skdim.validation import read_samples
+from skdim._model.inference import encode_padded, inference_batch_size
+from skdim._training.net import Batches, backward_and_step, seeded
+from skdim.sources._loaders import DeviceLoader
+from skdim._utils.registry import lookup
+from skdim.sources._statistics import channel_statistics
+from skdim.sources._arrays import read_samples
 
 # Who descends, and the terms whose sum that player descends; turn after turn.
 Turns = Iterator[tuple[str, dict[str, Tensor]]]
@@ -85,7 +85,7 @@ class Objective(nn.Module):
 
 
 class BaselineNet(NeuralNet):
-    """Players descend in turns, each by its own Adam.
+    """Players backward_and_step in turns, each by its own Adam.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class BaselineNet(NeuralNet):
         The encoder, built.
     criterion : Objective
         Built.
-    samples : OnDevice
+    samples : DeviceLoader
     generator : torch.Generator
         Draws batches and noise.
     precision : torch.dtype
@@ -105,7 +105,7 @@ class BaselineNet(NeuralNet):
         module: nn.Module,
         criterion: Objective,
         *,
-        samples: OnDevice,
+        samples: DeviceLoader,
         generator: torch.Generator,
         precision: torch.dtype,
         **kwargs,
@@ -133,14 +133,14 @@ class BaselineNet(NeuralNet):
         """One optimiser for the encoder and its helpers, one for their adversary."""
         everyone = [*self.module_.parameters(), *self.criterion_.parameters()]
         adversary = list(self.criterion_.discriminator.parameters())
-        learners = [p for p in everyone if not any(p is other for other in adversary)]
-        self.optimizer_ = self._build_optimizer(learners)
+        parameters = [p for p in everyone if not any(p is other for other in adversary)]
+        self.optimizer_ = self._build_optimizer(parameters)
         self.discriminator_optimizer_ = self._build_optimizer(adversary)
         return self
 
-    def _build_optimizer(self, learners: list) -> torch.optim.Optimizer:
+    def _build_optimizer(self, parameters: list) -> torch.optim.Optimizer:
         # A group may be empty, a list of parameters may not.
-        return torch.optim.Adam([{"params": learners}], self.lr, betas=(0.5, 0.999), fused=True)
+        return torch.optim.Adam([{"params": parameters}], self.lr, betas=(0.5, 0.999), fused=True)
 
     def train_step(self, batch, **fit_params) -> dict[str, Tensor]:
         """Let everyone take their turns; return all terms."""
@@ -150,7 +150,7 @@ class BaselineNet(NeuralNet):
         step = {}
         turns = self.criterion_(self.module_, x, rows, self.generator)
         for player, terms in in_precision(turns, x.device, self.precision):
-            descend(optimizers[player], sum(terms.values()))
+            backward_and_step(optimizers[player], sum(terms.values()))
             step |= {name: term.detach() for name, term in terms.items()}
         return step
 
@@ -256,16 +256,16 @@ class Baseline(TransformerMixin, BaseEstimator):
         self.mean_, self.scale_ = channel_statistics(samples)
         self.device_ = choose_device(self.device)
         precision = choose_precision(self.precision, self.device_, len(self.sample_shape_))
-        placed = OnDevice(samples, self.mean_, self.scale_, self.device_)
+        loader = DeviceLoader(samples, self.mean_, self.scale_, self.device_)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with seeded(seed, self.device_) as generator, freed_memory_kept(self.device_):
-            encoder = self._build_encoder(placed)
+            encoder = self._build_encoder(loader)
             task = self._describe(encoder, len(samples), y, generator)
             objective = self.objective(task, **(self.objective_params or {}))
             net = BaselineNet(
                 encoder,
                 objective,
-                samples=placed,
+                samples=loader,
                 generator=generator,
                 precision=PRECISIONS[precision],
                 lr=self.learning_rate,
@@ -273,7 +273,7 @@ class Baseline(TransformerMixin, BaseEstimator):
                 batch_size=self.batch_size,
                 device=self.device_,
             )
-            net.initialize().fit_loop(placed)
+            net.initialize().fit_loop(loader)
         self.encoder_, self.objective_ = net.module_.eval(), net.criterion_.eval()
         hidden = ("batches", "epoch")
         self.history_ = [
@@ -290,14 +290,14 @@ class Baseline(TransformerMixin, BaseEstimator):
                 f"X must hold samples of shape {self.sample_shape_} (channels first), as in fit. "
                 f"Got {samples.shape[1:]}."
             )
-        size = tile_size(self.sample_shape_, self.device_)
+        size = inference_batch_size(self.sample_shape_, self.device_)
         tiles = encode_padded(self.encoder_, samples, self.mean_, self.scale_, size, self.device_)
         return np.concatenate([encoding.code[:n].cpu().numpy() for n, encoding in tiles])
 
-    def _build_encoder(self, placed: OnDevice) -> nn.Module:
+    def _build_encoder(self, loader: DeviceLoader) -> nn.Module:
         make = lookup(self.encoder, ENCODERS, "encoder")
         encoder = make(self.sample_shape_, self.n_components, **(self.encoder_params or {}))
-        adapt(encoder.to(self.device_), placed.standardize(placed.stored[:1000]))
+        adapt(encoder.to(self.device_), loader.standardize(loader.stored[:1000]))
         return encoder
 
     def _describe(self, encoder: nn.Module, n_samples: int, y, generator) -> Task:

@@ -64,5 +64,5 @@ class NAT(Baseline):
 
     objective = NoiseAsTargets
 
-    def _build_encoder(self, placed):
-        return UnitCodes(super()._build_encoder(placed))
+    def _build_encoder(self, loader):
+        return UnitCodes(super()._build_encoder(loader))

@@ -54,12 +54,12 @@ class KMeansPatches(TransformerMixin, BaseEstimator):
 
     def _encode(self, X) -> np.ndarray:
         images = _as_images(X)
-        patches = functional.unfold(images, self.patch_).transpose(1, 2)  # (n, n_places, size)
-        n, n_places, _ = patches.shape
+        patches = functional.unfold(images, self.patch_).transpose(1, 2)  # (n, n_positions, size)
+        n, n_positions, _ = patches.shape
         white = (_normalize(patches.flatten(0, 1).numpy()) - self.mean_) @ self.whitening_
         distance = torch.cdist(torch.from_numpy(white), torch.from_numpy(self.centroids_).float())
         near = (distance.mean(1, keepdim=True) - distance).relu()
-        side = round(n_places**0.5)
+        side = round(n_positions**0.5)
         maps = near.reshape(n, side, side, -1)
         half = side // 2
         halves = (slice(None, half), slice(half, None))

@@ -24,8 +24,8 @@ from common import RESULTS, data_loader, machine
 
 from skdim import DIMTransformer
 from skdim.evaluation import ProbeClassifier
-from skdim.features import encode_padded, tile_size
-from skdim.validation import read_samples
+from skdim._model.inference import encode_padded, inference_batch_size
+from skdim.sources._arrays import read_samples
 
 
 class Budget(NamedTuple):
@@ -105,7 +105,7 @@ def layers_of(estimator, X: np.ndarray) -> dict[str, np.ndarray]:
     hook = network.hidden.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
     parts: dict[str, list[np.ndarray]] = {"conv": [], "fc": [], "Y": []}
     samples = read_samples(X, None, "auto")
-    size = tile_size(estimator.sample_shape_, estimator.device_)
+    size = inference_batch_size(estimator.sample_shape_, estimator.device_)
     try:
         for n, encoding in encode_padded(
             estimator.encoder_,

@@ -14,6 +14,7 @@ from skdim.displays.drawing import (
     check_transformer,
     draw_thumbnails,
 )
+from skdim.sources._checks import check_samples
 
 
 class CodeDisplay:
@@ -108,8 +109,8 @@ class CodeDisplay:
         display : CodeDisplay
         """
         check_transformer(estimator)
-        samples = estimator._check(X, reset=False)
-        features = estimator._features(samples, estimator.output)
+        samples = check_samples(estimator, X)
+        features = estimator.model_.features(samples, estimator.output)
         places, axis_labels = embed(features, embedding)
         display = cls(places, samples=samples, y=y, axis_labels=axis_labels)
         if samples.ndim == 2:  # rows of a table, which have no look

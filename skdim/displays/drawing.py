@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skdim.sources._lazy import Samples
 from skdim.transformer import DIMTransformer
 
 # Petroff, "Accessible color sequences for data visualization", 2021: told apart by all eyes.
@@ -97,7 +98,7 @@ def tidy(ax) -> None:
     ax.tick_params(color=MUTED, labelcolor=INK, labelsize="small")
 
 
-def check_drawable(samples: np.ndarray) -> None:
+def check_drawable(samples: Samples) -> None:
     """Raise ValueError unless samples (n, channels, *sides) can be drawn as small pictures."""
     if samples.ndim not in (3, 4, 5):
         raise ValueError(

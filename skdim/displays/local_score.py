@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skdim._model.fitted import FittedModel
+from skdim._model.scoring import N_NEGATIVES
 from skdim.displays.drawing import (
     INK,
     MUTED,
@@ -18,9 +20,10 @@ from skdim.displays.drawing import (
 )
 from skdim.encoders import encode, evaluating
 from skdim.encoders.contract import as_local_map
-from skdim.scoring import N_STRANGERS
+from skdim.sources._checks import check_samples
+from skdim.sources._lazy import Samples
 
-UNIT = "score above strangers' codes"
+UNIT = "score above other samples' codes"
 N_COLUMNS, N_COLUMNS_OF_SIGNALS = 6, 3  # at most
 FOR, AGAINST = np.array([0.88, 0.36, 0.0]), np.array([0.37, 0.24, 0.60])  # orange, purple
 OPACITY = 0.75  # at most
@@ -28,22 +31,22 @@ OPACITY = 0.75  # at most
 STEP, PAIR = 1.08, 2.15
 
 
-def local_scores(own: np.ndarray, strangers: np.ndarray) -> np.ndarray:
-    r"""How far a sample's own code scores above the codes of strangers, at each of its locations.
+def local_scores(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
+    r"""How far a sample's code scores above the codes of other samples, at each of its locations.
 
     .. math:: S_k = T(y, l_k) - \frac{1}{m} \sum_{j=1}^m T(y_j, l_k)
 
-    with :math:`T` the critic, :math:`y` the sample's code, :math:`y_j` those of strangers and
+    with :math:`T` the critic, :math:`y` the sample's code, :math:`y_j` those of others and
     :math:`l_k` its local vector at location k. What any code finds there, such as an empty
     corner, is no evidence and scores 0. The mean of scores is taken, and not that of their
-    exponentials, which one look-alike among the strangers would decide.
+    exponentials, which one similar sample among the others would dominate.
 
     Parameters
     ----------
-    own : array-like of shape (..., n_locations)
-        Scores of the code of each sample against its own locals.
-    strangers : array-like of shape (..., n_strangers, n_locations)
-        Scores of codes of others against the same locals.
+    positives : array-like of shape (..., n_locations)
+        Scores of the code of each sample against its local features.
+    negatives : array-like of shape (..., n_negatives, n_locations)
+        Scores of codes of others against the same local features.
 
     Returns
     -------
@@ -56,18 +59,18 @@ def local_scores(own: np.ndarray, strangers: np.ndarray) -> np.ndarray:
     >>> local_scores([5.0, 1.0], [[1.0, 1.0], [2.0, 1.0]])
     array([3.5, 0. ])
     """
-    return np.asarray(own) - np.mean(strangers, axis=-2)
+    return np.asarray(positives) - np.mean(negatives, axis=-2)
 
 
 class LocalScoreDisplay:
     """Where in images or signals the code finds its evidence, as heat over the sample.
 
-    The critic of the local term scores a sample's own code against each location of its own local
-    map. Drawn is how far that is above the mean of what the codes of other samples score at the
-    same location (`local_scores`): the plain score is high wherever the critic likes a local
-    vector, whosever code it is. 0 is no evidence; a negative score speaks for others. The unit is
-    that of the critic's scores, nats for those estimators whose optimal critic is a logarithm of
-    densities ("infonce", "jsd", "dv", "nwj", "rkl").
+    The critic of the local term scores a sample's code against each location of its local map.
+    Drawn is how far that is above the mean of what the codes of other samples score at the same
+    location (`local_scores`), because the plain score is high wherever the critic likes a local
+    vector, whichever code it is compared with. 0 is no evidence; a negative score is evidence for
+    other samples. The unit is that of the critic's scores: nats for those MI estimators whose
+    optimal critic is a logarithm of densities ("infonce", "jsd", "dv", "nwj", "rkl").
 
     A location is drawn as its share of the sample. The local vector there has seen more than that:
     its receptive field reaches beyond.
@@ -109,7 +112,7 @@ class LocalScoreDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, X, *, n_samples=6, map_shape=None, ax=None, cmap="gray"):
-        """Draw the first samples of X; strangers are the others of the first 128, or of all drawn.
+        """Draw the first samples of X; negatives are the others of the first 128, or of all drawn.
 
         Parameters
         ----------
@@ -131,24 +134,24 @@ class LocalScoreDisplay:
         display : LocalScoreDisplay
         """
         check_transformer(estimator)
-        estimator._check_not_trimmed("a map of scores")
-        samples = estimator._check(X, reset=False)
+        objective = estimator.model_.check_not_trimmed("a map of scores")
+        samples = check_samples(estimator, X)
         check_flat(samples)
-        if not estimator._objective.local_weight:
+        if not objective.local_weight:
             raise ValueError(
                 "The 'local_weight' parameter must have been positive in fit, so that there is a "
                 "critic of local vectors. Got 0."
             )
         if len(samples) < 2:
             raise ValueError(
-                "X must hold 2 samples at least, so that a code can be compared with those of "
-                f"strangers. Got {len(samples)} sample."
+                "X must hold at least 2 samples, so that each has negatives to be compared with. "
+                f"Got {len(samples)} sample."
             )
         if n_samples < 1:
             raise ValueError(f"The 'n_samples' parameter must be at least 1. Got {n_samples}.")
         drawn = samples[:n_samples]
-        company = samples[: max(len(drawn), 1 + N_STRANGERS)]
-        scores = _score(estimator, company, len(drawn))
+        batch = samples[: max(len(drawn), 1 + N_NEGATIVES)]
+        scores = _score(estimator.model_, batch, len(drawn))
         if map_shape is None:
             map_shape = find_map_shape(
                 estimator.encoder_, estimator.sample_shape_, estimator.device_
@@ -237,7 +240,7 @@ class LocalScoreDisplay:
     def _label_signals(self, n: int, length: int) -> None:
         """Give signals one scale, and scores one; words stand at the outer panels."""
         n_columns = self.panels_.shape[1]
-        for kind, label in ((0, "signal"), (1, "score above\nstrangers'")):
+        for kind, label in ((0, "signal"), (1, "score above\nnegatives")):
             panels = self.panels_[kind::2]
             drawn = panels.ravel()[:n]
             limits = np.array([panel.get_ylim() for panel in drawn])
@@ -255,7 +258,7 @@ class LocalScoreDisplay:
             panel.set_xlabel("time (points)", color=INK, fontsize="small")
 
 
-def check_flat(samples: np.ndarray) -> None:
+def check_flat(samples: Samples) -> None:
     """Raise ValueError unless samples (n, channels, *sides) are images or signals."""
     if samples.ndim not in (3, 4):
         raise ValueError(
@@ -287,19 +290,15 @@ def as_heat(scores: np.ndarray):
 
 
 @torch.no_grad()
-def _score(estimator, company: np.ndarray, n_drawn: int) -> np.ndarray:
+def _score(model: FittedModel, batch: np.ndarray, n_drawn: int) -> np.ndarray:
     """Return `local_scores` of the first samples, of shape (n_drawn, n_locations)."""
-    tiles = [
-        (encoding.code[:n], tuple(m[:n] for m in encoding.local_maps))
-        for n, encoding in estimator._padded(company)
-    ]
-    codes = torch.cat([code for code, _ in tiles])  # (n, n_code)
-    local_maps = tuple(torch.cat(parts) for parts in zip(*(maps for _, maps in tiles), strict=True))
-    critic, local_map = estimator._objective.judges(1, tuple(m[None] for m in local_maps))[-1]
+    code, local_maps = model.encode_all(batch)
+    objective = model.check_not_trimmed("a map of scores")
+    critic, local_map = objective.scoring_critics(1, tuple(m[None] for m in local_maps))[-1]
     scores = []
     for i in range(n_drawn):
-        own_map = local_map[:, i : i + 1].expand(1, len(codes), -1, -1)
-        of_all = critic(codes[None], own_map)[0].float().cpu().numpy()  # (n, n_locations)
+        positives = local_map[:, i : i + 1].expand(1, len(code), -1, -1)
+        of_all = critic(code[None], positives)[0].float().cpu().numpy()  # (n, n_locations)
         scores.append(local_scores(of_all[i], np.delete(of_all, i, axis=0)))
     return np.stack(scores)
 

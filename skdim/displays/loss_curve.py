@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skdim._utils.registry import lookup
 from skdim.displays.drawing import INK, PALETTE, axes_or_new, check_transformer, divide, tidy
 from skdim.mutual_information import (
     Estimator,
@@ -16,7 +17,6 @@ from skdim.mutual_information import (
     nwj,
     rkl,
 )
-from skdim.registry import lookup
 
 
 class Quantity(NamedTuple):
@@ -130,7 +130,7 @@ class LossCurveDisplay:
             for name in COLORS
             if any(name in epoch for epoch in history)
         }
-        bound = BOUNDS.get(estimator._recipe.mi_estimator, OWN_BOUND)
+        bound = BOUNDS.get(estimator.model_.config.mi_estimator, OWN_BOUND)
         return cls(epochs, curves, bound=bound).plot(ax, terms=terms, learning_rate=learning_rate)
 
     def plot(self, ax=None, *, terms=None, learning_rate=False):

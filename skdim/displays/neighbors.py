@@ -11,6 +11,7 @@ from skdim.displays.drawing import (
     draw_thumbnails,
 )
 from skdim.evaluation import nearest_neighbors
+from skdim.sources._checks import check_samples
 
 # In thumbnails: from one to the next, and from a query to its neighbours.
 STEP, ASIDE = 1.1, 1.4
@@ -88,9 +89,9 @@ class NearestNeighborsDisplay:
         display : NearestNeighborsDisplay
         """
         check_transformer(estimator)
-        samples = estimator._check(X, reset=False)
+        samples = check_samples(estimator, X)
         check_drawable(samples)
-        features = estimator._features(samples, estimator.output)
+        features = estimator.model_.features(samples, estimator.output)
         if queries is None:
             if not 1 <= n_neighbors < len(samples):
                 raise ValueError(
@@ -102,8 +103,8 @@ class NearestNeighborsDisplay:
             distances, indices = _without(rows, *found)
             asked = samples[rows]
         else:
-            asked = estimator._check(queries, reset=False)
-            features_asked = estimator._features(asked, estimator.output)
+            asked = check_samples(estimator, queries)
+            features_asked = estimator.model_.features(asked, estimator.output)
             distances, indices = nearest_neighbors(features, features_asked, n_neighbors, metric)
         return cls(asked, samples[indices], distances).plot(ax, cmap=cmap)
 

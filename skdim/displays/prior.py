@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from skdim.displays.drawing import INK, PALETTE, axes_or_new, check_transformer, divide, tidy
+from skdim.sources._checks import check_samples
 
 N_DRAWS = 20_000
 N_COLUMNS = 3  # at most
@@ -64,13 +65,14 @@ class PriorDisplay:
         display : PriorDisplay
         """
         check_transformer(estimator)
-        samples = estimator._check(X, reset=False)
-        prior = estimator._recipe.prior
-        generator = torch.Generator(estimator.device_).manual_seed(0)
+        samples = check_samples(estimator, X)
+        model = estimator.model_
+        prior = model.config.prior
+        generator = torch.Generator(model.device).manual_seed(0)
         codes = torch.cat(
             [
                 prior.squash(encoding.draw_codes(generator)[:n].float())
-                for n, encoding in estimator._padded(samples)
+                for n, encoding in model.encode(samples)
             ]
         )
         draws = prior.sample((N_DRAWS, codes.shape[1]), generator)

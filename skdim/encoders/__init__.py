@@ -8,9 +8,9 @@ default of a modality, name it in `DEFAULT_ENCODERS`. `tap` makes one of an exis
 
 from torch import nn
 
-from skdim.encoders.contract import Encoding, adapt, encode, evaluating, wants_to_adapt
+from skdim.encoders.contract import Encoding, adapt, encode, evaluating, has_adapt
 from skdim.encoders.convolutional import ConvEncoder, ResidualEncoder
-from skdim.encoders.mirror import MirrorAverage
+from skdim.encoders.flip import FlipAverage
 from skdim.encoders.paper import (
     Paper28,
     Paper32,
@@ -51,10 +51,10 @@ __all__ = [
     "DEFAULT_ENCODERS",
     "ENCODERS",
     "Encoding",
-    "MirrorAverage",
+    "FlipAverage",
     "adapt",
     "encode",
     "evaluating",
+    "has_adapt",
     "tap",
-    "wants_to_adapt",
 ]

@@ -82,7 +82,7 @@ def encode(encoder: nn.Module, x: Tensor) -> Encoding:
     return Encoding(*encoding)
 
 
-def wants_to_adapt(encoder: nn.Module) -> bool:
+def has_adapt(encoder: nn.Module) -> bool:
     """Whether an encoder wants to see samples of shape (n, *sample_shape) before training.
 
     An encoder says so by a method ``adapt(samples)``, in which it may set weights that are not
@@ -93,7 +93,7 @@ def wants_to_adapt(encoder: nn.Module) -> bool:
 
 def adapt(encoder: nn.Module, samples: Tensor) -> None:
     """Show an encoder samples, if it wants to see some."""
-    if wants_to_adapt(encoder):
+    if has_adapt(encoder):
         encoder.adapt(samples)  # type: ignore[operator]  # just asked
 
 

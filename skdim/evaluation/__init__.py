@@ -4,6 +4,7 @@ What a classifier makes of them, what can be rebuilt from them, how much they te
 how independent they are, and which samples lie close to each other.
 """
 
+from skdim._utils.spectra import effective_rank
 from skdim.evaluation.information import (
     dependence,
     mine,
@@ -18,10 +19,13 @@ from skdim.evaluation.reconstruction import (
     reconstruction_similarity,
     ssim,
 )
+from skdim.evaluation.unsupervised import effective_rank_scorer
 
 __all__ = [
     "ProbeClassifier",
     "dependence",
+    "effective_rank",
+    "effective_rank_scorer",
     "mine",
     "mine_scorer",
     "ms_ssim",

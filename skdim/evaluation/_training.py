@@ -1,4 +1,4 @@
-"""What every network of an evaluation shares: its rows, its randomness and one training loop."""
+"""What every network of an evaluation shares: its inputs, its random numbers, its training."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,10 +11,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
-from skdim.devices import choose_device, freed_memory_kept, memory_advice
-from skdim.net import count_batches, descend, seeded
-from skdim.optimization import for_device, warmup_cosine
-from skdim.validation import read_array
+from skdim._training.batches import Batches
+from skdim._training.loop import train_epochs
+from skdim._utils.devices import choose_device, freed_memory_kept, memory_advice
+from skdim._utils.seeding import seeded
+from skdim.optimization import for_device
+from skdim.sources._arrays import read_array
 
 # Legal values of the parameters that all of them have.
 TRAINING: dict[str, list] = {
@@ -60,7 +62,7 @@ def train(
     generator: torch.Generator,
     after_epoch: Callable[[], None] = lambda: None,
 ) -> None:
-    """Descend the loss of random batches by Adam; leave the network in evaluation mode.
+    """Minimise the loss of random batches by Adam; leave the network in evaluation mode.
 
     The learning rate rises over the first tenth of training and falls to zero along a cosine.
 
@@ -68,8 +70,8 @@ def train(
     ----------
     network : nn.Module
         On the device of ``generator``.
-    loss : callable (rows) -> Tensor of shape ()
-        Of a batch, from the numbers of its samples: ``batch_size`` at most, and never a lone one.
+    loss : callable (indices) -> Tensor of shape ()
+        Of a batch: at most ``batch_size`` samples, and never a single one.
     n_samples : int
         At least 2.
     max_epochs, batch_size : int
@@ -80,18 +82,15 @@ def train(
     after_epoch : callable ()
         Called in evaluation mode.
     """
-    params = for_device(torch.optim.Adam, {"lr": learning_rate}, generator.device, recorded=False)
+    params = for_device(torch.optim.Adam, {"lr": learning_rate}, generator.device, captured=False)
     optimizer = torch.optim.Adam(network.parameters(), **params)
-    n_batches = count_batches(n_samples, batch_size)
-    for epoch in range(max_epochs):
-        network.train()
-        order = torch.randperm(n_samples, generator=generator, device=generator.device)
-        for i, rows in enumerate(order.tensor_split(n_batches)):
-            progress = (epoch + i / n_batches) / max_epochs
-            optimizer.param_groups[0]["lr"] = learning_rate * warmup_cosine(progress)
-            descend(optimizer, loss(rows))
+    batches = Batches(range(n_samples), None, batch_size, generator)
+    network.train()
+    for _ in train_epochs(optimizer, loss, batches, max_epochs):
         network.eval()
         after_epoch()
+        network.train()
+    network.eval()
 
 
 def read_numbers(array, name: str) -> np.ndarray:

@@ -24,7 +24,7 @@ from skdim.evaluation._training import (
     standardize,
     train,
 )
-from skdim.validation import read_samples
+from skdim.sources._arrays import read_samples
 
 # Of Wang et al., 2004, as parts of the data range: what keeps quotients of small numbers stable.
 K1, K2 = 0.01, 0.03

@@ -1,0 +1,281 @@
+"""What a fit has learned, in one object: it encodes, scores, moves and is written down."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skdim._model.config import ModelConfig, check_weights, resolve
+from skdim._model.inference import EncodedBatches, choose_batch_size, concatenate, encode_padded
+from skdim._model.readout import Readout
+from skdim._model.scoring import HeldOut, score_single
+from skdim._utils.pickling import as_arrays, as_tensors
+from skdim._utils.versions import __version__, compare_versions
+from skdim.objective import DIMObjective
+from skdim.sources._lazy import Samples
+
+
+@dataclass
+class FittedModel:
+    """What `DIMTransformer.fit` has learned; complete from the moment it exists.
+
+    Attributes
+    ----------
+    config : ModelConfig
+        What encoder and objective are built from.
+    device : torch.device
+    precision : str
+        Of training.
+    mean, scale : ndarray of shape (n_channels,)
+        By which samples are standardised.
+    encoder : nn.Module
+        In evaluation mode, on the device.
+    objective : DIMObjective or None
+        Likewise; None once the model was trimmed.
+    readouts : dict of str to Readout
+        How each output is read from encodings.
+    negatives : list of ndarray of shape (n_negatives, n_channels)
+        Local vectors of some samples of ``fit``, for `score_samples`.
+    history : list of dict
+        One an epoch.
+    n_iter : int
+        Epochs trained.
+    best_epoch : int or None
+        Where early stopping held samples out.
+    training_state : dict
+        Optimisers and generator of ``partial_fit``.
+    """
+
+    config: ModelConfig
+    device: torch.device
+    precision: str
+    mean: np.ndarray
+    scale: np.ndarray
+    encoder: nn.Module
+    objective: DIMObjective | None
+    readouts: dict[str, Readout]
+    negatives: list[np.ndarray]
+    history: list[dict]
+    n_iter: int
+    best_epoch: int | None = None
+    training_state: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of a sample, channels first."""
+        return self.config.sample_shape
+
+    @property
+    def is_trimmed(self) -> bool:
+        """Whether it holds only what features need."""
+        return self.objective is None
+
+    def check_not_trimmed(self, purpose: str) -> DIMObjective:
+        """Return the objective; raise ValueError if the model was trimmed."""
+        if self.objective is None:
+            raise ValueError(
+                f"This transformer was trimmed: it holds what 'transform' needs, and not what "
+                f"{purpose} needs. Fit it again, or take the one that was not trimmed."
+            )
+        return self.objective
+
+    # ------------------------------------------------------------ features
+
+    def batch_size(self, wanted: int | None = None) -> int:
+        """Return how many samples are encoded at once; None leaves it to the device."""
+        return choose_batch_size(wanted, self.sample_shape, self.device)
+
+    def encode(self, samples: Samples, batch_size: int | None = None) -> EncodedBatches:
+        """Encode samples (n, *sample_shape) in padded batches."""
+        size = self.batch_size(batch_size)
+        return encode_padded(self.encoder, samples, self.mean, self.scale, size, self.device)
+
+    def encode_all(self, samples: Samples) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return codes (n, n_code) and local maps (n, n_locations, n_channels) of a few samples."""
+        return concatenate(self.encode(samples))
+
+    def features(self, samples: Samples, output: str, batch_size: int | None = None) -> np.ndarray:
+        """Return one output of samples: (n, n_features), float32.
+
+        Raises
+        ------
+        ValueError
+            If features are not finite.
+        """
+        features = self.readouts[output].read(self.encode(samples, batch_size))
+        if not np.isfinite(features).all():
+            raise ValueError(
+                "X must hold samples like those of 'fit'. Got some whose features are no finite "
+                "numbers: values in them are too large."
+            )
+        return features
+
+    def write_features(
+        self, samples: Samples, output: str, out: Any, batch_size: int | None = None
+    ) -> None:
+        """Write one output of samples to ``out[start:stop]``, a batch at a time."""
+        start = 0
+        for n, encoding in self.encode(samples, batch_size):
+            out[start : start + n] = self.readouts[output].read_batch(n, encoding)
+            start += n
+
+    # ------------------------------------------------------------ scores
+
+    def held_out(self, samples: Samples) -> HeldOut:
+        """Return samples dealt out for scoring; two at least.
+
+        Raises
+        ------
+        ValueError
+            If there is one sample only.
+        """
+        if len(samples) < 2:
+            raise ValueError(
+                "X must hold at least 2 samples, so that each has negatives to be compared with. "
+                f"Got {len(samples)} sample."
+            )
+        return HeldOut(
+            samples,
+            mean=self.mean,
+            scale=self.scale,
+            augment=self.config.augment,
+            n_views=self.config.n_views,
+            device=self.device,
+        )
+
+    def score(self, samples: Samples) -> float:
+        """Return the mean retrieval of samples; see `DIMTransformer.score`."""
+        objective = self.check_not_trimmed("scoring")
+        return self.held_out(samples).score(self.encoder, objective)
+
+    def score_terms(self, samples: Samples) -> dict[str, float]:
+        """Return every term of the objective; see `DIMTransformer.score_terms`."""
+        objective = self.check_not_trimmed("scoring")
+        return self.held_out(samples).score_terms(self.encoder, objective)
+
+    def score_samples(self, samples: Samples, batch_size: int | None = None) -> np.ndarray:
+        """Return the retrieval of each sample, (n,); see `DIMTransformer.score_samples`."""
+        objective = self.check_not_trimmed("scoring")
+        if not objective.has_critics:
+            return np.full(len(samples), 0.5)
+        negatives = [torch.from_numpy(vectors).to(self.device) for vectors in self.negatives]
+        scores = [
+            score_single(objective, encoding.code, encoding.local_maps, negatives)[:n]
+            for n, encoding in self.encode(samples, batch_size)
+        ]
+        return torch.cat(scores).cpu().double().numpy()
+
+    # ------------------------------------------------------------ place and content
+
+    def to(self, device: torch.device) -> None:
+        """Move encoder and objective to another device."""
+        self.device = device
+        self.encoder.to(device)
+        if self.objective is not None:
+            self.objective.to(device)
+
+    def trim(self) -> None:
+        """Forget all that features do not need."""
+        self.objective = None
+        self.training_state, self.negatives, self.history = {}, [], []
+
+    # ------------------------------------------------------------ plain state
+
+    def state(self) -> dict[str, Any]:
+        """Return everything as plain Python and numpy, but for custom objects in ``given``."""
+        modules = {"encoder": self.encoder, "objective": self.objective}
+        weights = {name: part.state_dict() for name, part in modules.items() if part is not None}
+        return {
+            "version": __version__,
+            "sample_shape": self.sample_shape,
+            "given": dict(self.config.given),
+            "device": str(self.device),
+            "precision": self.precision,
+            "mean": self.mean,
+            "scale": self.scale,
+            "weights": as_arrays(weights),
+            "readouts": {name: readout._asdict() for name, readout in self.readouts.items()},
+            "negatives": self.negatives,
+            "history": self.history,
+            "n_iter": self.n_iter,
+            "best_epoch": self.best_epoch,
+            "training_state": as_arrays(self.training_state),
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], device: torch.device) -> "FittedModel":
+        """Build the model whose `state` this was, on a device.
+
+        Warns
+        -----
+        VersionWarning
+            If another version of skdim wrote it.
+        """
+        compare_versions(state["version"])
+        config = resolve(state["given"], state["sample_shape"])
+        weights = as_tensors(state["weights"])
+        objective = None
+        with torch.random.fork_rng(devices=[]):  # weights are drawn, and replaced
+            encoder = config.build_encoder(device)
+            encoder.load_state_dict(weights["encoder"])
+            if "objective" in weights:
+                objective = config.build_objective(encoder, device)
+                objective.load_state_dict(weights["objective"])
+                objective.eval()
+        return cls(
+            config=config,
+            device=device,
+            precision=state["precision"],
+            mean=state["mean"],
+            scale=state["scale"],
+            encoder=encoder.eval(),
+            objective=objective,
+            readouts={name: Readout(**parts) for name, parts in state["readouts"].items()},
+            negatives=state["negatives"],
+            history=state["history"],
+            n_iter=state["n_iter"],
+            best_epoch=state["best_epoch"],
+            training_state=as_tensors(state["training_state"]),
+        )
+
+
+# Modules are written as weights, the configuration as what it is resolved from.
+STATE_NAMES = {f.name for f in fields(FittedModel)} - {"config", "encoder", "objective"} | {
+    "version",
+    "sample_shape",
+    "given",
+    "weights",
+}
+
+
+def check_state(state: Mapping[str, Any]) -> None:
+    """Check that a state, which a file may hold, fits together, before memory is allocated.
+
+    Raises
+    ------
+    ValueError
+        If something is missing, or has another type or shape.
+    TypeError, KeyError, AttributeError
+        If something has another type.
+    """
+    for name in sorted(set(state) ^ STATE_NAMES):
+        raise ValueError(f"the model holds no {name!r}, or should not")
+    shape = state["sample_shape"]
+    if not (
+        isinstance(shape, tuple) and shape and all(isinstance(n, int) and n > 0 for n in shape)
+    ):
+        raise ValueError("'sample_shape' is no shape")
+    for name in ("mean", "scale"):
+        if not (isinstance(state[name], np.ndarray) and state[name].shape == shape[:1]):
+            raise ValueError(f"{name!r} must hold one number for each of {shape[0]} channels")
+    for output, readout in state["readouts"].items():
+        units = readout["mean"].shape
+        if not (len(units) == 1 and readout["scale"].shape == units):
+            raise ValueError(f"the readout of {output!r} is of unequal lengths")
+        rotation = readout["rotation"]
+        if rotation is not None and not (rotation.ndim == 2 and rotation.shape[:1] == units):
+            raise ValueError(f"the rotation of {output!r} does not fit its units")
+    check_weights(resolve(state["given"], shape), state["weights"]["encoder"])

@@ -1,0 +1,195 @@
+"""From encodings to features: which layer is read, how it is scaled, and how it is shortened."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor, nn
+
+from skdim._model.inference import EncodedBatches
+from skdim._utils.distributed import SINGLE_PROCESS, ProcessGroup
+from skdim.encoders import Encoding
+
+# Each output, and the layer that it is read from.
+OUTPUTS = {"components": "hidden", "code": "code", "hidden": "hidden", "local": "local"}
+LAYERS = ("code", "hidden", "local")
+
+# Samples that principal components are computed from, at most.
+N_FOR_COMPONENTS = 10_000
+
+
+class Readout(NamedTuple):
+    """How one output is read from encodings.
+
+    Attributes
+    ----------
+    layer : str in `LAYERS`
+    mean, scale : ndarray of shape (n_units,), float32
+        By which each unit is standardised.
+    rotation : ndarray of shape (n_units, n_features), float32, or None
+        From standardised units to features, where these are not the units themselves.
+    """
+
+    layer: str
+    mean: np.ndarray
+    scale: np.ndarray
+    rotation: np.ndarray | None = None
+
+    @property
+    def n_features(self) -> int:
+        """Length of a feature vector."""
+        return len(self.mean) if self.rotation is None else self.rotation.shape[1]
+
+    def read(self, batches: EncodedBatches) -> np.ndarray:
+        """Return features of shape (n, n_features), float32."""
+        return np.concatenate([self.read_batch(n, encoding) for n, encoding in batches])
+
+    def read_batch(self, n: int, encoding: Encoding) -> np.ndarray:
+        """Return the features of the first n samples of a padded batch."""
+        units = take_layer(self.layer, n, encoding) - self.mean
+        units /= self.scale
+        if self.rotation is None:
+            return units
+        # As doubles, whose sums round to the same floats whatever the size of the batch.
+        return (units.astype(np.float64) @ self.rotation.astype(np.float64)).astype(np.float32)
+
+
+class ReadoutLayer(nn.Module):
+    """What `Readout.read` does, where gradients or a graph are wanted.
+
+    Parameters
+    ----------
+    readout : Readout
+    """
+
+    mean: Tensor
+    scale: Tensor
+    rotation: Tensor | None
+
+    def __init__(self, readout: Readout):
+        super().__init__()
+        self.layer = readout.layer
+        for name in ("mean", "scale", "rotation"):
+            array = getattr(readout, name)
+            self.register_buffer(name, None if array is None else torch.from_numpy(array))
+
+    def forward(self, encoding: Encoding) -> Tensor:
+        """From an encoding to features (n, n_features)."""
+        layer = encoding.local_maps[-1] if self.layer == "local" else getattr(encoding, self.layer)
+        units = (layer.flatten(1) - self.mean) / self.scale
+        return units if self.rotation is None else units @ self.rotation
+
+
+def take_layer(layer: str, n: int, encoding: Encoding) -> np.ndarray:
+    """Return one layer of the first n samples of a padded batch: (n, n_units), float32."""
+    units = encoding.local_maps[-1] if layer == "local" else getattr(encoding, layer)
+    return units[:n].flatten(1).float().cpu().numpy()
+
+
+def fit_readouts(
+    batches: EncodedBatches,
+    n_samples: int,
+    n_components: int | None,
+    first: int = 0,
+    processes: ProcessGroup = SINGLE_PROCESS,
+) -> dict[str, Readout]:
+    """Learn how to read every output, in one pass over the samples.
+
+    Units are standardised; those that are constant are centred only. Components are the principal
+    components of the standardised hidden layer, the largest first, on one common scale: of
+    variance 1 on average.
+
+    Parameters
+    ----------
+    batches : iterator
+        Of `skdim._model.inference.encode_padded`; of this process's part of the samples.
+    n_samples : int
+        In all batches of all processes.
+    n_components : int or None
+        How many to keep, at most as many as hidden units; None takes the units as they are.
+    first : int, default=0
+        Index of the first sample of the first batch.
+    processes : ProcessGroup
+
+    Returns
+    -------
+    readouts : dict of name in `OUTPUTS` to Readout
+    """
+    rng = np.random.default_rng(0)
+    is_kept = np.zeros(n_samples, bool)
+    is_kept[rng.permutation(n_samples)[:N_FOR_COMPONENTS]] = True
+    start, kept = first, []
+    moments = {layer: _Moments() for layer in LAYERS}
+    for n, encoding in batches:
+        for layer in LAYERS:
+            units = take_layer(layer, n, encoding)
+            _check_finite(units, layer)
+            moments[layer].add(units)
+            if layer == "hidden":
+                kept.append(units[is_kept[start : start + n]])
+        start += n
+    readouts = {layer: moments[layer].standardise(layer, n_samples, processes) for layer in LAYERS}
+    components = hidden = readouts["hidden"]
+    if n_components is not None:
+        units = np.concatenate(kept)
+        kept.clear()
+        if not processes.is_single:
+            units = np.concatenate(processes.all_gather(units))
+        units -= hidden.mean
+        units /= hidden.scale
+        components = hidden._replace(rotation=principal_directions(units, n_components))
+    return {**readouts, "components": components}
+
+
+class _Moments:
+    """Sums of the units of one layer, and of their squares, as doubles."""
+
+    def __init__(self) -> None:
+        self.sums, self.squares = np.zeros(1), np.zeros(1)
+
+    def add(self, units: np.ndarray) -> None:
+        """Add those of some samples (n, n_units)."""
+        self.sums = self.sums + units.sum(0, dtype=np.float64)
+        self.squares = self.squares + np.square(units, dtype=np.float64).sum(0)
+
+    def standardise(self, layer: str, n_samples: int, processes: ProcessGroup) -> Readout:
+        """Return the readout that gives every unit mean 0 and variance 1; constants are centred."""
+        mean = processes.sum_arrays(self.sums) / n_samples
+        variance = processes.sum_arrays(self.squares) / n_samples - mean**2
+        is_constant = variance <= 1e-10 * np.maximum(mean**2, 1)
+        scale = np.sqrt(np.where(is_constant, 1, variance))
+        return Readout(layer, mean.astype(np.float32), scale.astype(np.float32))
+
+
+def _check_finite(units: np.ndarray, layer: str) -> None:
+    if not np.abs(units).max() < 1e30:  # float32 ends at 3e38
+        raise FloatingPointError(
+            f"The layer {layer!r} diverged in the last steps of training. Reduce the "
+            "'learning_rate' parameter or set precision='float32'."
+        )
+
+
+def principal_directions(units: np.ndarray, n_components: int) -> np.ndarray:
+    """Return the leading principal directions, scaled so that projections have mean variance 1.
+
+    Parameters
+    ----------
+    units : ndarray of shape (n, n_units), centred
+    n_components : int
+
+    Returns
+    -------
+    directions : ndarray of shape (n_units, min(n_components, n_units)), float32
+        Columns of zeros where n samples do not span as many directions.
+    """
+    n, n_units = units.shape
+    n_features = min(n_components, n_units)
+    if not units.any():  # constant, all of them: no direction leads
+        return np.zeros((n_units, n_features), np.float32)
+    pca = PCA(min(n_features, n), random_state=0).fit(units)
+    variance = np.square(pca.singular_values_).sum() / (n * n_features)
+    directions = np.zeros((n_units, n_features), np.float32)
+    spanned = pca.singular_values_ > 1e-6 * pca.singular_values_[0]  # the rest is rounding
+    directions[:, : spanned.sum()] = pca.components_[spanned].T / np.sqrt(variance or 1.0)
+    return directions

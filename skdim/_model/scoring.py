@@ -1,0 +1,176 @@
+"""How well codes tell positives from negatives, on samples held out."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skdim.augmentation import Augmentation, make_views
+from skdim.critics import score_all
+from skdim.encoders import encode, evaluating
+from skdim.objective import DIMObjective
+from skdim.objective.negatives import split_pairs
+from skdim.sources._lazy import Samples
+from skdim.sources._loaders import standardizer, to_host_tensor
+
+N_NEGATIVES = 127
+SEED = 0  # of views and evaluation batches: scores repeat
+
+
+def retrieval(joint: Tensor, marginal: Tensor) -> Tensor:
+    """Probability that a code scores a positive above a negative; ties count half.
+
+    It does not change under increasing functions of the scores, so that MI estimators and critics
+    with scores of other ranges can be compared by it. 0.5 is chance, 1 perfect.
+
+    Parameters
+    ----------
+    joint : Tensor of shape (..., n, n_locations)
+    marginal : Tensor of shape (..., n, n_others, n_locations)
+
+    Returns
+    -------
+    probability : Tensor of shape (..., n)
+    """
+    others = marginal.flatten(-2).sort(-1).values  # (..., n, n_others * n_locations)
+    joint = joint.contiguous()
+    below = torch.searchsorted(others, joint)  # (..., n, n_locations)
+    not_above = torch.searchsorted(others, joint, right=True)
+    return (below + not_above).float().mean(-1) / (2 * others.shape[-1])
+
+
+class HeldOut:
+    """Samples that codes are tested on, in seeded evaluation batches and views.
+
+    Parameters
+    ----------
+    samples : ndarray or StoredSamples, of shape (n, channels, *sides), n at least 2
+        Each evaluation batch is moved to the device when it is needed.
+    mean, scale : ndarray of shape (n_channels,)
+        By which they are standardised.
+    augment : callable (batch, generator) -> batch, or None
+    n_views : int
+    device : torch.device
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        *,
+        mean: np.ndarray,
+        scale: np.ndarray,
+        augment: Augmentation | None,
+        n_views: int,
+        device: torch.device,
+    ):
+        self.samples = samples
+        self.mean = mean
+        self.scale = scale
+        self.augment = augment
+        self.n_views = n_views
+        self.device = device
+
+    def evaluation_batches(self) -> Iterator[Tensor]:
+        """Yield indices: 1 + N_NEGATIVES at a time, or all; the last batch repeats earlier ones."""
+        n = len(self.samples)
+        size = min(n, 1 + N_NEGATIVES)
+        order = torch.randperm(n, generator=torch.Generator().manual_seed(SEED))
+        turn = torch.arange(-(-n // size) * size) % n
+        yield from order[turn].split(size)
+
+    def encode(self, encoder: nn.Module) -> Iterator[tuple[Tensor, Tensor, tuple[Tensor, ...]]]:
+        """Yield each batch's indices, codes (n_views, n, n_code) and local maps."""
+        generator = torch.Generator(self.device).manual_seed(SEED)
+        standardize = standardizer(self.samples, self.mean, self.scale, self.device)
+        for indices in self.evaluation_batches():
+            batch = self.samples[indices.numpy()]
+            stored = to_host_tensor(batch, self.mean, self.scale).to(self.device)
+            views = make_views(standardize(stored), self.augment, generator, self.n_views)
+            encoding = encode(encoder, views.flatten(0, 1))
+            code = encoding.draw_codes(generator).float().unflatten(0, (self.n_views, -1))
+            local_maps = (m.float() for m in encoding.local_maps)
+            yield indices, code, tuple(m.unflatten(0, (self.n_views, -1)) for m in local_maps)
+
+    @torch.no_grad()
+    def score(self, encoder: nn.Module, objective: DIMObjective) -> float:
+        """Mean retrieval, of the local term where it has a weight, else of the global.
+
+        0.5 where no critic was trained.
+        """
+        if not objective.has_critics:
+            return 0.5
+        scores = torch.zeros(len(self.samples))
+        with evaluating(encoder, objective):
+            for indices, code, local_maps in self.encode(encoder):
+                found = [
+                    retrieval(*split_pairs(score_all(critic, code, local_map).float())).mean(0)
+                    for critic, local_map in objective.scoring_critics(len(code), local_maps)
+                ]
+                scores[indices] = torch.stack(found).mean(0).cpu()
+        return scores.mean().item()
+
+    @torch.no_grad()
+    def score_terms(self, encoder: nn.Module, objective: DIMObjective) -> dict[str, float]:
+        """Every term of the objective, as in training, mean over evaluation batches."""
+        generator = torch.Generator(self.device).manual_seed(SEED)
+        with evaluating(encoder, objective):
+            terms = [
+                objective(code, local_maps, generator)
+                for _, code, local_maps in self.encode(encoder)
+            ]
+        return {name: torch.stack([t[name] for t in terms]).mean().item() for name in terms[0]}
+
+
+@torch.no_grad()
+def draw_negatives(objective: DIMObjective, local_maps: tuple[Tensor, ...]) -> list[Tensor]:
+    """Take one local vector of each sample, for the codes of others to be tested on.
+
+    Parameters
+    ----------
+    objective : DIMObjective
+    local_maps : tuple of Tensor of shape (n, n_locations, n_channels)
+
+    Returns
+    -------
+    negatives : list of Tensor of shape (n, n_channels)
+        One for each of the objective's scoring critics, at seeded locations.
+    """
+    generator = torch.Generator().manual_seed(SEED)
+    negatives = []
+    for _, local_map in objective.scoring_critics(1, tuple(m[None] for m in local_maps)):
+        _, n, n_locations, _ = local_map.shape
+        location = torch.randint(n_locations, (n,), generator=generator)
+        negatives.append(local_map[0, torch.arange(n), location].float())
+    return negatives
+
+
+@torch.no_grad()
+def score_single(
+    objective: DIMObjective,
+    code: Tensor,
+    local_maps: tuple[Tensor, ...],
+    negatives: list[Tensor],
+) -> Tensor:
+    """Retrieval of each sample, without views, whatever else is in the batch.
+
+    Parameters
+    ----------
+    objective : DIMObjective
+        In evaluation mode.
+    code : Tensor of shape (n, n_code)
+    local_maps : tuple of Tensor of shape (n, n_locations, n_channels)
+    negatives : list of Tensor of shape (n_negatives, n_channels)
+        What `draw_negatives` returned.
+
+    Returns
+    -------
+    scores : Tensor of shape (n,)
+    """
+    inputs = objective.scoring_critics(1, tuple(m[None] for m in local_maps))
+    found = []
+    for (critic, positives), vectors in zip(inputs, negatives, strict=True):
+        joint = critic(code[None], positives)[0]  # (n, n_locations)
+        marginal = critic(code[None], vectors.expand(1, len(code), -1, -1))[0]
+        found.append(retrieval(joint.float(), marginal.float().unsqueeze(-2)))
+    return torch.stack(found).mean(0)

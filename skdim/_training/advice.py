@@ -1,0 +1,202 @@
+"""Warnings about fits that work, but not as one would expect; they name what to change."""
+
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from skdim._utils.spectra import effective_rank
+from skdim.exceptions import CollapseWarning, FewSamplesWarning, IneffectiveParameterWarning
+
+# From benchmarks/accuracy/bench_few_samples.py: tables gain from about 100 samples on, images
+# from 15.
+FEW_SAMPLES = {1: 100}
+FEWEST_SAMPLES = 15
+
+# Packages between the user's line and a warning.
+INNER_PACKAGES = ("skdim", "sklearn", "joblib", "contextlib")
+
+Params = Mapping[str, Any]
+
+
+def warn(sentence: str, category: type[Warning]) -> None:
+    """Warn at the line where the user called ``fit``, however deep inside of it this is."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in INNER_PACKAGES:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(sentence, category, stacklevel=level)
+
+
+# ------------------------------------------------------------ before training
+
+
+class Rule(NamedTuple):
+    """Parameters that have no effect beside the values of others.
+
+    Attributes
+    ----------
+    names : tuple of str
+    applies : callable (params) -> bool
+    reason : str
+        What makes them so.
+    """
+
+    names: tuple[str, ...]
+    applies: Callable[[Params], Any]
+    reason: str
+
+
+RULES = [
+    Rule(
+        ("prior", "prior_learning_rate", "gradient_penalty"),
+        lambda p: not p["prior_weight"],
+        "prior_weight=0: no prior is trained",
+    ),
+    Rule(
+        ("coordinates",),
+        lambda p: not p["coordinate_weight"],
+        "coordinate_weight=0: no coordinates are predicted",
+    ),
+    Rule(
+        ("mi_estimator", "critic", "critic_width"),
+        lambda p: not (p["global_weight"] or p["local_weight"]),
+        "global_weight=0 and local_weight=0: no bound is maximised",
+    ),
+    Rule(
+        ("n_locations",),
+        lambda p: not p["local_weight"],
+        "local_weight=0: no local features are compared",
+    ),
+    Rule(
+        ("n_views",),
+        lambda p: p["augment"] is None,
+        "augment=None: every sample has one view, the sample itself",
+    ),
+    Rule(
+        ("validation_fraction", "n_iter_no_change", "tol"),
+        lambda p: not p["early_stopping"],
+        "early_stopping=False: no samples are held out",
+    ),
+    Rule(
+        ("weight_averaging",),
+        lambda p: p["early_stopping"],
+        "early_stopping=True: the weights of the best epoch are taken",
+    ),
+    Rule(
+        ("column_groups",),
+        lambda p: p["encoder"] not in ("auto", "mlp") and p["augment"] != "auto",
+        "the custom 'encoder' and 'augment', which are not told of them",
+    ),
+]
+
+
+def advise_on_parameters(params: Params, defaults: Params, n_features_in: int) -> None:
+    """Warn of parameters that were set and have no effect beside the others.
+
+    Parameters
+    ----------
+    params, defaults : mapping
+        Of the constructor.
+    n_features_in : int
+        ``X.shape[1]``.
+    """
+    for rule in RULES:
+        for name in rule.names:
+            if params[name] != defaults[name] and rule.applies(params):
+                _warn_ineffective(name, params[name], rule.reason)
+    shape = params["sample_shape"]
+    if shape is not None and prod(shape) != n_features_in:
+        _warn_ineffective("sample_shape", shape, "an X that is not flat: it has its own shape")
+
+
+def _warn_ineffective(name: str, value: Any, reason: str) -> None:
+    warn(
+        f"The {name!r} parameter ({value!r}) has no effect beside {reason}.",
+        IneffectiveParameterWarning,
+    )
+
+
+# ------------------------------------------------------------ after training
+
+
+def advise_on_components(n_components: int, n_hidden: int, n_samples: int) -> None:
+    """Warn if more components were asked for than there can be."""
+    if n_components > n_hidden:
+        reason = f"a hidden layer of {n_hidden} units: there are no more components"
+        _warn_ineffective("n_components", n_components, reason)
+    elif n_components >= n_samples:
+        reason = f"{n_samples} samples: components from number {n_samples} on are 0"
+        _warn_ineffective("n_components", n_components, reason)
+
+
+def advise_on_locations(n_locations: int | None, map_sizes: list[int]) -> None:
+    """Warn if as many locations are drawn as every local map has."""
+    if n_locations is not None and n_locations >= max(map_sizes):
+        reason = f"local maps of {max(map_sizes)} locations: all of them are taken"
+        _warn_ineffective("n_locations", n_locations, reason)
+
+
+def advise_on_samples(n_samples: int, n_axes: int) -> None:
+    """Warn if there are few; ``n_axes`` counts those of a sample, its channels included."""
+    if n_samples < FEW_SAMPLES.get(n_axes, FEWEST_SAMPLES):
+        warn(
+            f"{n_samples} samples are too few to expect better features than those of PCA. Fit "
+            "on all samples there are, labelled or not, or keep the 'n_components' parameter "
+            "small.",
+            FewSamplesWarning,
+        )
+
+
+def advise_on_codes(codes: np.ndarray) -> None:
+    """Warn if they use almost none of their components.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples, n_components), standardised
+    """
+    n_samples, n_components = codes.shape
+    possible = min(n_samples - 1, n_components)
+    rank = effective_rank(codes)
+    if possible > 2 and rank < 1 + 0.02 * possible:
+        warn(
+            f"The codes have collapsed: their effective rank is {rank:.1f} of {possible} that "
+            "are possible. Lower the 'learning_rate' parameter, raise 'prior_weight', or set "
+            "'augment' to views that change less.",
+            CollapseWarning,
+        )
+
+
+def advise_on_budget(step_losses: list[float], budget: str) -> None:
+    """Warn if the loss was still falling when the budget ended.
+
+    Parameters
+    ----------
+    step_losses : list of float
+    budget : str
+        The parameter that ended the fit, and its value.
+    """
+    if not is_settled(step_losses):
+        warn(
+            f"The loss was still falling when the fit ended at {budget}. Raise that parameter.",
+            ConvergenceWarning,
+        )
+
+
+def is_settled(step_losses: list[float]) -> bool:
+    """Whether doubling training, from a quarter to a half of it, brought at most a quarter of all.
+
+    The end itself tells nothing: schedules let every loss run out flat. Fewer than twenty steps
+    settle nothing.
+    """
+    losses = np.asarray(step_losses)
+    if len(losses) < 20:
+        return False
+    n = len(losses)
+    quarter, half, end = (
+        losses[int(n * start) : int(n * (start + 0.1))].mean() for start in (0.2, 0.45, 0.9)
+    )
+    return bool(quarter - half <= (losses[0] - end) / 4)

@@ -1,0 +1,285 @@
+"""Checkpoints: the state of a fit on disk, so that a fit that was killed can be resumed exactly.
+
+Each fit has a folder, named by a digest of everything that determines its result: its parameters
+and its data. It holds one file in the format of `skdim._utils.files`, which is replaced in one
+step: it is complete, or that of an earlier epoch.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+from skorch.callbacks import Callback
+
+from skdim._training.fingerprint import fingerprint
+from skdim._utils.atomic_write import remove_temporary_files
+from skdim._utils.distributed import SINGLE_PROCESS, ProcessGroup
+from skdim._utils.files import read, write
+from skdim._utils.pickling import as_arrays, as_tensors
+from skdim._utils.versions import __version__
+from skdim.sources._arrays import chunk_slices
+from skdim.sources._lazy import Samples
+
+try:
+    import fcntl
+except ImportError:  # Windows: whoever starts the same fit twice there has two writers
+    fcntl = None  # type: ignore[assignment]
+
+logger = logging.getLogger("skdim")
+
+FILE = "state.safetensors"
+
+# Parameters that do not change what is learned, or whose effect is part of the key already.
+WITHOUT_EFFECT = {
+    "callbacks",
+    "checkpoint",
+    "data_on_device",
+    "device",
+    "distributed",
+    "output",
+    "random_state",
+    "transform_batch_size",
+    "verbose",
+    "warm_start",
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where and how often ``fit`` writes its state, so that a fit that was killed can go on.
+
+    A value of the ``checkpoint`` parameter of `DIMTransformer`, where a path alone does not say
+    enough.
+
+    Parameters
+    ----------
+    path : path
+        A folder. Each fit has a sub-folder named by its parameters and data, so that the fits of a
+        search share the folder and never a state.
+    every_epochs : int or None, default=1
+        Epochs from one state to the next; None leaves it to ``every_minutes``.
+    every_minutes : float or None, default=None
+        Minutes after which a state is due, with the next epoch that ends. The last epoch's is
+        always written.
+    resume : bool, default=True
+        Whether ``fit`` continues from the state of an earlier fit with the same parameters and
+        data, if there is one, and ends as that would have: to the last bit, on a CPU. A fit that
+        was complete is not repeated. False starts afresh.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is unfit; the message names it.
+
+    Examples
+    --------
+    >>> from skdim import Checkpoint, DIMTransformer
+    >>> dim = DIMTransformer(checkpoint=Checkpoint("states", every_epochs=None, every_minutes=10))
+    """
+
+    path: str | os.PathLike
+    every_epochs: int | None = 1
+    every_minutes: float | None = None
+    resume: bool = True
+
+    def __post_init__(self) -> None:
+        validate_parameter_constraints(
+            {
+                "path": [str, os.PathLike],
+                "every_epochs": [Interval(Integral, 1, None, closed="left"), None],
+                "every_minutes": [Interval(Real, 0, None, closed="neither"), None],
+                "resume": ["boolean"],
+            },
+            vars(self),
+            caller_name="Checkpoint",
+        )
+
+
+Checkpoint.__module__ = "skdim"  # where files find it, whatever this module is called
+
+
+def as_checkpoint(checkpoint: str | os.PathLike | Checkpoint | None) -> Checkpoint | None:
+    """Return what the ``checkpoint`` parameter means: a path stands for its `Checkpoint`."""
+    if checkpoint is None or isinstance(checkpoint, Checkpoint):
+        return checkpoint
+    return Checkpoint(checkpoint)
+
+
+class StateFile:
+    """The file that one fit writes its state to.
+
+    Parameters
+    ----------
+    folder : path
+        Shared by any number of fits.
+    key : str
+        Of this one, from `key_of`.
+    processes : ProcessGroup
+        All read, the main one writes.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        key: str,
+        processes: ProcessGroup = SINGLE_PROCESS,
+    ):
+        self.processes = processes
+        self.folder = Path(folder) / key
+        self.path = self.folder / FILE
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Reserve the file for one fit, inside the ``with`` block.
+
+        Raises
+        ------
+        ValueError
+            If another fit uses it, or nothing can be written there.
+        """
+        if not self.processes.is_main:
+            yield
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = open(self.folder / "lock", "w")  # noqa: SIM115  # closed below
+        except OSError as error:
+            raise ValueError(
+                "The 'checkpoint' parameter must name a folder that can be written to. "
+                f"Got {str(self.folder.parent)!r}: {error.strerror}."
+            ) from None
+        with lock:
+            if fcntl is not None:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed if the process dies
+                except OSError:
+                    raise ValueError(
+                        f"The 'checkpoint' parameter names a folder where another fit with the "
+                        f"same parameters and data is running: {self.folder}."
+                    ) from None
+            remove_temporary_files(self.path)  # of a fit that was killed
+            yield
+
+    def write(self, state: Mapping[str, Any]) -> None:
+        """Replace the state by a later one, in one step."""
+        if self.processes.is_main:
+            write(self.path, as_arrays({**state, "circumstances": circumstances(self.processes)}))
+
+    def read(self) -> dict[str, Any] | None:
+        """Return the last state, arrays as tensors; None if there is none.
+
+        Raises
+        ------
+        FileError
+            If the file was damaged.
+        ValueError
+            If it was written in other circumstances, in which training would not go on exactly.
+        """
+        if not self.path.exists():
+            return None
+        state = read(self.path, {})
+        here = circumstances(self.processes)
+        for name, value in state.pop("circumstances").items():
+            if here[name] != value:
+                raise ValueError(
+                    f"The fit in {self.folder} cannot be resumed exactly: it was written with "
+                    f"{name} {value}, and here is {name} {here[name]}. Set the 'checkpoint' "
+                    f"parameter to Checkpoint({str(self.folder.parent)!r}, resume=False) to start "
+                    "afresh."
+                )
+        return {name: as_tensors(value) for name, value in state.items()}
+
+
+def circumstances(processes: ProcessGroup) -> dict[str, str]:
+    """Return what the last bits of a step depend on, besides parameters and data."""
+    return {
+        "skdim": __version__,
+        "torch": torch.__version__,
+        "threads": str(torch.get_num_threads()),
+        "processes": str(processes.world_size),
+    }
+
+
+def key_of(
+    params: Mapping[str, Any], resolved: Mapping[str, Any], samples: Samples, groups: Any
+) -> str:
+    """Return the name of a fit: a digest of everything that determines what it learns.
+
+    Parameters
+    ----------
+    params : mapping of str to value
+        Of the constructor.
+    resolved : mapping of str to value
+        What ``fit`` made of them: its seed, device and precision, weights that it starts from.
+    samples : ndarray or StoredSamples, of shape (n, channels, *sides)
+        Read once, from the first to the last.
+    groups : ndarray of shape (n,) or None
+    """
+    what = {name: value for name, value in params.items() if name not in WITHOUT_EFFECT}
+    found = hashlib.blake2b(digest_size=16)
+    found.update(json.dumps([fingerprint(what), fingerprint(resolved)]).encode())
+    found.update(f"{samples.shape} {samples.dtype.str}".encode())
+    for chunk in chunk_slices(samples.shape):
+        found.update(np.ascontiguousarray(samples[chunk]).data)
+    if groups is not None:
+        found.update(np.ascontiguousarray(groups).data)
+    return found.hexdigest()
+
+
+class WriteCheckpoints(Callback):
+    """Write the state of training after epochs, and at its end.
+
+    Parameters
+    ----------
+    file : StateFile
+    checkpoint : Checkpoint
+        Says how often.
+    constants : dict
+        What else the fit needs to be resumed.
+    """
+
+    def __init__(self, file: StateFile, checkpoint: Checkpoint, constants: dict):
+        self.file = file
+        self.checkpoint = checkpoint
+        self.constants = constants
+
+    def on_train_begin(self, net, **kwargs):
+        """Start the clock."""
+        self.last_epoch, self.last_time = net.n_whole_epochs, time.monotonic()
+
+    def on_epoch_end(self, net, **kwargs):
+        """Write, if it is time to."""
+        if not self._is_due(net):
+            return
+        try:
+            self.file.write({**self.constants, "net": net.state()})
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"The state after epoch {net.n_whole_epochs} could not be written "
+                f"({error.strerror}); that of an earlier epoch, if there was one, is intact",
+                str(self.file.path),
+            ) from None
+        self.last_epoch, self.last_time = net.n_whole_epochs, time.monotonic()
+        logger.info("State after epoch %d written to %s.", net.n_whole_epochs, self.file.path)
+
+    def _is_due(self, net) -> bool:
+        minutes = self.file.processes.broadcast((time.monotonic() - self.last_time) / 60)
+        every_epochs, every_minutes = self.checkpoint.every_epochs, self.checkpoint.every_minutes
+        return (
+            (every_epochs is not None and net.n_whole_epochs - self.last_epoch >= every_epochs)
+            or (every_minutes is not None and minutes >= every_minutes)
+            or net.is_over
+            or net.is_stopping
+        )

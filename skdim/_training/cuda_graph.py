@@ -1,0 +1,156 @@
+"""CUDA graphs: a step captured once and replayed, so that no kernel waits for Python.
+
+A CUDA graph repeats the kernels of one step, at the addresses they had. What changes from step to
+step must therefore lie in tensors: the batch, the learning rates, the counters of optimisers and
+random numbers. The first steps run eagerly, on the stream that captures later; they set up what
+steps set up on first use. Then one graph is captured for each size of batch, of which there are two
+at most.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+logger = logging.getLogger("skdim")
+
+T = TypeVar("T")
+Terms = dict[str, Tensor]
+Step = Callable[[Tensor, Tensor | None], Terms]
+
+N_WARMUP = 3
+WORTHWHILE = 200  # steps; capturing takes the time of some tens of them
+
+
+class Capturer(Protocol):
+    """Runs functions, and captures them to be run again."""
+
+    def run(self, function: Callable[[], T]) -> T:
+        """Run a function where it would be captured."""
+        ...
+
+    def capture(self, function: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        """Return what repeats the function and returns its result, always the same tensor."""
+        ...
+
+
+class CUDAGraphCapturer:
+    """Capture CUDA graphs.
+
+    Parameters
+    ----------
+    generator : torch.Generator
+        Advances from replay to replay, as torch's global one does.
+    """
+
+    def __init__(self, generator: torch.Generator):
+        self.generator = generator
+        self.stream = torch.cuda.Stream(generator.device)
+        # Graphs share memory: nothing inside one is needed after its replay.
+        self.pool = torch.cuda.graph_pool_handle()
+
+    def run(self, function: Callable[[], T]) -> T:
+        """Run a function on the stream that captures."""
+        current = torch.cuda.current_stream(self.generator.device)
+        self.stream.wait_stream(current)
+        with torch.cuda.stream(self.stream):
+            result = function()
+        current.wait_stream(self.stream)
+        return result
+
+    def capture(self, function: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        """Capture without running."""
+        graph = torch.cuda.CUDAGraph()
+        graph.register_generator_state(self.generator)
+        torch.cuda.synchronize(self.generator.device)
+        with torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
+            result = function()
+
+        def replay() -> Tensor:
+            graph.replay()
+            return result
+
+        return replay
+
+
+def choose_capturer(
+    generator: torch.Generator, n_steps: int, obstacle: str | None
+) -> Capturer | None:
+    """Return what captures the steps of a fit; None for a CPU, a short fit or an obstacle.
+
+    Parameters
+    ----------
+    generator : torch.Generator
+        Of the fit, on its device.
+    n_steps : int
+    obstacle : str or None
+        A clause that says why steps cannot be captured.
+    """
+    if generator.device.type != "cuda" or n_steps < WORTHWHILE:
+        return None
+    if obstacle:
+        logger.warning("Training runs without a CUDA graph, more slowly: %s.", obstacle)
+        return None
+    return CUDAGraphCapturer(generator)
+
+
+class GraphedStep:
+    """A step that is captured after a few times, and replayed from then on.
+
+    Parameters
+    ----------
+    step : callable (stored, groups) -> dict of terms
+        Reads nothing from the device and lets no shape depend on a number there.
+    capturer : Capturer
+
+    Notes
+    -----
+    A step that cannot be captured runs eagerly, and the log says why.
+    """
+
+    def __init__(self, step: Step, capturer: Capturer):
+        self.step = step
+        self.capturer: Capturer | None = capturer
+        self.n_run = 0
+        self.graphs: dict[int, Step] = {}
+
+    def __call__(self, stored: Tensor, groups: Tensor | None) -> Terms:
+        """Do one step, eagerly or by replay."""
+        if self.capturer is None:
+            return self.step(stored, groups)
+        if self.n_run < N_WARMUP:
+            self.n_run += 1
+            return self.capturer.run(lambda: self.step(stored, groups))
+        if len(stored) not in self.graphs:
+            try:
+                self.graphs[len(stored)] = _capture(self.step, self.capturer, stored, groups)
+            except RuntimeError as error:
+                reason = str(error).splitlines()[0]
+                logger.warning("Training runs without a CUDA graph, more slowly: %s", reason)
+                self.capturer = None
+                return self.step(stored, groups)
+        return self.graphs[len(stored)](stored, groups)
+
+
+def _capture(step: Step, capturer: Capturer, stored: Tensor, groups: Tensor | None) -> Step:
+    batch_buffer = stored.clone()
+    groups_buffer = None if groups is None else groups.clone()
+    names: list[str] = []
+
+    def on_buffers() -> Tensor:
+        terms = step(batch_buffer, groups_buffer)
+        names[:] = terms
+        return torch.stack([term.detach().float() for term in terms.values()])
+
+    replay = capturer.capture(on_buffers)
+
+    def replayed_step(stored: Tensor, groups: Tensor | None) -> Terms:
+        batch_buffer.copy_(stored)
+        if groups_buffer is not None and groups is not None:
+            groups_buffer.copy_(groups)
+        values = replay().clone()  # the next replay overwrites them
+        return dict(zip(names, values.unbind(), strict=True))
+
+    return replayed_step

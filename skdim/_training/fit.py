@@ -1,0 +1,570 @@
+"""Fitting: from samples and parameters to a `FittedModel`, or to an error and nothing.
+
+`fit_model` reads like its table of contents; each part is a function below it, in order.
+"""
+
+import copy
+import logging
+import math
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
+from sklearn.utils import check_random_state
+from skorch.callbacks import Callback
+
+from skdim._model.config import ModelConfig, carry_over, outline, resolve
+from skdim._model.fitted import FittedModel
+from skdim._model.inference import (
+    EncodedBatches,
+    choose_batch_size,
+    concatenate,
+    encode_padded,
+    largest_batch,
+)
+from skdim._model.readout import fit_readouts
+from skdim._model.scoring import N_NEGATIVES, HeldOut, draw_negatives
+from skdim._training.advice import (
+    advise_on_budget,
+    advise_on_codes,
+    advise_on_components,
+    advise_on_locations,
+    advise_on_parameters,
+    advise_on_samples,
+)
+from skdim._training.batches import count_batches
+from skdim._training.callbacks import EarlyStopping, EpochLog, ProgressBar, StopOnDivergence
+from skdim._training.checkpoint import (
+    Checkpoint,
+    StateFile,
+    WriteCheckpoints,
+    as_checkpoint,
+    key_of,
+)
+from skdim._training.config import obstacle_to_capture, resolve_training
+from skdim._training.cuda_graph import choose_capturer
+from skdim._training.net import DIMNet
+from skdim._utils.devices import (
+    choose_device,
+    choose_precision,
+    compiler_advice,
+    freed_memory_kept,
+    memory_advice,
+)
+from skdim._utils.distributed import (
+    SINGLE_PROCESS,
+    ProcessGroup,
+    explain_lost_process,
+    join_process_group,
+)
+from skdim._utils.seeding import seeded
+from skdim.encoders import adapt, has_adapt
+from skdim.objective import DIMObjective
+from skdim.sources._arrays import read_groups
+from skdim.sources._lazy import Samples, take_subset
+from skdim.sources._loaders import Loader, choose_loader, to_tensor
+from skdim.sources._statistics import channel_statistics
+
+logger = logging.getLogger("skdim")
+
+Params = Mapping[str, Any]
+Assemble = Callable[[DIMNet], FittedModel]
+
+# Samples that an encoder sees before training, if it asks for some.
+N_ADAPTED_TO = 1000
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a fit works with, known before any number of X is used.
+
+    Attributes
+    ----------
+    params, defaults : mapping
+        Parameters of `DIMTransformer`.
+    config : ModelConfig
+    device : torch.device
+    precision : str
+    processes : ProcessGroup
+    seed : int
+    previous : FittedModel or None
+        Whose weights and statistics training starts from.
+    one_epoch : bool
+        Whether this is one call of ``partial_fit``.
+    """
+
+    params: Params
+    defaults: Params
+    config: ModelConfig
+    device: torch.device
+    precision: str
+    processes: ProcessGroup
+    seed: int
+    previous: FittedModel | None
+    one_epoch: bool
+
+    @property
+    def n_axes(self) -> int:
+        """Axes of a sample, its channels included."""
+        return len(self.config.sample_shape)
+
+
+def set_up(
+    params: Params,
+    defaults: Params,
+    samples: Samples,
+    columns: Mapping[str, Any],
+    previous: FittedModel | None,
+    *,
+    one_epoch: bool,
+) -> Setup:
+    """Resolve everything that does not depend on numbers in X.
+
+    Parameters
+    ----------
+    params, defaults : mapping
+        Parameters of `DIMTransformer`.
+    samples : ndarray or StoredSamples, of shape (n, channels, *sides)
+    columns : mapping
+        ``n_features_in_`` and, where X had names, ``feature_names_in_``.
+    previous : FittedModel or None
+    one_epoch : bool
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a parameter is unfit; the message names it.
+
+    Warns
+    -----
+    IneffectiveParameterWarning
+        If a parameter was set that has no effect beside the others.
+    """
+    seed = int(check_random_state(params["random_state"]).randint(2**31 - 1))
+    config = resolve(params, samples.shape[1:], columns.get("feature_names_in_"))
+    if previous is None:
+        device = choose_device(params["device"])
+        precision = choose_precision(params["precision"], device, samples.ndim - 1)
+    else:
+        previous.config.check_same_encoder(config)
+        device, precision = previous.device, previous.precision
+    if not one_epoch:
+        advise_on_parameters(params, defaults, columns["n_features_in_"])
+    processes = join_processes(params, samples, device)
+    seed = processes.broadcast(seed)
+    return Setup(params, defaults, config, device, precision, processes, seed, previous, one_epoch)
+
+
+class Fit(NamedTuple):
+    """What `fit_model` returns.
+
+    Attributes
+    ----------
+    model : FittedModel
+    net : DIMNet
+        That trained it.
+    interrupt : KeyboardInterrupt or None
+        That ended training, after at least one epoch.
+    """
+
+    model: FittedModel
+    net: DIMNet
+    interrupt: KeyboardInterrupt | None
+
+
+def fit_model(
+    samples: Samples,
+    groups: np.ndarray | None,
+    setup: Setup,
+    listen: Callable[[int, Assemble], list[Callback]],
+) -> Fit:
+    """Train encoder and objective on samples.
+
+    Parameters
+    ----------
+    samples : ndarray or StoredSamples, of shape (n, channels, *sides)
+    groups : ndarray of shape (n,), int64, or None
+        As `skdim.sources._arrays.read_groups` numbers them.
+    setup : Setup
+    listen : callable (n_epochs, assemble) -> list of skorch.callbacks.Callback
+        Returns further callbacks; ``assemble(net)`` is the model if training ended now.
+
+    Returns
+    -------
+    fit : Fit
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If training was interrupted before the first epoch was complete.
+    """
+    params, processes = setup.params, setup.processes
+    with ExitStack() as stack:
+        stack.enter_context(explain_lost_process(processes, _advice_on_loss(params)))
+        checkpoint = None if setup.one_epoch else as_checkpoint(params["checkpoint"])
+        file = progress = None
+        if checkpoint is not None:
+            file = StateFile(checkpoint.path, _key(setup, samples, groups), processes)
+            stack.enter_context(file.locked())
+            progress = _last_state(file, checkpoint, params)
+        seed = setup.seed if progress is None else progress["seed"]
+        held_out = None
+        if params["early_stopping"] and not setup.one_epoch:
+            samples, groups, held_out = _hold_out(samples, groups, params, seed)
+        if groups is not None:
+            _check_negatives(groups, params["batch_size"])
+        mean, scale = _statistics(setup, samples)
+        stopping = _early_stopping(setup, held_out, mean, scale)
+
+        def assemble(net: DIMNet) -> FittedModel:
+            return _assemble(net, setup, samples, mean, scale, stopping)
+
+        advice = {name: params[name] for name in ("batch_size", "critic_width")}
+        stack.enter_context(memory_advice(setup.device, **advice))
+        stack.enter_context(freed_memory_kept(setup.device))
+        loader_type = choose_loader(params["data_on_device"], samples, setup.device)
+        trainer = _Trainer(setup, loader_type(samples, mean, scale, setup.device), groups, seed)
+        callbacks = _callbacks(params, stopping, processes)
+        callbacks += listen(trainer.config.n_epochs, assemble)
+        if file is not None and checkpoint is not None:
+            callbacks.append(("checkpoint", WriteCheckpoints(file, checkpoint, {"seed": seed})))
+        net, interrupt, training_state = trainer.run(callbacks, progress)
+        model = assemble(net)
+        model.training_state = training_state
+    return Fit(model, net, interrupt)
+
+
+# ------------------------------------------------------------ processes and checkpoints
+
+
+def join_processes(params: Params, samples: Samples, device: torch.device) -> ProcessGroup:
+    """Join the other processes of this fit, if there are any."""
+    if not params["distributed"]:
+        return SINGLE_PROCESS
+    processes = join_process_group(device)
+    processes.check_same((samples.shape, samples.dtype.str), "X")
+    smallest = len(samples) // count_batches(len(samples), params["batch_size"])
+    if smallest < processes.world_size:
+        raise ValueError(
+            f"The 'batch_size' parameter must leave every one of {processes.world_size} processes "
+            f"a sample of each batch. Got {params['batch_size']}, for {len(samples)} samples."
+        )
+    return processes
+
+
+def _advice_on_loss(params: Params) -> str:
+    checkpoint = as_checkpoint(params["checkpoint"])
+    if checkpoint is None:
+        return "Set the 'checkpoint' parameter, so that a fit can be resumed."
+    return f"The last state is intact, in {str(checkpoint.path)!r}: start all processes again."
+
+
+def _key(setup: Setup, samples: Samples, groups: np.ndarray | None) -> str:
+    """Return the name of this fit in the folder of checkpoints."""
+    previous = setup.previous
+    objective = None if previous is None else previous.check_not_trimmed("training")
+    resolved = {
+        "seed": None if setup.params["random_state"] is None else setup.seed,
+        "device": setup.device.type,
+        "precision": setup.precision,
+        "encoder": None if previous is None else previous.encoder.state_dict(),
+        "objective": None if objective is None else objective.state_dict(),
+    }
+    return key_of(setup.params, resolved, samples, groups)
+
+
+def _last_state(file: StateFile, checkpoint: Checkpoint, params: Params) -> dict | None:
+    """Return the state to resume from, if there is one and that is wanted."""
+    if not checkpoint.resume:
+        return None
+    progress = file.read()
+    if progress is None:
+        return None
+    if params["callbacks"]:
+        raise ValueError(
+            "The 'callbacks' parameter must be None where a fit is resumed: callbacks may hold "
+            f"state of their own, which no checkpoint has. Got {len(params['callbacks'])} of them; "
+            f"set 'checkpoint' to Checkpoint({str(checkpoint.path)!r}, resume=False) to start "
+            "afresh."
+        )
+    logger.info("Resuming after epoch %d.", len(progress["net"]["epochs"]))
+    return progress
+
+
+# ------------------------------------------------------------ samples
+
+
+def _hold_out(
+    samples: Samples, groups: np.ndarray | None, params: Params, seed: int
+) -> tuple[Samples, np.ndarray | None, Samples]:
+    """Set samples aside for early stopping, whole groups where there are groups."""
+    fraction = params["validation_fraction"]
+    n_units = len(samples) if groups is None else len(np.unique(groups))
+    what = "samples" if groups is None else "groups"
+    if math.ceil(fraction * n_units) >= n_units:
+        raise ValueError(
+            "The 'validation_fraction' parameter must leave something to train on. Got "
+            f"{fraction} of {n_units} {what}."
+        )
+    splitter = ShuffleSplit if groups is None else GroupShuffleSplit
+    split = splitter(1, test_size=fraction, random_state=seed)
+    train, held_out = next(split.split(np.empty(len(samples)), groups=groups))
+    if min(len(train), len(held_out)) < 2:
+        raise ValueError(
+            f"The 'validation_fraction' parameter must leave at least 2 samples to train on "
+            f"and to hold out. Got {fraction} of {len(samples)} samples."
+        )
+    remaining = None if groups is None else read_groups(groups[train], len(train))
+    return take_subset(samples, train), remaining, take_subset(samples, held_out)
+
+
+def _check_negatives(groups: np.ndarray, batch_size: int) -> None:
+    """Every batch must hold two groups; the largest, number 0, is the one that may fill it."""
+    n_samples = len(groups)
+    n_outside = int(np.count_nonzero(groups))
+    n_batches = count_batches(n_samples, batch_size)
+    if n_outside == 0:
+        raise ValueError(
+            "The 'groups' must hold at least two groups: samples of one group are never each "
+            f"other's negatives. Got one group of {n_samples} samples."
+        )
+    if n_outside < n_batches:
+        raise ValueError(
+            f"The largest of the 'groups' holds all but {n_outside} of {n_samples} samples, "
+            f"too few to give each of {n_batches} batches a negative: set the 'batch_size' "
+            f"parameter to at least {-(-n_samples // n_outside)}. Got {batch_size}."
+        )
+
+
+def _statistics(setup: Setup, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and scale: those of the model that training starts from, else of the samples."""
+    if setup.previous is not None:
+        return setup.previous.mean, setup.previous.scale
+    return channel_statistics(samples, setup.processes)
+
+
+# ------------------------------------------------------------ callbacks
+
+
+def _early_stopping(
+    setup: Setup, held_out: Samples | None, mean: np.ndarray, scale: np.ndarray
+) -> EarlyStopping | None:
+    if held_out is None:
+        return None
+    watched = HeldOut(
+        held_out,
+        mean=mean,
+        scale=scale,
+        augment=setup.config.augment,
+        n_views=setup.config.n_views,
+        device=setup.device,
+    )
+    return EarlyStopping(watched, setup.params["n_iter_no_change"], setup.params["tol"])
+
+
+def _callbacks(
+    params: Params, stopping: EarlyStopping | None, processes: ProcessGroup
+) -> list[Any]:
+    """List the callbacks in order: the log tells what was recorded before it."""
+    for given in params["callbacks"] or []:
+        callback = given[1] if isinstance(given, tuple) and len(given) == 2 else given
+        if not isinstance(callback, Callback):
+            raise TypeError(
+                "The 'callbacks' parameter must hold instances of skorch.callbacks.Callback, "
+                f"or pairs of a name and one. Got {given!r}."
+            )
+    shows_progress = params["verbose"] and processes.is_main
+    return [
+        ("divergence", StopOnDivergence()),
+        *([("early_stopping", stopping)] if stopping is not None else []),
+        *([("log", EpochLog())] if processes.is_main else []),
+        *([("progress", ProgressBar())] if shows_progress else []),
+        *copy.deepcopy(list(params["callbacks"] or [])),
+    ]
+
+
+# ------------------------------------------------------------ training
+
+
+class _Trainer:
+    """Builds encoder, objective and net, and lets the net train.
+
+    Parameters
+    ----------
+    setup : Setup
+    loader : DeviceLoader or StreamingLoader
+    groups : ndarray of shape (n,) or None
+    seed : int
+    """
+
+    def __init__(self, setup: Setup, loader: Loader, groups: np.ndarray | None, seed: int):
+        self.setup = setup
+        self.loader = loader
+        self.groups = None if groups is None else to_tensor(groups).to(setup.device)
+        self.seed = seed
+        self.config = resolve_training(
+            setup.params,
+            len(loader),
+            setup.n_axes,
+            setup.precision,
+            one_epoch=setup.one_epoch,
+        )
+
+    def run(
+        self, callbacks: list, progress: dict | None
+    ) -> tuple[DIMNet, KeyboardInterrupt | None, dict]:
+        """Train; return the net, an interrupt after whole epochs, and the state to go on from."""
+        previous, device = self.setup.previous, self.setup.device
+        name = f"{device.type} generator"
+        state = {} if previous is None else previous.training_state
+        with seeded(self.seed, device, state.get(name)) as generator:
+            net, is_same = self._build_net(generator, callbacks)
+            if is_same and "optimizers" in state:
+                net.load_optimizer_states(state["optimizers"])
+            if progress is not None:
+                net.load_state(progress["net"])
+            interrupt = None
+            try:
+                with compiler_advice():
+                    net.train(self.loader)
+            except KeyboardInterrupt as raised:
+                if not net.history:
+                    raise
+                interrupt = raised
+            if not self.setup.one_epoch:
+                return net, interrupt, {}
+            return (
+                net,
+                interrupt,
+                {"optimizers": net.optimizer_states(), name: generator.get_state()},
+            )
+
+    def _build_net(self, generator: torch.Generator, callbacks: list) -> tuple[DIMNet, bool]:
+        """Return an initialised net, and whether all of its weights are the previous model's."""
+        setup, processes = self.setup, self.setup.processes
+        encoder = setup.config.build_encoder(setup.device)
+        objective = setup.config.build_objective(encoder, setup.device)
+        if setup.previous is None:
+            self._adapt(encoder, generator)
+        processes.broadcast_weights(encoder, objective)
+        is_same = setup.previous is not None and all(
+            [
+                carry_over(setup.previous.encoder, encoder),
+                carry_over(setup.previous.check_not_trimmed("training"), objective),
+            ]
+        )
+        n_steps = self.config.n_epochs * count_batches(len(self.loader), self.config.batch_size)
+        net = DIMNet(
+            encoder,
+            objective,
+            model_config=setup.config,
+            training_config=self.config,
+            generator=generator,
+            draws=self._draws(generator),
+            processes=processes,
+            groups=self.groups,
+            capturer=choose_capturer(generator, n_steps, obstacle_to_capture(setup.params)),
+            device=setup.device,
+            callbacks=callbacks,
+        )
+        return net.initialize(), is_same
+
+    def _adapt(self, encoder: torch.nn.Module, generator: torch.Generator) -> None:
+        """Show the encoder some samples, if it asks for them."""
+        order = torch.randperm(len(self.loader), generator=generator, device=generator.device)
+        if has_adapt(encoder):
+            n_seen = min(N_ADAPTED_TO, largest_batch(self.setup.config.sample_shape))
+            stored = self.loader.take(order[:n_seen].to(self.loader.indices_device))
+            adapt(encoder, self.loader.standardize(stored))
+
+    def _draws(self, generator: torch.Generator) -> torch.Generator:
+        """Return what draws views and negatives: with several processes, a generator for each."""
+        processes = self.setup.processes
+        if processes.is_single:
+            return generator
+        torch.manual_seed(self.seed + 1 + processes.rank)
+        return torch.Generator(self.setup.device).manual_seed(self.seed + 1 + processes.rank)
+
+
+# ------------------------------------------------------------ the result
+
+
+def _assemble(
+    net: DIMNet,
+    setup: Setup,
+    samples: Samples,
+    mean: np.ndarray,
+    scale: np.ndarray,
+    stopping: EarlyStopping | None,
+) -> FittedModel:
+    """Make a model of what the net has learned."""
+    encoder, objective = net.module_.eval(), net.criterion_.eval()
+    batch_size = choose_batch_size(
+        setup.params["transform_batch_size"], setup.config.sample_shape, setup.device
+    )
+
+    def encode(part: Samples) -> EncodedBatches:
+        return encode_padded(encoder, part, mean, scale, batch_size, setup.device)
+
+    history = [] if setup.previous is None else list(setup.previous.history)
+    history += [net.epoch(i) for i in range(len(net.history))]
+    history = [{**epoch, "epoch": number} for number, epoch in enumerate(history, start=1)]
+    processes = setup.processes
+    share = np.array_split(np.arange(len(samples)), processes.world_size)[processes.rank]
+    encoded = encode(samples if processes.is_single else take_subset(samples, share))
+    n_components = setup.config.n_components
+    readouts = fit_readouts(encoded, len(samples), n_components, share[0], processes)
+    best_epoch = None
+    if stopping is not None:
+        best_epoch = len(history) - len(net.history) + stopping.best_epoch
+    return FittedModel(
+        config=setup.config,
+        device=setup.device,
+        precision=setup.precision,
+        mean=mean,
+        scale=scale,
+        encoder=encoder,
+        objective=objective,
+        readouts=readouts,
+        negatives=_draw_negatives(objective, samples, encode),
+        history=history,
+        n_iter=len(history),
+        best_epoch=best_epoch,
+    )
+
+
+def _draw_negatives(
+    objective: DIMObjective, samples: Samples, encode: Callable[[Samples], EncodedBatches]
+) -> list[np.ndarray]:
+    """Keep local vectors of a few samples, for `FittedModel.score_samples`."""
+    if not objective.has_critics:
+        return []
+    chosen = np.random.default_rng(0).permutation(len(samples))[:N_NEGATIVES]
+    _, local_maps = concatenate(encode(samples[np.sort(chosen)]))
+    return [vectors.cpu().numpy() for vectors in draw_negatives(objective, local_maps)]
+
+
+# ------------------------------------------------------------ afterwards
+
+
+def advise_on_fit(fit: Fit, setup: Setup, samples: Samples) -> None:
+    """Warn of what a look at the finished fit shows."""
+    params, model, net = setup.params, fit.model, fit.net
+    advise_on_samples(len(samples), setup.n_axes)
+    if params["n_components"] not in (None, setup.defaults["n_components"]):
+        n_hidden = model.readouts["hidden"].n_features
+        advise_on_components(params["n_components"], n_hidden, len(samples))
+    if params["n_locations"] is not None:
+        _, map_shapes = outline(model.encoder, model.sample_shape, model.device)
+        advise_on_locations(params["n_locations"], [n_locations for n_locations, _ in map_shapes])
+    advise_on_codes(model.features(samples[:1000], "code", params["transform_batch_size"]))
+    if net.is_stopping:
+        return  # a callback ended it, not the budget
+    if net.n_whole_epochs < net.max_epochs:
+        advise_on_budget(net.step_losses, f"max_time={params['max_time']}")
+    elif params["max_epochs"] != "auto":
+        advise_on_budget(net.step_losses, f"max_epochs={params['max_epochs']}")

@@ -1,0 +1,419 @@
+"""The net: skorch runs the epochs, this module says what one step does."""
+
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from skdim._model.config import ModelConfig
+from skdim._training.batches import Batches
+from skdim._training.callbacks import stop_requested
+from skdim._training.config import TrainingConfig
+from skdim._training.cuda_graph import Capturer, GraphedStep
+from skdim._training.loop import (
+    Terms,
+    TermTable,
+    backward_and_step,
+    remember_learning_rates,
+    run_epoch,
+    set_learning_rates,
+)
+from skdim._utils.distributed import ProcessGroup, sync_batch_norm
+from skdim.augmentation import make_views, occlude
+from skdim.encoders import encode
+from skdim.exceptions import StopTraining
+from skdim.optimization import for_device
+from skdim.sources._loaders import Loader
+
+
+class DIMNet(NeuralNet):
+    """Train an encoder and its critics together, and a discriminator against the encoder.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The encoder, built.
+    criterion : DIMObjective
+        The objective, built.
+    model_config : ModelConfig
+        Says which views a step compares.
+    training_config : TrainingConfig
+    generator : torch.Generator
+        Draws batches, alike in every process.
+    draws : torch.Generator
+        Draws views, negatives and the prior; a single process uses ``generator``.
+    processes : ProcessGroup
+    groups : Tensor of shape (n_samples,) or None
+        Samples of one group are not compared with each other.
+    capturer : Capturer or None
+        Captures steps as CUDA graphs, where there are enough of them to repay it.
+
+    Attributes
+    ----------
+    step_losses : list of float
+        The loss of every step.
+    is_stopping : bool
+        Whether a callback ended training, or is about to.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        criterion: nn.Module,
+        *,
+        model_config: ModelConfig,
+        training_config: TrainingConfig,
+        generator: torch.Generator,
+        draws: torch.Generator,
+        processes: ProcessGroup,
+        groups: Tensor | None,
+        capturer: Capturer | None,
+        **kwargs,
+    ):
+        super().__init__(
+            module,
+            criterion,
+            optimizer=training_config.optimizer,
+            max_epochs=training_config.n_epochs,
+            batch_size=training_config.batch_size,
+            iterator_train=Batches,
+            iterator_train__generator=generator,
+            iterator_train__groups=groups,
+            iterator_train__processes=processes,
+            dataset=lambda samples, y: samples,
+            train_split=None,
+            verbose=0,
+            **kwargs,
+        )
+        self.model_config = model_config
+        self.training_config = training_config
+        self.generator = generator
+        self.draws = draws
+        self.processes = processes
+        self.groups = groups
+        self.capturer = capturer
+        self.step_losses: list[float] = []
+        self.is_stopping = False
+        self.n_whole_epochs = 0
+        self.seconds_before = 0.0  # of training, before it was resumed
+        self.best: list[dict[str, Tensor]] = []
+
+    # ------------------------------------------------------------ a training run
+
+    def train(self, loader: Loader) -> "DIMNet":
+        """Train an initialised net until the epochs, the time or a callback end it.
+
+        An interrupt comes through, after a return to the last epoch that was complete.
+        """
+        self.loader = loader
+        self.encode: Callable = partial(encode, self._compiled(self.module_))
+        self.graphed_step = GraphedStep(self.step, self.capturer) if self.capturer else None
+        self.started = time.perf_counter() - self.seconds_before
+        self.notify("on_train_begin", X=loader, y=None)
+        try:
+            if not (self.is_stopping or self.is_over):
+                with sync_batch_norm(self.processes, self.module_, self.criterion_):
+                    self._run_epochs()
+            self._take_averages()
+        except KeyboardInterrupt:
+            del self.history[self.n_whole_epochs :]
+            if self.n_whole_epochs:
+                self.restore(self.whole)
+            raise
+        finally:
+            self.graphed_step = None  # it refers to the net: a cycle would outlive its use
+            self.notify("on_train_end", X=loader, y=None)
+        return self
+
+    def _compiled(self, encoder: nn.Module) -> Any:
+        return torch.compile(encoder) if self.training_config.compile else encoder
+
+    def _run_epochs(self) -> None:
+        try:
+            self.fit_loop(self.loader)
+        except StopTraining:
+            return
+
+    def notify(self, method_name, **kwargs):
+        """Tell the callbacks, and hear whether one of them wants to stop."""
+        try:
+            super().notify(method_name, **kwargs)
+        except KeyboardInterrupt as interrupt:
+            if not stop_requested(interrupt):
+                raise
+            self.stop()
+        if method_name == "on_epoch_end":
+            self.is_stopping = any(self.processes.all_gather(self.is_stopping))
+            if self.is_stopping or self.is_over:
+                raise StopTraining
+
+    def stop(self) -> None:
+        """End training with this epoch; for callbacks."""
+        self.is_stopping = True
+
+    @property
+    def is_over(self) -> bool:
+        """Whether epochs or time are used up."""
+        return self.progress(self.n_whole_epochs) >= 1
+
+    def progress(self, n_epochs: float) -> float:
+        """Return the finished part of training, by epochs or by time, whichever is nearer 1."""
+        by_epochs = n_epochs / self.max_epochs
+        if self.training_config.max_time is None:
+            return by_epochs
+        seconds = self.processes.broadcast(time.perf_counter() - self.started)
+        return min(1.0, max(by_epochs, seconds / self.training_config.max_time))
+
+    def epoch(self, index: int) -> dict:
+        """Return what was recorded of an epoch."""
+        hidden = ("batches", "train_loss")
+        return {name: value for name, value in self.history[index].items() if name not in hidden}
+
+    # ------------------------------------------------------------ an epoch
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """One epoch: `run_epoch` loops, this net prepares the steps and records the means."""
+        if iterator is None:  # that of skorch's validation set
+            return
+        self._set_training(True)
+        start, self.n_seen = time.perf_counter(), 0
+        table = run_epoch(
+            iterator,
+            step_fn,
+            before_step=partial(self._before_step, len(iterator)),
+            after_step=self._after_step,
+        )
+        self._record_epoch(table, start)
+        self.n_whole_epochs += 1
+        self.whole = self.snapshot()
+
+    def _before_step(self, n_steps: int, i: int, batch: tuple) -> bool:
+        self.step_progress = self.progress(self.n_whole_epochs + i / n_steps)
+        if self.step_progress >= 1 and i:  # the time is over; every epoch has at least one step
+            return False
+        if self.training_config.lr_schedule is not None:
+            factor = self.training_config.lr_schedule(self.step_progress)
+            set_learning_rates(self._all_optimizers(), factor)
+        self.notify("on_batch_begin", batch=batch, training=True)
+        return True
+
+    def _after_step(self, batch: tuple, terms: Terms) -> None:
+        if self.step_progress >= 1 - self.training_config.weight_averaging:
+            for average, part in self.averages:
+                average.update_parameters(part)
+        self.n_seen += len(batch[0]) * self.processes.world_size  # shards differ by one at most
+        self.notify("on_batch_end", batch=batch, training=True, **terms)
+
+    def _record_epoch(self, table: TermTable, start: float) -> None:
+        """Put the means of the terms, the learning rate and the speed into the history."""
+        terms = table.read(self.processes)
+        seconds = time.perf_counter() - start
+        record = self.history.record
+        for name, values in terms.items():
+            record(name, values.mean().item())
+        self.step_losses += terms["loss"].tolist()
+        record("train_loss", self.history[-1]["loss"])  # where callbacks of skorch look for it
+        record("learning_rate", float(self.optimizer_.param_groups[0]["lr"]))
+        record("seconds", seconds)
+        record("samples_per_second", self.n_seen / seconds)
+
+    # ------------------------------------------------------------ a step
+
+    def train_step(self, batch, **fit_params) -> Terms:
+        """One batch: fetch its samples, learn from them."""
+        indices, groups = batch
+        step = self.graphed_step or self.step
+        return step(self.loader.take(indices), groups)
+
+    def step(self, stored: Tensor, groups: Tensor | None) -> Terms:
+        """Views, encodings, discriminator, objective, update.
+
+        Parameters
+        ----------
+        stored : Tensor of shape (n, channels, *sides)
+            A batch, not yet standardised.
+        groups : Tensor of shape (n,) or None
+
+        Returns
+        -------
+        terms : dict of str to Tensor of shape ()
+        """
+        views = self._draw_views(stored)
+        with torch.autocast(views.device.type, self._precision, enabled=self._is_reduced):
+            code, local_maps = self._encode_views(views)
+            adversarial = self._update_discriminator(code)
+            terms = self.criterion_(code, local_maps, self.draws, groups, self.processes)
+            loss = self.criterion_.loss(terms)
+        clip_norm = self.training_config.gradient_clip_norm
+        backward_and_step(self.optimizer_, loss, clip_norm, self.processes)
+        return {"loss": loss, **terms, **adversarial}
+
+    @property
+    def _precision(self) -> torch.dtype:
+        return self.training_config.precision
+
+    @property
+    def _is_reduced(self) -> bool:
+        return self._precision != torch.float32
+
+    def _draw_views(self, stored: Tensor) -> Tensor:
+        """Return views (n_views + n_grids, n, ...): random views, and crop grids after them."""
+        config = self.model_config
+        standardized = self.loader.standardize(stored)
+        return make_views(standardized, config.augment, self.draws, config.n_views, config.n_crops)
+
+    def _encode_views(self, views: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return codes (n_views, n, n_code) and local maps (n_maps, n, n_locations, n_channels)."""
+        n_views = self.model_config.n_views
+        inputs = views
+        if self.model_config.occlusion:
+            occluded = occlude(views[:n_views].flatten(0, 1), self.draws)
+            inputs = torch.cat([occluded.unflatten(0, (n_views, -1)), views])
+        encoding = self.encode(inputs.flatten(0, 1))
+        code = encoding.draw_codes(self.draws).unflatten(0, (len(inputs), -1))
+        # Occluded views, which come first, give codes; crop grids, which come last, do not.
+        local_maps = tuple(
+            m.unflatten(0, (len(inputs), -1))[-len(views) :] for m in encoding.local_maps
+        )
+        return code[:n_views], local_maps
+
+    def _update_discriminator(self, code: Tensor) -> Terms:
+        """Train the prior's discriminator on the codes; no term where there is none."""
+        if not self.criterion_.prior_weight:
+            return {}
+        loss = self.processes.weight_by_shard(self.criterion_.discriminator_term(code, self.draws))
+        backward_and_step(self.discriminator_optimizer_, loss, processes=self.processes)
+        return {"discriminator": loss}
+
+    # ------------------------------------------------------------ weights and states
+
+    def snapshot(self) -> list[dict[str, Tensor]]:
+        """Copy all weights of encoder, critics and discriminator."""
+        return [
+            {name: _copy(value) for name, value in part.state_dict().items()}
+            for part in self._parts()
+        ]
+
+    def restore(self, snapshot: list[dict[str, Tensor]]) -> None:
+        """Return to weights that were copied."""
+        for part, weights in zip(self._parts(), snapshot, strict=True):
+            part.load_state_dict(weights)
+
+    def _parts(self) -> list[nn.Module]:
+        return [self.module_, self.criterion_]
+
+    def _take_averages(self) -> None:
+        """Return to the averages of the last weights, unless a callback ended training."""
+        for average, part in self.averages:
+            if average.n_averaged and not self.is_stopping:
+                part.load_state_dict(average.module.state_dict())
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the next step depends on, in any process."""
+        return {
+            "weights": self.snapshot(),
+            "best": self.best,
+            "averages": [average.state_dict() for average, _ in self.averages],
+            "optimizers": self.optimizer_states(),
+            "generator": self.generator.get_state(),
+            "draws": self.processes.all_gather(self._draw_states()),
+            "epochs": [self.epoch(i) for i in range(len(self.history))],
+            "step_losses": torch.tensor(self.step_losses, dtype=torch.float64),
+            "is_stopping": self.is_stopping,
+            "seconds": time.perf_counter() - self.started,
+        }
+
+    def _draw_states(self) -> dict[str, Tensor | None]:
+        device = self.draws.device
+        return {
+            "draws": self.draws.get_state(),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue, initialised and not yet training, as the net whose state it was would have."""
+        self.restore(state["weights"])
+        self.best = state["best"]
+        for (average, _), weights in zip(self.averages, state["averages"], strict=True):
+            average.load_state_dict(weights)
+        self.load_optimizer_states(state["optimizers"])
+        self.generator.set_state(state["generator"])
+        draws = state["draws"][self.processes.rank]
+        self.draws.set_state(draws["draws"])
+        torch.set_rng_state(draws["torch"])
+        if draws["cuda"] is not None:
+            torch.cuda.set_rng_state(draws["cuda"], self.draws.device)
+        for epoch in state["epochs"]:
+            self.history.new_epoch()
+            for name, value in epoch.items():
+                self.history.record(name, value)
+        self.step_losses = state["step_losses"].tolist()
+        self.n_whole_epochs = len(state["epochs"])
+        self.is_stopping = state["is_stopping"]
+        self.seconds_before = state["seconds"]
+        self.whole = self.snapshot()
+
+    # ------------------------------------------------------------ optimisers
+
+    @property
+    def _default_callbacks(self) -> list:
+        return []
+
+    def initialize_optimizer(self, *args, **kwargs):
+        """One optimiser for encoder and critics, one for the discriminator; averages beside."""
+        config = self.training_config
+        averaged = self._parts() if config.weight_averaging else []
+        self.averages = [(AveragedModel(part, use_buffers=True), part) for part in averaged]
+        parameters = [*self.module_.parameters(), *self.criterion_.critic_parameters()]
+        self.optimizer_ = self._build_optimizer(parameters, config.optimizer_params)
+        if self.criterion_.prior_weight:
+            self.discriminator_optimizer_ = self._build_optimizer(
+                self.criterion_.discriminator.parameters(), config.discriminator_optimizer_params
+            )
+        return self
+
+    def _build_optimizer(self, parameters, params: dict) -> torch.optim.Optimizer:
+        arguments = for_device(
+            self.optimizer, params, self.device, captured=self.capturer is not None
+        )
+        try:
+            optimizer = self.optimizer(parameters, **arguments)
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"The 'optimizer_params' parameter does not suit the optimiser: {error}."
+            ) from error
+        remember_learning_rates(optimizer)
+        return optimizer
+
+    def optimizer_states(self) -> dict[str, dict]:
+        """Return the state of each optimiser, by name."""
+        return {name: getattr(self, name + "_").state_dict() for name in self._optimizers}
+
+    def load_optimizer_states(self, states: dict[str, dict]) -> None:
+        """Continue with other optimisers' momenta, at the learning rates of these."""
+        for name in self._optimizers:
+            optimizer = getattr(self, name + "_")
+            rates = [(group["lr"], group["initial_lr"]) for group in optimizer.param_groups]
+            optimizer.load_state_dict(states[name])
+            for parameter, state in optimizer.state.items():
+                for key, value in state.items():
+                    # One kernel reads weights and momenta in the order of memory: make it the same.
+                    if isinstance(value, Tensor) and value.shape == parameter.shape:
+                        state[key] = torch.empty_like(parameter).copy_(value)
+            for group, (rate, highest) in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"], group["initial_lr"] = rate, highest
+
+    def _all_optimizers(self) -> list[torch.optim.Optimizer]:
+        return [getattr(self, name + "_") for name in self._optimizers]
+
+
+def _copy(value: Any) -> Any:
+    # Cloning is several times cheaper; anything else is a module's extra state.
+    return value.clone() if isinstance(value, Tensor) else deepcopy(value)

@@ -1,0 +1,1 @@
+"""Ground floor: devices, processes, files and registries, without a word of Deep InfoMax."""

@@ -1,0 +1,302 @@
+"""Processes that train one encoder together, each on its shard of every batch.
+
+What they learn is what one process learns from the whole batch: every code is compared with the
+local features of all processes, batch statistics are those of the whole batch, gradients are
+summed. The loss of a process is its part of the whole loss, so that the sum over processes is
+the loss.
+"""
+
+import atexit
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+
+from skdim._utils.devices import at_least_float32
+
+T = TypeVar("T")
+
+# How long a process that is done waits for the others.
+EXIT_TIMEOUT = timedelta(seconds=10)
+
+
+class ProcessGroup:
+    """The processes of a fit, seen from one of them.
+
+    Parameters
+    ----------
+    rank : int, default=0
+        Of this process.
+    world_size : int, default=1
+        A single process exchanges nothing.
+    device : torch.device
+        Where tensors that are exchanged must lie.
+
+    Attributes
+    ----------
+    shard_sizes : list of int
+        Samples of each process in the current batch; see `shard`.
+    """
+
+    def __init__(self, rank: int = 0, world_size: int = 1, device: torch.device | str = "cpu"):
+        self.rank, self.world_size, self.device = rank, world_size, device
+        self.shard_sizes = [1] * world_size
+
+    @property
+    def is_single(self) -> bool:
+        """Whether there is one process only."""
+        return self.world_size == 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is rank 0, which writes and reports."""
+        return self.rank == 0
+
+    # ------------------------------------------------------------ the current batch
+
+    def shard(self, indices: Tensor) -> Tensor:
+        """Return this process's part of a batch, and remember how large all parts are."""
+        if self.is_single:
+            return indices
+        shards = indices.tensor_split(self.world_size)
+        self.shard_sizes = [len(shard) for shard in shards]
+        return shards[self.rank]
+
+    @property
+    def shard_slice(self) -> slice:
+        """Where this process's samples are in the whole batch."""
+        start = sum(self.shard_sizes[: self.rank])
+        return slice(start, start + self.shard_sizes[self.rank])
+
+    def weight_by_shard(self, mean: Tensor) -> Tensor:
+        """Turn a mean over this shard into its part of the mean over the whole batch."""
+        if self.is_single:
+            return mean
+        return mean * (self.shard_sizes[self.rank] / sum(self.shard_sizes))
+
+    def gather_samples(self, tensor: Tensor) -> Tensor:
+        """Concatenate the samples of all processes; differentiable.
+
+        Parameters
+        ----------
+        tensor : Tensor of shape (n_views, n_shard, ...)
+
+        Returns
+        -------
+        whole : Tensor of shape (n_views, n, ...)
+        """
+        if self.is_single:
+            return tensor
+        return _GatherSamples.apply(tensor.movedim(1, 0), self).movedim(0, 1)
+
+    # ------------------------------------------------------------ collectives
+
+    @torch.no_grad()
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors of one type by their sums over processes, in one message."""
+        if self.is_single or not tensors:
+            return
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        distributed.all_reduce(flat)
+        parts = flat.split([tensor.numel() for tensor in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+    def all_reduce_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Give every process the gradient of the whole batch."""
+        self.all_reduce([p.grad for p in parameters if p.grad is not None])
+
+    def sum_arrays(self, array: np.ndarray) -> np.ndarray:
+        """Return the sum of an array over processes."""
+        if self.is_single:
+            return array
+        # As objects: not every device knows doubles, every processor does.
+        return np.sum(self.all_gather(array), axis=0)
+
+    def all_gather(self, value: T) -> list[T]:
+        """Return the values of all processes, in the order of their ranks."""
+        if self.is_single:
+            return [value]
+        values: list[Any] = [None] * self.world_size
+        distributed.all_gather_object(values, value)
+        return values
+
+    def broadcast(self, value: T) -> T:
+        """Return rank 0's value, whatever this process's is."""
+        if self.is_single:
+            return value
+        values = [value]
+        distributed.broadcast_object_list(values, device=torch.device(self.device))
+        return values[0]
+
+    def broadcast_weights(self, *modules: nn.Module) -> None:
+        """Give all processes rank 0's weights."""
+        if not self.is_single:
+            for module in modules:
+                for tensor in module.state_dict().values():
+                    distributed.broadcast(tensor, 0)
+
+    def check_same(self, value: Any, name: str) -> None:
+        """Raise ValueError if processes have different values."""
+        values = self.all_gather(value)
+        if any(other != value for other in values):
+            raise ValueError(
+                f"Every process of a distributed fit must get the same {name}. Got {values}."
+            )
+
+
+SINGLE_PROCESS = ProcessGroup()
+
+
+def join_process_group(device: torch.device) -> ProcessGroup:
+    """Return the processes that ``torchrun`` started, connected.
+
+    Raises
+    ------
+    ValueError
+        If this process was started otherwise.
+    """
+    if not distributed.is_initialized():
+        if "RANK" not in os.environ:
+            raise ValueError(
+                "The 'distributed' parameter needs processes that torchrun started: "
+                "torchrun --nproc-per-node 2 script.py. Got True in a single process."
+            )
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(_leave)
+    return ProcessGroup(distributed.get_rank(), distributed.get_world_size(), device)
+
+
+def _leave() -> None:
+    if not distributed.is_initialized():
+        return
+    if distributed.get_backend() == "gloo":  # whose threads abort if others are gone before them
+        with suppress(RuntimeError):
+            distributed.monitored_barrier(timeout=EXIT_TIMEOUT)
+    distributed.destroy_process_group()
+
+
+@contextmanager
+def explain_lost_process(processes: ProcessGroup, advice: str) -> Iterator[None]:
+    """Turn the error of a broken connection into a sentence that says what to do."""
+    try:
+        yield
+    except RuntimeError as error:
+        signs = ("onnection closed", "onnection reset", "gloo", "NCCL", "Timed out", "Broken pipe")
+        if processes.is_single or not any(sign in str(error) for sign in signs):
+            raise
+        raise RuntimeError(
+            f"Rank {processes.rank} of {processes.world_size} lost another process of this fit, "
+            f"whose own output says why. {advice} ({str(error).splitlines()[0]})"
+        ) from error
+
+
+class _GatherSamples(torch.autograd.Function):
+    """Concatenate over processes forward; sum over processes backward, and keep this shard."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, processes: ProcessGroup):
+        ctx.shard, ctx.dtype = processes.shard_slice, tensor.dtype
+        # Shards differ by at most one sample, messages must not.
+        sizes = processes.shard_sizes
+        padded = tensor.new_zeros(max(sizes), *tensor.shape[1:])
+        padded[: len(tensor)] = tensor
+        shards = [torch.empty_like(padded) for _ in sizes]
+        distributed.all_gather(shards, padded)
+        return torch.cat([shard[:n] for shard, n in zip(shards, sizes, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor):
+        total = at_least_float32(grad_output).clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total[ctx.shard].to(ctx.dtype), None
+
+
+class _Sum(torch.autograd.Function):
+    """Sum over processes, forward and backward."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor):
+        total = tensor.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor):
+        total = grad_output.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total
+
+
+class _SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch normalisation by the statistics of all processes; torch has one for GPUs only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x of shape (n, n_channels, ...)."""
+        if not self.training:
+            return super().forward(x)
+        exact = at_least_float32(x)
+        axes = [0, *range(2, x.ndim)]
+        shape = [1, -1] + [1] * (x.ndim - 2)
+        n_here = exact.new_full((1,), x.numel() // x.shape[1])
+        *sums, n = _Sum.apply(torch.cat([exact.sum(axes), n_here])).split([x.shape[1], 1])
+        mean = sums[0] / n
+        centred = exact - mean.view(shape)
+        variance = _Sum.apply(centred.square().sum(axes)) / n
+        self._update_statistics(mean.detach(), (variance * n / (n - 1)).detach())
+        normal = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            normal = normal * self.weight.view(shape) + self.bias.view(shape)
+        return normal.to(x.dtype)
+
+    @torch.no_grad()
+    def _update_statistics(self, mean: Tensor, variance: Tensor) -> None:
+        if self.running_mean is None or self.running_var is None:
+            return  # a layer that keeps no statistics
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        momentum = self.momentum
+        if momentum is None:  # the mean over all batches so far
+            momentum = 1 / float(self.num_batches_tracked or 1)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), momentum)
+
+
+class _SyncBatchNorm1d(_SyncBatchNorm, nn.BatchNorm1d):
+    pass
+
+
+class _SyncBatchNorm2d(_SyncBatchNorm, nn.BatchNorm2d):
+    pass
+
+
+class _SyncBatchNorm3d(_SyncBatchNorm, nn.BatchNorm3d):
+    pass
+
+
+SYNC_BATCH_NORMS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.BatchNorm1d: _SyncBatchNorm1d,
+    nn.BatchNorm2d: _SyncBatchNorm2d,
+    nn.BatchNorm3d: _SyncBatchNorm3d,
+}
+
+
+@contextmanager
+def sync_batch_norm(processes: ProcessGroup, *modules: nn.Module) -> Iterator[None]:
+    """Let batch normalisation see the whole batch, inside the ``with`` block."""
+    layers = [
+        layer for module in modules for layer in module.modules() if type(layer) in SYNC_BATCH_NORMS
+    ]
+    changed = [] if processes.is_single else [(layer, type(layer)) for layer in layers]
+    try:
+        for layer, kind in changed:
+            layer.__class__ = SYNC_BATCH_NORMS[kind]
+        yield
+    finally:
+        for layer, kind in changed:
+            layer.__class__ = kind

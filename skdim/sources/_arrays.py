@@ -1,0 +1,214 @@
+"""From what the user passes to an array of samples, channels first."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from numbers import Integral
+
+import numpy as np
+import torch
+from sklearn.utils import column_or_1d
+from torch import Tensor
+
+# Types that samples keep on their way to the device; all others become the first.
+DTYPES = (np.float32, np.uint8, np.float64)
+
+# Values read at once, where samples are read from the first to the last: 32 MiB of doubles.
+CHUNK_SIZE = 2**22
+
+
+def chunk_slices(shape: Sequence[int]) -> Iterator[slice]:
+    """Cut samples of a shape (n, ...) into chunks of at most 4096 and `CHUNK_SIZE` values."""
+    size = min(4096, max(1, CHUNK_SIZE // max(1, int(np.prod(shape[1:])))))
+    for start in range(0, shape[0], size):
+        yield slice(start, min(start + size, shape[0]))
+
+
+def read_array(X):
+    """Return X as something that scikit-learn's checks understand: torch tensors as arrays.
+
+    Raises
+    ------
+    TypeError
+        If X is a tensor that does not hold a number in every place.
+    """
+    if not isinstance(X, Tensor):
+        return X
+    if X.layout != torch.strided or X.is_meta:
+        kind = f"device {str(X.device)!r}" if X.is_meta else f"layout {X.layout}"
+        raise TypeError(f"X must be a dense tensor that holds numbers. Got one of {kind}.")
+    X = X.detach().cpu().resolve_conj().resolve_neg()  # views that numpy does not know
+    return (X.float() if X.is_floating_point() and X.dtype not in NUMPY_FLOATS else X).numpy()
+
+
+# Of torch, that numpy has too.
+NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
+
+# How numpy begins to say that something is no number, or no array of numbers.
+NO_NUMBERS = (
+    "could not convert",
+    "float() argument",
+    "int too large",
+    "Complex data",
+    "Cannot cast",
+    "setting an array element",
+)
+
+
+@contextmanager
+def numbers_wanted() -> Iterator[None]:
+    """Say of what numpy could not convert that it stands in X."""
+    try:
+        # What overflows is infinite then, which scikit-learn says in a sentence.
+        with np.errstate(over="ignore", invalid="ignore"):
+            yield
+    except (TypeError, ValueError, OverflowError) as error:
+        if not str(error).startswith(NO_NUMBERS):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        fact = str(error).splitlines()[0].removesuffix(".")
+        raise kind(f"X must hold real numbers: {fact}.") from None
+
+
+def read_samples(X: np.ndarray, sample_shape: tuple[int, ...] | None, channel_axis) -> np.ndarray:
+    """Return X as (n, *sample_shape), channels first; a copy only of another byte order.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, ...)
+    sample_shape : tuple of int or None
+        What the columns of a two-dimensional X are to be read as.
+    channel_axis : int, None or "auto"
+        The axis of X (after ``sample_shape`` was applied) that holds the channels, counted with
+        the sample axis as 0; None for samples without one.
+
+    Returns
+    -------
+    samples : ndarray of shape (n, channels, *sides)
+        Rows have no sides: their columns are their channels.
+    """
+    X = X.astype(X.dtype.newbyteorder("="), copy=False)
+    if sample_shape is not None and X.ndim == 2:
+        shape = tuple(sample_shape)
+        if not all(isinstance(side, Integral) and side > 0 for side in shape):
+            raise ValueError(
+                f"The 'sample_shape' parameter must hold whole numbers from 1 on. Got {shape}."
+            )
+        if int(np.prod(shape)) != X.shape[1]:
+            raise ValueError(
+                f"The 'sample_shape' parameter {shape} holds {int(np.prod(shape))} values, "
+                f"but X has {X.shape[1]} features."
+            )
+        X = X.reshape(len(X), *shape)
+    if channel_axis == "auto":
+        channel_axis = _guess_channel_axis(X.shape)
+    if channel_axis is None:
+        return X[:, None]
+    if not -X.ndim < channel_axis < X.ndim or channel_axis == 0:
+        raise ValueError(
+            f"The 'channel_axis' parameter must be an axis of X from 1 to {X.ndim - 1}, or None. "
+            f"Got {channel_axis} for X of shape {X.shape}."
+        )
+    return np.moveaxis(X, channel_axis, 1)
+
+
+def _guess_channel_axis(shape: tuple[int, ...]) -> int | None:
+    if len(shape) == 2:
+        return 1  # rows
+    if len(shape) == 3:
+        return None  # grey images
+    if len(shape) not in (4, 5):
+        raise ValueError(
+            "X must hold rows (2 dimensions), images (3 or 4) or volumes (5) unless the "
+            f"'channel_axis' parameter says where the channels are. Got X of shape {shape}."
+        )
+    _, *sample = shape
+    first, last = _like_channels(sample[0], sample[1:]), _like_channels(sample[-1], sample[:-1])
+    if first == last:
+        what = "images" if len(shape) == 4 else "volumes"
+        as_first, as_last = (" x ".join(map(str, sides)) for sides in (sample[1:], sample[:-1]))
+        raise ValueError(
+            f"X of shape {shape} can be read as {as_first} {what} of {sample[0]} channels "
+            f"(channel_axis=1) or as {as_last} {what} of {sample[-1]} channels "
+            "(channel_axis=-1): set the 'channel_axis' parameter."
+        )
+    return 1 if first else -1
+
+
+def _like_channels(n_channels: int, sides: list[int]) -> bool:
+    return n_channels < min(sides) and (n_channels <= 4 or 4 * n_channels <= min(sides))
+
+
+def read_groups(groups, n_samples: int) -> np.ndarray | None:
+    """Number groups by falling size, the largest 0.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,), or None
+    n_samples : int
+
+    Returns
+    -------
+    groups : ndarray of shape (n_samples,), int64, or None
+    """
+    if groups is None:
+        return None
+    with labels_wanted():
+        groups = column_or_1d(groups)
+        _, numbers, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    if len(groups) != n_samples:
+        raise ValueError(
+            f"The 'groups' must name a group for each of the {n_samples} samples of X. "
+            f"Got {len(groups)}."
+        )
+    rank = np.empty_like(counts)
+    rank[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
+    return rank[numbers].astype(np.int64)
+
+
+@contextmanager
+def labels_wanted() -> Iterator[None]:
+    """Say of what numpy could not sort that it stands in the groups."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            "The 'groups' must be of one axis, a label for each sample, and all labels numbers or "
+            f"all words: {str(error).splitlines()[0].removesuffix('.')}."
+        ) from None
+
+
+def read_column_groups(
+    column_groups, n_columns: int, names: np.ndarray | None
+) -> tuple[tuple[int, ...], ...]:
+    """Return groups of columns as tuples of indices.
+
+    Parameters
+    ----------
+    column_groups : sequence of sequence of int or str
+        Columns by index, or by name where X had names.
+    n_columns : int
+    names : ndarray of str, or None
+    """
+    index_of = {name: i for i, name in enumerate([] if names is None else names)}
+    index_of.update((i, i) for i in range(n_columns))
+    groups, seen = [], set()
+    for group in column_groups:
+        if isinstance(group, str) or not isinstance(group, Iterable):
+            raise ValueError(
+                "The 'column_groups' parameter must be a list of groups, each a list of columns. "
+                f"Got {group!r} in the place of a group."
+            )
+        for column in group:
+            if not isinstance(column, str | Integral) or column not in index_of:
+                raise ValueError(
+                    f"The 'column_groups' parameter must name columns of X, by number from 0 to "
+                    f"{n_columns - 1} or by their names in the data frame. Got {column!r}."
+                )
+            if index_of[column] in seen:
+                raise ValueError(
+                    "The 'column_groups' parameter must name every column once at most. "
+                    f"Got {column!r} twice."
+                )
+            seen.add(index_of[column])
+        groups.append(tuple(index_of[column] for column in group))
+    return tuple(filter(None, groups))

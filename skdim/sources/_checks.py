@@ -1,0 +1,69 @@
+"""X held against scikit-learn's contract, and read as samples."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+from skdim.sources._arrays import DTYPES, numbers_wanted, read_array, read_samples
+from skdim.sources._lazy import Samples, StoredSamples
+from skdim.sources._readers import Source, as_source
+
+
+def check_samples(transformer: Any, X: Any, *, reset: bool = False) -> Samples:
+    """Check X and read it as samples, channels first.
+
+    Parameters
+    ----------
+    transformer : DIMTransformer
+        Its ``sample_shape`` and ``channel_axis`` say how X is read.
+    X : array-like, or anything that `skdim.sources.as_source` recognises
+    reset : bool, default=False
+        Whether X may have any shape, and the transformer is to remember its columns
+        (``n_features_in_``, ``feature_names_in_``); else X must be like that of ``fit``.
+
+    Returns
+    -------
+    samples : ndarray or StoredSamples, of shape (n, channels, *sides)
+
+    Raises
+    ------
+    ValueError, TypeError
+        If X is unfit; the message says in which respect.
+    """
+    source = as_source(X)
+    if source is None:
+        samples: Samples = _check_array(transformer, X, reset)
+    else:
+        samples = _check_source(transformer, source, reset)
+    if not reset and samples.shape[1:] != transformer.sample_shape_:
+        raise ValueError(
+            f"X must hold samples of shape {transformer.sample_shape_} (channels first), as in "
+            f"fit. Got samples of shape {samples.shape[1:]}."
+        )
+    return samples
+
+
+def _check_array(transformer: Any, X: Any, reset: bool) -> np.ndarray:
+    with numbers_wanted():
+        X = validate_data(
+            transformer,
+            read_array(X),
+            dtype=list(DTYPES),
+            allow_nd=True,
+            reset=reset,
+            ensure_min_samples=2 if reset else 1,
+        )
+    return read_samples(X, transformer.sample_shape, transformer.channel_axis)
+
+
+def _check_source(transformer: Any, source: Source, reset: bool) -> StoredSamples:
+    """Check what is known without reading; values are checked when they are read."""
+    n_min = 2 if reset else 1
+    if source.ndim < 2 or len(source) < n_min:
+        raise ValueError(
+            f"X must hold at least {n_min} samples, each with at least one axis. Got X of shape "
+            f"{source.shape}."
+        )
+    validate_data(transformer, source, reset=reset, skip_check_array=True)
+    return StoredSamples(source, transformer.sample_shape, transformer.channel_axis)

@@ -1,0 +1,73 @@
+"""Where features go that are not returned as an array: to a file, or to a dask array."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from skdim._utils.atomic_write import replace_when_done
+
+
+def transform_lazily(transformer: Any, X: Any, n_features: int) -> Any:
+    """Return the features of a dask array as a dask array; each block of samples becomes a block.
+
+    Parameters
+    ----------
+    transformer : fitted transformer
+        Sent once to each worker.
+    X : dask.array.Array of shape (n, ...)
+    n_features : int
+
+    Returns
+    -------
+    features : dask.array.Array of shape (n, n_features), float32
+    """
+    import dask
+
+    whole_samples = X.rechunk(dict.fromkeys(range(1, X.ndim), -1))
+    return whole_samples.map_blocks(
+        _transform_block,
+        transformer=dask.delayed(transformer),
+        n_features=n_features,
+        drop_axis=list(range(1, X.ndim)),
+        new_axis=1,
+        chunks=(whole_samples.chunks[0], (n_features,)),
+        dtype=np.float32,
+        meta=np.empty((0, n_features), np.float32),
+    )
+
+
+def _transform_block(block: np.ndarray, transformer: Any, n_features: int) -> np.ndarray:
+    if not len(block):
+        return np.empty((0, n_features), np.float32)
+    return np.asarray(transformer.transform(block))
+
+
+def is_path(out: Any) -> bool:
+    """Whether features are to be written to a new file."""
+    return isinstance(out, str | os.PathLike)
+
+
+@contextmanager
+def open_output(out: Any, shape: tuple[int, int]) -> Iterator[Any]:
+    """Give an array to write features (n, n_features) to; a new file appears only when complete.
+
+    Raises
+    ------
+    ValueError
+        If the shape of ``out`` is another.
+    """
+    if is_path(out):
+        with replace_when_done(out) as temporary:
+            features = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+            yield features
+            features.flush()
+    elif tuple(getattr(out, "shape", ())) != shape:
+        raise ValueError(
+            f"'out' must be a path, or an array of shape {shape}. "
+            f"Got {getattr(out, 'shape', type(out).__name__)}."
+        )
+    else:
+        yield out
