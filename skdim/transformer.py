@@ -30,7 +30,8 @@ from skdim._model.persistence import (
 from skdim._model.readout import OUTPUTS
 from skdim._training.callbacks import ScikitLearnCallbacks
 from skdim._training.checkpoint import Checkpoint
-from skdim._training.fit import advise_on_fit, fit_model, set_up
+from skdim._training.fit import advise_on_fit, fit_model
+from skdim._training.setup import set_up
 from skdim._utils.devices import PRECISIONS, choose_device, memory_advice
 from skdim._utils.pickling import refer
 from skdim._utils.registry import lookup

@@ -1,6 +1,7 @@
 """Warnings about fits that work, but not as one would expect; they name what to change."""
 
-import sys
+import inspect
+import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from math import prod
@@ -25,10 +26,10 @@ Params = Mapping[str, Any]
 
 def warn(sentence: str, category: type[Warning]) -> None:
     """Warn at the line where the user called ``fit``, however deep inside of it this is."""
-    level, frame = 1, sys._getframe()
-    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in INNER_PACKAGES:
-        level, frame = level + 1, frame.f_back
-    warnings.warn(sentence, category, stacklevel=level)
+    stack = traceback.walk_stack(inspect.currentframe())
+    names = (frame.f_globals.get("__name__", "") for frame, _ in stack)
+    outer = (level for level, name in enumerate(names) if name.split(".")[0] not in INNER_PACKAGES)
+    warnings.warn(sentence, category, stacklevel=next(outer, 0) + 1)
 
 
 # ------------------------------------------------------------ before training

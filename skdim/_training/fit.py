@@ -1,30 +1,26 @@
 """Fitting: from samples and parameters to a `FittedModel`, or to an error and nothing.
 
-`fit_model` reads like its table of contents; each part is a function below it, in order.
+`fit_model` is the table of contents; its parts are the functions below it, in order.
 """
 
 import copy
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
-from sklearn.utils import check_random_state
 from skorch.callbacks import Callback
 
-from skdim._model.config import ModelConfig, carry_over, outline, resolve
+from skdim._model.config import outline
 from skdim._model.fitted import FittedModel
 from skdim._model.inference import (
     EncodedBatches,
     choose_batch_size,
     concatenate,
     encode_padded,
-    largest_batch,
 )
 from skdim._model.readout import fit_readouts
 from skdim._model.scoring import N_NEGATIVES, HeldOut, draw_negatives
@@ -33,7 +29,6 @@ from skdim._training.advice import (
     advise_on_codes,
     advise_on_components,
     advise_on_locations,
-    advise_on_parameters,
     advise_on_samples,
 )
 from skdim._training.batches import count_batches
@@ -45,118 +40,26 @@ from skdim._training.checkpoint import (
     as_checkpoint,
     key_of,
 )
-from skdim._training.config import obstacle_to_capture, resolve_training
-from skdim._training.cuda_graph import choose_capturer
 from skdim._training.net import DIMNet
+from skdim._training.setup import Params, Setup
+from skdim._training.trainer import Trainer
 from skdim._utils.devices import (
-    choose_device,
-    choose_precision,
-    compiler_advice,
     freed_memory_kept,
     memory_advice,
 )
 from skdim._utils.distributed import (
-    SINGLE_PROCESS,
     ProcessGroup,
     explain_lost_process,
-    join_process_group,
 )
-from skdim._utils.seeding import seeded
-from skdim.encoders import adapt, has_adapt
 from skdim.objective import DIMObjective
 from skdim.sources._arrays import read_groups
 from skdim.sources._lazy import Samples, take_subset
-from skdim.sources._loaders import Loader, choose_loader, to_tensor
+from skdim.sources._loaders import choose_loader
 from skdim.sources._statistics import channel_statistics
 
 logger = logging.getLogger("skdim")
 
-Params = Mapping[str, Any]
 Assemble = Callable[[DIMNet], FittedModel]
-
-# Samples that an encoder sees before training, if it asks for some.
-N_ADAPTED_TO = 1000
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a fit works with, known before any number of X is used.
-
-    Attributes
-    ----------
-    params, defaults : mapping
-        Parameters of `DIMTransformer`.
-    config : ModelConfig
-    device : torch.device
-    precision : str
-    processes : ProcessGroup
-    seed : int
-    previous : FittedModel or None
-        Whose weights and statistics training starts from.
-    one_epoch : bool
-        Whether this is one call of ``partial_fit``.
-    """
-
-    params: Params
-    defaults: Params
-    config: ModelConfig
-    device: torch.device
-    precision: str
-    processes: ProcessGroup
-    seed: int
-    previous: FittedModel | None
-    one_epoch: bool
-
-    @property
-    def n_axes(self) -> int:
-        """Axes of a sample, its channels included."""
-        return len(self.config.sample_shape)
-
-
-def set_up(
-    params: Params,
-    defaults: Params,
-    samples: Samples,
-    columns: Mapping[str, Any],
-    previous: FittedModel | None,
-    *,
-    one_epoch: bool,
-) -> Setup:
-    """Resolve everything that does not depend on numbers in X.
-
-    Parameters
-    ----------
-    params, defaults : mapping
-        Parameters of `DIMTransformer`.
-    samples : ndarray or StoredSamples, of shape (n, channels, *sides)
-    columns : mapping
-        ``n_features_in_`` and, where X had names, ``feature_names_in_``.
-    previous : FittedModel or None
-    one_epoch : bool
-
-    Raises
-    ------
-    ValueError, TypeError
-        If a parameter is unfit; the message names it.
-
-    Warns
-    -----
-    IneffectiveParameterWarning
-        If a parameter was set that has no effect beside the others.
-    """
-    seed = int(check_random_state(params["random_state"]).randint(2**31 - 1))
-    config = resolve(params, samples.shape[1:], columns.get("feature_names_in_"))
-    if previous is None:
-        device = choose_device(params["device"])
-        precision = choose_precision(params["precision"], device, samples.ndim - 1)
-    else:
-        previous.config.check_same_encoder(config)
-        device, precision = previous.device, previous.precision
-    if not one_epoch:
-        advise_on_parameters(params, defaults, columns["n_features_in_"])
-    processes = join_processes(params, samples, device)
-    seed = processes.broadcast(seed)
-    return Setup(params, defaults, config, device, precision, processes, seed, previous, one_epoch)
 
 
 class Fit(NamedTuple):
@@ -227,7 +130,7 @@ def fit_model(
         stack.enter_context(memory_advice(setup.device, **advice))
         stack.enter_context(freed_memory_kept(setup.device))
         loader_type = choose_loader(params["data_on_device"], samples, setup.device)
-        trainer = _Trainer(setup, loader_type(samples, mean, scale, setup.device), groups, seed)
+        trainer = Trainer(setup, loader_type(samples, mean, scale, setup.device), groups, seed)
         callbacks = _callbacks(params, stopping, processes)
         callbacks += listen(trainer.config.n_epochs, assemble)
         if file is not None and checkpoint is not None:
@@ -238,22 +141,7 @@ def fit_model(
     return Fit(model, net, interrupt)
 
 
-# ------------------------------------------------------------ processes and checkpoints
-
-
-def join_processes(params: Params, samples: Samples, device: torch.device) -> ProcessGroup:
-    """Join the other processes of this fit, if there are any."""
-    if not params["distributed"]:
-        return SINGLE_PROCESS
-    processes = join_process_group(device)
-    processes.check_same((samples.shape, samples.dtype.str), "X")
-    smallest = len(samples) // count_batches(len(samples), params["batch_size"])
-    if smallest < processes.world_size:
-        raise ValueError(
-            f"The 'batch_size' parameter must leave every one of {processes.world_size} processes "
-            f"a sample of each batch. Got {params['batch_size']}, for {len(samples)} samples."
-        )
-    return processes
+# ------------------------------------------------------------ checkpoints
 
 
 def _advice_on_loss(params: Params) -> str:
@@ -385,109 +273,6 @@ def _callbacks(
         *([("progress", ProgressBar())] if shows_progress else []),
         *copy.deepcopy(list(params["callbacks"] or [])),
     ]
-
-
-# ------------------------------------------------------------ training
-
-
-class _Trainer:
-    """Builds encoder, objective and net, and lets the net train.
-
-    Parameters
-    ----------
-    setup : Setup
-    loader : DeviceLoader or StreamingLoader
-    groups : ndarray of shape (n,) or None
-    seed : int
-    """
-
-    def __init__(self, setup: Setup, loader: Loader, groups: np.ndarray | None, seed: int):
-        self.setup = setup
-        self.loader = loader
-        self.groups = None if groups is None else to_tensor(groups).to(setup.device)
-        self.seed = seed
-        self.config = resolve_training(
-            setup.params,
-            len(loader),
-            setup.n_axes,
-            setup.precision,
-            one_epoch=setup.one_epoch,
-        )
-
-    def run(
-        self, callbacks: list, progress: dict | None
-    ) -> tuple[DIMNet, KeyboardInterrupt | None, dict]:
-        """Train; return the net, an interrupt after whole epochs, and the state to go on from."""
-        previous, device = self.setup.previous, self.setup.device
-        name = f"{device.type} generator"
-        state = {} if previous is None else previous.training_state
-        with seeded(self.seed, device, state.get(name)) as generator:
-            net, is_same = self._build_net(generator, callbacks)
-            if is_same and "optimizers" in state:
-                net.load_optimizer_states(state["optimizers"])
-            if progress is not None:
-                net.load_state(progress["net"])
-            interrupt = None
-            try:
-                with compiler_advice():
-                    net.train(self.loader)
-            except KeyboardInterrupt as raised:
-                if not net.history:
-                    raise
-                interrupt = raised
-            if not self.setup.one_epoch:
-                return net, interrupt, {}
-            return (
-                net,
-                interrupt,
-                {"optimizers": net.optimizer_states(), name: generator.get_state()},
-            )
-
-    def _build_net(self, generator: torch.Generator, callbacks: list) -> tuple[DIMNet, bool]:
-        """Return an initialised net, and whether all of its weights are the previous model's."""
-        setup, processes = self.setup, self.setup.processes
-        encoder = setup.config.build_encoder(setup.device)
-        objective = setup.config.build_objective(encoder, setup.device)
-        if setup.previous is None:
-            self._adapt(encoder, generator)
-        processes.broadcast_weights(encoder, objective)
-        is_same = setup.previous is not None and all(
-            [
-                carry_over(setup.previous.encoder, encoder),
-                carry_over(setup.previous.check_not_trimmed("training"), objective),
-            ]
-        )
-        n_steps = self.config.n_epochs * count_batches(len(self.loader), self.config.batch_size)
-        net = DIMNet(
-            encoder,
-            objective,
-            model_config=setup.config,
-            training_config=self.config,
-            generator=generator,
-            draws=self._draws(generator),
-            processes=processes,
-            groups=self.groups,
-            capturer=choose_capturer(generator, n_steps, obstacle_to_capture(setup.params)),
-            device=setup.device,
-            callbacks=callbacks,
-        )
-        return net.initialize(), is_same
-
-    def _adapt(self, encoder: torch.nn.Module, generator: torch.Generator) -> None:
-        """Show the encoder some samples, if it asks for them."""
-        order = torch.randperm(len(self.loader), generator=generator, device=generator.device)
-        if has_adapt(encoder):
-            n_seen = min(N_ADAPTED_TO, largest_batch(self.setup.config.sample_shape))
-            stored = self.loader.take(order[:n_seen].to(self.loader.indices_device))
-            adapt(encoder, self.loader.standardize(stored))
-
-    def _draws(self, generator: torch.Generator) -> torch.Generator:
-        """Return what draws views and negatives: with several processes, a generator for each."""
-        processes = self.setup.processes
-        if processes.is_single:
-            return generator
-        torch.manual_seed(self.seed + 1 + processes.rank)
-        return torch.Generator(self.setup.device).manual_seed(self.seed + 1 + processes.rank)
 
 
 # ------------------------------------------------------------ the result

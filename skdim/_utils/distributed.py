@@ -233,8 +233,20 @@ class _Sum(torch.autograd.Function):
         return total
 
 
-class _SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """Batch normalisation by the statistics of all processes; torch has one for GPUs only."""
+class _SyncBatchNorm(nn.Module):
+    """Batch normalisation by the statistics of all processes; torch has one for GPUs only.
+
+    Stands before a layer of torch among the bases of a class, whose attributes it uses.
+    """
+
+    weight: Any
+    bias: Any
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+    momentum: float | None
+    eps: float
+    affine: bool
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x of shape (n, n_channels, ...)."""

@@ -1,0 +1,119 @@
+"""From a setup and samples to a net that has been trained."""
+
+import numpy as np
+import torch
+
+from skdim._model.config import carry_over
+from skdim._model.inference import largest_batch
+from skdim._training.batches import count_batches
+from skdim._training.config import obstacle_to_capture, resolve_training
+from skdim._training.cuda_graph import choose_capturer
+from skdim._training.net import DIMNet
+from skdim._training.setup import Setup
+from skdim._utils.devices import compiler_advice
+from skdim._utils.seeding import seeded
+from skdim.encoders import adapt, has_adapt
+from skdim.sources._loaders import Loader, to_tensor
+
+# Samples that an encoder sees before training, if it asks for some.
+N_ADAPTED_TO = 1000
+
+
+class Trainer:
+    """Builds encoder, objective and net, and lets the net train.
+
+    Parameters
+    ----------
+    setup : Setup
+    loader : DeviceLoader or StreamingLoader
+    groups : ndarray of shape (n,) or None
+    seed : int
+    """
+
+    def __init__(self, setup: Setup, loader: Loader, groups: np.ndarray | None, seed: int):
+        self.setup = setup
+        self.loader = loader
+        self.groups = None if groups is None else to_tensor(groups).to(setup.device)
+        self.seed = seed
+        self.config = resolve_training(
+            setup.params,
+            len(loader),
+            setup.n_axes,
+            setup.precision,
+            one_epoch=setup.one_epoch,
+        )
+
+    def run(
+        self, callbacks: list, progress: dict | None
+    ) -> tuple[DIMNet, KeyboardInterrupt | None, dict]:
+        """Train; return the net, an interrupt after whole epochs, and the state to go on from."""
+        previous, device = self.setup.previous, self.setup.device
+        name = f"{device.type} generator"
+        state = {} if previous is None else previous.training_state
+        with seeded(self.seed, device, state.get(name)) as generator:
+            net, is_same = self._build_net(generator, callbacks)
+            if is_same and "optimizers" in state:
+                net.load_optimizer_states(state["optimizers"])
+            if progress is not None:
+                net.load_state(progress["net"])
+            interrupt = None
+            try:
+                with compiler_advice():
+                    net.train(self.loader)
+            except KeyboardInterrupt as raised:
+                if not net.history:
+                    raise
+                interrupt = raised
+            if not self.setup.one_epoch:
+                return net, interrupt, {}
+            return (
+                net,
+                interrupt,
+                {"optimizers": net.optimizer_states(), name: generator.get_state()},
+            )
+
+    def _build_net(self, generator: torch.Generator, callbacks: list) -> tuple[DIMNet, bool]:
+        """Return an initialised net, and whether all of its weights are the previous model's."""
+        setup, processes = self.setup, self.setup.processes
+        encoder = setup.config.build_encoder(setup.device)
+        objective = setup.config.build_objective(encoder, setup.device)
+        if setup.previous is None:
+            self._adapt(encoder, generator)
+        processes.broadcast_weights(encoder, objective)
+        is_same = setup.previous is not None and all(
+            [
+                carry_over(setup.previous.encoder, encoder),
+                carry_over(setup.previous.check_not_trimmed("training"), objective),
+            ]
+        )
+        n_steps = self.config.n_epochs * count_batches(len(self.loader), self.config.batch_size)
+        net = DIMNet(
+            encoder,
+            objective,
+            model_config=setup.config,
+            training_config=self.config,
+            generator=generator,
+            draws=self._draws(generator),
+            processes=processes,
+            groups=self.groups,
+            capturer=choose_capturer(generator, n_steps, obstacle_to_capture(setup.params)),
+            device=setup.device,
+            callbacks=callbacks,
+        )
+        return net.initialize(), is_same
+
+    def _adapt(self, encoder: torch.nn.Module, generator: torch.Generator) -> None:
+        """Show the encoder some samples, if it asks for them."""
+        order = torch.randperm(len(self.loader), generator=generator, device=generator.device)
+        if has_adapt(encoder):
+            n_seen = min(N_ADAPTED_TO, largest_batch(self.setup.config.sample_shape))
+            stored = self.loader.take(order[:n_seen].to(self.loader.indices_device))
+            adapt(encoder, self.loader.standardize(stored))
+
+    def _draws(self, generator: torch.Generator) -> torch.Generator:
+        """Return what draws views and negatives: with several processes, a generator for each."""
+        processes = self.setup.processes
+        if processes.is_single:
+            return generator
+        torch.manual_seed(self.seed + 1 + processes.rank)
+        return torch.Generator(self.setup.device).manual_seed(self.seed + 1 + processes.rank)
