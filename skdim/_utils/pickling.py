@@ -57,9 +57,9 @@ class Reference:
     def __init__(self, target: Any, parameter: str):
         if "<" in target.__qualname__:  # <locals>, <lambda>
             raise pickle.PicklingError(
-                f"The {parameter!r} parameter holds {target.__qualname__}, which was defined inside a "
-                "function or as a lambda, so that a file cannot refer to it. Define it at the top "
-                "level of a module to save this transformer."
+                f"The {parameter!r} parameter holds {target.__qualname__}, which was defined "
+                "inside a function or as a lambda, so that a file cannot refer to it. Define it "
+                "at the top level of a module to save this transformer."
             )
         self.address = (target.__module__, target.__qualname__, parameter)
 
