@@ -1,8 +1,8 @@
-"""Views: random changes of a sample that leave what it shows alone.
+"""Views: random changes of a sample that keep its content.
 
-An augmentation is a function ``(batch, generator) -> batch``: whole batches, standardised, on the
-generator's device, with every random number drawn from the generator. Write one and pass it as
-``augment``; to make it the default of a modality, name it in `DEFAULT_AUGMENTATIONS`.
+An augmentation is a function ``(batch, generator) -> batch``. It gets a whole standardised batch on
+the generator's device and draws every random number from the generator. Pass it as ``augment``, or
+list it in `DEFAULT_AUGMENTATIONS` to make it the default of a modality.
 """
 
 import math
@@ -23,13 +23,13 @@ def make_views(
     n_views: int = 2,
     n_crops: int = 0,
 ) -> Tensor:
-    """Return random views of each sample, the large ones first, then the crop_grids of small crops.
+    """Return random views of each sample: full-size views first, then grids of small crops.
 
     Parameters
     ----------
     batch : Tensor of shape (n, channels, *sides), standardised
     augment : callable (batch, generator) -> batch, or None
-        None gives every sample as it is.
+        None returns every sample unchanged.
     generator : torch.Generator
     n_views : int, default=2
     n_crops : int, default=0
@@ -52,20 +52,20 @@ def make_views(
     views = views.unflatten(0, (n_all, -1))
     if not n_grids:
         return views
-    crop_grids = [crop_grid(view, generator) for view in views[n_views:]]
-    return torch.cat([views[:n_views], torch.stack(crop_grids)])
+    grids = [crop_grid(view, generator) for view in views[n_views:]]
+    return torch.cat([views[:n_views], torch.stack(grids)])
 
 
 def crops_per_grid(n_axes: int) -> int:
-    """Return how many crops fill a sample: two a side."""
+    """Return how many crops fill a sample: two along each side."""
     return 2 ** (n_axes - 1)
 
 
 def crop_grid(views: Tensor, generator: torch.Generator) -> Tensor:
-    """Fill each view with small crops of itself: random windows of half of every side.
+    """Fill each view with a grid of small crops of itself: random windows of half of every side.
 
-    The crops of a sample so pass through an encoder together, in one sample's time. Layers that
-    look across an edge between two crops see the same sample on both sides of it.
+    An encoder then processes all crops of a sample at once, in the time of one sample. Layers
+    whose receptive field crosses an edge between two crops see the same sample on both sides of it.
 
     Parameters
     ----------
@@ -74,12 +74,12 @@ def crop_grid(views: Tensor, generator: torch.Generator) -> Tensor:
 
     Returns
     -------
-    crop_grids : Tensor of the same shape
+    grids : Tensor of the same shape
     """
     n, _, *sides = views.shape
-    crop_grids = torch.empty_like(views)
+    grids = torch.empty_like(views)
     for corner in product((0, 1), repeat=len(sides)):
-        crop, place = views, [slice(None), slice(None)]
+        crop, cell = views, [slice(None), slice(None)]
         for axis, (side, is_second) in enumerate(zip(sides, corner, strict=True), start=2):
             half = side // 2
             length = side - half if is_second else half
@@ -87,13 +87,13 @@ def crop_grid(views: Tensor, generator: torch.Generator) -> Tensor:
             window = start.long() + torch.arange(length, device=views.device)  # (n, length)
             shape = [n] + [length if a == axis else 1 for a in range(1, views.ndim)]
             crop = crop.take_along_dim(window.view(shape), axis)
-            place.append(slice(half, None) if is_second else slice(half))
-        crop_grids[tuple(place)] = crop
-    return crop_grids
+            cell.append(slice(half, None) if is_second else slice(half))
+        grids[tuple(cell)] = crop
+    return grids
 
 
 def occlude(views: Tensor, generator: torch.Generator) -> Tensor:
-    """Hide a random box of each view: between a third and two thirds of every side, set to 0.
+    """Set a random box of each view to 0: between a third and two thirds of every side.
 
     Parameters
     ----------
@@ -109,24 +109,25 @@ def occlude(views: Tensor, generator: torch.Generator) -> Tensor:
     for axis, side in enumerate(sides, start=2):
         length = side * (1 + _uniform(n, 1, generator)) / 3
         start = (side - length) * _uniform(n, 1, generator)
-        place = torch.arange(side, device=views.device) + 0.5
-        is_inside = (place > start) & (place < start + length)  # (n, side)
+        position = torch.arange(side, device=views.device) + 0.5
+        is_inside = (position > start) & (position < start + length)  # (n, side)
         shape = [n] + [side if a == axis else 1 for a in range(1, views.ndim)]
         is_hidden = is_hidden & is_inside.view(shape)
     return views.masked_fill(is_hidden, 0.0)
 
 
 def augment_images(images: Tensor, generator: torch.Generator, size: float = 1.0) -> Tensor:
-    """The default for images: colour photographs may be mirrored and recoloured, others may not.
+    """The default for images: crops, flips and colour changes for photographs, `move` for others.
 
-    Three channels are read as colour. Anything else (digits, spectra, scans) is only moved.
+    Images of three channels are taken for colour photographs. All others (digits, spectra, scans)
+    are only moved.
 
     Parameters
     ----------
     images : Tensor of shape (n, channels, height, width)
     generator : torch.Generator
     size : float, default=1.0
-        Sides of the views of colour photographs, as a part of the image's.
+        Sides of the views of colour photographs, as a fraction of those of the image.
 
     Returns
     -------
@@ -144,7 +145,7 @@ def move(
     scale: float = 0.15,
     shift: float = 0.125,
 ) -> Tensor:
-    """Rotate, scale and shift; what comes in from outside repeats the border.
+    """Rotate, scale and shift; pixels from outside the image repeat its border.
 
     Parameters
     ----------
@@ -152,11 +153,11 @@ def move(
         Images, or volumes, which turn in all three planes.
     generator : torch.Generator
     degrees : float, default=15
-        Largest rotation in each plane, either way.
+        Largest rotation in each plane, in both directions.
     scale : float, default=0.15
-        Largest relative change of size, of each side apart.
+        Largest relative change of size, drawn for each side separately.
     shift : float, default=0.125
-        Largest shift, as a part of each side.
+        Largest shift, as a fraction of each side.
     """
     n, _, *sides = images.shape
     n_sides = len(sides)
@@ -184,17 +185,17 @@ def _rotation(n_sides: int, a: int, b: int, angle: Tensor) -> Tensor:
 def crop_and_flip(
     images: Tensor, generator: torch.Generator, smallest: float = 0.3, size: float = 1.0
 ) -> Tensor:
-    """Cut out a random box, flip_averaging it half the time, stretch it to one size.
+    """Cut out a random box, flip it with probability 1/2, and resize it.
 
     Parameters
     ----------
     images : Tensor of shape (n, channels, height, width)
     generator : torch.Generator
     smallest : float, default=0.3
-        Smallest area of the box, as a part of the image.
+        Smallest area of the box, as a fraction of the image.
     size : float, default=1.0
-        Sides of the result, as a part of the image's. At 0.75 what a box of average area shows is
-        as large as in the image.
+        Sides of the result, as a fraction of those of the image. At 0.75 objects in a box of
+        average area keep their size.
     """
     n = len(images)
     area = smallest + (1 - smallest) * _uniform(n, 1, generator)
@@ -202,8 +203,8 @@ def crop_and_flip(
     box = area.sqrt() * torch.cat([log_aspect.exp(), (-log_aspect).exp()], 1)
     box = box.clamp(max=1)  # (n, 2): width, height
     center = (1 - box) * _symmetric(n, 2, generator)
-    flip_averaging = 1 - 2 * (_uniform(n, 1, generator) < 0.5).to(box.dtype)
-    box = torch.cat([box[:, :1] * flip_averaging, box[:, 1:]], 1)
+    flip = 1 - 2 * (_uniform(n, 1, generator) < 0.5).to(box.dtype)
+    box = torch.cat([box[:, :1] * flip, box[:, 1:]], 1)
     theta = torch.cat([torch.diag_embed(box), center[:, :, None]], 2)  # (n, 2, 3)
     sides = [round(size * side) for side in images.shape[2:]]
     return _resample(images, theta, sides)
@@ -220,9 +221,9 @@ def jitter_colors(
         Standardised, so that a change of brightness is measured in standard deviations.
     generator : torch.Generator
     strength : float, default=0.4
-        Largest change of each, either way.
+        Largest relative change of each, in both directions.
     gray : float, default=0.2
-        Probability of no colour at all.
+        Probability that an image becomes grey.
     """
     n = len(images)
     draws = _symmetric(n, 3, generator)[:, :, None, None, None] * strength
@@ -236,7 +237,7 @@ def jitter_colors(
 
 
 def augment_signals(signals: Tensor, generator: torch.Generator) -> Tensor:
-    """The default for signals: cut, stretched and warped in time, scaled, with noise on top.
+    """The default for signals: crop, stretch and warp in time, scale, and add noise.
 
     Parameters
     ----------
@@ -253,29 +254,29 @@ def augment_signals(signals: Tensor, generator: torch.Generator) -> Tensor:
 def crop_and_warp(
     signals: Tensor, generator: torch.Generator, smallest: float = 0.6, warp: float = 0.2
 ) -> Tensor:
-    """Cut out a random stretch of time, run through it at an uneven pace, to full length.
+    """Cut out a random interval, and resample it to full length at a varying speed.
 
     Parameters
     ----------
     signals : Tensor of shape (n, channels, length)
     generator : torch.Generator
     smallest : float, default=0.6
-        Shortest stretch, as a part of the signal.
+        Shortest interval, as a fraction of the signal.
     warp : float, default=0.2
-        Standard deviation of the logarithm of the pace, which changes about four times.
+        Standard deviation of the logarithm of the speed, which changes about four times.
     """
     n, _, length = signals.shape
-    share = smallest + (1 - smallest) * _uniform(n, 1, generator)
-    start = (1 - share) * _uniform(n, 1, generator)
-    pace = (warp * torch.randn(n, 1, 5, generator=generator, device=generator.device)).exp()
-    pace = functional.interpolate(pace, length, mode="linear", align_corners=True)[:, 0]
-    clock = pace.cumsum(1)
-    clock = (clock - clock[:, :1]) / (clock[:, -1:] - clock[:, :1])  # (n, length), 0 to 1
-    position = (start + share * clock) * (length - 1)
+    fraction = smallest + (1 - smallest) * _uniform(n, 1, generator)
+    start = (1 - fraction) * _uniform(n, 1, generator)
+    speed = (warp * torch.randn(n, 1, 5, generator=generator, device=generator.device)).exp()
+    speed = functional.interpolate(speed, length, mode="linear", align_corners=True)[:, 0]
+    time = speed.cumsum(1)
+    time = (time - time[:, :1]) / (time[:, -1:] - time[:, :1])  # (n, length), 0 to 1
+    position = (start + fraction * time) * (length - 1)
     before = position.floor().clamp(max=length - 2).long()
-    part = (position - before)[:, None]  # (n, 1, length)
+    weight = (position - before)[:, None]  # (n, 1, length)
     before = before[:, None].expand(signals.shape)
-    return signals.gather(2, before) * (1 - part) + signals.gather(2, before + 1) * part
+    return signals.gather(2, before) * (1 - weight) + signals.gather(2, before + 1) * weight
 
 
 def jitter_amplitudes(
@@ -289,14 +290,14 @@ def jitter_amplitudes(
         Standardised, so that noise is measured in standard deviations.
     generator : torch.Generator
     scale : float, default=0.2
-        Largest relative change of each channel, either way.
+        Largest relative change of each channel, in both directions.
     noise : float, default=0.1
         Standard deviation of the noise.
     """
     n, n_channels, _ = signals.shape
     gain = 1 + scale * _symmetric(n, n_channels, generator)
-    hiss = torch.randn(signals.shape, generator=generator, device=generator.device)
-    return gain[:, :, None] * signals + noise * hiss
+    white_noise = torch.randn(signals.shape, generator=generator, device=generator.device)
+    return gain[:, :, None] * signals + noise * white_noise
 
 
 def augment_rows(
@@ -304,14 +305,14 @@ def augment_rows(
     generator: torch.Generator,
     column_groups: tuple[tuple[int, ...], ...] = (),
 ) -> Tensor:
-    """The default for rows: cells swapped with other rows, and noise on top.
+    """The default for rows of a table: swap cells with other rows, and add noise.
 
     Parameters
     ----------
     rows : Tensor of shape (n, n_columns)
     generator : torch.Generator
     column_groups : tuple of tuple of int, default=()
-        Columns that are replaced together, from one row.
+        Columns whose cells are replaced together, by those of the same row.
 
     Returns
     -------
@@ -326,7 +327,7 @@ def swap_cells(
     probability: float = 0.25,
     column_groups: tuple[tuple[int, ...], ...] = (),
 ) -> Tensor:
-    """Replace cells by the same column's value in another row of the batch.
+    """Replace cells by the value of the same column in a random row of the batch.
 
     Parameters
     ----------
@@ -335,12 +336,12 @@ def swap_cells(
     probability : float, default=0.25
         Probability that a cell is replaced.
     column_groups : tuple of tuple of int, default=()
-        Columns that are replaced together, from one row.
+        Columns whose cells are replaced together, by those of the same row.
     """
     n, n_columns = rows.shape
     donors = torch.randint(n, rows.shape, generator=generator, device=generator.device)
     swapped = _uniform(n, n_columns, generator) < probability
-    for first, *others in column_groups:  # whatever the first column does, the others do
+    for first, *others in column_groups:  # the draws of the first column hold for the group
         donors[:, others] = donors[:, [first]]
         swapped[:, others] = swapped[:, [first]]
     return torch.where(swapped, rows.gather(0, donors), rows)
@@ -360,7 +361,7 @@ def jitter_cells(rows: Tensor, generator: torch.Generator, noise: float = 0.3) -
     return rows + noise * torch.randn(rows.shape, generator=generator, device=generator.device)
 
 
-# Number of axes of a sample, channels included, to what ``augment="auto"`` means.
+# The augmentation for ``augment="auto"``, by the number of axes of a sample, channels included.
 DEFAULT_AUGMENTATIONS: dict[int, Augmentation] = {
     1: augment_rows,
     2: augment_signals,

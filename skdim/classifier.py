@@ -1,4 +1,4 @@
-"""DIMClassifier: an encoder learned without labels, made a classifier by few of them."""
+"""DIMClassifier: an encoder trained without labels, fine-tuned with a few labels."""
 
 import copy
 import logging
@@ -33,55 +33,54 @@ from skdim.transformer import DIMTransformer
 
 logger = logging.getLogger("skdim")
 
-# Samples that max_epochs="auto" shows besides three epochs.
+# With max_epochs="auto", samples shown in training, in addition to three epochs.
 N_SHOWN = 20_000
 
 
 class DIMClassifier(ClassifierMixin, BaseEstimator):
-    """A linear classifier on the hidden layer of a `DIMTransformer`, and the encoder fine-tuned.
+    """A linear classifier on the hidden layer of a `DIMTransformer`, with the encoder fine-tuned.
 
-    It starts as `LogisticRegression` on the features of the transformer as it is. Then classifier
-    and encoder minimise the cross-entropy together; batch statistics stay those of the
-    transformer, so that few labels are enough. This is how the paper uses few labels (its
-    semi-supervised column), with a linear classifier in the place of its small network.
+    First a ``LogisticRegression`` is fitted to the features of the transformer. Then classifier and
+    encoder are trained together to minimise the cross-entropy. Batch statistics stay those of the
+    transformer, so that few labels are enough. The paper uses few labels in the same way
+    (semi-supervised learning), with a small network instead of a linear classifier.
 
     Parameters
     ----------
     transformer : DIMTransformer, FrozenEstimator of one, or None, default=None
-        Where to start. One that is fitted is taken as it is, on a copy; one that is not is fitted,
-        on the X of ``fit``. ``clone`` and searches forget what an estimator has learned: wrap the
-        fitted transformer in ``sklearn.frozen.FrozenEstimator`` to keep it. None is
-        ``DIMTransformer()``.
+        The transformer to start from. If it is fitted, a copy of it is fine-tuned; otherwise a
+        clone is fitted to X first. ``clone`` and searches discard a fit: to keep it, wrap the
+        fitted transformer in ``sklearn.frozen.FrozenEstimator``. None means ``DIMTransformer()``.
     max_epochs : int or "auto", default="auto"
-        Epochs of the labelled samples. "auto" shows about 20,000 samples plus three epochs.
+        "auto" shows about 20,000 samples, plus three epochs.
     batch_size : int, default=64
         Largest number of samples in a step, at least 2.
     augment : None, "auto" or callable, default=None
-        Random views to train on. "auto" takes those of the transformer, whose changes must then
-        leave labels alone: they help colour photographs and hurt tables.
+        Random views to train on. "auto" takes those of the transformer. Use it only if such changes
+        keep the label: it improves accuracy on colour photographs, and lowers it on tables.
     learning_rate : float, default=3e-4
-        Highest learning rate, of AdamW.
+        Highest learning rate of AdamW.
     weight_decay : float, default=0.01
     C : float, default=0.01
-        Inverse strength of regularisation of the linear classifier to start from; a large one
-        leaves little to learn from.
+        Inverse strength of regularisation of the initial linear classifier. If it is large, that
+        classifier fits the labels already, and the gradient for the encoder is small.
     random_state : int, RandomState or None, default=None
-        Seeds batches and views, and a transformer that is fitted here and has no seed of its own.
+        Seeds batches and views, and the transformer if it is fitted here and has no seed.
 
     Attributes
     ----------
     transformer_ : DIMTransformer
-        With the encoder fine-tuned; its features are in the units of the one it started as.
+        With the fine-tuned encoder. Its features are still scaled as before fine-tuning.
     coef_ : ndarray of shape (n_classes, n_hidden)
     intercept_ : ndarray of shape (n_classes,)
-        The classifier on ``transformer_``'s hidden layer.
+        The classifier on the hidden layer of ``transformer_``.
     classes_ : ndarray of shape (n_classes,)
     history_ : list of dict
-        One an epoch: ``loss``, the cross-entropy.
+        One for each epoch, with ``epoch`` and ``loss``, the cross-entropy.
     n_features_in_ : int
         ``X.shape[1]``.
     feature_names_in_ : ndarray of str
-        Names of the columns, where X had them.
+        Names of the columns, if X had them.
 
     References
     ----------
@@ -132,13 +131,13 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y):
-        """Fine-tune on labelled samples.
+        """Fine-tune the encoder on labelled samples.
 
         Parameters
         ----------
         X : array-like of the kind that `DIMTransformer` takes
         y : array-like of shape (n_samples,)
-            Labels of any kind, of two classes at least.
+            Labels of any kind, from at least two classes.
 
         Returns
         -------
@@ -151,12 +150,10 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         check_consistent_length(X, y)
         classes, targets = np.unique(y, return_inverse=True)
         random = check_random_state(self.random_state)
-        transformer = self._starting_point(X, random)
+        transformer = self._fitted_transformer(X, random)
         samples = check_samples(transformer, X)
         if len(classes) < 2:
-            raise ValueError(
-                f"y must hold 2 classes at least. Got one class, {classes[0]!r}, alone."
-            )
+            raise ValueError(f"y must hold 2 classes at least. Got one class, {classes[0]!r}.")
         seed = int(random.randint(2**31 - 1))
         with memory_advice(transformer.device_, batch_size=self.batch_size):
             features = transformer.model_.features(
@@ -172,8 +169,8 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         self.history_ = history
         return self
 
-    def _starting_point(self, X, random: np.random.RandomState) -> DIMTransformer:
-        """Return a fitted transformer that is this classifier's own."""
+    def _fitted_transformer(self, X, random: np.random.RandomState) -> DIMTransformer:
+        """Return a fitted transformer that may be changed: a copy, or a newly fitted clone."""
         given = self.transformer
         if given is None:
             given = DIMTransformer()
@@ -186,10 +183,10 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
             )
         if given.__sklearn_is_fitted__():
             return copy.deepcopy(given)
-        fresh = clone(given)
-        if fresh.random_state is None:
-            fresh.set_params(random_state=int(random.randint(2**31 - 1)))
-        return fresh.fit(X)
+        transformer = clone(given)
+        if transformer.random_state is None:
+            transformer.set_params(random_state=int(random.randint(2**31 - 1)))
+        return transformer.fit(X)
 
     def _tune(
         self,
@@ -199,14 +196,14 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         start: LogisticRegression,
         seed: int,
     ) -> tuple[nn.Linear, list[dict[str, float]]]:
-        """Minimise the cross-entropy, with the transformer's encoder changed in place."""
+        """Minimise the cross-entropy; the encoder of the transformer is changed in place."""
         model, device = transformer.model_, transformer.device_
         precision = PRECISIONS[model.precision]
         augment = model.config.augment if self.augment == "auto" else self.augment
         loader_type = choose_loader(transformer.data_on_device, samples, device)
         loader: Loader = loader_type(samples, model.mean, model.scale, device)
         labels = torch.from_numpy(targets).to(device)
-        read = ReadoutLayer(model.readouts["hidden"]).to(device)
+        readout = ReadoutLayer(model.readouts["hidden"]).to(device)
         head = linear_layer(start.coef_, start.intercept_).to(device)
         optimizer = torch.optim.AdamW(
             [*model.encoder.parameters(), *head.parameters()],
@@ -217,11 +214,11 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         with seeded(seed, device) as generator:
 
             def loss(indices: torch.Tensor) -> torch.Tensor:
-                stored = loader.standardize(loader.take(indices))
-                views = make_views(stored, augment, generator, n_views=1)[0]
+                batch = loader.standardize(loader.take(indices))
+                views = make_views(batch, augment, generator, n_views=1)[0]
                 with torch.autocast(device.type, precision, precision != torch.float32):
                     encoding = encode(model.encoder, views)
-                return functional.cross_entropy(head(read(encoding)), labels[indices.to(device)])
+                return functional.cross_entropy(head(readout(encoding)), labels[indices.to(device)])
 
             batches = Batches(loader, None, self.batch_size, generator)
             n_epochs = self._n_epochs(len(samples))
@@ -257,7 +254,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[probabilities.argmax(axis=1)]
 
     def export_onnx(self, path, *, dtype="float32") -> None:
-        """Write one ONNX graph from raw X to probabilities and the index of the label.
+        """Write an ONNX graph from raw X to probabilities and the index of the most probable class.
 
         Parameters
         ----------
@@ -276,7 +273,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def feature_names_in_(self) -> np.ndarray:
-        """Names of the columns, where X had them."""
+        """Names of the columns, if X had them."""
         return self.transformer_.feature_names_in_
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -289,14 +286,14 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
 
 
 def linear_layer(coef: np.ndarray, intercept: np.ndarray) -> nn.Linear:
-    """Return the layer whose softmax is a fitted linear classifier.
+    """Return a layer whose softmax gives the probabilities of a fitted linear classifier.
 
     Parameters
     ----------
     coef : ndarray of shape (n_classes, n_features), or (1, n_features) for two classes
     intercept : ndarray of shape (n_classes,) or (1,)
     """
-    if len(coef) == 1:  # two classes, one logit: half to each
+    if len(coef) == 1:  # two classes and one logit: half of it for each, with opposite signs
         coef, intercept = np.vstack([-coef, coef]) / 2, np.hstack([-intercept, intercept]) / 2
     head = nn.Linear(coef.shape[1], len(coef))
     with torch.no_grad():

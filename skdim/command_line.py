@@ -1,7 +1,7 @@
 """``python -m skdim``: fit, transform, score and inspect from a command line.
 
-Results go to stdout; the progress bar, warnings and errors go to stderr. What is slow to import is
-imported by the command that needs it, so that help comes at once.
+Results go to stdout; the progress bar, warnings and errors go to stderr. Modules that are slow to
+import are imported by the commands that need them, so that help is shown at once.
 """
 
 import argparse
@@ -23,15 +23,15 @@ from skdim._utils.atomic_write import replace_when_done
 if TYPE_CHECKING:
     from skdim.transformer import DIMTransformer
 
-DONE, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130
 
-# Folds that the accuracy of a classifier is a mean over.
+# Folds of the cross-validated accuracies.
 N_FOLDS = 5
 
 # Epochs whose losses ``inspect`` shows.
 N_LOSSES = 5
 
-# What ``transform`` may write: the keys of skdim._model.readout.OUTPUTS, which torch comes with.
+# The keys of skdim._model.readout.OUTPUTS, whose import needs torch.
 OUTPUTS = ("components", "hidden", "code", "local")
 
 
@@ -41,22 +41,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str or None, default=None
-        The words after ``python -m skdim``; None takes those of this process.
+        The arguments after ``python -m skdim``; None takes those of this process.
 
     Returns
     -------
     status : int
-        0 where it is done, 1 where it failed, 130 where Ctrl-C ended it.
+        0 for success, 1 for an error, 130 after Ctrl-C.
 
     Raises
     ------
     SystemExit
-        Of code 2 if the words are no command, and of code 0 after help.
+        With code 2 for wrong arguments, and with code 0 after help.
 
     Examples
     --------
     >>> from skdim.command_line import main
-    >>> main(["inspect", "nowhere.safetensors"])  # stderr says that there is no such file
+    >>> main(["inspect", "nowhere.safetensors"])  # stderr: no such file
     1
     """
     args = build_parser().parse_args(argv)
@@ -65,40 +65,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             results = COMMANDS[args.command].run(args)
         except KeyboardInterrupt as interrupt:
-            _tell(f"Interrupted: {str(interrupt) or 'nothing was written.'}")
+            _print_to_stderr(f"Interrupted: {str(interrupt) or 'nothing was written.'}")
             return INTERRUPTED
         except Exception as error:
             if args.traceback:
                 raise
-            _tell(f"Error: {str(error) or type(error).__name__}")
+            _print_to_stderr(f"Error: {str(error) or type(error).__name__}")
             return FAILED
     _print(json.dumps(results, default=str) if args.json else "\n".join(lines(results)))
     return DONE
 
 
-# ---- What the commands do -------------------------------------------------------------------
+# ---- Commands ------------------------------------------------------------------------------
 
 
 def fit(args: argparse.Namespace) -> dict[str, Any]:
-    """Train a transformer and save it; after an interrupt, as of its last whole epoch."""
+    """Train a transformer and save it; after Ctrl-C, as it was after its last complete epoch."""
     check_output(args.output, args.force, args.input)
     params = unique(args.params)
     X = read(args.input, **reading_options(args))
     from skdim.transformer import DIMTransformer
 
     dim = DIMTransformer(verbose=0 if args.quiet else 1).set_params(**params)
-    is_whole = True
+    is_complete = True
     start = time.perf_counter()
     try:
         dim.fit(X)
     except KeyboardInterrupt:
         if not dim.__sklearn_is_fitted__():
             raise
-        is_whole = False
+        is_complete = False
     seconds = time.perf_counter() - start
     dim.set_params(verbose=0).save(args.output)
-    if not is_whole:
-        raise KeyboardInterrupt(f"{args.output} holds what epoch {dim.n_iter_} had learned.")
+    if not is_complete:
+        raise KeyboardInterrupt(f"{args.output} holds the model after epoch {dim.n_iter_}.")
     return {
         "shape": X.shape,
         "epochs": dim.n_iter_,
@@ -109,7 +109,7 @@ def fit(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def transform(args: argparse.Namespace) -> dict[str, Any]:
-    """Write the features of X."""
+    """Write the features of X to a file."""
     check_output(args.output, args.force, args.model, args.input)
     dim = load(args.model)
     X = read_like(dim, args)
@@ -120,7 +120,7 @@ def transform(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def score(args: argparse.Namespace) -> dict[str, Any]:
-    """Tell how well samples are told apart and, with labels, what classifiers make of features."""
+    """Score X and, with labels, compute accuracies of classifiers."""
     dim = load(args.model)
     X = read_like(dim, args)
     labels = read_labels(args.labels, X) if args.labels else None
@@ -129,7 +129,7 @@ def score(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def inspect(args: argparse.Namespace) -> dict[str, Any]:
-    """Tell what is in a model's file."""
+    """Describe the file of a model."""
     dim = load(args.model)
     from skdim._utils.files import read as read_state
 
@@ -151,25 +151,26 @@ def inspect(args: argparse.Namespace) -> dict[str, Any]:
 def load(path: Path) -> "DIMTransformer":
     """Read a transformer that ``fit`` wrote."""
     if not path.is_file():
-        raise FileNotFoundError(f"The model must be a file that is there. Got {path}.")
+        raise FileNotFoundError(f"The model must be an existing file. Got {path}.")
     from skdim.transformer import DIMTransformer
 
     return DIMTransformer.load(path)
 
 
 def accuracies(dim: "DIMTransformer", X: Any, labels: np.ndarray) -> dict[str, dict[str, float]]:
-    """Cross-validate linear classifiers on columns of X, their components, and features.
+    """Cross-validate linear classifiers on the columns of X, on their PCA, and on features.
 
     Parameters
     ----------
     X : array-like of shape (n, ...)
-        Read whole: the first two need it.
+        Read into memory as a whole, which columns and PCA need.
     labels : ndarray of shape (n,)
 
     Returns
     -------
     results : dict
-        Mean and standard deviation over `N_FOLDS` folds, under "raw", "pca" and "dim" each.
+        "accuracy" and "accuracy_std": mean and standard deviation over `N_FOLDS` folds, each a
+        dict with the keys "raw", "pca" and "dim".
     """
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
@@ -182,32 +183,32 @@ def accuracies(dim: "DIMTransformer", X: Any, labels: np.ndarray) -> dict[str, d
     n_components = min(features.shape[1], columns.shape[1], len(X) // 2)
     classifier = LogisticRegression(max_iter=5000)
     pca = PCA(n_components, whiten=True, random_state=0)
-    contest = {
+    compared = {
         "raw": (make_pipeline(StandardScaler(), classifier), columns),
         "pca": (make_pipeline(StandardScaler(), pca, classifier), columns),
         "dim": (classifier, features),
     }
     folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=0)
-    found = {
-        name: cross_val_score(model, rows, labels, cv=folds, error_score="raise")
-        for name, (model, rows) in contest.items()
+    scores = {
+        name: cross_val_score(model, table, labels, cv=folds, error_score="raise")
+        for name, (model, table) in compared.items()
     }
     return {
-        "accuracy": {name: float(values.mean()) for name, values in found.items()},
-        "accuracy_std": {name: float(values.std()) for name, values in found.items()},
+        "accuracy": {name: float(values.mean()) for name, values in scores.items()},
+        "accuracy_std": {name: float(values.std()) for name, values in scores.items()},
     }
 
 
-# ---- What is read ---------------------------------------------------------------------------
+# ---- Reading --------------------------------------------------------------------------------
 
 
 def read_npy(path: Path) -> np.ndarray:
-    """Return an array that stays on disk."""
+    """Return an array on disk."""
     return np.lib.format.open_memmap(path, mode="r")
 
 
 def read_npz(path: Path, array: str | None = None) -> np.ndarray:
-    """Return one array of several: the one named, the only one, or X."""
+    """Return one of several arrays: that called ``array``, the only one, or that called X."""
     with open(path, "rb") as stream, np.lib.npyio.NpzFile(stream) as file:
         name = array or (file.files[0] if len(file.files) == 1 else "X")
         if name not in file.files:
@@ -216,7 +217,7 @@ def read_npz(path: Path, array: str | None = None) -> np.ndarray:
 
 
 def read_csv(path: Path) -> np.ndarray:
-    """Return the numbers beneath a line of column names, (n, n_columns)."""
+    """Return the numbers (n, n_columns) below a line of column names."""
     with open(path, encoding="utf-8-sig") as file:
         names = file.readline().strip().split(",")
         if any(_is_number(name) for name in names):
@@ -233,7 +234,7 @@ def _is_number(text: str) -> bool:
 
 
 def read_folder(path: Path, size: int | tuple[int, int] = 32, grey: bool = False) -> Any:
-    """Return pictures that stay on disk."""
+    """Return images on disk."""
     from skdim.sources import ImageFolder
 
     return ImageFolder(path, size=size, color=not grey)
@@ -246,22 +247,22 @@ READERS: dict[str, Callable[..., Any]] = {
     "folder": read_folder,
 }
 
-# What each option of reading is for.
+# The kind of input that each reading option is for.
 READING_OPTIONS = {"array": ".npz", "size": "folder", "grey": "folder"}
 
 
 def read(path: Path, **options) -> Any:
-    """Return X, checked as far as that goes without reading it all.
+    """Return X, without reading all of it where possible.
 
     Parameters
     ----------
     path : Path
-        Of a kind in `READERS`.
+        A file or folder of a kind in `READERS`.
     **options
-        Those of the kind; see `READING_OPTIONS`.
+        Of that kind; see `READING_OPTIONS`.
     """
     if not path.exists():
-        raise FileNotFoundError(f"An input must be a file or a folder that is there. Got {path}.")
+        raise FileNotFoundError(f"An input must be an existing file or folder. Got {path}.")
     kind = "folder" if path.is_dir() else path.suffix.lower()
     if kind not in READERS:
         raise ValueError(f"An input must be one of {', '.join(READERS)}. Got {path}.")
@@ -275,18 +276,18 @@ def read(path: Path, **options) -> Any:
 
 
 def reading_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return those that were given."""
+    """Return the reading options that were given."""
     return {name: getattr(args, name) for name in READING_OPTIONS if getattr(args, name, None)}
 
 
 def read_like(dim: "DIMTransformer", args: argparse.Namespace) -> Any:
-    """Return X; pictures in the size and colours that the transformer was fitted to."""
+    """Return X; images are read with the size and channels on which the transformer was fitted."""
     options = reading_options(args)
     if args.input.is_dir():
         n_channels, *sides = dim.sample_shape_
         if len(sides) != 2 or n_channels not in (1, 3):
             raise ValueError(
-                f"The model must be one of pictures to read a folder of them. Got {args.model}, "
+                f"The model must be one of images to read a folder of images. Got {args.model}, "
                 f"of samples of shape {dim.sample_shape_} (channels first)."
             )
         options = {**options, "size": tuple(sides), "grey": n_channels == 1}
@@ -294,12 +295,12 @@ def read_like(dim: "DIMTransformer", args: argparse.Namespace) -> Any:
 
 
 def read_labels(source: str, X: Any) -> np.ndarray:
-    """Return a label for each sample: of a file, or the names of the folders of pictures."""
+    """Return a label for each sample: from a file, or the names of the folders of the images."""
     from skdim.sources import ImageFolder
 
     if source == "folder":
         if not isinstance(X, ImageFolder):
-            raise ValueError("--labels folder is for an input that is a folder of pictures.")
+            raise ValueError("--labels folder is for an input that is a folder of images.")
         return X.labels
     if Path(source).suffix.lower() != ".npy":
         raise ValueError(f"--labels must be a .npy file, or 'folder'. Got {source}.")
@@ -311,28 +312,28 @@ def read_labels(source: str, X: Any) -> np.ndarray:
     return np.asarray(labels)
 
 
-# ---- What is written ------------------------------------------------------------------------
+# ---- Writing --------------------------------------------------------------------------------
 
 
 def check_output(path: Path, force: bool, *inputs: Path) -> None:
-    """Refuse, before any work, what could not be written or should not be."""
+    """Raise before any work if the output cannot or should not be written."""
     if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-        raise OSError(f"--output must lie in a folder that is there, to write to. Got {path}.")
+        raise OSError(f"--output must be in an existing folder with write access. Got {path}.")
     if path.is_dir():
         raise IsADirectoryError(f"--output must be a file. Got the folder {path}.")
     if any(path.exists() and other.exists() and path.samefile(other) for other in inputs):
-        raise ValueError(f"--output must be another file than what is read. Got {path} for both.")
+        raise ValueError(f"--output must differ from the files that are read. Got {path} for both.")
     if path.exists() and not force:
-        raise FileExistsError(f"{path} is there already: --force replaces it.")
+        raise FileExistsError(f"{path} exists: --force replaces it.")
 
 
 def write_npy(dim: "DIMTransformer", X: Any, path: Path) -> tuple[int, ...]:
-    """Write features a few at a time."""
+    """Write features in batches."""
     return dim.transform_to(X, path).shape
 
 
 def write_csv(dim: "DIMTransformer", X: Any, path: Path) -> tuple[int, ...]:
-    """Write features beneath their names, with the digits that make the same floats again."""
+    """Write a line of names, then features with enough digits to recover the same float32."""
     features = dim.transform(X)
     names = ",".join(dim.get_feature_names_out())
     with replace_when_done(path) as temporary:
@@ -344,22 +345,22 @@ WRITERS: dict[str, Callable[..., tuple[int, ...]]] = {".npy": write_npy, ".csv":
 
 
 def lines(results: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield results as lines ``name: value``, names of names joined by dots."""
+    """Yield results as lines ``name: value``; nested names are joined by dots."""
     for name, value in results.items():
         if isinstance(value, dict):
             yield from lines(value, f"{prefix}{name}.")
         else:
-            yield _plain(f"{prefix}{name}: {_word(value)}")
+            yield _one_line(f"{prefix}{name}: {_format(value)}")
 
 
-def _word(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(_word(item) for item in value)
+        return ", ".join(_format(item) for item in value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _plain(text: str) -> str:
-    """Return one line without control characters, which a stranger's file may hold."""
+def _one_line(text: str) -> str:
+    """Return one line without control characters, which an untrusted file may hold."""
     line = " ".join(text.split())
     return line if line.isprintable() else ascii(line)
 
@@ -367,31 +368,31 @@ def _plain(text: str) -> str:
 def _print(text: str) -> None:
     try:
         print(text, flush=True)
-    except BrokenPipeError:  # nobody reads on; the end of the process shall not try again
+    except BrokenPipeError:  # the reader has gone; prevent a second try at the end of the process
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _tell(sentence: str) -> None:
-    print(_plain(sentence), file=sys.stderr)
+def _print_to_stderr(message: str) -> None:
+    print(_one_line(message), file=sys.stderr)
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    _tell(f"Warning: {message}")
+    _print_to_stderr(f"Warning: {message}")
 
 
-# ---- What may be typed ----------------------------------------------------------------------
+# ---- Arguments ------------------------------------------------------------------------------
 
 
 class Parser(argparse.ArgumentParser):
-    """One that says what is wrong in one line."""
+    """A parser that reports an error in one line."""
 
     def error(self, message):
-        """Exit, pointing to help."""
-        self.exit(MISUSED, f"{self.prog}: {_plain(message)} (--help tells more)\n")
+        """Print the error and exit."""
+        self.exit(USAGE_ERROR, f"{self.prog}: {_one_line(message)} (see --help)\n")
 
 
 def literal(text: str) -> Any:
-    """Return the Python literal that a text is; a text that is none, as it is."""
+    """Return the value of a Python literal; any other text is returned as a string."""
     try:
         return ast.literal_eval(text)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
@@ -399,7 +400,7 @@ def literal(text: str) -> Any:
 
 
 def parameter(name: str) -> Callable[[str], tuple[str, Any]]:
-    """Return what reads the value of an option that stands for a parameter."""
+    """Return a function that reads the value of an option for a parameter."""
     return lambda text: (name, literal(text))
 
 
@@ -416,7 +417,7 @@ def unique(params: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in params]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"The {name!r} parameter must be given once. Got it more often.")
+            raise ValueError(f"The {name!r} parameter must be given once. Got it several times.")
     return dict(params)
 
 
@@ -429,36 +430,36 @@ def sides(text: str) -> int | tuple[int, int]:
 
 
 def model_path(text: str) -> Path:
-    """Read where a model is to be written."""
+    """Read the path of a model to be written."""
     path = Path(text)
     if path.suffix != ".safetensors":
         raise argparse.ArgumentTypeError(
-            "must end in .safetensors, a file that cannot run code when it is read; pickles, such "
+            "must end in .safetensors, a file that cannot run code when it is read. Pickles, such "
             f"as those of joblib, can, and are not written here. Got {text!r}."
         )
     return path
 
 
 def features_path(text: str) -> Path:
-    """Read where features are to be written."""
+    """Read the path of features to be written."""
     path = Path(text)
     if path.suffix not in WRITERS:
         raise argparse.ArgumentTypeError(f"must end in {' or '.join(WRITERS)}. Got {text!r}.")
     return path
 
 
-# Options of ``fit`` that stand for a parameter: its name, and what help says of it.
+# Options of ``fit`` that set a parameter: the name of the parameter, and the help text.
 FIT_OPTIONS = {
     "--n-components": ("n_components", "number of features (default: 64)"),
     "--max-epochs": (
         "max_epochs",
-        "passes over the input; auto shows about 30,000 samples, 100,000 of rows, plus three "
-        "passes (default: auto)",
+        "number of epochs; auto shows about 30,000 samples, 100,000 for tables, plus three epochs "
+        "(default: auto)",
     ),
-    "--max-time": ("max_time", "seconds after which training ends (default: None)"),
+    "--max-time": ("max_time", "time limit of training, in seconds (default: None)"),
     "--seed": (
         "random_state",
-        "a number that makes the same command give the same model on one machine (default: None)",
+        "integer; the same seed gives the same model on the same machine (default: None)",
     ),
 }
 
@@ -466,7 +467,7 @@ FIT_OPTIONS = {
 def _add_fit(parser: argparse.ArgumentParser) -> None:
     _add_input(parser)
     _add_output(parser, model_path, "the model: a .safetensors file")
-    params = parser.add_argument_group("what is learned, and how long")
+    params = parser.add_argument_group("parameters of DIMTransformer")
     params.set_defaults(params=[])
     for option, (name, text) in FIT_OPTIONS.items():
         params.add_argument(
@@ -483,30 +484,34 @@ def _add_fit(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=assignment,
         metavar="NAME=VALUE",
-        help="any parameter of DIMTransformer, may be repeated; VALUE is a Python literal, and "
-        "a word that is none stands for itself",
+        help="set any parameter of DIMTransformer; may be repeated. VALUE is read as a Python "
+        "literal, such as 3, True or {'width': 64}; all other text is a string",
     )
-    pictures = parser.add_argument_group("folders of pictures")
-    pictures.add_argument(
-        "--size", type=sides, help="pixels, SIDE or HEIGHTxWIDTH, that all are cut to (default: 32)"
+    images = parser.add_argument_group("folders of images")
+    images.add_argument(
+        "--size",
+        type=sides,
+        help="size of images in pixels, SIDE or HEIGHTxWIDTH (default: 32)",
     )
-    pictures.add_argument(
-        "--grey", action="store_true", help="read them without colours (default: with)"
+    images.add_argument(
+        "--grey", action="store_true", help="read images as grey (default: in colour)"
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar (default: one)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar (default: show it)")
 
 
 def _add_transform(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     _add_input(parser)
     _add_output(
-        parser, features_path, "the features: a .npy file, float32, or .csv beneath their names"
+        parser,
+        features_path,
+        "the features: a .npy file, float32, or .csv with a line of names",
     )
     parser.add_argument(
         "--what",
         choices=OUTPUTS,
-        help="which features (default: those that the model was fitted for, components unless "
-        "its output parameter was set)",
+        help="which features (default: the output parameter of the model, which is components "
+        "if it was not set)",
     )
 
 
@@ -516,8 +521,8 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels",
         metavar="FILE",
-        help="a .npy file of one label a sample, or the word folder: the names of the folders "
-        "that pictures lie in (default: no accuracies)",
+        help="a .npy file with one label for each sample, or 'folder', which takes the names of "
+        "the folders of the images (default: no accuracies)",
     )
 
 
@@ -526,7 +531,7 @@ def _add_inspect(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", type=Path, help="a file that fit wrote")
+    parser.add_argument("model", metavar="MODEL", type=Path, help="a file written by fit")
 
 
 def _add_input(parser: argparse.ArgumentParser) -> None:
@@ -534,22 +539,24 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
         "input",
         metavar="INPUT",
         type=Path,
-        help="a .npy, .npz or .csv file, or a folder of pictures",
+        help="a .npy, .npz or .csv file, or a folder of images",
     )
     parser.add_argument(
-        "--array", metavar="NAME", help="which of a .npz file (default: the only one, or X)"
+        "--array",
+        metavar="NAME",
+        help="name of an array in a .npz file (default: the only one, or X)",
     )
 
 
 def _add_output(parser: argparse.ArgumentParser, read_path: Callable, text: str) -> None:
     parser.add_argument("--output", metavar="FILE", type=read_path, required=True, help=text)
     parser.add_argument(
-        "--force", action="store_true", help="replace an output that is there (default: refuse)"
+        "--force", action="store_true", help="replace an existing output (default: an error)"
     )
 
 
 class Command(NamedTuple):
-    """A command: what it does, what it takes, and how it is explained."""
+    """A command: its function, its arguments and its help."""
 
     run: Callable[[argparse.Namespace], dict[str, Any]]
     add_arguments: Callable[[argparse.ArgumentParser], None]
@@ -562,10 +569,10 @@ COMMANDS = {
     "fit": Command(
         fit,
         _add_fit,
-        "learn features from samples without labels, and write a model",
-        "The input is checked, and so is the output, before training begins. A bar on stderr\n"
-        "shows loss and time left. Ctrl-C keeps the last whole epoch: it is written, and the\n"
-        "exit code is 130.",
+        "train on samples without labels and write the model",
+        "Input and output are checked before training begins. A progress bar on stderr shows the\n"
+        "loss and the time left. After Ctrl-C, the model of the last complete epoch is written,\n"
+        "and the exit code is 130.",
         "python -m skdim fit images.npy --output model.safetensors --max-epochs 20 --seed 0\n"
         "python -m skdim fit images.npy --output wide.safetensors --set flip_averaging=True \\\n"
         "    --set 'encoder_params={\"width\": 64}' --max-epochs 10",
@@ -574,46 +581,47 @@ COMMANDS = {
         transform,
         _add_transform,
         "write the features of samples",
-        "The output is whole or not there. Features go to .npy a few at a time; .csv holds them\n"
-        "in memory first. Pictures are read in the size and colours of the model.",
+        "The output is either complete or not written. A .npy file is written in batches; for\n"
+        ".csv all features are held in memory. Images are read with the size and channels of\n"
+        "the model.",
         "python -m skdim transform model.safetensors images.npy --output features.npy",
     ),
     "score": Command(
         score,
         _add_score,
-        "tell how good features are, with or without labels",
-        "score is the probability that a sample's code finds its own locals among strangers':\n"
-        "0.5 at chance, 1 at best. score_terms are the terms of the objective. Take samples that\n"
-        "fit has not seen. With labels, accuracy is that of logistic regression on the input,\n"
-        "standardised (raw), on as many principal components of it (pca) and on the features\n"
-        f"(dim), a mean over {N_FOLDS} folds; the input is then held in memory.",
+        "measure the quality of features, with or without labels",
+        "score is the probability that the critic scores a sample's code higher with the sample's\n"
+        "own local features than with those of other samples: 0.5 at chance, at most 1.\n"
+        "score_terms are the terms of the objective. Use samples that fit has not seen. With\n"
+        "labels, accuracy is that of logistic regression on the standardised input (raw), on as\n"
+        f"many principal components of it as there are features (pca), and on the features (dim):\n"
+        f"the mean over {N_FOLDS} folds. The input is then read into memory.",
         "python -m skdim score model.safetensors images.npy --labels labels.npy",
     ),
     "inspect": Command(
         inspect,
         _add_inspect,
-        "tell what is in a model's file",
-        "params are those that differ from the defaults of DIMTransformer; losses those of the\n"
-        "last epochs, oldest first. Nothing in a file can run code, so that it may come from a\n"
-        "stranger.",
+        "describe the file of a model",
+        "params are the parameters that differ from the defaults of DIMTransformer. losses are\n"
+        "those of the last epochs, oldest first. Files cannot run code, so that files from\n"
+        "untrusted sources can be inspected.",
         "python -m skdim inspect model.safetensors --json",
     ),
 }
 
 DESCRIPTION = """\
-Features learned without labels, by Deep InfoMax.
+Learn features without labels, by Deep InfoMax.
 
 An input is one of
-  .npy     an array of numpy.save, its first axis samples; read from disk as it is wanted
-  .npz     several of them; held in memory
-  .csv     numbers beneath a line of column names, which are told apart by their place
-  folder   pictures in it and in its sub-folders, read as they are wanted; needs Pillow\
+  .npy     an array written by numpy.save, samples on its first axis; read when needed
+  .npz     several such arrays, of which one is read into memory
+  .csv     numbers below a line of column names; columns are matched by position, not by name
+  folder   images in the folder and its sub-folders, read when needed; needs Pillow\
 """
 
 EXIT_CODES = """\
-Results go to stdout, all else to stderr.
-Exit codes: 0 done; 1 it failed, and one sentence says why; 2 no such command or option;
-130 ended by Ctrl-C.\
+Results go to stdout, everything else to stderr.
+Exit codes: 0 success; 1 an error, with a message; 2 wrong arguments; 130 ended by Ctrl-C.\
 """
 
 EXAMPLE = """\
@@ -624,14 +632,16 @@ example:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return what reads a command line; its defaults are in its help."""
+    """Return the parser of the command line."""
     parser = _parser(Parser, DESCRIPTION, f"{EXAMPLE}\n{EXIT_CODES}", prog="python -m skdim")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
-        "--json", action="store_true", help="results as one line of JSON (default: as lines)"
+        "--json", action="store_true", help="print results as one line of JSON (default: as text)"
     )
     common.add_argument(
-        "--traceback", action="store_true", help="where an error came from (default: a sentence)"
+        "--traceback",
+        action="store_true",
+        help="print the traceback of errors (default: the message)",
     )
     subparsers = parser.add_subparsers(title="commands", dest="command", required=True)
     for name, command in COMMANDS.items():
@@ -650,7 +660,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _parser(make: Callable[..., Any], description: str, epilog: str, **arguments) -> Any:
-    """Make a parser that keeps the lines of its texts."""
+    """Make a parser whose help keeps the line breaks of its texts."""
     return make(
         description=description,
         epilog=epilog,

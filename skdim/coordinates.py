@@ -1,8 +1,8 @@
-"""Coordinate prediction: from a code and a local vector, tell where the local vector was.
+"""Coordinate prediction: from a code and a local vector, predict the position of the local vector.
 
 A task is an ``nn.Module`` built as ``task(n_code, local_shape, n_axes)`` and called as
-``task(code, local_map, generator)``; it returns a mean log-likelihood, to be raised. Write one,
-list it in `COORDINATES`, and it is a legal name in ``coordinates``.
+``task(code, local_map, generator)``. It returns a mean log-likelihood, which training maximises.
+To add a task, list it in `COORDINATES`; its name is then legal in ``coordinates``.
 """
 
 import torch
@@ -12,48 +12,48 @@ from skdim._utils.devices import at_least_float32
 
 
 class CoordinateTask(nn.Module):
-    """What tasks share: the places of a map, and a network that tells one of them for each axis.
+    """Base of the tasks: the positions in a map, and a network that predicts one for each axis.
 
     Parameters
     ----------
     n_code : int
     local_shape : tuple (n_locations, n_channels)
     n_axes : int
-        Axes of the map; all of one length.
+        Axes of the map, all of the same length.
 
     References
     ----------
     Hjelm et al., ICLR 2019, table 4.
     """
 
-    n_vectors: int  # local vectors that the network is given, beside the code
-    places: Tensor  # (n_locations, n_axes)
+    n_vectors: int  # local vectors in the input of the network, besides the code
+    positions: Tensor  # (n_locations, n_axes)
 
     def __init__(self, n_code: int, local_shape: tuple[int, int], n_axes: int):
         super().__init__()
         n_locations, n_channels = local_shape
-        self.register_buffer("places", positions_in_map(n_locations, n_axes), persistent=False)
-        self.side = int(self.places.max()) + 1
+        self.register_buffer("positions", positions_in_map(n_locations, n_axes), persistent=False)
+        self.side = int(self.positions.max()) + 1
         self.predictor = predictor(n_code + self.n_vectors * n_channels, n_axes * self.n_positions)
 
     @property
     def n_positions(self) -> int:
-        """Along each axis, to tell apart."""
+        """Number of classes for each axis: its length."""
         return self.side
 
 
 class AbsoluteCoordinates(CoordinateTask):
-    r"""Where in the map a local vector is.
+    r"""The position of a local vector in the map.
 
     .. math:: E[\log p(i, j \mid y, c_{ij})]
 
-    with one categorical distribution for each axis, given by one network.
+    with a categorical distribution for each axis, all from one network.
     """
 
     n_vectors = 1
 
     def forward(self, code: Tensor, local_map: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the log-likelihood of the places of all local vectors, mean over them.
+        """Return the mean log-likelihood of the positions of all local vectors.
 
         Parameters
         ----------
@@ -66,12 +66,12 @@ class AbsoluteCoordinates(CoordinateTask):
         -------
         log_likelihood : Tensor of shape (), at most 0
         """
-        given = beside(local_map, code)
-        return log_likelihood(self.predictor(given), self.places, self.n_positions)
+        inputs = beside(local_map, code)
+        return log_likelihood(self.predictor(inputs), self.positions, self.n_positions)
 
 
 class RelativeCoordinates(CoordinateTask):
-    r"""How far one local vector is from another.
+    r"""The offset of one local vector from another.
 
     .. math:: E[\log p(i - i', j - j' \mid y, c_{ij}, c_{i'j'})]
 
@@ -82,18 +82,18 @@ class RelativeCoordinates(CoordinateTask):
 
     @property
     def n_positions(self) -> int:
-        """Along each axis: offsets either way, and none."""
+        """Number of classes for each axis: offsets in both directions, and 0."""
         return 2 * self.side - 1
 
     def forward(self, code: Tensor, local_map: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the log-likelihood of the offsets from a random local vector, mean over targets.
+        """Return the mean log-likelihood of the offsets of all local vectors from a random one.
 
         Parameters
         ----------
         code : Tensor of shape (..., n, n_code)
         local_map : Tensor of shape (..., n, n_locations, n_channels)
         generator : torch.Generator
-            Draws the local vector of each sample that offsets are counted from.
+            Draws the local vector of each sample from which offsets are measured.
 
         Returns
         -------
@@ -103,9 +103,10 @@ class RelativeCoordinates(CoordinateTask):
         drawn = torch.randint(n_locations, batch, generator=generator, device=generator.device)
         index = drawn[..., None, None].expand(*batch, 1, n_channels)
         origin = local_map.gather(-2, index).squeeze(-2)  # (..., n, n_channels)
-        given = beside(local_map, torch.cat([code, origin], -1))
-        offsets = self.places - self.places[drawn].unsqueeze(-2)  # (..., n, n_locations, n_axes)
-        return log_likelihood(self.predictor(given), offsets + self.side - 1, self.n_positions)
+        inputs = beside(local_map, torch.cat([code, origin], -1))
+        # (..., n, n_locations, n_axes)
+        offsets = self.positions - self.positions[drawn].unsqueeze(-2)
+        return log_likelihood(self.predictor(inputs), offsets + self.side - 1, self.n_positions)
 
 
 COORDINATES: dict[str, tuple[type[nn.Module], ...]] = {
@@ -116,17 +117,17 @@ COORDINATES: dict[str, tuple[type[nn.Module], ...]] = {
 
 
 def positions_in_map(n_locations: int, n_axes: int) -> Tensor:
-    """Return the coordinates of every location, in the order of a flattened map.
+    """Return the coordinates of every location of a map, in the order of the flattened map.
 
     Returns
     -------
-    places : Tensor of shape (n_locations, n_axes), int64
-        From 0 to the length of an axis less 1.
+    positions : Tensor of shape (n_locations, n_axes), int64
+        From 0 to the length of an axis minus 1.
 
     Raises
     ------
     ValueError
-        If no map with axes of one length has that many locations, or there are no axes.
+        If there are no axes, or no map with axes of equal length has that many locations.
     """
     side = round(n_locations ** (1 / n_axes)) if n_axes else 0
     if n_axes == 0 or side**n_axes != n_locations:
@@ -139,7 +140,7 @@ def positions_in_map(n_locations: int, n_axes: int) -> Tensor:
 
 
 def predictor(n_in: int, n_logits: int, n_hidden: int = 512) -> nn.Module:
-    """A network of two hidden layers, normalised over all rows it gets."""
+    """A network of two hidden layers with batch normalisation over samples and locations."""
     return nn.Sequential(
         nn.Flatten(0, -2),
         nn.Linear(n_in, n_hidden, bias=False),
@@ -153,28 +154,38 @@ def predictor(n_in: int, n_logits: int, n_hidden: int = 512) -> nn.Module:
 
 
 def beside(local_map: Tensor, code: Tensor) -> Tensor:
-    """Set the code of its sample beside each local vector: (..., n, n_locations, both)."""
-    tiled = code.unsqueeze(-2).expand(*local_map.shape[:-1], -1)
-    return torch.cat([tiled.to(local_map.dtype), local_map], -1)
-
-
-def log_likelihood(logits: Tensor, places: Tensor, n_positions: int) -> Tensor:
-    r"""Mean log-likelihood of places, summed over axes.
+    """Concatenate each local vector and the code of its sample, on the last axis.
 
     Parameters
     ----------
-    logits : Tensor of shape (n_rows, n_axes * n_positions)
-    places : Tensor of shape (..., n_axes), int64
-        From 0 to n_positions - 1; repeated until there is one for each row.
+    local_map : Tensor of shape (..., n, n_locations, n_channels)
+    code : Tensor of shape (..., n, n_code)
+
+    Returns
+    -------
+    inputs : Tensor of shape (..., n, n_locations, n_code + n_channels)
+    """
+    repeated = code.unsqueeze(-2).expand(*local_map.shape[:-1], -1)
+    return torch.cat([repeated.to(local_map.dtype), local_map], -1)
+
+
+def log_likelihood(logits: Tensor, positions: Tensor, n_positions: int) -> Tensor:
+    r"""Log-likelihood of positions, summed over axes, mean over local vectors.
+
+    Parameters
+    ----------
+    logits : Tensor of shape (n_vectors, n_axes * n_positions)
+    positions : Tensor of shape (..., n_axes), int64
+        From 0 to n_positions - 1; repeated until there is one for each local vector.
     n_positions : int
 
     Returns
     -------
     log_likelihood : Tensor of shape ()
-        :math:`-n_{axes} \log n_{places}` for a uniform guess.
+        :math:`-n_{axes} \log n_{positions}` for a uniform guess.
     """
     by_axis = at_least_float32(logits).unflatten(1, (-1, n_positions)).log_softmax(-1)
-    n_axes = places.shape[-1]
-    places = places.reshape(-1, n_axes)
-    places = places.repeat(len(logits) // len(places), 1)
-    return n_axes * by_axis.gather(-1, places.unsqueeze(-1)).mean()
+    n_axes = positions.shape[-1]
+    positions = positions.reshape(-1, n_axes)
+    positions = positions.repeat(len(logits) // len(positions), 1)
+    return n_axes * by_axis.gather(-1, positions.unsqueeze(-1)).mean()

@@ -1,10 +1,10 @@
 """Critics score how well a code fits a local vector.
 
 A critic is an ``nn.Module`` built as ``critic(n_code, n_channels, width)`` and called as
-``critic(code, local_map)``; it returns the score of every code against each local vector of the
-same sample. A critic whose score is a dot product has a method ``embed`` too, which returns queries
-and keys; then all strangers are negatives, otherwise one is drawn for each local vector. Write one,
-list it in `CRITICS`, and it is a legal ``critic``.
+``critic(code, local_map)``. It returns the score of every code with each local vector of the same
+sample. A critic whose score is a dot product also has a method ``embed`` that returns queries and
+keys. Then all other samples of the batch are negatives; otherwise one negative is drawn for each
+local vector. To add a critic, list its class in `CRITICS`; it is then a legal ``critic``.
 """
 
 import math
@@ -13,22 +13,22 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-# Queries and keys.
+# Queries and keys: a score is the sum of the dot products of all parts.
 Part = tuple[Tensor, Tensor]
 
 
 class SeparableCritic(nn.Module):
-    r"""Embed codes and locals apart, score them by a dot product.
+    r"""Embed codes and local features separately, and score them by a dot product.
 
     With :math:`g` the embedded code and :math:`h` the hidden layer of a local vector :math:`l`,
 
     .. math:: T = \langle g, W_2 h + S l \rangle / \sqrt{width},
               \qquad h = \mathrm{LN}(\mathrm{relu}(\mathrm{BN}(W_1 l)))
 
-    This is the encode-and-dot critic of the paper with its layer normalisation moved before the
-    last layer, whose bias that of the normalisation makes superfluous. Then :math:`W_2` and
-    :math:`S` can be applied to the n queries instead of the n * n_locations keys: the same number
-    for a fraction of the arithmetic.
+    This is the encode-and-dot critic of the paper, with its layer normalisation moved before the
+    last layer. That layer then needs no bias, as the normalisation has one. :math:`W_2` and
+    :math:`S` can be applied to the n queries instead of the n * n_locations keys: the scores are
+    the same and cost a fraction of the arithmetic.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class SeparableCritic(nn.Module):
         self.shortcut = nn.Linear(n_channels, width, bias=False)
 
     def embed(self, code: Tensor, local_map: Tensor) -> list[Part]:
-        """Return queries and keys, in two parts: those of h and those of the local vector itself.
+        """Return queries and keys in two parts: one for h, one for the local vector itself.
 
         Parameters
         ----------
@@ -61,22 +61,22 @@ class SeparableCritic(nn.Module):
         Returns
         -------
         parts : list of (queries, keys)
-            Of shapes (..., n, w) and (..., n, n_locations, w), w = width and w = n_channels; the
-            score is the sum of their dot products.
+            Of shapes (..., n, w) and (..., n, n_locations, w), with w = width in the first part and
+            w = n_channels in the second. The score is the sum of the dot products.
         """
         g = self.query(code) * self.scale  # (..., n, width)
-        h = self.embed_locals(local_map)  # (..., n, n_locations, width)
+        h = self.embed_local_map(local_map)  # (..., n, n_locations, width)
         return [(g @ self.last.weight, h), (g @ self.shortcut.weight, local_map)]
 
-    def embed_locals(self, local_map: Tensor) -> Tensor:
-        """The hidden layer h of each local vector, of shape (..., n, n_locations, width)."""
-        rows = self.hidden(local_map.flatten(0, -2))  # (... * n * n_locations, width)
-        rows = self.layer_norm(self.batch_norm(rows).relu_())
-        return rows.unflatten(0, local_map.shape[:-1])
+    def embed_local_map(self, local_map: Tensor) -> Tensor:
+        """Return the hidden layer h of each local vector, of shape (..., n, n_locations, width)."""
+        h = self.hidden(local_map.flatten(0, -2))  # (... * n * n_locations, width)
+        h = self.layer_norm(self.batch_norm(h).relu_())
+        return h.unflatten(0, local_map.shape[:-1])
 
     def forward(self, code: Tensor, local_map: Tensor) -> Tensor:
-        """Score every code against the locals of its own sample: (..., n, n_locations)."""
-        return _score_own(self.embed(code, local_map))
+        """Score every code with the local features of its own sample: (..., n, n_locations)."""
+        return _score_positives(self.embed(code, local_map))
 
 
 class PublishedSeparableCritic(nn.Module):
@@ -85,9 +85,9 @@ class PublishedSeparableCritic(nn.Module):
     .. math:: T = \langle f(y), \mathrm{LN}(f'(l)) \rangle, \qquad
               f(x) = W_2\, \mathrm{relu}(\mathrm{BN}(W_1 x)) + S x
 
-    Both embeddings are residual blocks of two layers (1x1 convolutions on the locals); the
-    shortcut :math:`S` starts as a noisy identity; only the locals are layer-normalised; scores are
-    not scaled. The paper's width is 2048.
+    Both embeddings are residual blocks of two layers (1x1 convolutions over the local map). The
+    shortcut :math:`S` starts as a noisy identity. Only the embedded local features are
+    layer-normalised, and scores are not scaled. The paper's width is 2048.
 
     Parameters
     ----------
@@ -110,16 +110,16 @@ class PublishedSeparableCritic(nn.Module):
         self.layer_norm = nn.LayerNorm(width)
 
     def embed(self, code: Tensor, local_map: Tensor) -> list[Part]:
-        """Return queries (..., n, width) and keys (..., n, n_locations, width), in one part."""
+        """Return queries (..., n, width) and keys (..., n, n_locations, width), as one part."""
         return [(self.code_block(code), self.layer_norm(self.local_block(local_map)))]
 
     def forward(self, code: Tensor, local_map: Tensor) -> Tensor:
-        """Score every code against the locals of its own sample: (..., n, n_locations)."""
-        return _score_own(self.embed(code, local_map))
+        """Score every code with the local features of its own sample: (..., n, n_locations)."""
+        return _score_positives(self.embed(code, local_map))
 
 
 class _ResidualBlock(nn.Module):
-    """W2 relu(BN(W1 x)) + S x over the last axis, S a noisy identity where it can be one."""
+    """W2 relu(BN(W1 x)) + S x over the last axis; S starts as a noisy identity if width >= n_in."""
 
     def __init__(self, n_in: int, width: int, shortcut_bias: bool):
         super().__init__()
@@ -132,20 +132,20 @@ class _ResidualBlock(nn.Module):
                 self.shortcut.weight.uniform_(-0.01, 0.01).fill_diagonal_(1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.flatten(0, -2)  # (... * n * n_locations, n_in)
-        rows = self.last(self.batch_norm(self.first(rows)).relu_()).add_(self.shortcut(rows))
-        return rows.unflatten(0, x.shape[:-1])
+        flat = x.flatten(0, -2)  # (... * n * n_locations, n_in)
+        flat = self.last(self.batch_norm(self.first(flat)).relu_()).add_(self.shortcut(flat))
+        return flat.unflatten(0, x.shape[:-1])
 
 
 class ConcatCritic(nn.Module):
-    r"""Set a code beside a local vector and let a small network judge the two.
+    r"""Concatenate a code and a local vector, and score them by a small network.
 
     .. math:: T = W_3\, \mathrm{relu}(W_2\, \mathrm{relu}(W_1 [y, l]))
 
-    The concat-and-convolve critic of the paper (width 512): over a map, its three layers are 1x1
-    convolutions. It has no cheap form for all pairs, so each local vector meets one negative.
-    :math:`W_1` is applied to code and locals apart and summed, which is the same number and tiles
-    nothing.
+    This is the concat-and-convolve critic of the paper (width 512): over a local map, its three
+    layers are 1x1 convolutions. To score all pairs would be expensive, so each local vector has one
+    negative. :math:`W_1` is applied to code and local vectors separately and the results are added:
+    this gives the same scores without repeating codes in memory.
 
     Parameters
     ----------
@@ -170,62 +170,62 @@ class ConcatCritic(nn.Module):
         )
 
     def forward(self, code: Tensor, local_map: Tensor) -> Tensor:
-        """Score every code against the locals of its own sample: (..., n, n_locations)."""
-        on_code, on_locals = self.first.weight.tensor_split([self.n_code], dim=1)
-        of_code = nn.functional.linear(code, on_code, self.first.bias)  # (..., n, width)
-        of_locals = nn.functional.linear(local_map, on_locals)  # (..., n, n_locations, width)
-        return self.rest(of_code.unsqueeze(-2) + of_locals).squeeze(-1)
+        """Score every code with the local features of its own sample: (..., n, n_locations)."""
+        code_weight, local_weight = self.first.weight.tensor_split([self.n_code], dim=1)
+        from_code = nn.functional.linear(code, code_weight, self.first.bias)  # (..., n, width)
+        from_map = nn.functional.linear(local_map, local_weight)  # (..., n, n_locations, width)
+        return self.rest(from_code.unsqueeze(-2) + from_map).squeeze(-1)
 
 
-def _score_own(parts: list[Part]) -> Tensor:
+def _score_positives(parts: list[Part]) -> Tensor:
     products = [(keys @ queries.unsqueeze(-1)).squeeze(-1) for queries, keys in parts]
     return sum(products[1:], products[0])  # (..., n, n_locations)
 
 
 def is_separable(critic: nn.Module) -> bool:
-    """Whether the score is a dot product, so that every pair of a batch can be scored at once."""
+    """Whether the score is a dot product, so that all pairs of a batch can be scored at once."""
     return callable(getattr(critic, "embed", None))
 
 
 def score_parts(parts: Sequence[Part]) -> Tensor:
-    """Score every code against the local features of every sample.
+    """Score every code with the local features of every sample, from queries and keys.
 
     Parameters
     ----------
     parts : sequence of (queries, keys)
-        Of shapes (..., n, width) and (..., n, n_locations, width), one width a part.
+        Of shapes (..., n, width) and (..., n, n_locations, width); widths may differ between parts.
 
     Returns
     -------
     scores : Tensor of shape (..., n, n, n_locations)
-        Entry (i, j, k) scores code i against location k of sample j.
+        Entry (i, j, k) is the score of code i with location k of sample j.
     """
     products = [q @ k.flatten(-3, -2).transpose(-1, -2) for q, k in parts]
     return sum(products[1:], products[0]).unflatten(-1, parts[0][1].shape[-3:-1])
 
 
 def score_all(critic: nn.Module, code: Tensor, local_map: Tensor) -> Tensor:
-    """Score every code against the locals of every sample, whatever the critic.
+    """Score every code with the local features of every sample, for any critic.
 
     Parameters
     ----------
     critic : nn.Module
-        One that is not separable is called n times.
+        Called n times if it is not separable.
     code : Tensor of shape (..., n, n_code)
     local_map : Tensor of shape (..., n, n_locations, n_channels)
 
     Returns
     -------
     scores : Tensor of shape (..., n, n, n_locations)
-        Entry (i, j, k) scores code i against location k of sample j.
+        Entry (i, j, k) is the score of code i with location k of sample j.
     """
     if is_separable(critic):
-        return score_parts(critic.embed(code, local_map))  # type: ignore[operator]  # just asked
-    columns = [
+        return score_parts(critic.embed(code, local_map))  # type: ignore[operator]  # is_separable
+    by_sample = [
         critic(code, local_map[..., j : j + 1, :, :].expand_as(local_map))
         for j in range(local_map.shape[-3])
     ]
-    return torch.stack(columns, -2)
+    return torch.stack(by_sample, -2)
 
 
 CRITICS: dict[str, type[nn.Module]] = {

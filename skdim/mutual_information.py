@@ -1,18 +1,20 @@
-r"""Bounds on the dependence between a code and its locals: scores in, one number out.
+r"""MI estimators: bounds on the dependence between a code and local features, from critic scores.
 
-A critic scores pairs of a code and a local vector. An estimator turns two sets of scores into a
+A critic scores pairs of a code and a local vector. An MI estimator turns two sets of scores into a
 bound that training maximises:
 
-* ``joint`` of shape (..., n, n_locations): each code against the locals of its own sample,
-* ``marginal`` of shape (..., n, n_others, n_locations): each code against the locals of others.
+* ``joint`` of shape (..., n, n_locations): positives, each code with the local features of its own
+  sample,
+* ``marginal`` of shape (..., n, n_others, n_locations): negatives, each code with the local
+  features of other samples.
 
-Most bound a divergence between joint and marginal pairs; each docstring says which one, its range,
-and the score at which the bound is tight, with r the ratio of the two densities. Only ``infonce``,
-``dv`` and ``nwj`` are in nats of mutual information.
+Most of the bounds are on a divergence between joint and marginal pairs. Each docstring gives the
+divergence, its range, and the score at which the bound is tight, where r is the ratio of the two
+densities. Only ``infonce``, ``dv`` and ``nwj`` bound mutual information in nats.
 
-Write a function of (joint, marginal), list it in `ESTIMATORS`, and it is a legal
-``mi_estimator`` and under the laws of ``tests/test_mutual_information.py``. If it is a mean over
-codes, mark it as `chunkable`: large batches are then scored a few codes at a time.
+To add an MI estimator, write a function of (joint, marginal) and list it in `ESTIMATORS`. It is
+then a legal ``mi_estimator``, and ``tests/test_mutual_information.py`` tests it. If it is a mean
+over codes, mark it as `chunkable`: large batches are then scored a few codes at a time.
 """
 
 import math
@@ -27,29 +29,29 @@ Estimator = Callable[[Tensor, Tensor], Tensor]
 ChunkForm = Callable[[Iterable[Tensor]], Estimator]
 
 
-def chunkable(estimator: Estimator) -> Estimator:
-    """Mark an estimator as a mean over codes of what the scores of each code give."""
-    estimator.chunk_form = lambda marginals: estimator  # type: ignore[attr-defined]
-    estimator.is_mean_over_codes = True  # type: ignore[attr-defined]
-    return estimator
+def chunkable(mi_estimator: Estimator) -> Estimator:
+    """Mark an MI estimator as a mean over codes: each term depends on the scores of one code."""
+    mi_estimator.chunk_form = lambda marginals: mi_estimator  # type: ignore[attr-defined]
+    mi_estimator.is_mean_over_codes = True  # type: ignore[attr-defined]
+    return mi_estimator
 
 
-def is_mean_over_codes(estimator: Estimator) -> bool:
-    """Whether the mean over parts of a batch of codes is what the whole batch gives."""
-    return getattr(estimator, "is_mean_over_codes", False)
+def is_mean_over_codes(mi_estimator: Estimator) -> bool:
+    """Whether the mean of the bounds of equal parts of a batch is the bound of the whole batch."""
+    return getattr(mi_estimator, "is_mean_over_codes", False)
 
 
-def chunk_form_of(estimator: Estimator) -> ChunkForm | None:
-    """Return how to estimate a few codes at a time; None if all scores are needed at once.
+def chunk_form_of(mi_estimator: Estimator) -> ChunkForm | None:
+    """Return how to compute a bound a few codes at a time; None if it needs all scores at once.
 
     Returns
     -------
-    chunk_form : callable (marginals) -> estimator, or None
-        From the marginal scores of every block of codes, of shape (..., n_rows, n_others,
-        n_locations), to an estimator whose mean over blocks, weighed by their number of codes,
-        has the value and the gradient of the whole.
+    chunk_form : callable (marginals) -> MI estimator, or None
+        Takes the marginal scores of every chunk, each of shape (..., n_queries, n_others,
+        n_locations). Returns an MI estimator whose mean over the chunks, weighted by their number
+        of codes, has the value and the gradient of the bound of the whole batch.
     """
-    return getattr(estimator, "chunk_form", None)
+    return getattr(mi_estimator, "chunk_form", None)
 
 
 @chunkable
@@ -61,7 +63,7 @@ def jsd(joint: Tensor, marginal: Tensor) -> Tensor:
 
     It bounds twice the Jensen-Shannon divergence between joint and marginal pairs, not mutual
     information in nats: 0 at chance, at most 2 log 2, tight at T = log r. Note the sign of the
-    second term; the form with :math:`-\mathrm{sp}(-T)` found in some notes has no bound.
+    second term: the form with :math:`-\mathrm{sp}(-T)`, which some texts give, is unbounded.
 
     Parameters
     ----------
@@ -82,13 +84,13 @@ def jsd(joint: Tensor, marginal: Tensor) -> Tensor:
 
 @chunkable
 def infonce(joint: Tensor, marginal: Tensor) -> Tensor:
-    r"""InfoNCE: pick the code's own local vector among the locals of all other samples.
+    r"""InfoNCE: find the positive local vector among the local features of all other samples.
 
     .. math:: E_J\left[T - \log\left(e^{T} + \sum_{M} e^{T_M}\right)\right]
 
-    Each joint pair competes with every marginal pair of its code, not with the other locations of
-    its own sample. Add ``log(1 + n_others * n_locations)``, minus its value at chance, to read it
-    as a lower bound of mutual information in nats.
+    Each joint pair is contrasted with every marginal pair of its code, not with the other locations
+    of its own sample. At chance the value is ``-log(1 + n_others * n_locations)``. Subtract that
+    to get a lower bound on mutual information in nats.
 
     Parameters
     ----------
@@ -104,9 +106,9 @@ def infonce(joint: Tensor, marginal: Tensor) -> Tensor:
     van den Oord et al., "Representation learning with contrastive predictive coding", 2018;
     Hjelm et al., ICLR 2019, equation 5.
     """
-    others = marginal.flatten(-2).logsumexp(-1, keepdim=True)  # (..., n, 1)
-    # log e^T / (e^T + S) = -log(1 + e^(log S - T)), which no score can overflow.
-    return -softplus(others - joint).mean()
+    negatives = marginal.flatten(-2).logsumexp(-1, keepdim=True)  # (..., n, 1)
+    # log e^T / (e^T + S) = -log(1 + e^(log S - T)), which never overflows.
+    return -softplus(negatives - joint).mean()
 
 
 def dv(joint: Tensor, marginal: Tensor) -> Tensor:
@@ -135,8 +137,8 @@ def dv(joint: Tensor, marginal: Tensor) -> Tensor:
     return joint.mean() - log_mean_exp.mean()
 
 
-def _tangent_of_dv(marginals: Iterable[Tensor]) -> Estimator:
-    r"""Replace the logarithm by its tangent at the mean over all blocks: a mean over pairs.
+def _dv_chunk_form(marginals: Iterable[Tensor]) -> Estimator:
+    r"""Replace the logarithm by its tangent at the mean over all chunks: a mean over pairs.
 
     .. math:: E_J[T] - E_M[e^{T - c}] + 1 - c, \qquad c = \log E_M[e^T]
     """
@@ -144,16 +146,16 @@ def _tangent_of_dv(marginals: Iterable[Tensor]) -> Estimator:
     for marginal in marginals:
         log_sums.append(torch.logsumexp(marginal.flatten(-3), -1))  # (...,)
         n_pairs += marginal.shape[-3:].numel()
-    level = torch.logsumexp(torch.stack(log_sums), 0) - math.log(n_pairs)
-    return partial(_dv_tangent, level=level)
+    log_mean_exp = torch.logsumexp(torch.stack(log_sums), 0) - math.log(n_pairs)
+    return partial(_dv_tangent, log_mean_exp=log_mean_exp)
 
 
-def _dv_tangent(joint: Tensor, marginal: Tensor, level: Tensor) -> Tensor:
-    above = marginal - level[..., None, None, None]
-    return joint.mean() - above.exp().mean() + 1 - level.mean()
+def _dv_tangent(joint: Tensor, marginal: Tensor, log_mean_exp: Tensor) -> Tensor:
+    centered = marginal - log_mean_exp[..., None, None, None]
+    return joint.mean() - centered.exp().mean() + 1 - log_mean_exp.mean()
 
 
-dv.chunk_form = _tangent_of_dv  # type: ignore[attr-defined]
+dv.chunk_form = _dv_chunk_form  # type: ignore[attr-defined]
 
 
 @chunkable
@@ -162,8 +164,8 @@ def nwj(joint: Tensor, marginal: Tensor) -> Tensor:
 
     .. math:: E_J[T] - E_M[e^{T - 1}]
 
-    The variational form of the Kullback-Leibler divergence of the joint from the marginal pairs:
-    0 at chance (where every score is 1), unbounded, tight at T = 1 + log r.
+    It bounds the Kullback-Leibler divergence of the joint from the marginal pairs: 0 at chance
+    (where every score is 1), without an upper limit, tight at T = 1 + log r.
 
     Parameters
     ----------
@@ -188,8 +190,9 @@ def rkl(joint: Tensor, marginal: Tensor) -> Tensor:
 
     .. math:: -E_J[e^{-T}] - E_M[T - 1]
 
-    0 at chance, unbounded, tight at T = log r. It counts pairs that the joint distribution leaves
-    out, where mutual information counts pairs that it prefers.
+    0 at chance, without an upper limit, tight at T = log r. It is large if the joint distribution
+    lacks some of the marginal pairs. Mutual information is large if the joint distribution favours
+    some pairs.
 
     Parameters
     ----------
@@ -209,7 +212,7 @@ def rkl(joint: Tensor, marginal: Tensor) -> Tensor:
 
 @chunkable
 def hellinger(joint: Tensor, marginal: Tensor) -> Tensor:
-    r"""Bound on the squared Hellinger distance of joint and marginal pairs.
+    r"""Bound on the squared Hellinger distance between joint and marginal pairs.
 
     .. math:: E_J[1 - e^{-T}] - E_M[e^{T} - 1]
 
@@ -237,8 +240,8 @@ def chi2(joint: Tensor, marginal: Tensor) -> Tensor:
 
     .. math:: E_J[T] - E_M[T^2 / 4 + T]
 
-    0 at chance, unbounded, tight at T = 2 (r - 1). The form in the paper's code, with
-    :math:`E_J[T^2]`, grows without end as the scores are scaled and bounds nothing.
+    0 at chance, without an upper limit, tight at T = 2 (r - 1). The form in the paper's code, with
+    :math:`E_J[T^2]`, is no bound: it grows without limit if the scores are scaled up.
 
     Parameters
     ----------
@@ -256,17 +259,20 @@ def chi2(joint: Tensor, marginal: Tensor) -> Tensor:
     return joint.mean() - (marginal.square() / 4 + marginal).mean()
 
 
-STEEPEST = 30.0  # e^30 = 1e13: its square, which optimisers keep, is still far from overflow
+# From here on `_exp` is linear. Gradients reach e^30 = 1e13; their squares, which optimisers keep,
+# do not overflow.
+LINEAR_FROM = 30.0
 
 
 def _exp(scores: Tensor) -> Tensor:
-    """Exponential that goes on as its own tangent where it would overflow.
+    """Exponential up to `LINEAR_FROM`, and its tangent at that point for larger scores.
 
-    No estimate from a batch lives above e^30; a critic that strays there gets a finite bound and
-    a slope that brings it back, instead of infinity and NaN.
+    Useful scores are far below. A critic that gets there by accident has a finite bound and a
+    gradient that brings it back, instead of infinity and NaN.
     """
     # Two clamps, not one and a difference: gradients of 1e13 must not cancel each other.
-    return scores.clamp(max=STEEPEST).exp() + math.exp(STEEPEST) * (scores - STEEPEST).relu()
+    capped = scores.clamp(max=LINEAR_FROM)
+    return capped.exp() + math.exp(LINEAR_FROM) * (scores - LINEAR_FROM).relu()
 
 
 ESTIMATORS: dict[str, Estimator] = {

@@ -1,4 +1,4 @@
-"""From a fitted transformer, classifier or Pipeline to one ONNX graph, without skdim and torch."""
+"""Export of a fitted transformer, classifier or Pipeline as an ONNX graph."""
 
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -12,38 +12,42 @@ from skdim.transformer import DIMTransformer
 
 
 def export_onnx(estimator, path, *, dtype: str = "float32") -> None:
-    """Write an estimator as one ONNX graph, from raw X to features or to probabilities.
+    """Write an estimator as an ONNX graph, from raw X to features or to probabilities.
 
-    The input ``X`` is what ``transform`` or ``predict_proba`` takes, of any number of samples.
-    The output of a transformer is ``features``, those of its ``output``; a classifier's are
-    ``probabilities`` of shape (n_samples, n_classes) and ``label_index`` of shape (n_samples,),
-    into ``classes_``, which the graph holds as JSON in its metadata, under ``"classes"``.
+    The graph runs without skdim and torch. Its input ``X`` is that of ``transform`` or
+    ``predict_proba``, with any number of samples. The graph of a transformer has the output
+    ``features``, selected by its ``output`` parameter. The graph of a classifier has the outputs
+    ``probabilities`` of shape (n_samples, n_classes) and ``label_index`` of shape (n_samples,), the
+    index of the class in ``classes_``. The classes are in the metadata as JSON, under
+    ``"classes"``.
 
     Parameters
     ----------
     estimator : DIMTransformer, DIMClassifier or Pipeline
-        Fitted. A Pipeline of a `DIMTransformer` and a ``LogisticRegression``.
+        Fitted. A Pipeline must consist of a `DIMTransformer`, or of one and a
+        ``LogisticRegression``.
     path : path
     dtype : {"float32", "float64", "uint8"}, default="float32"
-        Type of ``X``. Doubles are standardised as doubles, and keep the digits of a time stamp.
+        Type of ``X``. With "float64" it is standardised in float64, which keeps the precision of
+        large numbers such as time stamps.
 
     Raises
     ------
     ImportError
         If the package onnx is missing.
     TypeError
-        If the estimator is of another kind.
+        If the estimator is none of these.
     ValueError
-        If ``dtype`` is none of these, or the classifier's probabilities are no softmax.
+        If ``dtype`` is none of these, or the probabilities of the classifier are not a softmax.
 
     Notes
     -----
-    Features are those of ``transform`` within 1e-4, but for units that hardly varied in ``fit``:
-    in their units, the rounding of single precision may be more, for both.
+    Features agree with those of ``transform`` within 1e-4. Differences may be larger for units that
+    hardly varied in ``fit``, as their scale magnifies rounding errors in both.
 
-    An axis of channels is where the X of ``fit`` had it. Grey images whose axis of one channel
-    comes last look like grey images without one, and are taken for those unless ``channel_axis``
-    says where it is; it may be set after ``fit``.
+    ``X`` has its axis of channels where the X of ``fit`` had it. Grey images with a last axis of
+    one channel cannot be told from grey images without that axis. They are taken for the latter,
+    unless the ``channel_axis`` parameter is set, which is also possible after ``fit``.
 
     Examples
     --------
@@ -52,12 +56,12 @@ def export_onnx(estimator, path, *, dtype: str = "float32") -> None:
     >>> session = onnxruntime.InferenceSession("dim.onnx")  # doctest: +SKIP
     >>> (features,) = session.run(None, {"X": X.astype("float32")})  # doctest: +SKIP
     """
-    write_graph(path, *_parts(estimator, dtype))
+    write_graph(path, *_graph_arguments(estimator, dtype))
 
 
-def _parts(estimator, dtype: str) -> tuple:
-    """Return what `write_graph` takes after the path."""
-    estimator = _thaw(estimator)
+def _graph_arguments(estimator, dtype: str) -> tuple:
+    """Return the arguments of `write_graph` after the path."""
+    estimator = _unwrap_frozen(estimator)
     check_is_fitted(estimator)
     if isinstance(estimator, DIMTransformer):
         return estimator, estimator.output, dtype
@@ -66,7 +70,9 @@ def _parts(estimator, dtype: str) -> tuple:
         return estimator.transformer_, "hidden", dtype, head, estimator.classes_
     kinds = type(estimator).__name__
     if isinstance(estimator, Pipeline):
-        steps = [_thaw(step) for _, step in estimator.steps if step not in (None, "passthrough")]
+        steps = [
+            _unwrap_frozen(step) for _, step in estimator.steps if step not in (None, "passthrough")
+        ]
         match steps:
             case [DIMTransformer() as transformer]:
                 return transformer, transformer.output, dtype
@@ -80,13 +86,13 @@ def _parts(estimator, dtype: str) -> tuple:
     )
 
 
-def _thaw(estimator):
+def _unwrap_frozen(estimator):
     return estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
 
 
 def _head(classifier: LogisticRegression) -> nn.Linear:
     one_versus_rest = getattr(classifier, "multi_class", None) == "ovr"
-    # Of two classes, by one logit, both ways to probabilities are the same.
+    # With two classes and one logit, both ways to compute probabilities are the same.
     if len(classifier.coef_) > 1 and (one_versus_rest or classifier.solver == "liblinear"):
         raise ValueError(
             "The LogisticRegression must be multinomial, so that its probabilities are a softmax: "

@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules, each a dict of names."""
+"""Optimisers and learning-rate schedules, by name."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -8,22 +8,23 @@ from torch import Tensor, nn
 
 
 class Muon(torch.optim.AdamW):
-    """Orthogonal steps for filters of images and volumes, AdamW for everything else.
+    """Orthogonalised steps for filters of images and volumes, AdamW for all other parameters.
 
-    The momentum of a layer's filters, as a matrix with a row for each filter, is replaced by its
-    nearest orthogonal matrix: all directions move alike, not only the few strong ones.
+    The momentum of a layer's filters is read as a matrix with a row for each filter and replaced by
+    the nearest orthogonal matrix. All directions then change equally fast, not only a few strong
+    ones.
 
     Parameters
     ----------
     params : iterable of Parameter
-        Those of four axes and more are filters: those of images and volumes.
+        Those with four axes or more are filters of images and volumes.
     lr : float, default=2e-3
         Learning rate of AdamW.
     filter_lr_factor : float, default=10.0
-        How much higher the learning rate of filters is.
+        Learning rate of filters, as a multiple of ``lr``.
     filter_momentum : float, default=0.95
     **adamw_params
-        Keyword arguments of AdamW, such as ``weight_decay``, which holds for filters too.
+        Keyword arguments of AdamW, such as ``weight_decay``, which also applies to filters.
 
     Notes
     -----
@@ -52,7 +53,7 @@ class Muon(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure=None):
-        """Filters first; AdamW passes over parameters that have no gradient."""
+        """Update filters first, then all others: AdamW skips parameters without a gradient."""
         for group in self.param_groups[1:]:
             for filters in group["params"]:
                 if filters.grad is not None:
@@ -64,7 +65,7 @@ class Muon(torch.optim.AdamW):
         self, filters: nn.Parameter, grad: Tensor, lr: float | Tensor, weight_decay: float
     ) -> None:
         state = self.state[filters]
-        if not state:  # under the names of AdamW, which looks through all states when it loads them
+        if not state:  # with the keys of AdamW, which expects them when it loads a state
             state["step"] = torch.zeros((), device=filters.device)
             state["exp_avg"] = torch.zeros_like(filters)
         momentum = state["exp_avg"].lerp_(grad, 1 - self.filter_momentum)
@@ -74,7 +75,7 @@ class Muon(torch.optim.AdamW):
 
 
 def orthogonalize(matrix: Tensor, n_steps: int = 5) -> Tensor:
-    """Bring all singular values near 1, leave the singular vectors.
+    """Bring all singular values near 1; keep the singular vectors.
 
     Parameters
     ----------
@@ -85,14 +86,14 @@ def orthogonalize(matrix: Tensor, n_steps: int = 5) -> Tensor:
     Returns
     -------
     matrix : Tensor of the same shape
-        With singular values between about 0.7 and 1.2, where they were not tiny.
+        With singular values between about 0.7 and 1.2, except for those that were tiny.
     """
     is_tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if is_tall else matrix
-    x = x / x.norm().clamp_min(1e-30)  # a matrix of zeros stays one
+    x = x / x.norm().clamp_min(1e-30)  # zeros stay zeros
     for _ in range(n_steps):
         gram = x @ x.T
-        # Coefficients of Jordan et al.: the steepest at 0 that keep what has arrived near 1.
+        # Coefficients of Jordan et al.: small values grow fast, values near 1 stay there.
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
     return x.T if is_tall else x
 
@@ -106,7 +107,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 def has_one_kernel(optimizer: Callable[..., torch.optim.Optimizer], params: dict) -> bool:
-    """Whether an optimiser updates all weights in one kernel, that reads its rate from a tensor."""
+    """Whether an optimiser can update all weights in one kernel, its learning rate a tensor."""
     chosen = {"fused", "foreach", "differentiable", "capturable"} & set(params)
     return optimizer in OPTIMIZERS.values() and not chosen
 
@@ -117,21 +118,21 @@ def for_device(
     device: torch.device,
     captured: bool,
 ) -> dict:
-    """Return an optimiser's parameters with those that make it fast.
+    """Return the parameters of an optimiser, with those added that make it fast on a device.
 
     Parameters
     ----------
     optimizer : callable
-        One of `OPTIMIZERS`; those of others get what they were given.
+        Parameters are added only to one of `OPTIMIZERS`.
     params : dict
-        With ``lr``; whoever names a kernel gets that.
+        With ``lr``. A choice of kernel, such as ``foreach``, is kept.
     device : torch.device
     captured : bool
-        Whether steps are captured as CUDA graphs: learning rates and counters are then tensors.
+        Whether steps are captured as CUDA graphs. Learning rates and counters are then tensors.
     """
     if not has_one_kernel(optimizer, params) or device.type not in ("cpu", "cuda"):
         return params
-    # One kernel for all weights: on a CPU an eighth of the time of Adam's update.
+    # One kernel for all weights: on a CPU the update of Adam takes an eighth of the time.
     params = {"fused": True, **params}
     if captured:
         params["lr"] = torch.tensor(params["lr"], dtype=torch.float32, device=device)
@@ -141,7 +142,7 @@ def for_device(
 
 
 def constant(progress: float) -> float:
-    """The learning rate as given, throughout."""
+    """Keep the learning rate constant."""
     return 1.0
 
 
@@ -152,7 +153,7 @@ def warmup_cosine(progress: float, warmup: float = 0.1) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 
-# From the part of training that is over, 0 to 1, to a factor on the learning rate.
+# Functions from the progress of training, 0 to 1, to a factor on the learning rate.
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": constant,
     "warmup_cosine": warmup_cosine,

@@ -1,8 +1,8 @@
-"""The distribution that codes are asked to follow, and the adversary that compares them.
+"""Priors: distributions that codes are trained to follow, and the discriminator for them.
 
-A prior draws with ``sample(shape, generator)`` and maps a code into its own range with
-``squash``. Write one, list it in `PRIORS`, and it is a legal ``prior``; a bare function to draw
-is one too, of codes as they are.
+A prior draws codes with ``sample(shape, generator)`` and maps a code into its support with
+``squash``. To add a prior, list it in `PRIORS`; it is then a legal ``prior``. A function
+``sample`` without a ``squash`` is legal too: codes are then compared as they are.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from torch.nn.functional import normalize, softplus
 
 
 def as_they_are(code: Tensor) -> Tensor:
-    """Leave codes unbounded."""
+    """Return the code unchanged, for priors without bounds."""
     return code
 
 
@@ -24,10 +24,10 @@ class Prior(NamedTuple):
     Attributes
     ----------
     sample : callable (shape, generator) -> Tensor
-        Draw on the generator's device.
+        Draws from the distribution, on the generator's device.
     squash : callable (code) -> Tensor
-        From an unbounded code to the support of the prior; used only in the game between encoder
-        and discriminator, never by ``transform``.
+        Maps an unbounded code into the support of the prior. Used only in the adversarial loss
+        between encoder and discriminator, never by ``transform``.
     """
 
     sample: Callable[..., Tensor]
@@ -57,7 +57,7 @@ PRIORS: dict[str, Prior] = {
 
 
 class Discriminator(nn.Sequential):
-    """Tell draws of the prior from squashed codes; returns one logit a row.
+    """Tell draws of the prior from squashed codes; returns one logit for each code.
 
     The network of Hjelm et al., ICLR 2019: two hidden layers of 1000 and 200 units.
     """
@@ -69,7 +69,7 @@ class Discriminator(nn.Sequential):
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    r"""What the discriminator minimises, from its logits on draws and on codes.
+    r"""Loss of the discriminator, from its logits for draws of the prior and for codes.
 
     .. math:: E_V[\mathrm{sp}(-D)] + E_U[\mathrm{sp}(D)]
     """
@@ -77,18 +77,19 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def encoder_loss(fake: Tensor) -> Tensor:
-    r"""What the encoder minimises, non-saturating: :math:`E_U[\mathrm{sp}(-D)]`."""
+    r"""Non-saturating loss of the encoder: :math:`E_U[\mathrm{sp}(-D)]`."""
     return softplus(-fake).mean()
 
 
-def gradient_penalty(discriminator: nn.Module, rows: Tensor) -> Tensor:
-    r"""Zero-centred penalty :math:`E\,\|\nabla_x D(x)\|^2`, the mean over every row.
+def gradient_penalty(discriminator: nn.Module, codes: Tensor) -> Tensor:
+    r"""Zero-centred penalty :math:`E\,\|\nabla_x D(x)\|^2`, the mean over all codes.
 
     Parameters
     ----------
     discriminator : nn.Module
-        From (n, n_code) to (n, 1); each row is judged by itself.
-    rows : Tensor of shape (n, n_code)
+        From (n, n_code) to (n, 1); the logit of a code must not depend on other codes.
+    codes : Tensor of shape (n, n_code)
+        Draws of the prior or squashed codes.
 
     Returns
     -------
@@ -98,7 +99,7 @@ def gradient_penalty(discriminator: nn.Module, rows: Tensor) -> Tensor:
     ----------
     Mescheder et al., "Which training methods for GANs do actually converge?", ICML 2018.
     """
-    rows = rows.detach().requires_grad_()
-    # Rows do not see each other, so the gradient of the sum holds each row's own gradient.
-    (slopes,) = torch.autograd.grad(discriminator(rows).sum(), rows, create_graph=True)
-    return slopes.square().sum(1).mean()
+    codes = codes.detach().requires_grad_()
+    # Logits do not depend on other codes: the gradient of their sum holds that of each logit.
+    (gradients,) = torch.autograd.grad(discriminator(codes).sum(), codes, create_graph=True)
+    return gradients.square().sum(1).mean()

@@ -1,4 +1,4 @@
-"""One ONNX graph of what ``transform`` does: layout, scale, encoder, readout, and a classifier."""
+"""The ONNX graph: memory layout, scale, encoder, readout and, optionally, a classifier."""
 
 import copy
 import io
@@ -19,7 +19,7 @@ from skdim._utils.versions import __version__
 from skdim.encoders import Encoding
 from skdim.sources._arrays import read_samples
 
-# Types of X that a graph may take.
+# Legal types of X.
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "uint8": torch.uint8}
 
 REDUCTIONS: dict[Callable, Callable] = {
@@ -40,7 +40,7 @@ def write_graph(
     head: nn.Linear | None = None,
     classes: np.ndarray | None = None,
 ) -> None:
-    """Write the graph of a fitted transformer, or of a linear classifier on its features.
+    """Write the graph of a fitted transformer, or of one and a linear classifier on its features.
 
     Parameters
     ----------
@@ -48,35 +48,36 @@ def write_graph(
     transformer : DIMTransformer, fitted
     output : str in `skdim._model.readout.OUTPUTS`
     dtype : str in `DTYPES`
-        Of X; doubles are standardised as doubles.
+        Of X; float64 is standardised in float64.
     head : nn.Linear or None
         From features to the logits of ``classes``.
     classes : ndarray of shape (n_classes,) or None
     """
-    read_as = lookup(dtype, DTYPES, "dtype", or_callable=False)
+    torch_dtype = lookup(dtype, DTYPES, "dtype", or_callable=False)
     onnx = _import_onnx()
-    graph: nn.Module = FeatureGraph(transformer, output, read_as)
-    outputs, facts = ["features"], {"skdim": __version__}
+    graph: nn.Module = FeatureGraph(transformer, output, torch_dtype)
+    outputs, metadata = ["features"], {"skdim": __version__}
     if head is not None and classes is not None:
         graph = nn.Sequential(graph, ProbabilityHead(head))
-        outputs, facts["classes"] = ["probabilities", "label_index"], json.dumps(classes.tolist())
-    # Two samples: of one, the batch could be taken for an axis of length 1.
-    example = torch.zeros(2, *shape_of_x(transformer), dtype=read_as)
+        outputs = ["probabilities", "label_index"]
+        metadata["classes"] = json.dumps(classes.tolist())
+    # Two samples: with one, the exporter could take the batch for an axis of length 1.
+    example = torch.zeros(2, *shape_of_x(transformer), dtype=torch_dtype)
     model = onnx.load_from_string(_trace(graph, example, outputs))
-    onnx.helper.set_model_props(model, facts)
+    onnx.helper.set_model_props(model, metadata)
     onnx.save(model, path)
 
 
 class FeatureGraph(nn.Module):
-    """What ``transform`` does to X, as one network on the CPU: layout, scale, encoder, readout.
+    """``transform`` as one network on the CPU: memory layout, scale, encoder and readout.
 
     Parameters
     ----------
     transformer : DIMTransformer, fitted
-        Copied, not kept.
+        Its encoder is copied.
     output : str in `skdim._model.readout.OUTPUTS`
     dtype : torch.dtype
-        Of X; doubles are standardised as doubles.
+        Of X; float64 is standardised in float64.
     """
 
     mean: Tensor
@@ -119,16 +120,16 @@ class ProbabilityHead(nn.Module):
 
 
 def shape_of_x(transformer: Any) -> tuple[int, ...]:
-    """Return the shape of a sample of the X that ``transform`` takes, without the batch.
+    """Return the shape of a sample in the X of ``fit``, before it was read as channels first.
 
-    What was fitted knows ``sample_shape_`` and ``X.shape[1]``; of the layouts that have both, the
-    first: columns, no axis of channels, channels first, channels last, channels between.
+    Only ``sample_shape_`` and ``X.shape[1]`` are known. The first of these layouts that agrees with
+    both is taken: columns, no axis of channels, channels first, last, or between the sides.
     """
     n_channels, *sides = transformer.sample_shape_
     n_sides = len(sides)
     flat = int(np.prod(transformer.sample_shape_))
-    places = dict.fromkeys([0, n_sides, *range(n_sides)])  # of the channels, each once
-    shapes = [(flat,), tuple(sides)] + [(*sides[:i], n_channels, *sides[i:]) for i in places]
+    channel_axes = dict.fromkeys([0, n_sides, *range(n_sides)])  # each once
+    shapes = [(flat,), tuple(sides)] + [(*sides[:i], n_channels, *sides[i:]) for i in channel_axes]
     for shape in shapes:
         if shape and shape[0] == transformer.n_features_in_ and _reads_as(transformer, shape):
             return shape
@@ -140,7 +141,7 @@ def shape_of_x(transformer: Any) -> tuple[int, ...]:
 
 
 def layout_of_x(transformer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return how X is stored and how its axes are to be ordered, to be samples channels first.
+    """Return the shape in which X is stored, and the order of axes that puts channels first.
 
     Returns
     -------
@@ -149,16 +150,16 @@ def layout_of_x(transformer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     axes : tuple of int
         The permutation, batch included, from there to (n, *sample_shape_).
     """
-    # Samples are a view of X, whose strides tell which axis of X became which of theirs.
+    # Samples are a view of X: their strides tell the order of their axes in X.
     zeros = np.zeros((1, *shape_of_x(transformer)), np.uint8)
     (sample,) = read_samples(zeros, transformer.sample_shape, transformer.channel_axis)
     order = np.argsort([-stride for stride in sample.strides], kind="stable")
     stored_shape = tuple(sample.shape[axis] for axis in order)
-    return stored_shape, (0, *(int(place) + 1 for place in np.argsort(order)))
+    return stored_shape, (0, *(int(axis) + 1 for axis in np.argsort(order)))
 
 
 def _reads_as(transformer: Any, shape: tuple[int, ...]) -> bool:
-    """Ask whether X of samples of this shape is what the transformer was fitted on."""
+    """Whether X with samples of this shape is read as samples of ``sample_shape_``."""
     zeros = np.broadcast_to(np.uint8(0), (1, *shape))
     try:
         samples = read_samples(zeros, transformer.sample_shape, transformer.channel_axis)
@@ -168,14 +169,14 @@ def _reads_as(transformer: Any, shape: tuple[int, ...]) -> bool:
 
 
 def pool_slices(x: Tensor, sizes: int | Sequence[int | None], reduce: Callable) -> Tensor:
-    """Pool the last axes of x, each in ``size`` slices of about equal length, as torch does.
+    """Pool the last axes of x in slices of about equal length, like torch's adaptive pooling.
 
     Parameters
     ----------
     x : Tensor of shape (..., channels, *sides)
     sizes : int or sequence of (int or None)
-        One for each side; None leaves it as it is. A number is for all sides of (n, channels,
-        *sides).
+        Number of slices for each side; None keeps a side. A single number is for all sides of
+        (n, channels, *sides).
     reduce : callable (Tensor, axis) -> Tensor
         `torch.mean` or `torch.amax`.
 
@@ -197,21 +198,22 @@ def pool_slices(x: Tensor, sizes: int | Sequence[int | None], reduce: Callable) 
 
 
 def unfold_slices(x: Tensor, axis: int, size: int, step: int) -> Tensor:
-    """Return the windows along an axis, whose own axis is the last, as ``Tensor.unfold`` does."""
+    """Return the windows along an axis, as a new last axis, like ``Tensor.unfold``."""
     starts = range(0, int(x.shape[axis]) - size + 1, step)
     return torch.stack([x.narrow(axis, start, size).movedim(axis, -1) for start in starts], axis)
 
 
 class InSlices(TorchFunctionMode):
-    """Within it, adaptive pools and windows are written out as slices.
+    """A context in which adaptive pooling and ``Tensor.unfold`` are computed by slices.
 
-    The exporter knows the pools in even parts only, and windows of a map of known size.
+    The exporter supports adaptive pooling only if it divides a side evenly, and ``unfold`` only if
+    the size of the map is known.
     """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        """Do what ``func`` does."""
+        """Call ``func``, or its equivalent in slices."""
         kwargs = kwargs or {}
-        if func in REDUCTIONS and len(args) == 2 and not any(kwargs.values()):  # no indices
+        if func in REDUCTIONS and len(args) == 2 and not any(kwargs.values()):
             x, sizes = args
             return pool_slices(x, sizes, REDUCTIONS[func])
         if func is Tensor.unfold and len(args) == 4:
@@ -223,7 +225,7 @@ def _trace(graph: nn.Module, example: Tensor, outputs: list[str]) -> bytes:
     """Return the graph as ONNX, for any number of samples."""
     buffer = io.BytesIO()
     with warnings.catch_warnings(), InSlices(), torch.no_grad():
-        # What torch says here is for those who write exporters and encoders.
+        # These warnings of torch are not for users.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         warnings.filterwarnings("ignore", "Constant folding", UserWarning)
@@ -231,8 +233,8 @@ def _trace(graph: nn.Module, example: Tensor, outputs: list[str]) -> bytes:
             graph.eval(),
             (example,),
             buffer,  # type: ignore[arg-type]  # legal for this exporter
-            # The newer exporter takes seconds where this one takes tenths, needs a further package,
-            # and cannot do this in torch 2.4.
+            # The newer exporter takes seconds instead of tenths of a second, needs another package,
+            # and does not support this in torch 2.4.
             dynamo=False,
             input_names=["X"],
             output_names=outputs,

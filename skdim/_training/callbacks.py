@@ -1,4 +1,4 @@
-"""Callbacks of training: progress, the log, and reasons to stop."""
+"""Callbacks of training: progress bar, log and early stopping."""
 
 import logging
 import math
@@ -14,10 +14,10 @@ logger = logging.getLogger("skdim")
 
 
 class StopOnDivergence(Callback):
-    """End a fit whose loss is no longer a number, saying which term and what to change."""
+    """End a fit if a term of the loss is not finite, with an error that says what to change."""
 
     def on_epoch_end(self, net, **kwargs):
-        """Look at the epoch's means."""
+        """Check the mean of each term over the epoch."""
         epoch = net.history[-1]
         terms = ("local", "global", "prior", "coordinates", "discriminator", "loss")
         for name in terms:
@@ -30,15 +30,15 @@ class StopOnDivergence(Callback):
 
 
 class EarlyStopping(Callback):
-    """Score held-out samples after each epoch; stop without gain, and return to the best epoch.
+    """Score held-out samples after each epoch, stop without improvement, restore the best epoch.
 
     Parameters
     ----------
     held_out : HeldOut
     n_iter_no_change : int
-        Consecutive epochs without gain after which to stop.
+        Training stops after so many consecutive epochs without improvement.
     tol : float
-        Largest difference that does not count as a gain.
+        Largest difference of scores that does not count as an improvement.
     """
 
     def __init__(self, held_out: HeldOut, n_iter_no_change: int, tol: float):
@@ -47,47 +47,48 @@ class EarlyStopping(Callback):
         self.tol = tol
 
     def on_train_begin(self, net, **kwargs):
-        """Take in the scores of earlier epochs, if training was resumed."""
+        """Compare the scores of earlier epochs, if training is resumed."""
         self.best_score = -math.inf
         self.best_epoch = 0
-        self.n_without_gain = 0
+        self.n_without_improvement = 0
         for epoch in net.history:
-            self._compare(epoch["validation_score"], epoch["epoch"])
+            self._update(epoch["validation_score"], epoch["epoch"])
 
     def on_epoch_end(self, net, **kwargs):
-        """Score, remember, perhaps stop."""
+        """Score held-out samples, keep the best weights, and stop without improvement."""
         score = self.held_out.score(net.module_, net.criterion_)
         net.history.record("validation_score", score)
-        if self._compare(score, len(net.history)):
+        if self._update(score, len(net.history)):
             net.best = net.snapshot()
-        if self.n_without_gain >= self.n_iter_no_change:
+        if self.n_without_improvement >= self.n_iter_no_change:
             net.stop()
 
-    def _compare(self, score: float, epoch: int) -> bool:
-        """Take in a score; return whether it is the best so far."""
-        self.n_without_gain = 0 if score > self.best_score + self.tol else self.n_without_gain + 1
+    def _update(self, score: float, epoch: int) -> bool:
+        """Compare a score with the earlier ones; return whether it is the best so far."""
+        improves = score > self.best_score + self.tol
+        self.n_without_improvement = 0 if improves else self.n_without_improvement + 1
         is_best = score > self.best_score
         if is_best:
             self.best_score, self.best_epoch = score, epoch
         return is_best
 
     def on_train_end(self, net, **kwargs):
-        """Return to the best weights."""
+        """Restore the weights of the best epoch."""
         if self.best_epoch:
             net.restore(net.best)
 
 
 class EpochLog(Callback):
-    """A line an epoch to the logger "skdim", at level INFO."""
+    """Log a line for each epoch to the logger "skdim", at level INFO."""
 
     def on_epoch_end(self, net, **kwargs):
-        """Log every number of the epoch."""
+        """Log all numbers of the epoch."""
         numbers = (f"{name} {value:.5g}" for name, value in net.epoch(-1).items())
         logger.info(", ".join(numbers))
 
 
 class ProgressBar(Callback):
-    """A bar over all samples of all epochs: loss, samples per second, time left."""
+    """A bar over all samples of all epochs, with loss, samples per second and time left."""
 
     def on_train_begin(self, net, X=None, **kwargs):
         """Open the bar."""
@@ -99,33 +100,33 @@ class ProgressBar(Callback):
         )
 
     def on_batch_end(self, net, batch=None, **kwargs):
-        """Move it by a batch."""
+        """Move the bar by a batch."""
         self.bar.update(len(batch[0]))
 
     def on_epoch_end(self, net, **kwargs):
-        """Show the loss of the epoch."""
+        """Show the loss of the epoch in the bar."""
         epoch = net.history[-1]
         self.bar.set_postfix(
             epoch=f"{epoch['epoch']}/{net.max_epochs}", loss=f"{epoch['loss']:.3f}"
         )
 
     def on_train_end(self, net, **kwargs):
-        """Leave the bar on the screen."""
+        """Close the bar, which stays on the screen."""
         self.bar.close()
 
 
 class ScikitLearnCallbacks(Callback):
-    """Tell scikit-learn's own callbacks (1.9) of every epoch, and stop when one says so.
+    """Call the callbacks of scikit-learn (1.9) in every epoch, and stop if one of them asks for it.
 
     Parameters
     ----------
     context : sklearn.callback.CallbackContext
-        Of the fit.
+        Context of the fit.
     estimator : DIMTransformer
     data : dict
-        ``X`` and ``y`` as the user passed them.
+        ``X`` and ``y`` as the user gave them.
     reconstruct : callable (net) -> dict
-        Returns the attributes that the estimator would have if the fit ended now.
+        Returns the attributes that the estimator would have if the fit ended at this epoch.
     """
 
     def __init__(self, context: Any, estimator: Any, data: dict, reconstruct: Any):
@@ -135,11 +136,11 @@ class ScikitLearnCallbacks(Callback):
         self.reconstruct = reconstruct
 
     def on_train_begin(self, net, **kwargs):
-        """Open the task of the fit."""
+        """Begin the task of the fit."""
         self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
 
     def on_train_end(self, net, **kwargs):
-        """Close it."""
+        """End the task of the fit."""
         self.context.call_on_fit_task_end(
             estimator=self.estimator,
             reconstruction_attributes=lambda: self.reconstruct(net),
@@ -147,12 +148,12 @@ class ScikitLearnCallbacks(Callback):
         )
 
     def on_epoch_begin(self, net, **kwargs):
-        """Open the task of an epoch."""
+        """Begin the task of an epoch."""
         self.epoch = self.context.subcontext(task_name="epoch")
         self.epoch.call_on_fit_task_begin(estimator=self.estimator, **self.data)
 
     def on_epoch_end(self, net, **kwargs):
-        """Close it."""
+        """End the task of the epoch."""
         should_stop = self.epoch.call_on_fit_task_end(
             estimator=self.estimator,
             reconstruction_attributes=lambda: self.reconstruct(net),
@@ -163,6 +164,6 @@ class ScikitLearnCallbacks(Callback):
 
 
 def stop_requested(interrupt: KeyboardInterrupt) -> bool:
-    """Whether a callback of skorch raised it, which is how they stop training."""
+    """Whether a callback of skorch raised the interrupt: this is how they stop training."""
     *_, (frame, _) = traceback.walk_tb(interrupt.__traceback__)
     return frame.f_globals.get("__name__", "").startswith("skorch.callbacks")

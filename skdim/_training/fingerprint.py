@@ -1,8 +1,9 @@
-"""Any value written down so that equal values are written alike, in every process.
+"""Fingerprints: equal values have equal fingerprints, in every process.
 
-Names are not enough: two functions made by one closure have one name, and a function that was
-edited keeps its own. So functions go by their code and by what they hold on to, classes of users by
-what is in them, objects by what pickle would say of them.
+A name does not identify a function: functions from the same closure have the same name, and an
+edited function keeps its name. So a function is identified by its code, its defaults and the
+variables it encloses, a class by its members, and any other object by its pickled state. Functions
+and classes of libraries are identified by their names.
 """
 
 import hashlib
@@ -14,24 +15,24 @@ from typing import Any
 import numpy as np
 import torch
 
-Path = tuple[int, ...]  # identities of what a value lies in
+Path = tuple[int, ...]  # identities of the objects that contain a value
 
-# Their functions and classes go by name: an installed version is not edited.
+# Functions and classes of these are identified by name: an installed version is not edited.
 LIBRARIES = {"skdim", "torch", "numpy", "scipy", "sklearn", "skorch", *sys.stdlib_module_names} - {
     "__main__"
 }
 
-# What Python itself puts into classes.
-NOT_ITS_OWN = {"__dict__", "__weakref__", "__module__", "__doc__", "__firstlineno__"}
+# Attributes that Python itself adds to classes.
+AUTOMATIC_ATTRIBUTES = {"__dict__", "__weakref__", "__module__", "__doc__", "__firstlineno__"}
 
 
 def fingerprint(value: Any, inside: Path = ()) -> Any:
-    """Return lists, dicts and strings, for JSON, that stand for a value.
+    """Return the fingerprint of a value: lists, dicts, strings and numbers, for JSON.
 
     Raises
     ------
     TypeError
-        If nothing is known of an object but that it is there.
+        If an object can be neither named nor pickled.
     """
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -64,19 +65,19 @@ def fingerprint(value: Any, inside: Path = ()) -> Any:
         return [value.co_code.hex(), list(value.co_names), fingerprint(value.co_consts, inside)]
     if isinstance(value, type):
         return _of_class(value, inside)
-    if hasattr(value, "__qualname__"):  # of Python, or compiled
+    if hasattr(value, "__qualname__"):  # a compiled function, for instance
         return f"{getattr(value, '__module__', None)}.{value.__qualname__}"
     reduced = value.__reduce_ex__(2)
     if isinstance(reduced, str):
         return reduced
-    # The last two of five may be iterators, over the items of a list and of a dict.
-    parts = [list(part) if isinstance(part, Iterator) else part for part in reduced]
-    return fingerprint(parts, inside)
+    # The last two of five entries may be iterators, over the items of a list and of a dict.
+    entries = [list(entry) if isinstance(entry, Iterator) else entry for entry in reduced]
+    return fingerprint(entries, inside)
 
 
 def _of_function(function: FunctionType, inside: Path) -> Any:
     name = f"{function.__module__}.{function.__qualname__}"
-    if _is_of_a_library(function):
+    if _is_from_library(function):
         return name
     cells = [cell.cell_contents for cell in function.__closure__ or ()]
     parts = (function.__code__, function.__defaults__, function.__kwdefaults__, cells)
@@ -85,19 +86,19 @@ def _of_function(function: FunctionType, inside: Path) -> Any:
 
 def _of_class(kind: type, inside: Path) -> Any:
     name = f"{kind.__module__}.{kind.__qualname__}"
-    if _is_of_a_library(kind):
+    if _is_from_library(kind):
         return name
-    own = {key: item for key, item in vars(kind).items() if key not in NOT_ITS_OWN}
+    members = {k: item for k, item in vars(kind).items() if k not in AUTOMATIC_ATTRIBUTES}
     plain = {
         key: item.__func__ if isinstance(item, staticmethod | classmethod) else item
-        for key, item in own.items()
+        for key, item in members.items()
         if not hasattr(item, "__set_name__") and not isinstance(item, property)
     }
-    properties = [item.fget for item in own.values() if isinstance(item, property)]
+    properties = [item.fget for item in members.values() if isinstance(item, property)]
     return [name, fingerprint((kind.__bases__, plain, properties), inside)]
 
 
-def _is_of_a_library(piece: Any) -> bool:
-    """Whether a name is enough: others may be edited, and closures make many of one name."""
-    is_closure = "<" in piece.__qualname__  # <locals>, <lambda>
-    return (piece.__module__ or "").split(".")[0] in LIBRARIES and not is_closure
+def _is_from_library(definition: Any) -> bool:
+    """Whether a function or class is identified by its name: from a library, and not nested."""
+    is_nested = "<" in definition.__qualname__  # inside a function, or a lambda
+    return (definition.__module__ or "").split(".")[0] in LIBRARIES and not is_nested

@@ -1,4 +1,4 @@
-"""Where to compute and how precisely, decided by what the machine reports."""
+"""Device and precision of computations, and errors about both."""
 
 import ctypes
 import multiprocessing
@@ -12,7 +12,7 @@ from functools import partial
 
 import torch
 
-# A forked process has its parent's threads in name only, and would wait for them for ever.
+# A forked process has no copies of its parent's threads, and would wait for them for ever.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
@@ -20,14 +20,14 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
-    """Widen what was computed in half precision; doubles stay doubles."""
+    """Convert half precision to float32; float32 and float64 are kept."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def choose_device(device: str | torch.device) -> torch.device:
-    """Return the device that the ``device`` parameter means: ``"auto"`` is CUDA, else the CPU.
+    """Return the torch device of a ``device`` parameter; ``"auto"`` is CUDA if there is a GPU.
 
-    Processes that work side by side (of ``torchrun``, of joblib) get a GPU each, in turn.
+    With several GPUs, parallel processes (of ``torchrun`` or joblib) use them in turn.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def choose_device(device: str | torch.device) -> torch.device:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen).item()
     except Exception as error:
-        # torch raises another class for every backend; all of them mean this.
+        # The class of the error depends on the backend.
         raise ValueError(
             "The 'device' parameter must be 'auto' or a device that torch can use here. "
             f"Got {device!r}: {str(error).splitlines()[0]}"
@@ -54,7 +54,7 @@ def choose_device(device: str | torch.device) -> torch.device:
 
 
 def process_number() -> int:
-    """Return the number of this process among those that work side by side on a machine, from 0."""
+    """Return the number of this process among the parallel ones on this machine, from 0."""
     if "LOCAL_RANK" in os.environ:  # of torchrun
         return int(os.environ["LOCAL_RANK"])
     # Pools number their processes from 1: LokyProcess-2, SpawnPoolWorker-2.
@@ -65,8 +65,9 @@ def process_number() -> int:
 def choose_precision(precision: str, device: torch.device, n_axes: int) -> str:
     """Return ``"float32"`` or ``"bfloat16"``.
 
-    ``"auto"`` asks the processor, not a clock, so that fits repeat: bfloat16 for convolutions on
-    processors that multiply it natively, float32 on all others and for the small layers of rows.
+    ``"auto"`` is bfloat16 for convolutions on processors with instructions for it, float32 on all
+    others and for rows of a table, whose layers are small. Nothing is timed, so that fits are
+    reproducible.
     """
     if precision != "auto":
         return precision
@@ -75,48 +76,49 @@ def choose_precision(precision: str, device: torch.device, n_axes: int) -> str:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for products of bfloat16."""
+    """Whether the device has instructions for bfloat16 products."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
-        # Private, but the only way torch offers; absent in old versions, which means no.
+        # Private, but torch has no public function. Old versions lack them, which means no.
         probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         return any(getattr(torch.cpu, probe, bool)() for probe in probes)
     return False
 
 
-# Of glibc's mallopt: freed memory beyond these goes back to the system. The first pair is what it
-# adapts to by itself, at most, in a process that works with large arrays.
+# Options of glibc's mallopt: freed memory beyond these limits is returned to the system. USUAL are
+# the limits to which glibc adapts by itself, at most, in a process with large arrays.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 USUAL = {M_TRIM_THRESHOLD: 64 * 2**20, M_MMAP_THRESHOLD: 32 * 2**20}
 NEVER = {M_TRIM_THRESHOLD: 2**31 - 1, M_MMAP_THRESHOLD: 2**31 - 1}
 
-_keepers = 0
-_keepers_lock = threading.Lock()
+_n_active = 0
+_active_lock = threading.Lock()
 
 
 @contextmanager
 def freed_memory_kept(device: torch.device) -> Iterator[None]:
-    """Keep what one step frees for the next, inside the block; give it back to the system after.
+    """Reuse freed memory inside the ``with`` block; return it to the system after the block.
 
-    Otherwise glibc maps large layers anew in every step, and the system fills them with zeros page
-    by page: up to a third of the time of a step on a CPU. Other libraries are left alone.
+    Otherwise glibc returns large arrays to the system in every step and gets new ones, which the
+    system fills with zeros. This takes up to a third of the time of a step on a CPU. Without glibc,
+    nothing is changed.
     """
-    global _keepers
+    global _n_active
     glibc = _glibc() if device.type == "cpu" else None
     if glibc is None:
         yield
         return
-    with _keepers_lock:
-        _keepers += 1
+    with _active_lock:
+        _n_active += 1
         for option, limit in NEVER.items():
             glibc.mallopt(option, limit)
     try:
         yield
     finally:
-        with _keepers_lock:
-            _keepers -= 1
-            if not _keepers:  # the last of fits in several threads
+        with _active_lock:
+            _n_active -= 1
+            if not _n_active:  # the last of several threads
                 for option, limit in USUAL.items():
                     glibc.mallopt(option, limit)
                 glibc.malloc_trim(0)
@@ -131,13 +133,13 @@ def _glibc() -> ctypes.CDLL | None:
 
 @contextmanager
 def memory_advice(device: torch.device, **parameters) -> Iterator[None]:
-    """Turn "out of memory" into a sentence that says what to reduce.
+    """Turn an out-of-memory error into one that says which parameters to reduce.
 
     Parameters
     ----------
     device : torch.device
     **parameters
-        Those that memory grows with, and their values.
+        The parameters that memory grows with, and their values.
     """
     try:
         yield
@@ -154,7 +156,7 @@ def memory_advice(device: torch.device, **parameters) -> Iterator[None]:
 
 @contextmanager
 def compiler_advice() -> Iterator[None]:
-    """Turn what torch's compiler has to say into a sentence that names the parameter."""
+    """Turn errors of torch's compiler into one that names the parameter."""
     try:
         yield
     except RuntimeError as error:
@@ -167,7 +169,7 @@ def compiler_advice() -> Iterator[None]:
         ) from error
 
 
-# How torch says of a CPU that there is too little, or can never be enough.
+# Parts of messages of torch that mean that the memory of a CPU does not suffice.
 MEMORY_WORDS = ("not enough memory", "can't allocate memory", "Storage size calculation overflowed")
 
 

@@ -1,7 +1,7 @@
-"""Pictures of a fitted transformer, in the style of scikit-learn's displays.
+"""Plots of a fitted transformer, in the style of scikit-learn's displays.
 
-Each display remembers arrays, draws them with ``plot(ax=None)``, and comes from a transformer with
-``from_estimator``. They need matplotlib, which is imported when something is drawn:
+A display holds arrays and draws them with ``plot(ax=None)``. ``from_estimator`` makes one from a
+fitted transformer. Displays need matplotlib, which is imported only when something is drawn:
 ``pip install "skdim[plot]"``.
 """
 

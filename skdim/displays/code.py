@@ -1,4 +1,4 @@
-"""A map of features, with samples where they lie."""
+"""A map of features: samples as points in a plane."""
 
 import numpy as np
 from sklearn.base import clone
@@ -18,18 +18,18 @@ from skdim.sources._checks import check_samples
 
 
 class CodeDisplay:
-    """Samples in a plane, some of them as thumbnails, coloured by what is known of them.
+    """Samples in a plane, coloured by class or number, some of them shown as thumbnails.
 
-    Distances along both axes are drawn on one scale.
+    Both axes have the same scale.
 
     Parameters
     ----------
     embedding : array-like of shape (n, 2)
-        Where each sample lies.
+        Position of each sample.
     samples : ndarray of shape (n, channels, *sides), default=None
-        Images, volumes or signals to draw thumbnails of.
+        Images, volumes or signals, to draw thumbnails.
     y : array-like of shape (n,), default=None
-        Classes, 10 at most, or numbers, by which samples are coloured.
+        Classes, at most 10, or numbers, by which samples are coloured.
     axis_labels : tuple of two str, default=("first dimension", "second dimension")
 
     Attributes
@@ -41,9 +41,9 @@ class CodeDisplay:
     thumbnails_ : list of matplotlib artists
         AxesImage, or LineCollection for signals.
     legend_ : matplotlib Legend or None
-        Of classes.
+        If ``y`` holds classes.
     colorbar_ : matplotlib Colorbar or None
-        Of numbers.
+        If ``y`` holds numbers.
 
     Examples
     --------
@@ -57,8 +57,7 @@ class CodeDisplay:
     >>> display.embedding.shape
     (500, 2)
 
-    ``embedding=TSNE()`` of ``sklearn.manifold`` in the place of principal components often shows
-    more.
+    ``embedding=TSNE()`` of ``sklearn.manifold`` often shows more than principal components.
     """
 
     def __init__(
@@ -87,20 +86,21 @@ class CodeDisplay:
         thumbnail_size=0.06,
         cmap="gray",
     ):
-        """Draw a map of what a fitted transformer returns for X.
+        """Draw a map of the features of X by a fitted transformer.
 
         Parameters
         ----------
         estimator : DIMTransformer
-            Fitted. Its ``output`` says which features are mapped.
+            Fitted. Its ``output`` parameter selects the features.
         X : array-like of the kind and sample shape that ``fit`` saw
-            Two samples at least; rows of a table are drawn as points only.
+            At least two samples. Rows of a table are drawn as points only.
         y : array-like of shape (n_samples,), default=None
         embedding : array-like of shape (n_samples, 2), transformer or callable, default=None
-            Where samples lie. Of a transformer, such as `sklearn.manifold.TSNE`, a copy is fitted
-            to the features; one that cannot be (such as one inside a
-            `sklearn.frozen.FrozenEstimator`) transforms them. A callable maps features
-            (n_samples, n_features) to places. None takes the first two principal components.
+            Positions of the samples, or how to compute them. A copy of a transformer, such as
+            `sklearn.manifold.TSNE`, is fitted to the features. If it has no ``fit_transform``, as a
+            `sklearn.frozen.FrozenEstimator`, it transforms the features as it is. A callable maps
+            features (n_samples, n_features) to positions. None takes the first two principal
+            components.
         ax, n_thumbnails, thumbnail_size, cmap
             As in `plot`.
 
@@ -111,9 +111,9 @@ class CodeDisplay:
         check_transformer(estimator)
         samples = check_samples(estimator, X)
         features = estimator.model_.features(samples, estimator.output)
-        places, axis_labels = embed(features, embedding)
-        display = cls(places, samples=samples, y=y, axis_labels=axis_labels)
-        if samples.ndim == 2:  # rows of a table, which have no look
+        positions, axis_labels = embed(features, embedding)
+        display = cls(positions, samples=samples, y=y, axis_labels=axis_labels)
+        if samples.ndim == 2:  # rows of a table have no thumbnails
             display.samples = None
         return display.plot(ax, n_thumbnails=n_thumbnails, thumbnail_size=thumbnail_size, cmap=cmap)
 
@@ -123,18 +123,18 @@ class CodeDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None makes a new figure.
         n_thumbnails : int, default=40
-            At most; fewer, if no more have room beside each other.
+            Largest number of thumbnails; there are fewer if more would overlap.
         thumbnail_size : float, default=0.06
-            Longer side of a thumbnail, as a part of the longer side of the map.
+            Longer side of a thumbnail, as a fraction of the longer side of the map.
         cmap : str or matplotlib Colormap, default="gray"
-            Of thumbnails in grey; "gray_r" draws ink on paper.
+            Colour map of grey thumbnails; "gray_r" draws dark on white.
 
         Returns
         -------
         display : CodeDisplay
-            Itself.
+            The same object.
         """
         embedding = check_embedding(self.embedding)
         if not thumbnail_size > 0:
@@ -149,12 +149,12 @@ class CodeDisplay:
         self.thumbnails_ = []
         if self.samples is not None and n_thumbnails:
             check_drawable(self.samples)
-            rows = choose_apart(embedding, 1.2 * size, n_thumbnails)
+            chosen = choose_apart(embedding, 1.2 * size, n_thumbnails)
             self.thumbnails_ = draw_thumbnails(
-                ax, self.samples[rows], embedding[rows], size, cmap, edges=colors[rows]
+                ax, self.samples[chosen], embedding[chosen], size, cmap, edges=colors[chosen]
             )
         self._set_scales(embedding, size)
-        self._explain(key)
+        self._draw_key(key)
         return self
 
     def _set_scales(self, embedding: np.ndarray, margin: float) -> None:
@@ -165,18 +165,18 @@ class CodeDisplay:
         self.ax_.set_xlabel(self.axis_labels[0], color=INK)
         self.ax_.set_ylabel(self.axis_labels[1], color=INK)
 
-    def _explain(self, key) -> None:
-        """Say beside the map which colour is what."""
+    def _draw_key(self, key) -> None:
+        """Draw the legend of classes, or the colour bar of numbers."""
         from matplotlib.lines import Line2D
 
         self.legend_ = self.colorbar_ = None
         if isinstance(key, dict):
-            dots = [
+            markers = [
                 Line2D([], [], marker="o", linestyle="", color=color, label=str(name))
                 for name, color in key.items()
             ]
             self.legend_ = self.ax_.legend(
-                handles=dots,
+                handles=markers,
                 title="y",
                 loc="upper left",
                 bbox_to_anchor=(1, 1),
@@ -189,17 +189,17 @@ class CodeDisplay:
 
 
 def embed(features: np.ndarray, embedding) -> tuple[np.ndarray, tuple[str, str]]:
-    """Place samples in a plane.
+    """Compute the positions of samples in a plane.
 
     Parameters
     ----------
     features : ndarray of shape (n, n_features)
-    embedding : array-like of shape (n, 2), transformer, callable (features) -> places, or None
+    embedding : array-like of shape (n, 2), transformer, callable (features) -> positions, or None
         As in `CodeDisplay.from_estimator`.
 
     Returns
     -------
-    places : ndarray of shape (n, 2)
+    positions : ndarray of shape (n, 2)
     axis_labels : tuple of two str
     """
     if embedding is None:
@@ -209,58 +209,58 @@ def embed(features: np.ndarray, embedding) -> tuple[np.ndarray, tuple[str, str]]
                 f"{features.shape}: set the 'embedding' parameter."
             )
         pca = PCA(2, random_state=0)
-        places = pca.fit_transform(features)
-        parts = pca.explained_variance_ratio_
+        positions = pca.fit_transform(features)
+        ratios = pca.explained_variance_ratio_
         labels = [
-            f"{rank} principal component ({part:.0%} of variance)"
-            for rank, part in zip(("first", "second"), parts, strict=True)
+            f"{order} principal component ({ratio:.0%} of variance)"
+            for order, ratio in zip(("first", "second"), ratios, strict=True)
         ]
-        return places, (labels[0], labels[1])
+        return positions, (labels[0], labels[1])
     name = type(embedding).__name__
     if hasattr(embedding, "fit_transform"):
-        places = clone(embedding).fit_transform(features)
+        positions = clone(embedding).fit_transform(features)
     elif hasattr(embedding, "transform"):
-        places = embedding.transform(features)
+        positions = embedding.transform(features)
     elif callable(embedding):
         name = getattr(embedding, "__name__", name)
-        places = embedding(features)
+        positions = embedding(features)
     else:
-        name, places = "", embedding
-    places = check_embedding(places)
-    if len(places) != len(features):
+        name, positions = "", embedding
+    positions = check_embedding(positions)
+    if len(positions) != len(features):
         raise ValueError(
-            f"The 'embedding' must have a row for each of the {len(features)} samples of X. "
-            f"Got {len(places)}."
+            f"The 'embedding' must have a position for each of the {len(features)} samples of X. "
+            f"Got {len(positions)}."
         )
-    return places, (f"{name} first dimension".strip(), f"{name} second dimension".strip())
+    return positions, (f"{name} first dimension".strip(), f"{name} second dimension".strip())
 
 
-def check_embedding(places) -> np.ndarray:
-    """Return places as an array (n, 2) of finite doubles."""
-    places = np.asarray(places, dtype=np.float64)
-    if places.ndim != 2 or places.shape[1] != 2 or not np.isfinite(places).all():
+def check_embedding(positions) -> np.ndarray:
+    """Return positions as a finite array (n, 2), float64."""
+    positions = np.asarray(positions, dtype=np.float64)
+    if positions.ndim != 2 or positions.shape[1] != 2 or not np.isfinite(positions).all():
         raise ValueError(
             "The 'embedding' must be finite numbers of shape (n_samples, 2). Got "
-            f"{places.shape}{'' if np.isfinite(places).all() else ', with some not finite'}."
+            f"{positions.shape}{'' if np.isfinite(positions).all() else ', with some not finite'}."
         )
-    return places
+    return positions
 
 
-def choose_apart(places: np.ndarray, distance: float, n_most: int) -> np.ndarray:
-    """Choose places at random, but none beside another that is nearer along both axes.
+def choose_apart(positions: np.ndarray, distance: float, n_most: int) -> np.ndarray:
+    """Choose random positions, such that squares around them do not overlap.
 
     Parameters
     ----------
-    places : ndarray of shape (n, 2)
+    positions : ndarray of shape (n, 2)
     distance : float
-        Squares with sides of this length around the chosen do not overlap.
+        Side of the squares.
     n_most : int
-        How many to choose at most.
+        Largest number of positions to choose.
 
     Returns
     -------
-    rows : ndarray of int64, of shape (n_chosen,)
-        The same ones each time. Where fewer than ``n_most``, there is no room for another.
+    indices : ndarray of int64, of shape (n_chosen,)
+        The same in every call. If fewer than ``n_most``, every other square would overlap.
 
     Examples
     --------
@@ -271,16 +271,16 @@ def choose_apart(places: np.ndarray, distance: float, n_most: int) -> np.ndarray
     2
     """
     chosen: list[int] = []
-    for row in np.random.default_rng(0).permutation(len(places)):
+    for index in np.random.default_rng(0).permutation(len(positions)):
         if len(chosen) == n_most:
             break
-        if (np.abs(places[chosen] - places[row]).max(1) >= distance).all():
-            chosen.append(row)
+        if (np.abs(positions[chosen] - positions[index]).max(1) >= distance).all():
+            chosen.append(index)
     return np.array(chosen, dtype=np.int64)
 
 
 def color_by(y, n: int):
-    """Give every sample a colour.
+    """Return a colour for every sample.
 
     Parameters
     ----------
@@ -291,8 +291,8 @@ def color_by(y, n: int):
     -------
     colors : ndarray of shape (n, 4)
         Red, green, blue and opacity.
-    key : dict of class to color, ScalarMappable of numbers, or None
-        What colours stand for.
+    key : dict from class to color, ScalarMappable for numbers, or None
+        Meaning of the colours.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize, to_rgba, to_rgba_array

@@ -1,4 +1,4 @@
-"""What displays share: axes to draw on, samples as pictures, thumbnails, colours."""
+"""Shared by all displays: axes, samples as pictures, thumbnails and colours."""
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -6,7 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 from skdim.sources._lazy import Samples
 from skdim.transformer import DIMTransformer
 
-# Petroff, "Accessible color sequences for data visualization", 2021: told apart by all eyes.
+# Petroff, "Accessible color sequences for data visualization", 2021: also for the colour-blind.
 PALETTE = (
     "#3f90da",
     "#ffa90e",
@@ -21,12 +21,12 @@ PALETTE = (
 )
 INK, MUTED = "0.2", "0.55"
 
-# Red, green and blue to brightness, as the eye weighs them (ITU-R BT.601).
+# Weights of red, green and blue in the perceived brightness (ITU-R BT.601).
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])
 
 
 def check_transformer(estimator) -> None:
-    """Raise unless ``estimator`` is a fitted transformer and matplotlib is there to draw it."""
+    """Raise unless matplotlib is installed and ``estimator`` is a fitted transformer."""
     check_matplotlib()
     if not isinstance(estimator, DIMTransformer):
         raise TypeError(
@@ -37,7 +37,7 @@ def check_transformer(estimator) -> None:
 
 
 def check_matplotlib() -> None:
-    """Raise ImportError with a sentence if matplotlib is missing."""
+    """Raise ImportError, with how to install it, if matplotlib is missing."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -47,7 +47,7 @@ def check_matplotlib() -> None:
 
 
 def axes_or_new(ax, figsize: tuple[float, float]):
-    """Return ``ax``, or the axes of a new figure of this size, in inches, where it is None."""
+    """Return ``ax``, or the axes of a new figure of this size, in inches, if it is None."""
     if ax is not None:
         return ax
     check_matplotlib()
@@ -58,19 +58,19 @@ def axes_or_new(ax, figsize: tuple[float, float]):
 
 
 def divide(ax, n_rows: int, n_columns: int, gaps: tuple[float, float]) -> np.ndarray:
-    """Lay a grid of panels inside ``ax``, whose own frame is hidden.
+    """Make a grid of panels inside ``ax``, whose own frame is hidden.
 
     Parameters
     ----------
     ax : matplotlib Axes
     n_rows, n_columns : int
     gaps : tuple (vertical, horizontal)
-        Between panels, as parts of a panel's height and width.
+        Between panels, as fractions of the height and width of a panel.
 
     Returns
     -------
     panels : ndarray of shape (n_rows, n_columns) of matplotlib Axes
-        They share the axis of x; ``ax`` itself where one panel is wanted.
+        They share the x axis. A single panel is ``ax`` itself.
     """
     panels = np.empty((n_rows, n_columns), dtype=object)
     if panels.size == 1:
@@ -92,33 +92,33 @@ def divide(ax, n_rows: int, n_columns: int, gaps: tuple[float, float]) -> np.nda
 
 
 def tidy(ax) -> None:
-    """Leave of a frame the two sides that carry scales, in a colour that steps back."""
+    """Keep only the left and bottom sides of the frame, in a muted colour."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(MUTED)
     ax.tick_params(color=MUTED, labelcolor=INK, labelsize="small")
 
 
 def check_drawable(samples: Samples) -> None:
-    """Raise ValueError unless samples (n, channels, *sides) can be drawn as small pictures."""
+    """Raise ValueError unless samples (n, channels, *sides) can be drawn as pictures."""
     if samples.ndim not in (3, 4, 5):
         raise ValueError(
-            "X must hold images, volumes or signals, which have a look. Got samples of shape "
+            "X must hold images, volumes or signals, to be drawn as pictures. Got samples of shape "
             f"{samples.shape[1:]} (channels first)."
         )
 
 
 def scale_to_unit(samples: np.ndarray) -> np.ndarray:
-    """Map the smallest of all values to 0 and the largest to 1; a constant becomes 0."""
+    """Scale so that the smallest of all values is 0 and the largest 1; a constant becomes 0."""
     samples = np.asarray(samples, dtype=np.float64)
     low, high = samples.min(), samples.max()
     return (samples - low) / ((high - low) or 1.0)
 
 
 def as_pictures(samples: np.ndarray) -> np.ndarray:
-    """Turn images or volumes into pictures, from 0 to 1 over all of them.
+    """Turn images or volumes into pictures, with values from 0 to 1 over all of them.
 
-    Three channels are red, green and blue; of any other number, the mean is drawn in grey. Of a
-    volume, the middle slice of its first axis is drawn.
+    Three channels are red, green and blue. Other numbers of channels are averaged to grey. Of a
+    volume, the middle slice of its first side is drawn.
 
     Parameters
     ----------
@@ -137,30 +137,30 @@ def as_pictures(samples: np.ndarray) -> np.ndarray:
 
 
 def as_grey(pictures: np.ndarray, cmap) -> np.ndarray:
-    """Return how bright pictures look, of shape (n, height, width); those in grey through a map."""
+    """Return the brightness (n, height, width) of pictures; grey ones are coloured by ``cmap``."""
     from matplotlib import colormaps
 
-    seen = pictures if pictures.ndim == 4 else colormaps.get_cmap(cmap)(pictures)[..., :3]
-    return seen @ BRIGHTNESS
+    colored = pictures if pictures.ndim == 4 else colormaps.get_cmap(cmap)(pictures)[..., :3]
+    return colored @ BRIGHTNESS
 
 
 def draw_thumbnails(
     ax, samples: np.ndarray, centers: np.ndarray, size: float, cmap, edges=None
 ) -> list:
-    """Draw each sample inside a square of its own, in the coordinates of ``ax``.
+    """Draw each sample as a thumbnail, in the data coordinates of ``ax``.
 
     Parameters
     ----------
     ax : matplotlib Axes
-        Its limits are the caller's to set, afterwards.
+        The caller sets its limits afterwards.
     samples : ndarray of shape (n, channels, *sides)
     centers : ndarray of shape (n, 2)
     size : float
-        Side of a square; pictures that are not square fill its longer side.
+        Longer side of a thumbnail.
     cmap : str or matplotlib Colormap
-        Of pictures in grey.
+        Colour map of grey pictures.
     edges : sequence of n colors, default=None
-        Of a card behind each.
+        Colours of frames around the thumbnails; None draws none.
 
     Returns
     -------
@@ -170,7 +170,7 @@ def draw_thumbnails(
     sides = (1, 1) if is_signal else samples.shape[-2:]
     boxes = [box_around(center, sides, size) for center in centers]
     for box, edge in zip(boxes, [] if edges is None else edges, strict=edges is not None):
-        _draw_card(ax, box, edge)
+        _draw_frame(ax, box, edge)
     if is_signal:
         return _draw_signals(ax, samples, boxes)
     return [
@@ -180,13 +180,13 @@ def draw_thumbnails(
 
 
 def box_around(center, sides, size: float) -> tuple[float, float, float, float]:
-    """Return (left, right, bottom, top) of a picture of these sides whose longer one is given."""
+    """Return (left, right, bottom, top) of a picture whose longer side has length ``size``."""
     half_height, half_width = size / 2 * np.array(sides) / max(sides)
     x, y = center
     return x - half_width, x + half_width, y - half_height, y + half_height
 
 
-def _draw_card(ax, box: tuple[float, float, float, float], edge) -> None:
+def _draw_frame(ax, box: tuple[float, float, float, float], edge) -> None:
     from matplotlib.patches import Rectangle
 
     left, right, bottom, top = box
@@ -197,7 +197,7 @@ def _draw_card(ax, box: tuple[float, float, float, float], edge) -> None:
             top - bottom,
             facecolor="white",
             edgecolor=edge,
-            linewidth=2.5,  # half of it shows around a picture
+            linewidth=2.5,  # the picture covers half of it
             zorder=2.5,
         )
     )

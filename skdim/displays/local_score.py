@@ -1,4 +1,4 @@
-"""Where in a sample its code finds its evidence."""
+"""Local scores of a code, as heat over images or signals."""
 
 import numpy as np
 import torch
@@ -27,31 +27,31 @@ UNIT = "score above other samples' codes"
 N_COLUMNS, N_COLUMNS_OF_SIGNALS = 6, 3  # at most
 FOR, AGAINST = np.array([0.88, 0.36, 0.0]), np.array([0.37, 0.24, 0.60])  # orange, purple
 OPACITY = 0.75  # at most
-# In pictures: from one to the next; in steps: from a pair of rows to the next.
+# Distance from one picture to the next, in pictures; from one pair of rows to the next, in steps.
 STEP, PAIR = 1.08, 2.15
 
 
 def local_scores(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-    r"""How far a sample's code scores above the codes of other samples, at each of its locations.
+    r"""Score of a sample's code minus the mean score of other samples' codes, at each location.
 
     .. math:: S_k = T(y, l_k) - \frac{1}{m} \sum_{j=1}^m T(y_j, l_k)
 
-    with :math:`T` the critic, :math:`y` the sample's code, :math:`y_j` those of others and
-    :math:`l_k` its local vector at location k. What any code finds there, such as an empty
-    corner, is no evidence and scores 0. The mean of scores is taken, and not that of their
-    exponentials, which one similar sample among the others would dominate.
+    with :math:`T` the critic, :math:`y` the code of the sample, :math:`y_j` the codes of other
+    samples and :math:`l_k` the local vector of the sample at location k. A location to which all
+    codes give the same score, such as an empty corner, has local score 0. Scores are averaged, not
+    their exponentials, because one similar sample among the others would dominate that mean.
 
     Parameters
     ----------
     positives : array-like of shape (..., n_locations)
-        Scores of the code of each sample against its local features.
+        Scores of the code of each sample with its own local features.
     negatives : array-like of shape (..., n_negatives, n_locations)
-        Scores of codes of others against the same local features.
+        Scores of codes of other samples with the same local features.
 
     Returns
     -------
     scores : ndarray of shape (..., n_locations)
-        In the unit of the critic's scores.
+        In the unit of the scores of the critic.
 
     Examples
     --------
@@ -63,17 +63,17 @@ def local_scores(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
 
 
 class LocalScoreDisplay:
-    """Where in images or signals the code finds its evidence, as heat over the sample.
+    """Locations of images or signals that identify the code, as heat over the sample.
 
-    The critic of the local term scores a sample's code against each location of its local map.
-    Drawn is how far that is above the mean of what the codes of other samples score at the same
-    location (`local_scores`), because the plain score is high wherever the critic likes a local
-    vector, whichever code it is compared with. 0 is no evidence; a negative score is evidence for
-    other samples. The unit is that of the critic's scores: nats for those MI estimators whose
-    optimal critic is a logarithm of densities ("infonce", "jsd", "dv", "nwj", "rkl").
+    The critic of the local term scores a sample's code with the local vector at each location.
+    The display shows this score minus the mean score of the codes of other samples at the same
+    location (see `local_scores`): a plain score may be high for all codes. 0 means that a location
+    does not distinguish the code; a negative score, that it fits other codes better. The unit is
+    that of the critic: nats for MI estimators whose optimal critic is a logarithm of densities
+    ("infonce", "jsd", "dv", "nwj", "rkl").
 
-    A location is drawn as its share of the sample. The local vector there has seen more than that:
-    its receptive field reaches beyond.
+    The local map is stretched over the sample. The receptive field of a local vector is larger than
+    the area drawn for it.
 
     Parameters
     ----------
@@ -85,14 +85,14 @@ class LocalScoreDisplay:
     Attributes
     ----------
     ax_ : matplotlib Axes
-        What everything lies in.
+        Contains the whole plot.
     figure_ : matplotlib Figure
     pictures_, heat_ : list of AxesImage
-        Of images: one of each for each sample.
+        For images: one of each for every sample.
     panels_ : ndarray of shape (2 * n_rows, n_columns) of matplotlib Axes
-        Of signals: each signal, and its scores below.
+        For signals: each signal, with its scores below.
     colorbar_ : matplotlib Colorbar
-        Of images.
+        For images.
 
     Examples
     --------
@@ -112,20 +112,21 @@ class LocalScoreDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, X, *, n_samples=6, map_shape=None, ax=None, cmap="gray"):
-        """Draw the first samples of X; negatives are the others of the first 128, or of all drawn.
+        """Draw the first samples of X, scored with other samples of X as negatives.
 
         Parameters
         ----------
         estimator : DIMTransformer
-            Fitted with a ``local_weight``, and not trimmed. The last local map is looked at.
+            Fitted with a positive ``local_weight``, and not trimmed. The last local map is used.
         X : array-like of the kind and sample shape that ``fit`` saw
-            Images or signals, two at least.
+            At least two images or signals. Negatives are taken from the first 128, or from all that
+            are drawn, if these are more.
         n_samples : int, default=6
-            How many to draw at most.
+            Largest number of samples to draw.
         map_shape : tuple of int, default=None
-            Axes of the local map, for instance ``(7, 7)``. None finds them: the encoder is run,
-            and the layer whose output is the local map is looked for. Needed where no layer has
-            it, as in encoders that return tokens.
+            Sides of the local map, for instance ``(7, 7)``. None finds them by running the encoder:
+            they are those of the layer whose output is the local map. If there is no such layer,
+            as in encoders that return tokens, the parameter is needed.
         ax, cmap
             As in `plot`.
 
@@ -169,14 +170,14 @@ class LocalScoreDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None makes a new figure.
         cmap : str or matplotlib Colormap, default="gray"
-            Of pictures in grey; "gray_r" draws ink on paper.
+            Colour map of grey pictures; "gray_r" draws dark on white.
 
         Returns
         -------
         display : LocalScoreDisplay
-            Itself.
+            The same object.
         """
         check_flat(self.samples)
         if self.samples.ndim == 3:
@@ -199,9 +200,9 @@ class LocalScoreDisplay:
                 box_around((STEP * column, -STEP * (PAIR * row + down)), pictures.shape[1:3], 1.0)
                 for down in (0, 1)
             )
-            in_grey = {"vmin": 0, "vmax": 1}
-            self.pictures_.append(ax.imshow(pictures[i], cmap=cmap, extent=above, **in_grey))
-            ax.imshow(pale[i], cmap="gray", extent=below, **in_grey)
+            limits = {"vmin": 0, "vmax": 1}
+            self.pictures_.append(ax.imshow(pictures[i], cmap=cmap, extent=above, **limits))
+            ax.imshow(pale[i], cmap="gray", extent=below, **limits)
             self.heat_.append(ax.imshow(heat[i], extent=below, interpolation="nearest"))
         lowest = -STEP * (PAIR * (n_rows - 1) + 1)
         ax.set(
@@ -238,7 +239,7 @@ class LocalScoreDisplay:
         return self
 
     def _label_signals(self, n: int, length: int) -> None:
-        """Give signals one scale, and scores one; words stand at the outer panels."""
+        """Use one scale for all signals and one for all scores; label the outer panels."""
         n_columns = self.panels_.shape[1]
         for kind, label in ((0, "signal"), (1, "score above\nnegatives")):
             panels = self.panels_[kind::2]
@@ -262,20 +263,20 @@ def check_flat(samples: Samples) -> None:
     """Raise ValueError unless samples (n, channels, *sides) are images or signals."""
     if samples.ndim not in (3, 4):
         raise ValueError(
-            "X must hold images or signals, on which scores can be laid. Got samples of shape "
+            "X must hold images or signals, on which scores can be drawn. Got samples of shape "
             f"{samples.shape[1:]} (channels first)."
         )
 
 
 def as_heat(scores: np.ndarray):
-    """Turn scores into two colours, one for and one against, the more opaque the larger the score.
+    """Turn scores into colours: one for positive, one for negative scores; opaque if large.
 
     Returns
     -------
     heat : ndarray of shape (*scores.shape, 4)
         Red, green, blue and opacity.
     scale : matplotlib ScalarMappable
-        From scores to the colours as they are on white.
+        From scores to their colours on white.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, Normalize
@@ -298,8 +299,8 @@ def _score(model: FittedModel, batch: np.ndarray, n_drawn: int) -> np.ndarray:
     scores = []
     for i in range(n_drawn):
         positives = local_map[:, i : i + 1].expand(1, len(code), -1, -1)
-        of_all = critic(code[None], positives)[0].float().cpu().numpy()  # (n, n_locations)
-        scores.append(local_scores(of_all[i], np.delete(of_all, i, axis=0)))
+        by_code = critic(code[None], positives)[0].float().cpu().numpy()  # (n, n_locations)
+        scores.append(local_scores(by_code[i], np.delete(by_code, i, axis=0)))
     return np.stack(scores)
 
 
@@ -307,36 +308,36 @@ def _score(model: FittedModel, batch: np.ndarray, n_drawn: int) -> np.ndarray:
 def find_map_shape(
     encoder: nn.Module, sample_shape: tuple[int, ...], device: torch.device
 ) -> tuple[int, ...]:
-    """Find the axes of an encoder's last local map, which it returns with them flattened.
+    """Find the sides of the last local map of an encoder, which returns them flattened.
 
-    Noise is encoded, and the layer is looked for whose output, flattened, is the local map to the
-    last number. Nothing is guessed from the number of locations.
+    Noise is encoded. The sides are those of the layer whose output, flattened, is equal to the
+    local map in every number. They are not guessed from the number of locations.
 
     Parameters
     ----------
     encoder : nn.Module
     sample_shape : tuple (channels, *sides)
     device : torch.device
-        Where the encoder is.
+        Device of the encoder.
 
     Returns
     -------
     map_shape : tuple of int
-        As many as there are sides.
+        One for each side of a sample.
 
     Raises
     ------
     ValueError
-        If no layer has that output.
+        If there is no such layer.
     """
     n_sides = len(sample_shape) - 1
     outputs: list[Tensor] = []
 
-    def listen(module, inputs, output):
+    def store(module, inputs, output):
         if isinstance(output, Tensor) and output.ndim == 2 + n_sides:
             outputs.append(output)
 
-    hooks = [module.register_forward_hook(listen) for module in encoder.modules()]
+    hooks = [module.register_forward_hook(store) for module in encoder.modules()]
     noise = torch.randn(2, *sample_shape, generator=torch.Generator().manual_seed(0))
     try:
         with evaluating(encoder):

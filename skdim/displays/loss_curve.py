@@ -1,4 +1,4 @@
-"""How the terms of the objective went, epoch by epoch."""
+"""Curves of the terms of the objective over epochs."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -20,35 +20,35 @@ from skdim.mutual_information import (
 
 
 class Quantity(NamedTuple):
-    """What a term is an amount of; terms of one quantity share a panel.
+    """Title and unit of a panel; terms with the same quantity share a panel.
 
     Attributes
     ----------
     title : str
     unit : str
-        Empty where there is none.
+        Empty if there is none.
     """
 
     title: str
     unit: str
 
 
-# Of the local and the global bound, which the estimator gives their unit.
+# Quantities of the local and the global term: bounds, whose unit depends on the MI estimator.
 BOUNDS: dict[Estimator, Quantity] = {
-    infonce: Quantity("InfoNCE bound, to be raised", "nats"),
-    dv: Quantity("Donsker-Varadhan bound, to be raised", "nats"),
-    nwj: Quantity("Nguyen-Wainwright-Jordan bound, to be raised", "nats"),
-    jsd: Quantity("Jensen-Shannon bound, to be raised", "nats"),
-    rkl: Quantity("Reverse Kullback-Leibler bound, to be raised", "nats"),
-    hellinger: Quantity("Squared Hellinger bound, to be raised", ""),
-    chi2: Quantity("Chi-squared bound, to be raised", ""),
+    infonce: Quantity("InfoNCE bound (higher is better)", "nats"),
+    dv: Quantity("Donsker-Varadhan bound (higher is better)", "nats"),
+    nwj: Quantity("Nguyen-Wainwright-Jordan bound (higher is better)", "nats"),
+    jsd: Quantity("Jensen-Shannon bound (higher is better)", "nats"),
+    rkl: Quantity("Reverse Kullback-Leibler bound (higher is better)", "nats"),
+    hellinger: Quantity("Squared Hellinger bound (higher is better)", ""),
+    chi2: Quantity("Chi-squared bound (higher is better)", ""),
 }
-OWN_BOUND = Quantity("Bound, to be raised", "")
+OTHER_BOUND = Quantity("Bound (higher is better)", "")
 
-LOSS = Quantity("Loss, to be lowered", "weighted sum")
-GAME = Quantity("Game about the prior, each to be lowered", "nats")
-COORDINATES = Quantity("Log-likelihood of coordinates, to be raised", "nats")
-HELD_OUT = Quantity("Score of samples held out, to be raised", "probability")
+LOSS = Quantity("Loss (lower is better)", "weighted sum")
+ADVERSARIAL = Quantity("Adversarial losses of the prior (both minimised)", "nats")
+COORDINATES = Quantity("Log-likelihood of coordinates (higher is better)", "nats")
+HELD_OUT = Quantity("Score of held-out samples (higher is better)", "probability")
 LEARNING_RATE = Quantity("Learning rate", "step size")
 
 # In the order of their panels.
@@ -65,26 +65,26 @@ COLORS = {
 
 
 class LossCurveDisplay:
-    """Every term of the objective over the epochs of a fit, a panel for each unit.
+    """All terms of the objective over the epochs of a fit, with a panel for each quantity.
 
     Parameters
     ----------
     epochs : array-like of shape (n_epochs,)
     curves : dict of str to array-like of shape (n_epochs,)
-        Of any of "loss", "local", "global", "coordinates", "prior", "discriminator",
+        Any of "loss", "local", "global", "coordinates", "prior", "discriminator",
         "validation_score" and "learning_rate"; NaN where an epoch had no such term.
-    bound : Quantity, default=Quantity("Bound, to be raised", "")
-        What the local and the global bound measure.
+    bound : Quantity, default=Quantity("Bound (higher is better)", "")
+        Title and unit of the local and the global term.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        What all panels lie in.
+        Contains all panels.
     figure_ : matplotlib Figure
     panels_ : ndarray of shape (n_panels,) of matplotlib Axes
-        ``ax_`` itself, if there is one panel.
+        A single panel is ``ax_`` itself.
     lines_ : dict of str to matplotlib Line2D
-        One a term.
+        One for each term.
 
     Examples
     --------
@@ -97,7 +97,7 @@ class LossCurveDisplay:
     ['loss', 'local', 'prior', 'discriminator']
     """
 
-    def __init__(self, epochs, curves: Mapping, *, bound: Quantity = OWN_BOUND):
+    def __init__(self, epochs, curves: Mapping, *, bound: Quantity = OTHER_BOUND):
         self.epochs = epochs
         self.curves = curves
         self.bound = bound
@@ -122,7 +122,7 @@ class LossCurveDisplay:
         if not history:
             raise ValueError(
                 "This transformer was trimmed and has no history of its fit. Fit it again, or "
-                "take the one that was not trimmed."
+                "use the one that was not trimmed."
             )
         epochs = np.array([epoch["epoch"] for epoch in history])
         curves = {
@@ -130,7 +130,7 @@ class LossCurveDisplay:
             for name in COLORS
             if any(name in epoch for epoch in history)
         }
-        bound = BOUNDS.get(estimator.model_.config.mi_estimator, OWN_BOUND)
+        bound = BOUNDS.get(estimator.model_.config.mi_estimator, OTHER_BOUND)
         return cls(epochs, curves, bound=bound).plot(ax, terms=terms, learning_rate=learning_rate)
 
     def plot(self, ax=None, *, terms=None, learning_rate=False):
@@ -139,16 +139,16 @@ class LossCurveDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; several panels divide it among them. None makes a figure.
+            Divided into panels. None makes a new figure.
         terms : list of str, default=None
-            Names of curves; None draws all but the learning rate.
+            Names of curves; None draws all except the learning rate.
         learning_rate : bool, default=False
-            Whether to draw the learning rate too, where ``terms`` is None.
+            Whether to draw the learning rate too, if ``terms`` is None.
 
         Returns
         -------
         display : LossCurveDisplay
-            Itself.
+            The same object.
         """
         if terms is None:
             terms = [name for name in self.curves if learning_rate or name != "learning_rate"]
@@ -182,15 +182,15 @@ class LossCurveDisplay:
             "local": self.bound,
             "global": self.bound,
             "coordinates": COORDINATES,
-            "prior": GAME,
-            "discriminator": GAME,
+            "prior": ADVERSARIAL,
+            "discriminator": ADVERSARIAL,
             "validation_score": HELD_OUT,
             "learning_rate": LEARNING_RATE,
         }
         return lookup(name, quantities, "curves", or_callable=False)
 
     def _draw(self, panel, name: str, values):
-        # A few epochs are points that a line guides the eye along; a lone one would be invisible.
+        # With few epochs, markers: the line of a single epoch would be invisible.
         marker = "o" if len(self.epochs) < 15 else None
         (line,) = panel.plot(
             self.epochs,

@@ -1,4 +1,4 @@
-"""Samples beside those that features take for alike."""
+"""Samples and their nearest neighbours in feature space."""
 
 import numpy as np
 
@@ -13,12 +13,12 @@ from skdim.displays.drawing import (
 from skdim.evaluation import nearest_neighbors
 from skdim.sources._checks import check_samples
 
-# In thumbnails: from one to the next, and from a query to its neighbours.
-STEP, ASIDE = 1.1, 1.4
+# Distances in thumbnails: from one to the next, and from a query to its first neighbour.
+STEP, QUERY_STEP = 1.1, 1.4
 
 
 class NearestNeighborsDisplay:
-    """A row for each query: the query, then the samples nearest to it in feature space.
+    """A line of pictures for each query: the query, then its nearest neighbours in feature space.
 
     Parameters
     ----------
@@ -65,19 +65,19 @@ class NearestNeighborsDisplay:
         ax=None,
         cmap="gray",
     ):
-        """Draw samples and their neighbours by what a fitted transformer returns for them.
+        """Draw samples and their nearest neighbours in the features of a fitted transformer.
 
         Parameters
         ----------
         estimator : DIMTransformer
-            Fitted. Its ``output`` says which features are compared.
+            Fitted. Its ``output`` parameter selects the features.
         X : array-like of the kind and sample shape that ``fit`` saw
-            Among which neighbours are sought; no rows of a table.
+            Images, volumes or signals, from which neighbours are taken.
         queries : array-like of that kind, default=None
-            Whose neighbours are sought. None takes samples of X, evenly spread over it, and does
-            not count them among their own neighbours.
+            Samples whose neighbours are shown. None takes evenly spaced samples of X, which are
+            not counted as their own neighbours.
         n_queries : int, default=6
-            How many samples of X are queries, where ``queries`` is None.
+            Number of queries, if ``queries`` is None.
         n_neighbors : int, default=7
         metric : str or callable, default="manhattan"
             As in `skdim.evaluation.nearest_neighbors`.
@@ -98,39 +98,39 @@ class NearestNeighborsDisplay:
                     "The 'n_neighbors' parameter must be from 1 to the "
                     f"{len(samples) - 1} other samples of X. Got {n_neighbors}."
                 )
-            rows = _evenly_spread(len(samples), n_queries)
-            found = nearest_neighbors(features, features[rows], n_neighbors + 1, metric)
-            distances, indices = _without(rows, *found)
-            asked = samples[rows]
+            chosen = _evenly_spaced(len(samples), n_queries)
+            found = nearest_neighbors(features, features[chosen], n_neighbors + 1, metric)
+            distances, indices = _drop_queries(chosen, *found)
+            queries = samples[chosen]
         else:
-            asked = check_samples(estimator, queries)
-            features_asked = estimator.model_.features(asked, estimator.output)
-            distances, indices = nearest_neighbors(features, features_asked, n_neighbors, metric)
-        return cls(asked, samples[indices], distances).plot(ax, cmap=cmap)
+            queries = check_samples(estimator, queries)
+            query_features = estimator.model_.features(queries, estimator.output)
+            distances, indices = nearest_neighbors(features, query_features, n_neighbors, metric)
+        return cls(queries, samples[indices], distances).plot(ax, cmap=cmap)
 
     def plot(self, ax=None, *, cmap="gray"):
-        """Draw the rows.
+        """Draw the queries and their neighbours.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None makes a new figure.
         cmap : str or matplotlib Colormap, default="gray"
-            Of pictures in grey; "gray_r" draws ink on paper.
+            Colour map of grey pictures; "gray_r" draws dark on white.
 
         Returns
         -------
         display : NearestNeighborsDisplay
-            Itself.
+            The same object.
         """
         check_drawable(self.queries)
         n_queries, n_neighbors = self.distances.shape
-        columns = np.array([0, *(ASIDE + STEP * np.arange(n_neighbors))])
-        rows = -(STEP + 0.2) * np.arange(n_queries)  # with room for the distances
-        ax = axes_or_new(ax, (0.8 * (columns[-1] + 1), 0.8 * (1.7 - rows[-1])))
+        left = np.array([0, *(QUERY_STEP + STEP * np.arange(n_neighbors))])
+        down = -(STEP + 0.2) * np.arange(n_queries)  # with room for the distances
+        ax = axes_or_new(ax, (0.8 * (left[-1] + 1), 0.8 * (1.7 - down[-1])))
         self.ax_, self.figure_ = ax, ax.figure
         shown = np.concatenate([self.queries[:, None], self.neighbors], 1)
-        y, x = np.meshgrid(rows, columns, indexing="ij")
+        y, x = np.meshgrid(down, left, indexing="ij")
         centers = np.stack([x, y], -1)  # (n_queries, 1 + n_neighbors, 2)
         artists = draw_thumbnails(
             ax, shown.reshape(-1, *shown.shape[2:]), centers.reshape(-1, 2), 1.0, cmap
@@ -139,17 +139,17 @@ class NearestNeighborsDisplay:
         self.thumbnails_[...] = np.array(artists, dtype=object).reshape(x.shape)
         above, small = {"ha": "left", "va": "bottom", "color": INK}, {"color": MUTED, "size": 7}
         ax.text(-0.5, 0.6, "Query", **above)
-        ax.text(ASIDE - 0.5, 0.6, "Nearest neighbours, with distances", **above)
+        ax.text(QUERY_STEP - 0.5, 0.6, "Nearest neighbours, with distances", **above)
         for center, distance in zip(
             centers[:, 1:].reshape(-1, 2), np.ravel(self.distances), strict=True
         ):
             ax.text(center[0], center[1] - 0.53, f"{distance:#.3g}", ha="center", va="top", **small)
-        ax.set(xlim=(-0.6, columns[-1] + 0.6), ylim=(rows[-1] - 0.8, 1.0), aspect="equal")
+        ax.set(xlim=(-0.6, left[-1] + 0.6), ylim=(down[-1] - 0.8, 1.0), aspect="equal")
         ax.set_axis_off()
         return self
 
 
-def _evenly_spread(n: int, n_wanted: int) -> np.ndarray:
+def _evenly_spaced(n: int, n_wanted: int) -> np.ndarray:
     if not 1 <= n_wanted <= n:
         raise ValueError(
             f"The 'n_queries' parameter must be from 1 to the {n} samples of X. Got {n_wanted}."
@@ -157,11 +157,14 @@ def _evenly_spread(n: int, n_wanted: int) -> np.ndarray:
     return np.arange(n_wanted) * n // n_wanted
 
 
-def _without(
-    rows: np.ndarray, distances: np.ndarray, indices: np.ndarray
+def _drop_queries(
+    queries: np.ndarray, distances: np.ndarray, indices: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Drop each query from its own neighbours, or the farthest where twins crowd it out."""
-    is_other = indices != rows[:, None]
+    """Drop each query from its own neighbours; if it is not among them, drop the farthest one.
+
+    A query may be missing if there are many equal samples.
+    """
+    is_other = indices != queries[:, None]
     is_other[is_other.all(1), -1] = False
     n, n_found = indices.shape
     return distances[is_other].reshape(n, n_found - 1), indices[is_other].reshape(n, n_found - 1)

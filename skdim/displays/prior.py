@@ -1,4 +1,4 @@
-"""How nearly codes follow the distribution that they are asked to follow."""
+"""Histograms of codes and of draws of the prior."""
 
 from numbers import Integral
 
@@ -13,24 +13,24 @@ N_COLUMNS = 3  # at most
 
 
 class PriorDisplay:
-    """Histograms of a few components of the code, squashed by the prior, and of its draws.
+    """Histograms of components of the code, squashed by the prior, and of draws of the prior.
 
     Parameters
     ----------
     codes : array-like of shape (n, n_code)
-        Squashed, as the prior's discriminator sees them.
+        Squashed, like the input of the discriminator.
     draws : array-like of shape (n_draws, n_code)
-        Of the prior.
+        Draws of the prior.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        What all panels lie in.
+        Contains all panels.
     figure_ : matplotlib Figure
     panels_ : ndarray of shape (n_components,) of matplotlib Axes
-        ``ax_`` itself, if there is one component.
+        A single panel is ``ax_`` itself.
     codes_, draws_ : list of matplotlib StepPatch
-        One a component, each of area 1.
+        One for each component; the area of each histogram is 1.
 
     Examples
     --------
@@ -50,12 +50,12 @@ class PriorDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, X, *, components=6, n_bins=20, ax=None):
-        """Draw codes of X as a fitted transformer's prior sees them, beside 20,000 seeded draws.
+        """Draw codes of X, squashed by the prior, and 20,000 seeded draws of the prior.
 
         Parameters
         ----------
         estimator : DIMTransformer
-            Fitted. If its ``prior_weight`` was 0, nothing asked the codes to follow the prior.
+            Fitted. If its ``prior_weight`` was 0, codes were not trained to follow the prior.
         X : array-like of the kind and sample shape that ``fit`` saw
         components, n_bins, ax
             As in `plot`.
@@ -81,20 +81,20 @@ class PriorDisplay:
         )
 
     def plot(self, ax=None, *, components=6, n_bins=20):
-        """Draw the histograms, in bins that all of them share.
+        """Draw the histograms, all with the same bins.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; several panels divide it among them. None makes a figure.
+            Divided into panels. None makes a new figure.
         components : int or list of int, default=6
-            How many of the first components (all, if there are fewer), or which ones.
+            A number of first components (all, if there are fewer), or a list of components.
         n_bins : int, default=20
 
         Returns
         -------
         display : PriorDisplay
-            Itself.
+            The same object.
         """
         codes, draws = np.asarray(self.codes), np.asarray(self.draws)
         chosen = _choose(components, codes.shape[1])
@@ -112,14 +112,14 @@ class PriorDisplay:
         for panel, of_codes, of_draws, component in zip(
             self.panels_, both[0].T, both[1].T, chosen, strict=True
         ):
-            heights, of_prior = (
+            heights, expected = (
                 np.histogram(values, edges, density=True)[0] for values in (of_codes, of_draws)
             )
             self.codes_.append(
                 panel.stairs(heights, edges, fill=True, color=PALETTE[0], alpha=0.7, label="codes")
             )
             self.draws_.append(
-                panel.stairs(of_prior, edges, color=INK, linewidth=1.3, label="draws of the prior")
+                panel.stairs(expected, edges, color=INK, linewidth=1.3, label="draws of the prior")
             )
             panel.set_title(f"component {component}", fontsize="small", color=INK)
             tidy(panel)
@@ -127,7 +127,7 @@ class PriorDisplay:
         return self
 
     def _label(self, grid: np.ndarray) -> None:
-        """Put one scale of density on all panels, and words where the outer ones are."""
+        """Use one scale of density for all panels; label the outer ones."""
         from matplotlib.transforms import offset_copy
 
         highest = max(panel.get_ylim()[1] for panel in self.panels_)

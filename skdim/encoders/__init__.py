@@ -1,9 +1,10 @@
-"""Encoders turn a batch of samples into codes and the local maps they are compared with.
+"""Encoders: from a batch of samples to codes and local maps.
 
 An encoder is an ``nn.Module`` class built as ``Encoder(sample_shape, n_components,
-**encoder_params)`` and called on a batch of shape (n, *sample_shape), channels first; it returns
-an `Encoding`. Write one, list it in `ENCODERS`, and it is a legal ``encoder``; to make it the
-default of a modality, name it in `DEFAULT_ENCODERS`. `tap` makes one of an existing network.
+**encoder_params)`` and called on a batch of shape (n, *sample_shape), channels first. It returns
+an `Encoding`. To add an encoder, list it in `ENCODERS`; it is then a legal ``encoder``. To make it
+the default of a modality, name it in `DEFAULT_ENCODERS`. `tap` turns an existing network into an
+encoder.
 """
 
 from torch import nn
@@ -44,7 +45,7 @@ ENCODERS: dict[str, type[nn.Module]] = {
     "paper_globals_resnet19": PaperGlobalsResNet19,
 }
 
-# Number of axes of a sample, channels included, to the encoder that ``encoder="auto"`` means.
+# The encoder for ``encoder="auto"``, by the number of axes of a sample, channels included.
 DEFAULT_ENCODERS: dict[int, str] = {1: "mlp", 2: "signal", 3: "conv", 4: "conv"}
 
 __all__ = [

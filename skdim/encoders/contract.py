@@ -1,4 +1,4 @@
-"""What every encoder returns, and the check that holds it to that."""
+"""What every encoder must return, and a check of it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,18 +10,18 @@ from torch import Tensor, nn
 
 
 class Encoding(NamedTuple):
-    """What an encoder says of a batch.
+    """The output of an encoder for a batch.
 
     Attributes
     ----------
     code : Tensor of shape (n, n_components)
     hidden : Tensor of shape (n, n_hidden)
-        The layer before the code.
+        Output of the layer before the code.
     local_maps : tuple of Tensor of shape (n, n_locations, n_channels)
-        One for each tapped layer: spatial axes flattened, channels last.
+        One for each layer that is compared with the code: spatial axes flattened, channels last.
     global_codes : Tensor of shape (n, n_globals, n_components) or None
-        Where the encoder has several global codes of a sample, which are trained in the place of
-        the one that is their summary.
+        Several global codes of each sample, if the encoder has them. Training then uses these, and
+        ``code`` is their summary.
     """
 
     code: Tensor
@@ -30,9 +30,10 @@ class Encoding(NamedTuple):
     global_codes: Tensor | None = None
 
     def draw_codes(self, generator: torch.Generator) -> Tensor:
-        """Return the codes (n, n_components) to train on: of several, one of each at random.
+        """Return codes (n, n_components) to train on: one random global code of each sample.
 
-        The mean over draws of a bound is its mean over all of them.
+        The expected bound is the mean over all global codes. Without global codes, this is
+        ``code``.
         """
         if self.global_codes is None:
             return self.code
@@ -42,22 +43,22 @@ class Encoding(NamedTuple):
 
 
 def encode(encoder: nn.Module, x: Tensor) -> Encoding:
-    """Run an encoder and hold its answer against the contract.
+    """Run an encoder and check what it returns.
 
-    Images are laid out channels last in memory, which convolutions are faster on.
+    Images are passed in channels-last memory format, on which convolutions are faster.
 
     Raises
     ------
     TypeError
-        If the encoder does not return (code, hidden, local_maps) of the shapes that
-        `Encoding` names.
+        If the encoder does not return (code, hidden, local_maps), or global codes after these, of
+        the shapes given in `Encoding`.
     """
     if x.ndim == 4:
         x = x.contiguous(memory_format=torch.channels_last)
     encoding = encoder(x)
     n = len(x)
     try:
-        code, hidden, local_maps, *several = encoding
+        code, hidden, local_maps, *rest = encoding
         shapes = [tuple(code.shape), tuple(hidden.shape), *(tuple(m.shape) for m in local_maps)]
     except (TypeError, ValueError, AttributeError):
         shapes = None
@@ -73,33 +74,33 @@ def encode(encoder: nn.Module, x: Tensor) -> Encoding:
             f"(n, n_locations, n_channels), with n = {n}. Got "
             f"{shapes if shapes is not None else type(encoding).__name__} instead."
         )
-    if several and several[0] is not None and several[0].shape[::2] != code.shape:
+    if rest and rest[0] is not None and rest[0].shape[::2] != code.shape:
         raise TypeError(
             f"The encoder {type(encoder).__name__} must return global codes of shape "
             f"(n, n_globals, n_components) beside a code of shape {tuple(code.shape)}. Got "
-            f"{tuple(several[0].shape)}."
+            f"{tuple(rest[0].shape)}."
         )
     return Encoding(*encoding)
 
 
 def has_adapt(encoder: nn.Module) -> bool:
-    """Whether an encoder wants to see samples of shape (n, *sample_shape) before training.
+    """Whether an encoder has a method ``adapt(samples)``, to be called before training.
 
-    An encoder says so by a method ``adapt(samples)``, in which it may set weights that are not
-    learned, such as filters read off the samples.
+    The method gets samples of shape (n, *sample_shape). It may set weights that are not trained,
+    such as filters computed from the samples.
     """
     return hasattr(encoder, "adapt")
 
 
 def adapt(encoder: nn.Module, samples: Tensor) -> None:
-    """Show an encoder samples, if it wants to see some."""
+    """Call ``encoder.adapt(samples)``, if the encoder has this method."""
     if has_adapt(encoder):
-        encoder.adapt(samples)  # type: ignore[operator]  # just asked
+        encoder.adapt(samples)  # type: ignore[operator]  # has_adapt
 
 
 @contextmanager
 def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Put modules in evaluation mode inside the block, and back as they were afterwards."""
+    """Set modules to evaluation mode inside the ``with`` block, and restore their mode after it."""
     were_training = [module.training for module in modules]
     try:
         for module in modules:
@@ -116,7 +117,7 @@ def as_local_map(feature_map: Tensor) -> Tensor:
 
 
 def normalized_code(n_hidden: int, n_components: int | None) -> nn.Module:
-    """A linear code, each component normalised over the batch; None passes the hidden layer on."""
+    """A linear code with batch normalisation; None makes the hidden layer the code."""
     if n_components is None:
         return nn.Identity()
     return nn.Sequential(
@@ -125,7 +126,7 @@ def normalized_code(n_hidden: int, n_components: int | None) -> nn.Module:
 
 
 def check_sizes(least: int = 1, **sizes: Any) -> None:
-    """Raise ValueError if an encoder's argument is no whole number, or smaller than ``least``."""
+    """Raise ValueError if an argument is not a whole number, or smaller than ``least``."""
     for name, size in sizes.items():
         if not isinstance(size, Integral) or size < least:
             raise ValueError(f"{name!r} must be a whole number from {least} on. Got {size!r}.")

@@ -14,11 +14,11 @@ POOLS = {2: functional.adaptive_avg_pool2d, 3: functional.adaptive_avg_pool3d}
 
 
 class ConvEncoder(nn.Module):
-    """Whitened patches, then convolutions with pooling down to a small map, a hidden layer, a code.
+    """Whitened patches, convolutions with pooling down to a small map, a hidden layer and a code.
 
-    Every level halves the sample until its shortest side is 4 to 7, so that 8 x 8 digits and
-    64 x 64 photographs end in maps of about the same size. The first layer is not learned but read
-    off the samples; see `skdim.encoders.whitening.WhiteningStem`.
+    Every level halves the sides of the map until the shortest is 4 to 7, so that 8 x 8 digits and
+    64 x 64 photographs end in maps of about the same size. The first layer is not trained but
+    computed from the samples; see `skdim.encoders.whitening.WhiteningStem`.
 
     Parameters
     ----------
@@ -27,15 +27,15 @@ class ConvEncoder(nn.Module):
     n_components : int or None
         Length of the code; None makes the hidden layer the code.
     width : int, default=128
-        Channels of the first learned level; every further one doubles them.
+        Channels of the first trained level; each further level doubles them.
     depth : int, default=0
-        Further convolutions on the last map, which the locals do not see.
+        Further convolutions after the last local map.
     n_hidden : int, default=2048
         Units of the hidden layer.
     max_filters : int, default=96
-        Most channels of the first layer.
+        Largest number of channels of the first layer.
     n_local_maps : int, default=1
-        How many of the last levels are tapped.
+        How many of the last levels give a local map.
     """
 
     takes_any_size = True
@@ -62,7 +62,7 @@ class ConvEncoder(nn.Module):
         check_sizes(least=0, depth=depth)
         check_sizes(n_local_maps=n_local_maps)
         self.n_sides = len(sides)
-        # The stem keeps the resolution of small images, which have none to lose.
+        # The stem keeps the resolution of small images.
         stride, patch = (1, 3) if min(sides) < 16 else (2, 4)
         self.stem = WhiteningStem(self.n_sides, channels, patch, stride, max_filters)
         n_channels = self.stem.n_filters
@@ -87,18 +87,18 @@ class ConvEncoder(nn.Module):
         self.code = normalized_code(n_hidden, n_components)
 
     def adapt(self, samples: Tensor) -> None:
-        """Fit the first layer to samples of shape (n, *sample_shape)."""
+        """Compute the first layer from samples of shape (n, *sample_shape)."""
         self.stem.adapt(samples)
 
     def make_level(self, n_in: int, n_out: int, pool: nn.Module) -> nn.Module:
-        """One convolution, pooled, normalised and activated."""
+        """Return a convolution, followed by pooling, normalisation and activation."""
         return nn.Sequential(
             _convolve(self.n_sides, n_in, n_out), pool, _normalize(self.n_sides, n_out)
         )
 
     def forward(self, x: Tensor) -> Encoding:
         """Encode samples of shape (n, *sample_shape)."""
-        x = functional.gelu(self.stem(x))  # white already: no normalisation
+        x = functional.gelu(self.stem(x))  # whitened: needs no normalisation
         local_maps = []
         for level, layer in enumerate(self.levels):
             x = layer(x)
@@ -109,7 +109,7 @@ class ConvEncoder(nn.Module):
 
 
 class ResidualEncoder(ConvEncoder):
-    """The convolutional encoder with a residual block after every level: deeper, slower.
+    """The convolutional encoder with a residual block after every level: deeper and slower.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class ResidualEncoder(ConvEncoder):
     """
 
     def make_level(self, n_in: int, n_out: int, pool: nn.Module) -> nn.Module:
-        """A level, and two convolutions beside a shortcut."""
+        """Return a level, followed by two convolutions with a shortcut."""
         return nn.Sequential(super().make_level(n_in, n_out, pool), _Residual(self.n_sides, n_out))
 
 
@@ -130,7 +130,7 @@ class _Residual(nn.Module):
     def __init__(self, n_sides: int, n_channels: int):
         super().__init__()
         last_norm = BATCH_NORMS[n_sides](n_channels)
-        # A block starts as its shortcut, so that depth costs nothing at first.
+        # A block starts as its shortcut, as if it were not there.
         nn.init.zeros_(last_norm.weight)
         self.residual = nn.Sequential(
             _convolve(n_sides, n_channels, n_channels),

@@ -1,4 +1,4 @@
-"""An encoder whose features are those of a sample and of its flip_averaging image, averaged."""
+"""Test-time flip averaging: features are averaged over a sample and its flipped copy."""
 
 from torch import Tensor, nn
 
@@ -6,14 +6,15 @@ from skdim.encoders.contract import Encoding, adapt
 
 
 class FlipAverage(nn.Module):
-    """Average code and hidden layer over a sample and its flip_averaging image, in evaluation mode.
+    """Average code and hidden layer over a sample and its flipped copy, in evaluation mode.
 
-    In training the encoder is as it was; local maps always are.
+    The last axis is flipped. Local maps, and all outputs in training mode, are those of the encoder
+    itself.
 
     Parameters
     ----------
     encoder : nn.Module
-        Of images or volumes.
+        An encoder of images or volumes.
     """
 
     def __init__(self, encoder: nn.Module):
@@ -21,7 +22,7 @@ class FlipAverage(nn.Module):
         self.encoder = encoder
 
     def adapt(self, samples: Tensor) -> None:
-        """Show the encoder samples of shape (n, *sample_shape)."""
+        """Adapt the encoder to samples of shape (n, *sample_shape), if it has such a method."""
         adapt(self.encoder, samples)
 
     def forward(self, x: Tensor) -> Encoding:
@@ -29,7 +30,7 @@ class FlipAverage(nn.Module):
         encoding = Encoding(*self.encoder(x))
         if self.training:
             return encoding
-        mirrored = Encoding(*self.encoder(x.flip(-1)))
+        flipped = Encoding(*self.encoder(x.flip(-1)))
         return encoding._replace(
-            code=(encoding.code + mirrored.code) / 2, hidden=(encoding.hidden + mirrored.hidden) / 2
+            code=(encoding.code + flipped.code) / 2, hidden=(encoding.hidden + flipped.hidden) / 2
         )

@@ -1,8 +1,8 @@
-"""The encoders of the paper's experiments, layer by layer as its authors' code defines them.
+"""The encoders of the paper's experiments, with the layers of its authors' code.
 
-Convolutions have no bias and are followed by batch normalisation and ReLU; then fully connected
-layers of the same kind; the code is a plain linear layer. Each network has the sample size it was
-made for and takes others that leave something for its last layer to see.
+Convolutions have no bias and are followed by batch normalisation and ReLU. Fully connected layers
+of the same kind come next; the code is a plain linear layer. Each docstring gives the image size
+that a network was designed for. Other sizes work if the last map is not empty.
 """
 
 import math
@@ -15,7 +15,7 @@ from skdim.encoders.contract import Encoding, as_local_map, evaluating
 
 
 class Conv(NamedTuple):
-    """A convolution, normalised and activated, with or without max-pooling 3 / 2 after it."""
+    """A convolution, batch normalisation, ReLU and, if ``pool``, max-pooling of 3 with stride 2."""
 
     channels: int
     kernel: int
@@ -35,7 +35,7 @@ class Conv(NamedTuple):
 
 
 class Bottlenecks(NamedTuple):
-    """Residual blocks in a row; the first may halve the map, every one widens it."""
+    """A sequence of residual blocks; the first may halve the map."""
 
     channels: int
     out_channels: int
@@ -51,7 +51,7 @@ class Bottlenecks(NamedTuple):
 
 
 class Bottleneck(nn.Module):
-    """Convolutions 1x1, 3x3, 1x1 beside a shortcut, activated after the sum."""
+    """Convolutions 1x1, 3x3, 1x1 with a shortcut, activated after the sum."""
 
     def __init__(self, n_in: int, n_inner: int, n_out: int, stride: int):
         super().__init__()
@@ -73,9 +73,9 @@ class Bottleneck(nn.Module):
 
 
 class OnCrops(NamedTuple):
-    """Layers that see crops of the image, half over each other, each on its own, one location each.
+    """Layers applied to crops of the image separately; each crop gives one location of the map.
 
-    The map that they make has no other way to know of its surroundings.
+    Neighbouring crops overlap by half. A location has no information from outside its crop.
     """
 
     size: int
@@ -91,7 +91,7 @@ class OnCrops(NamedTuple):
 
 
 class CropLayers(nn.Module):
-    """Run layers on every crop, put what comes out where the crop was."""
+    """Run layers on every crop, and arrange the results as a map."""
 
     def __init__(self, size: int, layers: nn.Module):
         super().__init__()
@@ -99,7 +99,7 @@ class CropLayers(nn.Module):
         self.layers = layers
 
     def forward(self, x: Tensor) -> Tensor:
-        """From (n, n_in, height, width) to (n, n_out, n_rows, n_columns), of crops."""
+        """From (n, n_in, height, width) to (n, n_out, n_rows, n_columns) of the grid of crops."""
         size, step = self.size, self.size // 2
         crops = x.unfold(2, size, step).unfold(3, size, step)  # (n, n_in, rows, columns, ...)
         n, _, n_rows, n_columns, *_ = crops.shape
@@ -109,7 +109,7 @@ class CropLayers(nn.Module):
 
 
 class PaperEncoder(nn.Module):
-    """A network given by its layers; see the subclasses.
+    """Base class: a network given by its layers.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ class PaperEncoder(nn.Module):
     n_components : int or None, 64 in the paper
         Length of the code; None makes the last hidden layer the code.
     scale : float, default=1.0
-        Factor on the number of channels and units of every layer, for smaller machines.
+        Factor on the number of channels and units of every layer, for smaller networks.
 
     References
     ----------
@@ -192,28 +192,28 @@ class PaperEncoder(nn.Module):
 
 
 class Paper28(PaperEncoder):
-    """For 28 x 28 pixels (MNIST); locals 128 x 7 x 7."""
+    """For 28 x 28 pixels (MNIST); local map 128 x 7 x 7."""
 
     layers = (Conv(64, 5, 2, 2), Conv(128, 5, 2, 2))
     local_layer = 1
 
 
 class Paper32(PaperEncoder):
-    """For 32 x 32 pixels (CIFAR-10 and CIFAR-100); locals 128 x 8 x 8."""
+    """For 32 x 32 pixels (CIFAR-10 and CIFAR-100); local map 128 x 8 x 8."""
 
     layers = (Conv(64, 4, 2, 1), Conv(128, 4, 2, 1), Conv(256, 4, 2, 1))
     local_layer = 1
 
 
 class Paper64(PaperEncoder):
-    """For 64 x 64 pixels; locals 256 x 8 x 8."""
+    """For 64 x 64 pixels; local map 256 x 8 x 8."""
 
     layers = (Conv(64, 4, 2, 1), Conv(128, 4, 2, 1), Conv(256, 4, 2, 1), Conv(512, 4, 2, 1))
     local_layer = 2
 
 
 class PaperAlexNet64(PaperEncoder):
-    """For 64 x 64 pixels (STL-10 and Tiny ImageNet); locals 384 x 15 x 15."""
+    """For 64 x 64 pixels (STL-10 and Tiny ImageNet); local map 384 x 15 x 15."""
 
     layers = (
         Conv(96, 3, 1, 1, pool=True),
@@ -227,7 +227,7 @@ class PaperAlexNet64(PaperEncoder):
 
 
 class PaperResNet19(PaperEncoder):
-    """Bottleneck network for 32 x 32 pixels; locals 512 x 8 x 8."""
+    """Bottleneck network for 32 x 32 pixels; local map 512 x 8 x 8."""
 
     layers = (
         Conv(64, 3, 2, 1),
@@ -241,7 +241,7 @@ class PaperResNet19(PaperEncoder):
 
 
 class PaperResNet34(PaperEncoder):
-    """Deeper bottleneck network for 32 x 32 pixels; locals 512 x 8 x 8."""
+    """Deeper bottleneck network for 32 x 32 pixels; local map 512 x 8 x 8."""
 
     layers = (
         Conv(64, 3, 2, 1),
@@ -255,7 +255,7 @@ class PaperResNet34(PaperEncoder):
 
 
 class PaperCropsAlexNet64(PaperEncoder):
-    """On crops of 16 pixels of 64 x 64, as in the comparison with CPC; locals 192 x 7 x 7."""
+    """On crops of 16 pixels of 64 x 64, as in the comparison with CPC; local map 192 x 7 x 7."""
 
     layers = (
         OnCrops(16, PaperAlexNet64.layers),
@@ -268,17 +268,17 @@ class PaperCropsAlexNet64(PaperEncoder):
 
 
 class PaperCropsResNet19(PaperEncoder):
-    """On crops of 8 pixels of 32 x 32, as in the comparison with CPC; locals 1024 x 7 x 7."""
+    """On crops of 8 pixels of 32 x 32, as in the comparison with CPC; local map 1024 x 7 x 7."""
 
     layers = (OnCrops(8, PaperResNet19.layers),)
     local_layer = 0
 
 
 class SeveralGlobals(PaperEncoder):
-    """Global codes from every 3 x 3 block of the local map, in the place of one of the whole.
+    """Base class: one global code for every 3 x 3 window of the local map.
 
     Training draws one of them for each sample and step. The hidden layer is the mean of the last
-    map over its places, and the code the mean of the global codes.
+    map over its locations, and the code is the mean of the global codes.
     """
 
     n_hidden = ()
@@ -292,13 +292,13 @@ class SeveralGlobals(PaperEncoder):
     def forward(self, x: Tensor) -> Encoding:
         """Encode images of shape (n, channels, height, width)."""
         local_map, top = self.run_convolutions(x)
-        blocks = as_local_map(top)  # (n, n_globals, n_channels)
-        global_codes = self.code(blocks)
-        return Encoding(global_codes.mean(1), blocks.mean(1), (local_map,), global_codes)
+        windows = as_local_map(top)  # (n, n_globals, n_channels)
+        global_codes = self.code(windows)
+        return Encoding(global_codes.mean(1), windows.mean(1), (local_map,), global_codes)
 
 
 class PaperGlobalsAlexNet64(SeveralGlobals):
-    """`PaperCropsAlexNet64` with 25 global codes; locals 192 x 7 x 7."""
+    """`PaperCropsAlexNet64` with 25 global codes; local map 192 x 7 x 7."""
 
     layers = (OnCrops(16, PaperAlexNet64.layers), Conv(192, 3), Conv(192, 1))
     initial_deviation = 0.02
@@ -306,7 +306,7 @@ class PaperGlobalsAlexNet64(SeveralGlobals):
 
 
 class PaperGlobalsResNet19(SeveralGlobals):
-    """`PaperCropsResNet19` with 25 global codes; locals 1024 x 7 x 7."""
+    """`PaperCropsResNet19` with 25 global codes; local map 1024 x 7 x 7."""
 
     layers = (OnCrops(8, PaperResNet19.layers), Conv(1024, 3), Conv(1024, 1))
     local_layer = 0

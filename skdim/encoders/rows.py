@@ -11,7 +11,7 @@ from skdim.encoders.contract import Encoding, check_sizes, normalized_code
 
 
 class MLPEncoder(nn.Module):
-    """Two hidden layers over all columns; the locations are columns, or groups of them.
+    """Two hidden layers over all columns; locations are columns or groups of columns.
 
     Parameters
     ----------
@@ -19,15 +19,15 @@ class MLPEncoder(nn.Module):
     n_components : int or None
         Length of the code; None makes the hidden layer the code.
     width : int, default=512
-        Units of the first layer.
+        Units of the first hidden layer.
     n_hidden : int, default=1024
-        Units of the second.
+        Units of the second hidden layer.
     max_locations : int, default=32
-        Tables with more columns than this have neighbours share a location.
+        Largest number of locations; with more columns, neighbouring columns share one.
     n_local_channels : int, default=64
-        Length of the local vector made of each location's columns.
+        Length of the local vector of each location.
     column_groups : sequence of sequence of int, default=()
-        Columns that belong together, such as those of a one-hot code, and share a location.
+        Columns that belong together and share a location, such as those of a one-hot code.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class MLPEncoder(nn.Module):
         (n_columns,) = sample_shape
         locations = _locations(n_columns, column_groups, max_locations)
         n_together = max(map(len, locations))
-        # Shorter locations are filled up with the column of zeros that forward adds at the end.
+        # Shorter locations are padded with the column of zeros that forward appends.
         filled = [[*columns, *[n_columns] * (n_together - len(columns))] for columns in locations]
         self.columns: Tensor
         self.register_buffer("columns", torch.tensor(filled), persistent=False)
@@ -72,7 +72,7 @@ class MLPEncoder(nn.Module):
         self.code = normalized_code(n_hidden, n_components)
 
     def forward(self, x: Tensor) -> Encoding:
-        """Encode rows of shape (n, n_columns)."""
+        """Encode rows of a table, of shape (n, n_columns)."""
         cells = nn.functional.pad(x, (0, 1))[:, self.columns]  # (n, n_locations, n_together)
         tokens = torch.einsum("nls,lsc->nlc", cells, self.token_weight) + self.token_bias
         hidden = self.hidden(x)
@@ -82,7 +82,7 @@ class MLPEncoder(nn.Module):
 def _locations(
     n_columns: int, column_groups: Sequence[Sequence[int]], max_locations: int
 ) -> list[list[int]]:
-    """Deal columns to locations: groups as they are, others alone, neighbours joined if many."""
+    """Assign columns to locations: a group or one column each, and neighbours if there are many."""
     leaders = {group[0]: list(group) for group in column_groups}
     followers = {column for group in column_groups for column in group[1:]}
     units = [leaders.get(i, [i]) for i in range(n_columns) if i not in followers]

@@ -1,4 +1,4 @@
-"""The encoder for signals: one axis of time, any number of channels."""
+"""The encoder for signals: one time axis and any number of channels."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from skdim.encoders.contract import Encoding, as_local_map, check_sizes, normali
 
 
 class SignalEncoder(nn.Module):
-    """Three convolutions over time down to 16 to 31 positions, a hidden layer, a linear code.
+    """Three convolutions over time, down to 16 to 31 locations, a hidden layer and a linear code.
 
     The hidden layer sees the mean and the maximum of each quarter of the signal.
 
@@ -19,7 +19,7 @@ class SignalEncoder(nn.Module):
     n_components : int or None
         Length of the code; None makes the hidden layer the code.
     width : int, default=32
-        Channels of the first layer; the others have twice and four times as many.
+        Channels of the first layer; the second has twice, the third four times as many.
     n_hidden : int, default=1024
         Units of the hidden layer.
     """
@@ -43,7 +43,7 @@ class SignalEncoder(nn.Module):
         layers = []
         for i, kernel in enumerate((9, 5, 3)):
             stride = 2 ** (n_halvings // 3 + (i < n_halvings % 3))
-            kernel = max(kernel, 2 * stride - 1)  # long signals: every point is seen
+            kernel = max(kernel, 2 * stride - 1)  # with large strides, no point is skipped
             n_channels = width * 2**i
             layers += [
                 nn.Conv1d(channels, n_channels, kernel, stride, padding=kernel // 2, bias=False),

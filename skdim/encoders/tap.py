@@ -1,4 +1,4 @@
-"""Make an encoder of any network that has layers with names."""
+"""Turn any network with named layers into an encoder."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from skdim.encoders.contract import Encoding, as_local_map, evaluating, normaliz
 
 @dataclass(frozen=True)
 class Tap:
-    """What `tap` returns: builds a `TappedEncoder` as any encoder class would."""
+    """What `tap` returns: called like an encoder class, it builds a `TappedEncoder`."""
 
     factory: Callable[..., nn.Module]
     local: str | tuple[str, ...]
@@ -22,7 +22,7 @@ class Tap:
     def __call__(
         self, sample_shape: tuple[int, ...], n_components: int | None, **factory_params
     ) -> "TappedEncoder":
-        """Build the network and put a code on it."""
+        """Build the network and add a code layer."""
         network = self.factory(**factory_params)
         return TappedEncoder(network, self.local, self.hidden, sample_shape, n_components)
 
@@ -30,24 +30,25 @@ class Tap:
         return Tap, (refer(self.factory, "encoder"), self.local, self.hidden)
 
     def __deepcopy__(self, memo) -> "Tap":
-        return self  # frozen, and a copy needs no file to refer to the factory
+        return self  # immutable, so that no copy of the factory is needed
 
 
 def tap(factory: Callable[..., nn.Module], *, local: str | tuple[str, ...], hidden: str) -> Tap:
-    """Turn a network of the torchvision or timm kind into an encoder.
+    """Turn a network, such as one of torchvision or timm, into an encoder.
 
-    Two of its layers are tapped: one for the locals, one for the hidden layer; on the latter sits
-    a new linear code. Whatever the network does after that is not used.
+    The outputs of two of its layers are used: one as the local map, one as the hidden layer. A new
+    linear code is computed from the hidden layer. Later layers of the network are not used.
 
     Parameters
     ----------
     factory : callable (**encoder_params) -> nn.Module
-        For instance ``torchvision.models.resnet18``. Called in every ``fit``, and again when a
-        fitted transformer is loaded, so it should build, not download. Importable from a module
-        if the transformer is to be saved.
+        Builds the network, for instance ``torchvision.models.resnet18``. It is called in every
+        ``fit``, and again when a fitted transformer is loaded, so it should not download anything.
+        It must be importable from a module if the transformer is to be saved.
     local : str or tuple of str
-        Name of the layer whose output (n, channels, *sides), or (n, tokens, channels) of images
-        and volumes, is the local map, as in ``network.named_modules()``; several for several maps.
+        Name of the layer whose output is the local map, as in ``network.named_modules()``; a tuple
+        of names for several maps. The output is of shape (n, channels, *sides) or, for images and
+        volumes, (n, tokens, channels).
     hidden : str
         Name of the layer whose flattened output is the hidden layer.
 
@@ -71,7 +72,7 @@ def tap(factory: Callable[..., nn.Module], *, local: str | tuple[str, ...], hidd
 
 
 class TappedEncoder(nn.Module):
-    """A network, two of its layers, and a code on the second.
+    """A network of which two layers are used, and a code computed from the second of them.
 
     Parameters
     ----------
@@ -117,19 +118,19 @@ class TappedEncoder(nn.Module):
         return output if is_tokens else as_local_map(output)
 
     def _outputs(self, x: Tensor) -> list[Tensor]:
-        """Run the network, return what the tapped layers said."""
-        said: dict[str, Tensor] = {}
+        """Run the network and return the outputs of the named layers."""
+        outputs: dict[str, Tensor] = {}
         thread = get_ident()
 
-        def listen(name):
-            def hear(module, inputs, output):
+        def make_hook(name):
+            def store(module, inputs, output):
                 if get_ident() == thread:  # another thread may run the same network
-                    said[name] = output
+                    outputs[name] = output
 
-            return hear
+            return store
 
         hooks = [
-            self.network.get_submodule(name).register_forward_hook(listen(name))
+            self.network.get_submodule(name).register_forward_hook(make_hook(name))
             for name in self.names
         ]
         try:
@@ -137,4 +138,4 @@ class TappedEncoder(nn.Module):
         finally:
             for hook in hooks:
                 hook.remove()
-        return [said[name] for name in self.names]
+        return [outputs[name] for name in self.names]

@@ -1,4 +1,4 @@
-"""A first layer that is read off the samples in the place of being learned."""
+"""A first layer whose filters are computed from the samples, not trained."""
 
 import torch
 from torch import Tensor, nn
@@ -8,21 +8,21 @@ CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 
 
 class WhiteningStem(nn.Module):
-    """The principal components of small patches, each with both signs, all of equal variance.
+    """Principal components of small patches, each with both signs, scaled to equal variance.
 
-    Until `adapt` has seen samples, its filters are random.
+    The filters are random until `adapt` is called.
 
     Parameters
     ----------
     n_sides : int
         1 for signals, 2 for images, 3 for volumes.
     n_channels : int
-        Of a sample.
+        Channels of a sample.
     patch : int
         Side of a patch.
     stride : int
     max_filters : int
-        Most output channels; small components are left out first.
+        Largest number of output channels; components of small variance are dropped first.
 
     Attributes
     ----------
@@ -48,28 +48,28 @@ class WhiteningStem(nn.Module):
 
     @torch.no_grad()
     def adapt(self, samples: Tensor, n_patches: int = 100_000, regularization: float = 0.01):
-        """Take the filters from the patches of samples.
+        """Compute the filters from patches of samples.
 
         Parameters
         ----------
         samples : Tensor of shape (n, n_channels, *sides), standardised
         n_patches : int, default=100_000
-            About how many to use, evenly spread.
+            About how many patches to use, evenly spaced.
         regularization : float, default=0.01
-            Added to the variance of every component, as a part of their mean.
+            Added to the variance of every component, as a fraction of the mean variance.
         """
         windows = samples
         for axis in range(self.n_sides):
             windows = windows.unfold(2 + axis, self.patch, 1)
-        windows = windows.movedim(1, 1 + self.n_sides)  # (n, *places, n_channels, *patch), a view
-        places = windows.shape[: 1 + self.n_sides]
-        chosen = torch.arange(0, places.numel(), max(1, places.numel() // n_patches))
-        where = torch.unravel_index(chosen.to(samples.device), places)
-        patches = windows[where].float().flatten(1).double()  # the others are never made
+        windows = windows.movedim(1, 1 + self.n_sides)  # (n, *grid, n_channels, *patch), a view
+        grid = windows.shape[: 1 + self.n_sides]  # with the axis of samples
+        chosen = torch.arange(0, grid.numel(), max(1, grid.numel() // n_patches))
+        indices = torch.unravel_index(chosen.to(samples.device), grid)
+        patches = windows[indices].float().flatten(1).double()  # only these are copied
         patches = patches - patches.mean(0)
         variances, components = torch.linalg.eigh(patches.T @ patches / len(patches))
         variances, components = variances.flip(0), components.flip(1)  # largest first
-        # An eigenvector has no sign of its own; this one does not depend on the machine.
+        # The sign of an eigenvector is arbitrary; this choice does not depend on the machine.
         largest = components.abs().argmax(0, keepdim=True)
         components = components * components.gather(0, largest).sign()
         scale = (variances.clamp(min=0) + regularization * variances.mean() + 1e-12).sqrt()
@@ -78,5 +78,5 @@ class WhiteningStem(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """From (n, n_channels, *sides) to (n, n_filters, *sides / stride)."""
-        white = CONVOLVE[self.n_sides](x, self.filters, stride=self.stride, padding=self.padding)
-        return torch.cat([white, -white], 1)
+        response = CONVOLVE[self.n_sides](x, self.filters, stride=self.stride, padding=self.padding)
+        return torch.cat([response, -response], 1)

@@ -1,7 +1,8 @@
-"""Measures of features as Deep InfoMax reports them: functions of arrays, and scorers.
+"""Measures of features, as in the Deep InfoMax paper: functions of arrays, and scorers.
 
-What a classifier makes of them, what can be rebuilt from them, how much they tell of the samples,
-how independent they are, and which samples lie close to each other.
+They measure the accuracy of classifiers on features, the quality of reconstructions from features,
+the mutual information of samples and features, and the dependence between features. Nearest
+neighbours show which samples features take for similar.
 """
 
 from skdim._utils.spectra import effective_rank

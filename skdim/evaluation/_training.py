@@ -1,4 +1,4 @@
-"""What every network of an evaluation shares: its inputs, its random numbers, its training."""
+"""Shared by all networks of an evaluation: reading of inputs, random numbers and training."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from skdim._utils.seeding import seeded
 from skdim.optimization import for_device
 from skdim.sources._arrays import read_array
 
-# Legal values of the parameters that all of them have.
+# Legal values of the parameters that all these networks have.
 TRAINING: dict[str, list] = {
     "max_epochs": [Interval(Integral, 1, None, closed="left")],
     "batch_size": [Interval(Integral, 2, None, closed="left")],
@@ -32,14 +32,14 @@ TRAINING: dict[str, list] = {
 def seeded_device(
     random_state, device: str | torch.device, batch_size: int
 ) -> Iterator[torch.Generator]:
-    """Choose a device and give a generator on it; afterwards torch is as it was.
+    """Choose a device and yield a seeded generator on it; torch keeps its own random state.
 
     Parameters
     ----------
     random_state : int, RandomState or None
     device : str or torch.device
     batch_size : int
-        What to reduce where memory is short.
+        Named in the error if memory is exhausted.
     """
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     chosen = choose_device(device)
@@ -62,7 +62,7 @@ def train(
     generator: torch.Generator,
     after_epoch: Callable[[], None] = lambda: None,
 ) -> None:
-    """Minimise the loss of random batches by Adam; leave the network in evaluation mode.
+    """Minimise the loss on random batches by Adam; leave the network in evaluation mode.
 
     The learning rate rises over the first tenth of training and falls to zero along a cosine.
 
@@ -71,16 +71,16 @@ def train(
     network : nn.Module
         On the device of ``generator``.
     loss : callable (indices) -> Tensor of shape ()
-        Of a batch: at most ``batch_size`` samples, and never a single one.
+        Loss of a batch of at least 2 and at most ``batch_size`` samples.
     n_samples : int
         At least 2.
     max_epochs, batch_size : int
     learning_rate : float
-        The highest.
+        The highest learning rate.
     generator : torch.Generator
         Draws the batches.
     after_epoch : callable ()
-        Called in evaluation mode.
+        Called after every epoch, with the network in evaluation mode.
     """
     params = for_device(torch.optim.Adam, {"lr": learning_rate}, generator.device, captured=False)
     optimizer = torch.optim.Adam(network.parameters(), **params)
@@ -94,13 +94,13 @@ def train(
 
 
 def read_numbers(array, name: str) -> np.ndarray:
-    """Return an array of finite real numbers, as they are.
+    """Return an array of finite real numbers, of unchanged shape.
 
     Parameters
     ----------
     array : array-like or Tensor of shape (n_samples, ...)
     name : str
-        Of the parameter, for the error.
+        Name of the parameter, for the error.
     """
     array = np.asarray(read_array(array))
     if array.dtype.kind not in "biuf":
@@ -115,29 +115,29 @@ def read_numbers(array, name: str) -> np.ndarray:
     return array
 
 
-def read_rows(array, name: str, *, like: np.ndarray | None = None) -> np.ndarray:
-    """Return finite numbers with all axes of a sample in one: (n_samples, n_features), float32.
+def read_features(array, name: str, *, like: np.ndarray | None = None) -> np.ndarray:
+    """Return finite numbers with the axes of a sample flattened: (n_samples, n_features), float32.
 
     Parameters
     ----------
     array : array-like or Tensor of shape (n_samples, ...)
     name : str
-        Of the parameter, for the error.
+        Name of the parameter, for the error.
     like : ndarray of shape (n, n_features), or None
-        Rows that these must be as long as.
+        An array that must have the same number of features.
     """
     array = read_numbers(array, name).astype(np.float32)
-    rows = array.reshape(len(array), -1)
-    if like is not None and rows.shape[1] != like.shape[1]:
+    features = array.reshape(len(array), -1)
+    if like is not None and features.shape[1] != like.shape[1]:
         raise ValueError(
             f"The {name!r} must have the {like.shape[1]} features that the first ones have. "
-            f"Got {rows.shape[1]}."
+            f"Got {features.shape[1]}."
         )
-    return rows
+    return features
 
 
 def check_one_each(array, name: str, others, others_name: str) -> None:
-    """Raise ValueError if there is not one entry for each sample of the others."""
+    """Raise ValueError unless an array has one entry for each sample of another."""
     if len(array) != len(others):
         raise ValueError(
             f"The {name!r} must be one for each of the {len(others)} {others_name!r}. "
@@ -145,7 +145,7 @@ def check_one_each(array, name: str, others, others_name: str) -> None:
         )
 
 
-def standardize(rows: np.ndarray, *more: np.ndarray) -> list[np.ndarray]:
-    """Shift and scale every column to mean 0 and variance 1 in the first array of rows."""
-    scaler = StandardScaler().fit(rows)
-    return [scaler.transform(block) for block in (rows, *more)]
+def standardize(features: np.ndarray, *more: np.ndarray) -> list[np.ndarray]:
+    """Shift and scale every column so that it has mean 0 and variance 1 in the first array."""
+    scaler = StandardScaler().fit(features)
+    return [scaler.transform(array) for array in (features, *more)]

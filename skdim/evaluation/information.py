@@ -1,14 +1,16 @@
-r"""What codes tell of their samples, and how much their components tell of each other, in nats.
+r"""Mutual information of samples and codes, and dependence between components, in nats.
 
-Both are the Kullback-Leibler divergence of two sets of rows, found by a critic that is trained to
-tell them apart: the Donsker-Varadhan bound of `skdim.mutual_information.dv`. A quarter of the
-samples is held out of training, and the bound is that of the samples held out: on its own samples
-a critic finds dependence in noise. Where training goes on for too long, the bound falls again; so
-the epoch is chosen on one half of the samples held out and read on the other, and the other way
-round, and the mean of both is the estimate. Sampling may leave it a little below 0.
+Both are a Kullback-Leibler divergence between joint and marginal pairs. A critic is trained to
+tell them apart, and the estimate is its Donsker-Varadhan bound, `skdim.mutual_information.dv`.
+
+A quarter of the samples is held out of training, and the bound is measured on them: on training
+samples, a critic finds dependence even in noise. If training is too long, the bound falls again.
+So the best epoch is chosen on one half of the held-out samples and measured on the other half, then
+the other way round. The estimate is the mean of both. It may be a little below 0 by chance.
 """
 
 from collections.abc import Callable
+from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -20,7 +22,7 @@ from skdim.critics import ConcatCritic
 from skdim.evaluation._training import (
     TRAINING,
     check_one_each,
-    read_rows,
+    read_features,
     seeded_device,
     standardize,
     train,
@@ -28,14 +30,18 @@ from skdim.evaluation._training import (
 from skdim.mutual_information import dv
 from skdim.priors import Discriminator
 
-# Marginal rows that a joint one is compared with: in training, of each kind, and held out.
+# Negatives for each positive: in training of `mine` and of `dependence`, and on held-out samples.
 N_OTHERS, N_PERMUTED, N_HELD_OUT = 4, 1, 16
 
-# With fewer, the halves of the samples held out are of less than two.
+# With fewer samples, a half of the held-out samples would be a single one.
 FEWEST_SAMPLES = 16
 
-# From rows' numbers and how many marginal rows each of them gets, to the scores of both kinds.
+# From indices of samples and a number of negatives to joint and marginal scores, of shapes
+# (n_indices, 1) and (n_indices, n_negatives, 1).
 Scores = Callable[[Tensor, int], tuple[Tensor, Tensor]]
+
+# From a generator, which also gives the device, to a critic and its scores.
+Build = Callable[[torch.Generator], tuple[nn.Module, Scores]]
 
 
 @validate_params(
@@ -55,65 +61,70 @@ def mine(
 ) -> float:
     """Mutual information of samples and their codes, by MINE: a critic of pairs.
 
-    The pairs of a sample with its own code are told from its pairs with the codes of others. A
-    code that is a function of continuous samples has infinite information about them: then the
-    estimate only tells how much this critic finds in this time, and compares codes of the same
-    samples.
+    The critic tells pairs of a sample and its own code from pairs of a sample and the code of
+    another sample. If the code is a function of continuous samples, their mutual information is
+    infinite. The estimate is then what this critic finds in this training; use it only to compare
+    codes of the same samples.
 
     Parameters
     ----------
     x : array-like of shape (n, ...)
-        Samples, 16 at least; all axes of a sample are read as one. Columns are standardised, which
-        changes no mutual information.
+        At least 16 samples; the axes of a sample are flattened. Columns are standardised, which
+        does not change mutual information.
     codes : array-like of shape (n, ...)
     width : int, default=128
-        Units of each of the critic's two hidden layers.
+        Units of each of the two hidden layers of the critic.
     max_epochs : int, default=60
-        Passes over the samples; the learning rate falls to zero, for less variance.
     batch_size : int, default=256
     learning_rate : float, default=1e-3
-        The highest.
+        The highest learning rate; it falls to zero, for less variance.
     random_state : int, RandomState or None, default=None
-        An int makes estimates repeat exactly; on a GPU up to rounding.
+        An int makes estimates reproducible; on a GPU up to rounding.
     device : str or torch.device, default="auto"
 
     Returns
     -------
     information : float
-        In nats. Within a tenth for thousands of pairs of Gaussian vectors that share 1 to 4 nats;
-        beyond the logarithm of the number of pairs held out, about 10, only an order of codes.
+        In nats. The error is within a tenth for thousands of pairs of Gaussian vectors with 1 to 4
+        nats. Values above the logarithm of the number of held-out pairs, about 10, only rank codes.
 
     References
     ----------
     Belghazi et al., "Mutual information neural estimation", ICML 2018; Hjelm et al., ICLR 2019,
     table 3, "MINE".
     """
-    x, codes = read_rows(x, "x"), read_rows(codes, "codes")
+    x, codes = read_features(x, "x"), read_features(codes, "codes")
     check_one_each(codes, "codes", x, "x")
     _check_enough(x, "x")
-    with seeded_device(random_state, device, batch_size) as generator:
-        of_x, of_codes = (
-            torch.from_numpy(standardize(rows)[0]).to(generator.device) for rows in (x, codes)
-        )
-        critic = ConcatCritic(codes.shape[1], x.shape[1], width).to(generator.device)
+    return _held_out_bound(
+        partial(_build_mine, x, codes, width),
+        len(x),
+        N_OTHERS,
+        max_epochs=max_epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        random_state=random_state,
+        device=device,
+    )
 
-        def score(rows: Tensor, n_others: int) -> tuple[Tensor, Tensor]:
-            # Rows come in random order, so that neighbours are random others.
-            code, n_others = of_codes[rows], min(n_others, len(rows) - 1)
-            shifted = torch.stack([code.roll(i, 0) for i in range(n_others + 1)])
-            scores = critic(shifted, of_x[rows, None])  # (1 + n_others, n_rows, 1)
-            return scores[0], scores[1:].transpose(0, 1)
 
-        return _held_out_bound(
-            critic,
-            score,
-            len(x),
-            n_others=N_OTHERS,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            generator=generator,
-        )
+def _build_mine(
+    x: np.ndarray, codes: np.ndarray, width: int, generator: torch.Generator
+) -> tuple[nn.Module, Scores]:
+    """Return a critic of pairs of samples (n, n_columns) and codes (n, n_code), and its scores."""
+    all_x, all_codes = (
+        torch.from_numpy(standardize(array)[0]).to(generator.device) for array in (x, codes)
+    )
+    critic = ConcatCritic(codes.shape[1], x.shape[1], width).to(generator.device)
+
+    def score(indices: Tensor, n_others: int) -> tuple[Tensor, Tensor]:
+        # Indices are in random order, so that shifted codes are those of random other samples.
+        code, n_others = all_codes[indices], min(n_others, len(indices) - 1)
+        shifted = torch.stack([code.roll(i, 0) for i in range(n_others + 1)])
+        scores = critic(shifted, all_x[indices, None])  # (1 + n_others, n_indices, 1)
+        return scores[0], scores[1:].transpose(0, 1)
+
+    return critic, score
 
 
 @validate_params({**TRAINING, "squash": ["boolean"]}, prefer_skip_nested_validation=True)
@@ -127,86 +138,86 @@ def dependence(
     random_state=None,
     device="auto",
 ) -> float:
-    """Dependence of the components of codes on each other: the neural dependency measure, NDM.
+    """Dependence between the components of codes: the neural dependency measure, NDM.
 
-    Codes are told from codes whose every component is permuted over the batch by itself, by a
-    network of 1000 and 200 ReLU units. In nats it is the total correlation, 0 for independent
-    components and without a limit for components that repeat each other.
+    A network of 1000 and 200 ReLU units tells codes from codes with every component permuted over
+    the batch independently. The result estimates the total correlation: 0 for independent
+    components, without an upper limit for components that repeat each other.
 
     Parameters
     ----------
     codes : array-like of shape (n, n_components)
-        Of 16 samples at least.
+        At least 16 samples.
     squash : bool, default=False
-        Whether codes are measured behind a sigmoid, as the prior sees them. In theory this changes
-        nothing; where it saturates, it hides dependence from the network. The paper reports both.
+        Whether to apply a sigmoid to codes first, as the uniform prior does. In theory this changes
+        nothing, but where the sigmoid saturates, the network misses dependence. The paper reports
+        both.
     max_epochs : int, default=20
     batch_size : int, default=256
     learning_rate : float, default=1e-3
-        The highest.
+        The highest learning rate.
     random_state : int, RandomState or None, default=None
-        An int makes estimates repeat exactly; on a GPU up to rounding.
+        An int makes estimates reproducible; on a GPU up to rounding.
     device : str or torch.device, default="auto"
 
     Returns
     -------
     dependence : float
-        In nats; lower is more independent.
+        In nats; lower means less dependence.
 
     References
     ----------
     Hjelm et al., ICLR 2019, table 3, "NDM"; Brakel and Bengio, "Learning independent features with
     adversarial nets for non-linear ICA", 2017.
     """
-    codes = read_rows(codes, "codes")
+    codes = read_features(codes, "codes")
     _check_enough(codes, "codes")
     if squash:
         codes = torch.from_numpy(codes).sigmoid().numpy()
-    with seeded_device(random_state, device, batch_size) as generator:
-        of_codes = torch.from_numpy(standardize(codes)[0]).to(generator.device)
-        critic = Discriminator(codes.shape[1]).to(generator.device)
-
-        def score(rows: Tensor, n_others: int) -> tuple[Tensor, Tensor]:
-            code = of_codes[rows]
-            permuted = [critic(_permute_columns(code, generator)) for _ in range(n_others)]
-            return critic(code), torch.stack(permuted, 1)  # (n_rows, 1), (n_rows, n_others, 1)
-
-        return _held_out_bound(
-            critic,
-            score,
-            len(codes),
-            n_others=N_PERMUTED,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            generator=generator,
-        )
+    return _held_out_bound(
+        partial(_build_dependence, codes),
+        len(codes),
+        N_PERMUTED,
+        max_epochs=max_epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        random_state=random_state,
+        device=device,
+    )
 
 
-def _permute_columns(rows: Tensor, generator: torch.Generator) -> Tensor:
-    """Permute every column by itself, which leaves of a distribution only its margins."""
-    noise = torch.rand(rows.shape, generator=generator, device=rows.device)
-    return rows.gather(0, noise.argsort(0))
+def _build_dependence(codes: np.ndarray, generator: torch.Generator) -> tuple[nn.Module, Scores]:
+    """Return a critic of codes (n, n_components), permuted or not, and its scores."""
+    all_codes = torch.from_numpy(standardize(codes)[0]).to(generator.device)
+    critic = Discriminator(codes.shape[1]).to(generator.device)
+
+    def score(indices: Tensor, n_permuted: int) -> tuple[Tensor, Tensor]:
+        code = all_codes[indices]
+        permuted = [critic(_permute_columns(code, generator)) for _ in range(n_permuted)]
+        return critic(code), torch.stack(permuted, 1)
+
+    return critic, score
+
+
+def _permute_columns(codes: Tensor, generator: torch.Generator) -> Tensor:
+    """Permute every column independently: the columns become independent, their margins stay."""
+    noise = torch.rand(codes.shape, generator=generator, device=codes.device)
+    return codes.gather(0, noise.argsort(0))
 
 
 def _held_out_bound(
-    critic: nn.Module,
-    score: Scores,
-    n_samples: int,
-    *,
-    n_others: int,
-    generator: torch.Generator,
-    **training,
+    build: Build, n_samples: int, n_negatives: int, *, random_state, device, batch_size, **training
 ) -> float:
-    """Train a critic on three quarters of the samples, return its bound on the last one.
+    """Train a critic on three quarters of the samples; return its bound on the last quarter.
 
     Parameters
     ----------
-    critic : nn.Module
-    score : callable (rows, n_others) -> joint, marginal
-        Of shapes (n_rows, 1) and (n_rows, n_others, 1).
-    n_samples, n_others : int
-    generator : torch.Generator
+    build : callable (generator) -> critic, score
+    n_samples : int
+    n_negatives : int
+        Negatives for each positive, in training.
+    random_state, device, batch_size
+        Of `seeded_device`.
     **training
         Of `train`.
 
@@ -215,8 +226,36 @@ def _held_out_bound(
     bound : float
         In nats.
     """
+    with seeded_device(random_state, device, batch_size) as generator:
+        critic, score = build(generator)
+        bounds = _train_critic(
+            critic, score, n_samples, n_negatives, generator, batch_size=batch_size, **training
+        )
+    best = bounds.argmax(0)
+    return float(bounds[best[::-1], [0, 1]].mean())
+
+
+def _train_critic(
+    critic: nn.Module,
+    score: Scores,
+    n_samples: int,
+    n_negatives: int,
+    generator: torch.Generator,
+    **training,
+) -> np.ndarray:
+    """Return the held-out bounds before training and after each epoch: (1 + max_epochs, 2 halves).
+
+    Parameters
+    ----------
+    critic : nn.Module
+    score : callable (indices, n_negatives) -> joint, marginal
+    n_samples, n_negatives : int
+    generator : torch.Generator
+    **training
+        Of `train`.
+    """
     order = torch.randperm(n_samples, generator=generator, device=generator.device)
-    held_out, trained_on = order.tensor_split([n_samples // 4])
+    held_out, training_set = order.tensor_split([n_samples // 4])
     bounds: list[Tensor] = []
 
     @torch.inference_mode()
@@ -224,30 +263,28 @@ def _held_out_bound(
         halves = held_out.tensor_split(2)
         bounds.append(torch.stack([dv(*score(half, N_HELD_OUT)) for half in halves]))
 
-    measure()  # a critic that knows nothing is the best there is for independent rows
+    measure()  # for independent samples, the untrained critic may be the best
     train(
         critic,
-        lambda rows: -dv(*score(trained_on[rows], n_others)),
-        len(trained_on),
+        lambda indices: -dv(*score(training_set[indices], n_negatives)),
+        len(training_set),
         generator=generator,
         after_epoch=measure,
         **training,
     )
-    by_epoch = torch.stack(bounds).cpu().numpy()  # (1 + max_epochs, 2)
-    best = by_epoch.argmax(0)
-    return float(by_epoch[best[::-1], [0, 1]].mean())
+    return torch.stack(bounds).cpu().numpy()
 
 
-def _check_enough(rows: np.ndarray, name: str) -> None:
-    if len(rows) < FEWEST_SAMPLES:
+def _check_enough(samples: np.ndarray, name: str) -> None:
+    if len(samples) < FEWEST_SAMPLES:
         raise ValueError(
             f"The {name!r} must be those of at least {FEWEST_SAMPLES} samples, to train a critic "
-            f"on some and measure on others. Got {len(rows)}."
+            f"on some and measure on others. Got {len(samples)}."
         )
 
 
 def mine_scorer(estimator, X, y=None) -> float:
-    """Mutual information of X and ``estimator.transform(X)``: a legal ``scoring``.
+    """Mutual information of X and ``estimator.transform(X)``; may be passed as ``scoring``.
 
     Parameters
     ----------
@@ -265,7 +302,7 @@ def mine_scorer(estimator, X, y=None) -> float:
 
 
 def neg_dependence_scorer(estimator, X, y=None) -> float:
-    """Negated dependence of what ``estimator.transform(X)`` returns: a legal ``scoring``.
+    """Negative dependence of ``estimator.transform(X)``; may be passed as ``scoring``.
 
     Parameters
     ----------
@@ -277,6 +314,6 @@ def neg_dependence_scorer(estimator, X, y=None) -> float:
     Returns
     -------
     independence : float
-        In nats; higher is better, 0 the best there is.
+        In nats; higher is better, and about 0 is the best.
     """
     return -dependence(estimator.transform(X), random_state=0)

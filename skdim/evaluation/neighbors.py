@@ -1,9 +1,9 @@
-"""Which samples lie closest to each other, to look at what features take for alike."""
+"""Nearest neighbours in feature space, which show what features take for similar."""
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from skdim.evaluation._training import read_rows
+from skdim.evaluation._training import read_features
 
 
 def nearest_neighbors(
@@ -14,7 +14,7 @@ def nearest_neighbors(
     Parameters
     ----------
     features : array-like of shape (n, ...)
-        All axes of a sample are read as one.
+        The axes of a sample are flattened.
     queries : array-like of shape (n_queries, ...)
         A query that is one of the samples finds itself first.
     n_neighbors : int, default=4
@@ -26,7 +26,7 @@ def nearest_neighbors(
     distances : ndarray of shape (n_queries, n_neighbors)
         Ascending.
     indices : ndarray of shape (n_queries, n_neighbors), int64
-        Of rows of ``features``.
+        Indices of samples in ``features``.
 
     References
     ----------
@@ -39,8 +39,8 @@ def nearest_neighbors(
     >>> indices.tolist()
     [[1, 0]]
     """
-    features = read_rows(features, "features")
-    queries = read_rows(queries, "queries", like=features)
+    features = read_features(features, "features")
+    queries = read_features(queries, "queries", like=features)
     if n_neighbors > len(features):
         raise ValueError(
             f"The 'n_neighbors' parameter must be at most the {len(features)} samples there are. "

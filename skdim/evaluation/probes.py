@@ -1,4 +1,4 @@
-"""How well labels can be read from features: a linear classifier and a small network."""
+"""Accuracy of classifiers on features: linear support vector machines and a small network."""
 
 from numbers import Integral, Real
 
@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from skdim.evaluation._training import (
     TRAINING,
     check_one_each,
-    read_rows,
+    read_features,
     seeded_device,
     standardize,
     train,
@@ -37,24 +37,24 @@ from skdim.evaluation._training import (
 def svm_accuracy(
     features, y, features_test, y_test, *, n_repeats=5, C=1.0, max_iter=1000, random_state=None
 ) -> np.ndarray:
-    """Test accuracy of linear support vector machines with the simple hinge loss.
+    """Test accuracy of linear support vector machines with the hinge loss.
 
-    Features are standardised by those of the training samples.
+    Features are standardised with the mean and variance of the training samples.
 
     Parameters
     ----------
     features : array-like of shape (n, ...)
-        Of training samples; all axes of a sample are read as one.
+        Features of training samples; the axes of a sample are flattened.
     y : array-like of shape (n,)
     features_test : array-like of shape (n_test, ...)
     y_test : array-like of shape (n_test,)
     n_repeats : int, default=5
-        Machines, which differ in the order that training takes the samples in.
+        Number of fits, which differ in the order of the training samples.
     C : float, default=1.0
-        Weight of the hinge loss beside that of the margin.
+        Weight of the hinge loss relative to the L2 penalty.
     max_iter : int, default=1000
-        Passes over the samples at most. scikit-learn warns where they do not suffice; accuracies
-        then differ more between repeats, as those of the paper do.
+        Maximum number of epochs. If it does not suffice, scikit-learn warns, and accuracies differ
+        more between repeats, as they do in the paper.
     random_state : int, RandomState or None, default=None
 
     Returns
@@ -66,8 +66,8 @@ def svm_accuracy(
     ----------
     Hjelm et al., ICLR 2019, table 3, "SVM".
     """
-    features = read_rows(features, "features")
-    features_test = read_rows(features_test, "features_test", like=features)
+    features = read_features(features, "features")
+    features_test = read_features(features_test, "features_test", like=features)
     y, y_test = column_or_1d(y), column_or_1d(y_test)
     check_one_each(y, "y", features, "features")
     check_one_each(y_test, "y_test", features_test, "features_test")
@@ -80,38 +80,37 @@ def svm_accuracy(
 
 
 class ProbeClassifier(ClassifierMixin, BaseEstimator):
-    """A network with one hidden layer, as the paper classifies frozen features.
+    """A network with one hidden layer, with which the paper classifies frozen features.
 
-    Linear without bias, dropout, batch normalisation, ReLU, linear: in this order, that of the
-    authors' code. Columns are standardised; the cross-entropy is minimised by Adam, at a learning
-    rate that falls to zero. Once fitted it is two matrices and needs no torch.
+    The layers are those of the authors' code: linear without bias, dropout, batch normalisation,
+    ReLU, linear. Columns are standardised. Adam minimises the cross-entropy with a learning rate
+    that falls to zero. After ``fit``, predictions need two matrices and no torch.
 
     Parameters
     ----------
     n_hidden : int, default=200
         Units of the hidden layer.
     dropout : float, default=0.1
-        Part of the hidden units that is left out in each step, from 0 to below 1.
+        Probability that a hidden unit is dropped in a step, from 0 to below 1.
     max_epochs : int, default=50
-        Passes over the samples.
     batch_size : int, default=128
-        Samples a step, at most.
+        Largest number of samples in a step.
     learning_rate : float, default=3e-3
-        The highest. The paper's is 1e-4, over more passes.
+        The highest learning rate. The paper uses 1e-4 and more epochs.
     random_state : int, RandomState or None, default=None
-        An int makes fits repeat exactly; on a GPU up to rounding.
+        An int makes fits reproducible; on a GPU up to rounding.
     device : str or torch.device, default="auto"
-        Where to train. "auto" is CUDA where there is one, else the CPU.
+        Where to train. "auto" is CUDA if there is a GPU, else the CPU.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
     coefs_ : list of ndarray of shapes (n_features, n_hidden) and (n_hidden, n_classes)
-        Standardisation and batch normalisation included.
+        With standardisation and batch normalisation folded in.
     intercepts_ : list of ndarray of shapes (n_hidden,) and (n_classes,)
     n_features_in_ : int
     feature_names_in_ : ndarray of str
-        Where X was a data frame.
+        Names of the columns, if X was a data frame.
 
     References
     ----------
@@ -180,12 +179,12 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
                 nn.ReLU(),
                 nn.Linear(self.n_hidden, len(encoder.classes_)),
             ).to(device)
-            rows = torch.from_numpy(scaler.transform(X)).float().to(device)
+            features = torch.from_numpy(scaler.transform(X)).float().to(device)
             labels = torch.from_numpy(encoder.transform(y)).to(device)
             train(
                 network,
-                lambda batch: cross_entropy(network(rows[batch]), labels[batch]),
-                len(rows),
+                lambda batch: cross_entropy(network(features[batch]), labels[batch]),
+                len(features),
                 max_epochs=self.max_epochs,
                 batch_size=self.batch_size,
                 learning_rate=self.learning_rate,
@@ -205,7 +204,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_classes)
-            In the order of ``classes_``; rows add up to 1.
+            In the order of ``classes_``; each row sums to 1.
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
@@ -221,7 +220,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
 def _as_two_matrices(
     scaler: StandardScaler, network: nn.Sequential
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Fold what only shifts and scales into the layers beside it, in doubles."""
+    """Fold standardisation and batch normalisation into the linear layers, as float64."""
     weights = {name: w.cpu().double().numpy() for name, w in network.state_dict().items()}
     first = weights["0.weight"] / scaler.scale_  # (n_hidden, n_features)
     gain = weights["2.weight"] / np.sqrt(weights["2.running_var"] + network[2].eps)

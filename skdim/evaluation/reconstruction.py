@@ -1,7 +1,7 @@
-"""How alike images are, and how alike to an image what can be rebuilt from its features is.
+"""Similarity of images, and reconstruction of images from their features.
 
-All functions read images as `skdim.DIMTransformer` does: (n, height, width), or with an axis of
-channels, which ``channel_axis`` names: "auto", the axis of the array, or None for grey images.
+All functions read images as `skdim.DIMTransformer` does: of shape (n, height, width), or with an
+axis of channels. ``channel_axis`` is the number of that axis, "auto", or None for grey images.
 """
 
 import math
@@ -18,22 +18,22 @@ from torch.nn.functional import mse_loss
 from skdim.evaluation._training import (
     TRAINING,
     check_one_each,
+    read_features,
     read_numbers,
-    read_rows,
     seeded_device,
     standardize,
     train,
 )
 from skdim.sources._arrays import read_samples
 
-# Of Wang et al., 2004, as parts of the data range: what keeps quotients of small numbers stable.
+# Constants of Wang et al., 2004, as fractions of the data range: they keep quotients stable.
 K1, K2 = 0.01, 0.03
 
-# Of Wang et al., 2003: how much each scale counts, the finest first.
+# Weights of the scales, the finest first, of Wang et al., 2003.
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
-# Images whose windows are compared at once, to bound memory.
-BLOCK = 256
+# Images that are compared at once, to bound memory.
+CHUNK_SIZE = 256
 
 SIMILARITY: dict[str, list] = {
     "data_range": [Interval(Real, 0, None, closed="neither")],
@@ -44,20 +44,21 @@ SIMILARITY: dict[str, list] = {
 
 @validate_params(SIMILARITY, prefer_skip_nested_validation=True)
 def ssim(a, b, *, data_range, window=11, sigma=1.5, channel_axis="auto") -> np.ndarray:
-    r"""Structural similarity of each image of ``a`` and its counterpart in ``b``.
+    r"""Structural similarity of each image in ``a`` and its counterpart in ``b``.
 
     .. math:: \frac{2 \mu_a \mu_b + C_1}{\mu_a^2 + \mu_b^2 + C_1} \cdot
               \frac{2 \sigma_{ab} + C_2}{\sigma_a^2 + \sigma_b^2 + C_2},
               \qquad C_i = (K_i L)^2, \quad K_1 = 0.01, \quad K_2 = 0.03
 
-    with means, variances and covariance of a Gaussian window and L the data range; its mean over
-    all windows that lie inside of the image, and over channels. 1 for equal images, above -1.
+    with means, variances and covariance weighted by a Gaussian window, and L the data range. The
+    result is the mean over all windows inside the image and over channels. It is above -1, and 1
+    for equal images.
 
     Parameters
     ----------
     a, b : array-like of shape (n, height, width), or with channels
     data_range : float
-        Largest value that pixels can have minus the smallest: 255 for bytes.
+        Largest minus smallest value that pixels can have: 255 for uint8.
     window : int, default=11
         Side of the window, in pixels.
     sigma : float, default=1.5
@@ -87,7 +88,7 @@ def ssim(a, b, *, data_range, window=11, sigma=1.5, channel_axis="auto") -> np.n
         luminance, structure = _compare_windows(a, b, data_range, window, sigma)
         return (luminance * structure).mean((1, 2, 3))
 
-    return _by_blocks(measure, a, b)
+    return _in_chunks(measure, a, b)
 
 
 @validate_params(
@@ -97,28 +98,27 @@ def ssim(a, b, *, data_range, window=11, sigma=1.5, channel_axis="auto") -> np.n
 def ms_ssim(
     a, b, *, data_range, n_scales=3, window=7, sigma=1.5, channel_axis="auto"
 ) -> np.ndarray:
-    r"""Structural similarity over several scales of each image and its counterpart.
+    r"""Multi-scale structural similarity of each image in ``a`` and its counterpart in ``b``.
 
     .. math:: s_M^{w_M} \prod_{j<M} c_j^{w_j}
 
-    with c the second factor of `ssim`, s the whole of it, both averaged over windows, and each
-    scale half as wide as the one before it, by the mean of four pixels. Averages below 0 count as
-    0.
+    with s the value of `ssim` and c its second factor, both averaged over windows. Each scale has
+    half the sides of the one before it, by the mean of 2 x 2 pixels. Averages below 0 count as 0.
 
     The published measure has five scales and a window of 11 px, and needs sides of 176 px. Images
-    of 32 px have room for three scales of a window of 7 px: the first three published weights,
-    0.0448, 0.2856 and 0.3001, divided by their sum. Values of different scales or windows do not
-    compare.
+    of 32 px are large enough for three scales with a window of 7 px. The weights are then the first
+    three published ones, 0.0448, 0.2856 and 0.3001, divided by their sum. Values with different
+    scales or windows cannot be compared.
 
     Parameters
     ----------
     a, b : array-like of shape (n, height, width), or with channels
     data_range : float
-        Largest value that pixels can have minus the smallest: 255 for bytes.
+        Largest minus smallest value that pixels can have: 255 for uint8.
     n_scales : int, default=3
-        From 1, which is `ssim`, to 5.
+        From 1 to 5; with 1 it is `ssim`, except that averages below 0 count as 0.
     window : int, default=7
-        Side of the window on every scale, in pixels.
+        Side of the window at every scale, in pixels.
     sigma : float, default=1.5
         Standard deviation of the Gaussian, in pixels.
     channel_axis : int, None or "auto", default="auto"
@@ -146,11 +146,11 @@ def ms_ssim(
             product *= factor.mean((2, 3)).clip(0) ** weight
         return product.mean(1)
 
-    return _by_blocks(measure, a, b)
+    return _in_chunks(measure, a, b)
 
 
 def _read_images(images, name: str, channel_axis) -> np.ndarray:
-    """Return images as (n, channels, height, width), a view of the array where it is one."""
+    """Return images as (n, channels, height, width), a view if ``images`` is an array."""
     images = read_samples(read_numbers(images, name), None, channel_axis)
     if images.ndim != 4:
         raise ValueError(
@@ -169,7 +169,7 @@ def _read_pair(a, b, channel_axis) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_window(shape: tuple[int, ...], window: int, n_scales: int) -> None:
-    """Raise ValueError if the coarsest of the images (n, channels, *sides) holds no window."""
+    """Raise ValueError if images (n, channels, *sides) are too small at the coarsest scale."""
     needed = window * 2 ** (n_scales - 1)
     if min(shape[2:]) < needed:
         raise ValueError(
@@ -180,18 +180,18 @@ def _check_window(shape: tuple[int, ...], window: int, n_scales: int) -> None:
         )
 
 
-def _by_blocks(
+def _in_chunks(
     measure: Callable[[np.ndarray, np.ndarray], np.ndarray], a: np.ndarray, b: np.ndarray
 ) -> np.ndarray:
-    """Measure pairs of images, as doubles, a few at a time."""
-    blocks = (slice(start, start + BLOCK) for start in range(0, len(a), BLOCK))
-    return np.concatenate([measure(a[k].astype(float), b[k].astype(float)) for k in blocks])
+    """Measure pairs of images in float64, `CHUNK_SIZE` at a time."""
+    chunks = (slice(start, start + CHUNK_SIZE) for start in range(0, len(a), CHUNK_SIZE))
+    return np.concatenate([measure(a[k].astype(float), b[k].astype(float)) for k in chunks])
 
 
 def _compare_windows(
     a: np.ndarray, b: np.ndarray, data_range: float, window: int, sigma: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return both factors of the structural similarity, of every window.
+    """Return both factors of the structural similarity for every window.
 
     Parameters
     ----------
@@ -201,10 +201,10 @@ def _compare_windows(
     -------
     luminance, structure : ndarray of shape (n, channels, height - window + 1, width - window + 1)
     """
-    rows, columns = (_averages(side, window, sigma) for side in a.shape[2:])
+    vertical, horizontal = (_averages(side, window, sigma) for side in a.shape[2:])
 
     def mean(images: np.ndarray) -> np.ndarray:
-        return rows @ images @ columns.T
+        return vertical @ images @ horizontal.T
 
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
     mean_a, mean_b = mean(a), mean(b)
@@ -215,9 +215,9 @@ def _compare_windows(
 
 
 def _averages(n: int, window: int, sigma: float) -> np.ndarray:
-    """The matrix of shape (n - window + 1, n) that takes Gaussian means of n pixels in a line."""
-    from_centre = np.arange(window) - (window - 1) / 2
-    gaussian = np.exp(-0.5 * (from_centre / sigma) ** 2)
+    """Return the matrix (n - window + 1, n) of Gaussian means along a line of n pixels."""
+    offset = np.arange(window) - (window - 1) / 2
+    gaussian = np.exp(-0.5 * (offset / sigma) ** 2)
     matrix = np.zeros((n - window + 1, n))
     for i, row in enumerate(matrix):
         row[i : i + window] = gaussian / gaussian.sum()
@@ -225,7 +225,7 @@ def _averages(n: int, window: int, sigma: float) -> np.ndarray:
 
 
 def _halve(images: np.ndarray) -> np.ndarray:
-    """Means of two by two pixels; an odd last row or column is left out."""
+    """Return means of 2 x 2 pixels; an odd last row or column of pixels is dropped."""
     height, width = (side // 2 * 2 for side in images.shape[2:])
     even = images[..., :height, :width]
     pairs = even[..., ::2, :] + even[..., 1::2, :]
@@ -233,17 +233,18 @@ def _halve(images: np.ndarray) -> np.ndarray:
 
 
 class Decoder(nn.Module):
-    """From codes to images, as the generator of DCGAN.
+    """From codes to images, like the generator of DCGAN.
 
-    A linear layer fills a map of at most 4 x 4; transposed convolutions double it until it holds
-    the image, which is cut out of its centre, and halve its channels down to ``n_filters``.
+    A linear layer gives a map of at most 4 x 4. Transposed convolutions double its sides until it
+    is as large as the image, and halve its channels down to ``n_filters``. The image is cut out of
+    its centre.
 
     Parameters
     ----------
     n_code : int
     image_shape : tuple of (channels, height, width)
     n_filters : int
-        Channels of the last map; earlier ones have twice as many each, 512 at most.
+        Channels of the last map; each earlier one has twice as many, up to 512.
     """
 
     def __init__(self, n_code: int, image_shape: tuple[int, ...], n_filters: int):
@@ -293,28 +294,27 @@ def reconstruct(
     random_state=None,
     device="auto",
 ) -> np.ndarray:
-    """Rebuild images from their features, by a decoder trained on other images.
+    """Reconstruct images from their features, by a decoder trained on other images.
 
-    The decoder is that of the paper, a `Decoder` trained on the squared error. Features are
-    standardised and stay as they are.
+    As in the paper, a `Decoder` is trained to minimise the squared error. Features are standardised
+    and not trained.
 
     Parameters
     ----------
     codes : array-like of shape (n, ...)
-        Features of any layer; all axes of a sample are read as one.
+        Features of any layer; the axes of a sample are flattened.
     images : array-like of shape (n, height, width), or with channels
-        Two at least.
+        At least two.
     codes_test : array-like of shape (n_test, ...)
     channel_axis : int, None or "auto", default="auto"
-        The axis of ``images`` that holds the channels.
     n_filters : int, default=64
-        Channels of the decoder's last map.
+        Channels of the last map of the decoder.
     max_epochs : int, default=50
     batch_size : int, default=128
     learning_rate : float, default=1e-3
-        The highest.
+        The highest learning rate.
     random_state : int, RandomState or None, default=None
-        An int makes reconstructions repeat exactly; on a GPU up to rounding.
+        An int makes reconstructions reproducible; on a GPU up to rounding.
     device : str or torch.device, default="auto"
 
     Returns
@@ -327,36 +327,63 @@ def reconstruct(
     Radford et al., "Unsupervised representation learning with deep convolutional generative
     adversarial networks", ICLR 2016; Hjelm et al., ICLR 2019, table 3.
     """
-    codes = read_rows(codes, "codes")
-    codes_test = read_rows(codes_test, "codes_test", like=codes)
+    codes = read_features(codes, "codes")
+    codes_test = read_features(codes_test, "codes_test", like=codes)
     images = read_numbers(images, "images")
     originals = _read_images(images, "images", channel_axis).astype(np.float32)
     check_one_each(codes, "codes", originals, "images")
     if len(originals) < 2:
         raise ValueError("The 'images' must be two at least, to train a decoder. Got 1.")
-    middle = (originals.max() + originals.min()) / 2
-    reach = (originals.max() - originals.min()) / 2 or np.float32(1)
+    training = {"max_epochs": max_epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     with seeded_device(random_state, device, batch_size) as generator:
-        rows, rows_test, targets = (
-            torch.from_numpy(array).to(generator.device)
-            for array in (*standardize(codes, codes_test), (originals - middle) / reach)
-        )
-        decoder = Decoder(codes.shape[1], originals.shape[1:], n_filters).to(generator.device)
-        train(
-            decoder,
-            lambda batch: mse_loss(decoder(rows[batch]), targets[batch]),
-            len(rows),
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            generator=generator,
-        )
-        with torch.inference_mode():
-            rebuilt = torch.cat([decoder(some).cpu() for some in rows_test.split(batch_size)])
+        decoded = _decode(codes, originals, codes_test, n_filters, generator, **training)
     images_test = np.empty((len(codes_test), *images.shape[1:]), np.float32)
-    # Samples are a view: what is written to it comes to lie as images lie.
-    read_samples(images_test, None, channel_axis)[:] = rebuilt.numpy() * reach + middle
+    # A view with channels first, through which the array is filled.
+    read_samples(images_test, None, channel_axis)[:] = decoded
     return images_test
+
+
+def _decode(
+    codes: np.ndarray,
+    originals: np.ndarray,
+    codes_test: np.ndarray,
+    n_filters: int,
+    generator: torch.Generator,
+    *,
+    batch_size: int,
+    **training,
+) -> np.ndarray:
+    """Train a decoder on codes and images; return images of the test codes, channels first.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n, n_code), float32
+    originals : ndarray of shape (n, channels, height, width), float32
+    codes_test : ndarray of shape (n_test, n_code), float32
+    n_filters : int
+    generator : torch.Generator
+    batch_size : int
+    **training
+        Other parameters of `train`.
+    """
+    center = (originals.max() + originals.min()) / 2
+    half_range = (originals.max() - originals.min()) / 2 or np.float32(1)
+    inputs, inputs_test, targets = (
+        torch.from_numpy(array).to(generator.device)
+        for array in (*standardize(codes, codes_test), (originals - center) / half_range)
+    )
+    decoder = Decoder(codes.shape[1], originals.shape[1:], n_filters).to(generator.device)
+    train(
+        decoder,
+        lambda batch: mse_loss(decoder(inputs[batch]), targets[batch]),
+        len(inputs),
+        batch_size=batch_size,
+        generator=generator,
+        **training,
+    )
+    with torch.inference_mode():
+        decoded = torch.cat([decoder(batch).cpu() for batch in inputs_test.split(batch_size)])
+    return decoded.numpy() * half_range + center
 
 
 def reconstruction_similarity(
@@ -371,7 +398,7 @@ def reconstruction_similarity(
     channel_axis="auto",
     **training,
 ) -> float:
-    """Mean similarity, by `ms_ssim`, of images and what `reconstruct` makes of their features.
+    """Mean `ms_ssim` of images and their reconstructions by `reconstruct`.
 
     Parameters
     ----------
@@ -380,7 +407,7 @@ def reconstruction_similarity(
     codes_test : array-like of shape (n_test, ...)
     images_test : array-like of shape (n_test, height, width), or with channels
     data_range : float or None, default=None
-        Largest value that pixels can have minus the smallest; None takes what ``images`` have.
+        Largest minus smallest value that pixels can have; None takes those in ``images``.
     n_scales, window : int
         As in `ms_ssim`.
     channel_axis : int, None or "auto", default="auto"
@@ -390,13 +417,13 @@ def reconstruction_similarity(
     Returns
     -------
     similarity : float
-        From 0 to 1; higher means that features hold more of the images.
+        From 0 to 1; higher means that features hold more information about the images.
 
     References
     ----------
     Hjelm et al., ICLR 2019, table 3, "MS-SSIM".
     """
-    # All that can be wrong is, before the decoder trains for long.
+    # Check everything first: training of the decoder takes long.
     shape_test = _read_images(images_test, "images_test", channel_axis).shape
     images = read_numbers(images, "images")
     if shape_test[1:] != _read_images(images, "images", channel_axis).shape[1:]:
@@ -406,12 +433,12 @@ def reconstruction_similarity(
         )
     check_one_each(codes_test, "codes_test", images_test, "images_test")
     _check_window(shape_test, window, n_scales)
-    rebuilt = reconstruct(codes, images, codes_test, channel_axis=channel_axis, **training)
+    reconstructed = reconstruct(codes, images, codes_test, channel_axis=channel_axis, **training)
     if data_range is None:
         data_range = float(images.max()) - float(images.min()) or 1.0
     similarities = ms_ssim(
         images_test,
-        rebuilt,
+        reconstructed,
         data_range=data_range,
         n_scales=n_scales,
         window=window,

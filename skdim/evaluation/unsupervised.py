@@ -1,10 +1,10 @@
-"""Measures of features that need no labels, and scorers of them for a search."""
+"""Scorers for a search over transformers that need no labels."""
 
 from skdim._utils.spectra import effective_rank
 
 
 def effective_rank_scorer(estimator, X, y=None) -> float:
-    """Effective rank of what ``estimator.transform(X)`` returns: a legal ``scoring``.
+    """Effective rank of ``estimator.transform(X)``; may be passed as ``scoring``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""From what the user passes to an array of samples, channels first."""
+"""Convert what a user gives as X to an array of samples, channels first."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,42 +9,42 @@ import torch
 from sklearn.utils import column_or_1d
 from torch import Tensor
 
-# Types that samples keep on their way to the device; all others become the first.
+# Samples of these types are kept as they are; all others are converted to the first.
 DTYPES = (np.float32, np.uint8, np.float64)
 
-# Values read at once, where samples are read from the first to the last: 32 MiB of doubles.
+# Values in a chunk, where samples are read in order: 32 MiB in float64.
 CHUNK_SIZE = 2**22
 
 
 def chunk_slices(shape: Sequence[int]) -> Iterator[slice]:
-    """Cut samples of a shape (n, ...) into chunks of at most 4096 and `CHUNK_SIZE` values."""
+    """Yield slices of samples (n, ...), of at most 4096 samples and about `CHUNK_SIZE` values."""
     size = min(4096, max(1, CHUNK_SIZE // max(1, int(np.prod(shape[1:])))))
     for start in range(0, shape[0], size):
         yield slice(start, min(start + size, shape[0]))
 
 
 def read_array(X):
-    """Return X as something that scikit-learn's checks understand: torch tensors as arrays.
+    """Return a torch tensor as an array, so that scikit-learn can check it; all else unchanged.
 
     Raises
     ------
     TypeError
-        If X is a tensor that does not hold a number in every place.
+        If X is a sparse or meta tensor.
     """
     if not isinstance(X, Tensor):
         return X
     if X.layout != torch.strided or X.is_meta:
         kind = f"device {str(X.device)!r}" if X.is_meta else f"layout {X.layout}"
         raise TypeError(f"X must be a dense tensor that holds numbers. Got one of {kind}.")
-    X = X.detach().cpu().resolve_conj().resolve_neg()  # views that numpy does not know
+    X = X.detach().cpu().resolve_conj().resolve_neg()  # numpy has no such lazy views
     return (X.float() if X.is_floating_point() and X.dtype not in NUMPY_FLOATS else X).numpy()
 
 
-# Of torch, that numpy has too.
+# Floating types of torch that numpy has, too.
 NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
 
-# How numpy begins to say that something is no number, or no array of numbers.
-NO_NUMBERS = (
+# First words of messages of numpy that mean: this is not an array of real numbers.
+NOT_NUMERIC = (
     "could not convert",
     "float() argument",
     "int too large",
@@ -56,35 +56,35 @@ NO_NUMBERS = (
 
 @contextmanager
 def numbers_wanted() -> Iterator[None]:
-    """Say of what numpy could not convert that it stands in X."""
+    """Turn errors of numpy's conversion to numbers into errors about X."""
     try:
-        # What overflows is infinite then, which scikit-learn says in a sentence.
+        # Overflow gives infinity, for which scikit-learn has a clear error.
         with np.errstate(over="ignore", invalid="ignore"):
             yield
     except (TypeError, ValueError, OverflowError) as error:
-        if not str(error).startswith(NO_NUMBERS):
+        if not str(error).startswith(NOT_NUMERIC):
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        fact = str(error).splitlines()[0].removesuffix(".")
-        raise kind(f"X must hold real numbers: {fact}.") from None
+        reason = str(error).splitlines()[0].removesuffix(".")
+        raise kind(f"X must hold real numbers: {reason}.") from None
 
 
 def read_samples(X: np.ndarray, sample_shape: tuple[int, ...] | None, channel_axis) -> np.ndarray:
-    """Return X as (n, *sample_shape), channels first; a copy only of another byte order.
+    """Return X as samples with channels first; copy it only to change its byte order.
 
     Parameters
     ----------
     X : ndarray of shape (n, ...)
     sample_shape : tuple of int or None
-        What the columns of a two-dimensional X are to be read as.
+        Shape into which the columns of a two-dimensional X are reshaped.
     channel_axis : int, None or "auto"
-        The axis of X (after ``sample_shape`` was applied) that holds the channels, counted with
-        the sample axis as 0; None for samples without one.
+        The axis of channels in X (after reshaping to ``sample_shape``), counted with
+        the sample axis as 0; None for samples without channels.
 
     Returns
     -------
     samples : ndarray of shape (n, channels, *sides)
-        Rows have no sides: their columns are their channels.
+        Rows of a table have no sides; their columns are the channels.
     """
     X = X.astype(X.dtype.newbyteorder("="), copy=False)
     if sample_shape is not None and X.ndim == 2:
@@ -139,7 +139,7 @@ def _like_channels(n_channels: int, sides: list[int]) -> bool:
 
 
 def read_groups(groups, n_samples: int) -> np.ndarray | None:
-    """Number groups by falling size, the largest 0.
+    """Number groups by decreasing size, from 0 for the largest.
 
     Parameters
     ----------
@@ -160,20 +160,20 @@ def read_groups(groups, n_samples: int) -> np.ndarray | None:
             f"The 'groups' must name a group for each of the {n_samples} samples of X. "
             f"Got {len(groups)}."
         )
-    rank = np.empty_like(counts)
-    rank[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
-    return rank[numbers].astype(np.int64)
+    by_size = np.empty_like(counts)
+    by_size[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
+    return by_size[numbers].astype(np.int64)
 
 
 @contextmanager
 def labels_wanted() -> Iterator[None]:
-    """Say of what numpy could not sort that it stands in the groups."""
+    """Turn errors of numpy's sorting into errors about the groups."""
     try:
         yield
     except (TypeError, ValueError) as error:
         raise type(error)(
             "The 'groups' must be of one axis, a label for each sample, and all labels numbers or "
-            f"all words: {str(error).splitlines()[0].removesuffix('.')}."
+            f"all strings: {str(error).splitlines()[0].removesuffix('.')}."
         ) from None
 
 
@@ -185,7 +185,7 @@ def read_column_groups(
     Parameters
     ----------
     column_groups : sequence of sequence of int or str
-        Columns by index, or by name where X had names.
+        Columns by index, or by name if X had names.
     n_columns : int
     names : ndarray of str, or None
     """
@@ -196,7 +196,7 @@ def read_column_groups(
         if isinstance(group, str) or not isinstance(group, Iterable):
             raise ValueError(
                 "The 'column_groups' parameter must be a list of groups, each a list of columns. "
-                f"Got {group!r} in the place of a group."
+                f"Got {group!r} for a group."
             )
         for column in group:
             if not isinstance(column, str | Integral) or column not in index_of:

@@ -1,8 +1,8 @@
-"""X that does not lie in memory: samples are read when they are wanted, a batch at a time.
+"""Sources: X outside memory, from which samples are read when they are needed.
 
-A source knows the shape and type of all samples and reads some of them: ``read(indices)``. What
-`as_source` recognises (arrays on disk, datasets of torch, iterables) needs no wrapping by hand;
-write a class with ``shape``, ``dtype`` and ``read`` to read from anywhere else.
+A source knows the shape and type of all samples, and ``read(indices)`` returns some of them.
+`as_source` wraps arrays on disk, torch datasets and iterables automatically. To read from anything
+else, write a subclass of `Source` with ``shape``, ``dtype`` and ``read``.
 """
 
 import os
@@ -21,12 +21,12 @@ Indices = slice | np.ndarray
 
 
 class Source:
-    """Samples somewhere else.
+    """Base class: samples outside memory.
 
     Attributes
     ----------
     shape : tuple of int
-        (n_samples, ...), as X has it.
+        (n_samples, ...), with the axes of X.
     dtype : numpy.dtype
     """
 
@@ -44,22 +44,22 @@ class Source:
         -------
         samples : ndarray of shape (n_indices, ...)
         """
-        raise NotImplementedError(f"{type(self).__name__} must say how to read samples.")
+        raise NotImplementedError(f"{type(self).__name__} must define how to read samples.")
 
     def __len__(self) -> int:
         return self.shape[0]
 
     @property
     def ndim(self) -> int:
-        """Number of axes, that of samples included."""
+        """Number of axes, with that of samples."""
         return len(self.shape)
 
     def __getitem__(self, indices):
-        """One sample as an array; several as a source, which is how folds of samples are made."""
-        if isinstance(indices, tuple):  # scikit-learn asks for [indices, ...]
+        """Return one sample as an array, or several as a source, as cross-validation needs it."""
+        if isinstance(indices, tuple):  # scikit-learn uses [indices, ...]
             indices, *others = indices
             if any(other is not Ellipsis for other in others):
-                raise IndexError("A source is indexed by samples alone.")
+                raise IndexError("A source can be indexed only along its first axis.")
         chosen = np.arange(len(self))[indices]
         return Part(self, chosen) if chosen.ndim else self.read(chosen[None])[0]
 
@@ -69,7 +69,7 @@ class Source:
 
 
 class Part(Source):
-    """Some samples of a source.
+    """A subset of the samples of a source.
 
     Parameters
     ----------
@@ -83,17 +83,17 @@ class Part(Source):
         self.dtype = source.dtype
 
     def read(self, indices: Indices) -> np.ndarray:
-        """Return samples of the part, by their index in it."""
+        """Return samples, by their index in the subset."""
         return self.source.read(self.indices[indices])
 
 
 class StoredArray(Source):
-    """An array on disk: of ``numpy.memmap``, HDF5, Zarr.
+    """An array on disk: ``numpy.memmap``, HDF5 or Zarr.
 
     Parameters
     ----------
     array : array-like
-        With ``shape`` and ``dtype``; indexed by slices and by increasing lists of indices.
+        With ``shape`` and ``dtype``, to be indexed by slices and by increasing lists of indices.
     """
 
     def __init__(self, array: Any):
@@ -102,7 +102,7 @@ class StoredArray(Source):
         self.dtype = np.dtype(array.dtype)
 
     def read(self, indices: Indices) -> np.ndarray:
-        """Return samples; indices in any order are read in increasing order."""
+        """Return samples; the array is read in increasing order of indices."""
         if isinstance(indices, slice) or isinstance(self.array, np.ndarray):
             return np.asarray(self.array[indices])
         increasing, positions = np.unique(indices, return_inverse=True)
@@ -110,7 +110,7 @@ class StoredArray(Source):
 
 
 class StoredDataset(Source):
-    """A dataset of torch that has a length: each item a sample, or a tuple that begins with one.
+    """A torch dataset with a length: each item is a sample, or a tuple whose first entry is one.
 
     Parameters
     ----------
@@ -120,18 +120,18 @@ class StoredDataset(Source):
     def __init__(self, dataset: Dataset):
         self.dataset = dataset
         first = _sample_of(dataset[0])
-        self.shape = (len(dataset), *first.shape)  # type: ignore[arg-type]  # those with a length
+        self.shape = (len(dataset), *first.shape)  # type: ignore[arg-type]  # has a length
         self.dtype = first.dtype
 
     def read(self, indices: Indices) -> np.ndarray:
-        """Return samples, asked for one by one."""
-        numbers = np.arange(len(self))[indices]
-        samples = np.empty((len(numbers), *self.shape[1:]), self.dtype)
-        for position, number in enumerate(numbers.tolist()):
-            sample = _sample_of(self.dataset[number])
+        """Return samples, which are read one by one."""
+        items = np.arange(len(self))[indices]
+        samples = np.empty((len(items), *self.shape[1:]), self.dtype)
+        for position, item in enumerate(items.tolist()):
+            sample = _sample_of(self.dataset[item])
             if sample.shape != self.shape[1:]:
                 raise ValueError(
-                    f"X must hold samples of one shape. Got {sample.shape} for item {number} of "
+                    f"X must hold samples of one shape. Got {sample.shape} for item {item} of "
                     f"the dataset, and {self.shape[1:]} for item 0."
                 )
             samples[position] = sample
@@ -139,9 +139,9 @@ class StoredDataset(Source):
 
 
 class ImageFolder(Source):
-    """Pictures in a folder and its sub-folders, read when they are wanted.
+    """Images in a folder and its sub-folders, read when they are needed.
 
-    Each is scaled, and cut at its longer sides, to fill one size. Needs Pillow.
+    All images are scaled, and cropped at the longer side, to the same size. Needs Pillow.
 
     Parameters
     ----------
@@ -149,21 +149,21 @@ class ImageFolder(Source):
     size : int or (int, int), default=32
         Height and width.
     color : bool, default=True
-        Three channels, or grey.
+        Whether to read three channels, or grey images.
 
     Attributes
     ----------
     paths : list of Path
-        Every file that is a picture by its name, in alphabetical order.
+        All files with the extension of an image format, in alphabetical order.
     labels : ndarray of str
-        Name of the folder of each picture.
+        Name of the folder of each image.
     shape : (n, height, width, 3) or (n, height, width)
     dtype : uint8
 
     Raises
     ------
     ValueError
-        If there is no picture in the folder.
+        If there is no image in the folder.
 
     Examples
     --------
@@ -184,8 +184,8 @@ class ImageFolder(Source):
         self.folder = Path(folder)
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         self.color = color
-        kinds = image_module.registered_extensions()
-        files = sorted(path for path in self.folder.rglob("*") if path.suffix.lower() in kinds)
+        suffixes = image_module.registered_extensions()
+        files = sorted(path for path in self.folder.rglob("*") if path.suffix.lower() in suffixes)
         self.paths = [path for path in files if path.is_file()]
         if not self.paths:
             raise ValueError(f"The folder {str(self.folder)!r} must hold pictures. Got none.")
@@ -194,11 +194,11 @@ class ImageFolder(Source):
         self.dtype = np.dtype(np.uint8)
 
     def read(self, indices: Indices) -> np.ndarray:
-        """Return pictures; several are decoded at a time."""
-        paths = [self.paths[number] for number in np.arange(len(self))[indices]]
+        """Return images, decoded in several threads."""
+        paths = [self.paths[index] for index in np.arange(len(self))[indices]]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            pictures = list(pool.map(self._decode, paths))
-        return np.stack(pictures) if pictures else np.empty((0, *self.shape[1:]), self.dtype)
+            images = list(pool.map(self._decode, paths))
+        return np.stack(images) if images else np.empty((0, *self.shape[1:]), self.dtype)
 
     def _decode(self, path: Path) -> np.ndarray:
         from PIL import Image, ImageOps
@@ -206,8 +206,8 @@ class ImageFolder(Source):
         height, width = self.size
         try:
             with Image.open(path) as file:
-                picture = ImageOps.exif_transpose(file).convert("RGB" if self.color else "L")
-                return np.asarray(ImageOps.fit(picture, (width, height), Image.Resampling.BICUBIC))
+                image = ImageOps.exif_transpose(file).convert("RGB" if self.color else "L")
+                return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC))
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             raise ValueError(f"X must hold pictures. Got {str(path)!r}: {error}") from None
 
@@ -223,24 +223,25 @@ def _pillow() -> Any:
 
 
 def _sample_of(item: Any) -> np.ndarray:
-    """Return the sample of a dataset's item, without its label."""
+    """Return the sample of an item of a dataset, without its label."""
     if isinstance(item, tuple | list):
         item = item[0]
     return np.asarray(read_array(item))
 
 
 def spool(samples: Iterable, path: str | os.PathLike | None = None) -> np.memmap:
-    """Write samples to disk, one after the other, without holding them.
+    """Write samples to disk, one after the other, without holding all of them in memory.
 
-    For what can be read once, or is slow to read in random order: streams, compressed chunks.
+    Use it for samples that can be read only once, such as streams, or that are slow to read in
+    random order, such as compressed chunks.
 
     Parameters
     ----------
     samples : iterable
-        Of samples of one shape and type, or of tuples that begin with one; a
-        ``torch.utils.data.DataLoader``, of batches; or a `Source`.
+        Of samples with the same shape and type, or of tuples whose first entry is a sample. A
+        ``torch.utils.data.DataLoader`` yields batches. A `Source` is read in chunks.
     path : path or None, default=None
-        A raw file; None takes a temporary one, which is gone when the array is.
+        File for the raw numbers. None takes a temporary file, which is deleted with the array.
 
     Returns
     -------
@@ -276,7 +277,7 @@ def spool(samples: Iterable, path: str | os.PathLike | None = None) -> np.memmap
 
 
 def _chunks(samples: Iterable) -> Iterator[np.ndarray]:
-    """Yield several samples at a time, as an array."""
+    """Yield arrays of one or several samples."""
     if isinstance(samples, Source):
         for chunk in chunk_slices(samples.shape):
             yield samples.read(chunk)
@@ -287,14 +288,15 @@ def _chunks(samples: Iterable) -> Iterator[np.ndarray]:
 
 
 def _spool_dask(array: Any) -> np.memmap:
-    """Compute a dask array one block of samples after the other."""
-    indices = array.rechunk(dict.fromkeys(range(1, array.ndim), -1))
-    blocks_of_rows = (np.asarray(indices.blocks[i].compute()) for i in range(indices.numblocks[0]))
-    return spool(sample for block in blocks_of_rows for sample in block)
+    """Compute a dask array one chunk of samples after the other, and write it to disk."""
+    by_samples = array.rechunk(dict.fromkeys(range(1, array.ndim), -1))
+    n_chunks = by_samples.numblocks[0]
+    chunks = (np.asarray(by_samples.blocks[i].compute()) for i in range(n_chunks))
+    return spool(sample for chunk in chunks for sample in chunk)
 
 
 def is_dask(X: Any) -> bool:
-    """Whether X is a ``dask.array``, without an import of dask."""
+    """Whether X is a ``dask.array``; does not import dask."""
     return hasattr(X, "dask") and hasattr(X, "map_blocks") and hasattr(X, "chunks")
 
 
@@ -306,13 +308,13 @@ def _is_stream(X: Any) -> bool:
 
 
 def _is_stored(X: Any) -> bool:
-    # HDF5 and Zarr call their arrays' layout so; tables and arrays in memory have no chunks.
+    # HDF5 and Zarr arrays have ``chunks``; data frames and arrays in memory have not.
     return isinstance(X, np.memmap) or all(
         hasattr(X, name) for name in ("chunks", "shape", "dtype", "__getitem__")
     )
 
 
-# How to recognise what is not in memory, in order, and what makes a source of it.
+# Pairs of a test whether X is of a kind, and a function that makes a source of it; in order.
 READERS: list[tuple[Callable[[Any], bool], Callable[[Any], Source]]] = [
     (lambda X: isinstance(X, Source), lambda X: X),
     (is_dask, lambda X: StoredArray(_spool_dask(X))),
@@ -323,14 +325,14 @@ READERS: list[tuple[Callable[[Any], bool], Callable[[Any], Source]]] = [
 
 
 def as_source(X: Any) -> Source | None:
-    """Return X as a source; None if it lies in memory.
+    """Return X as a source, or None if it is in memory.
 
     Parameters
     ----------
     X : Source, numpy.memmap, HDF5 or Zarr array, torch dataset, dask array or iterable
-        The last two, which cannot be read in random order, are written to a temporary file.
+        A dask array or an iterable is written to a temporary file, to be read in random order.
     """
-    for recognises, reader in READERS:
-        if recognises(X):
+    for recognizes, reader in READERS:
+        if recognizes(X):
             return reader(X)
     return None
