@@ -20,9 +20,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/python benchmarks/demo.py
+	$(BIN)/python -m benchmarks.demo
 
-# The environment of the tests from files of known hashes, and from no others; see tests/lock.py.
+# The environment of the tests, from files of known hashes only; see tests/tools/lock.py.
 locked: requirements-locked.txt
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps $(PIP_ARGS) --requirement $<
@@ -63,10 +63,10 @@ check-docs: $(VENV)/installed-docs
 
 # 10,000 random inputs; the suite tries some hundreds.
 fuzz: $(VENV)/installed
-	$(BIN)/python tests/campaign.py --examples 10000
+	$(BIN)/python tests/helpers/campaign.py --examples 10000
 
 bench: $(VENV)/installed
-	$(BIN)/python benchmarks/bench_digits.py
+	$(BIN)/python -m benchmarks.accuracy.bench_digits
 
 clean:
 	rm -rf $(VENV) $(OLDEST) demo_output docs/_build docs/auto_examples docs/generated

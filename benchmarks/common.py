@@ -1,11 +1,13 @@
-"""What every benchmark shares: the machine it ran on, its JSON, its data, its classifier."""
+"""What the benchmarks share: the machine, the results, data from elsewhere, a classifier."""
 
+import argparse
 import importlib.util
 import json
 import os
 import platform
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,15 @@ from sklearn.linear_model import LogisticRegression
 
 import skdim
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def argument_parser(doc: str) -> argparse.ArgumentParser:
+    """Return a parser whose ``--help`` shows the docstring of a script."""
+    return argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 def machine() -> dict:
@@ -41,17 +51,67 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
+def print_machine() -> None:
+    """Print processor, cores and versions."""
+    print("machine:", ", ".join(f"{key} {value}" for key, value in machine().items() if value))
+
+
 def save(name: str, record: dict) -> None:
     """Write ``results/<name>.json`` with the machine beside the figures."""
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({"machine": machine(), **record}, indent=2) + "\n")
-    print("machine:", ", ".join(f"{key} {value}" for key, value in machine().items() if value))
-    print(f"written: {path.relative_to(Path(__file__).parents[1])}")
+    print_machine()
+    print(f"written: {path.relative_to(ROOT)}")
 
 
-def spread(values) -> str:
+class Cells:
+    """Results of a long benchmark: written one by one, and not computed again.
+
+    Parameters
+    ----------
+    name : str
+        They are in ``results/<name>.json``.
+    fresh : bool, default=False
+        Whether to ignore what was computed before.
+    **protocol
+        What all cells have in common. Cells of another protocol are ignored.
+    """
+
+    def __init__(self, name: str, *, fresh: bool = False, **protocol):
+        self.path = RESULTS / f"{name}.json"
+        self.cells: dict[str, dict] = {}
+        self.record = {"machine": machine(), **protocol, "cells": self.cells}
+        if self.path.exists() and not fresh:
+            known = json.loads(self.path.read_text())
+            if all(known.get(key) == value for key, value in protocol.items()):
+                self.cells.update(known["cells"])
+
+    def get(self, key: str, compute: Callable[[], dict]) -> dict:
+        """Return a cell; compute and write it if it is not known yet."""
+        if key not in self.cells:
+            self.cells[key] = compute()
+            self.write()
+        return self.cells[key]
+
+    def write(self, **further) -> None:
+        """Write all cells, and what else is to be recorded."""
+        self.record.update(further)
+        self.path.write_text(json.dumps(self.record, indent=1) + "\n")
+
+
+def mean_and_std(values) -> str:
     """Mean and standard deviation, as text."""
     return f"{np.mean(values):.4f} +- {np.std(values):.4f}"
+
+
+def flatten(X: np.ndarray) -> np.ndarray:
+    """Return samples (n, ...) as vectors: (n, n_values), float32."""
+    return X.reshape(len(X), -1).astype(np.float32)
+
+
+def flatten_pixels(X: np.ndarray) -> np.ndarray:
+    """Return images of bytes (n, ...) as vectors of values from 0 to 1: (n, n_values), float32."""
+    return flatten(X) / 255
 
 
 def fit_and_score(train, y_train, test, y_test, **params) -> tuple[float, bool]:
@@ -60,6 +120,15 @@ def fit_and_score(train, y_train, test, y_test, **params) -> tuple[float, bool]:
         warnings.simplefilter("always")
         score = LogisticRegression(**params).fit(train, y_train).score(test, y_test)
     return score, any(issubclass(w.category, ConvergenceWarning) for w in caught)
+
+
+def choose_C(train, y_train, held_out, y_held_out, candidates, max_iter: int) -> float:  # noqa: N802
+    """Return the C of LogisticRegression that is best on samples held out."""
+    scores = [
+        fit_and_score(train, y_train, held_out, y_held_out, C=C, max_iter=max_iter)[0]
+        for C in candidates
+    ]
+    return candidates[int(np.argmax(scores))]
 
 
 def data_loader():

@@ -1,7 +1,7 @@
 """The data sets of the benchmarks, each split into a training and a test part.
 
-A loader takes nothing and returns a `Data`; name it in `DATASETS`. A path takes the place of a name
-for any ``.npz`` file that holds X and y.
+`DATASETS` maps names to functions without arguments that return a `Data`. Instead of a name, `load`
+also takes the path of an ``.npz`` file that holds X and y.
 """
 
 from collections.abc import Callable
@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from common import data_loader
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+
+from benchmarks.common import data_loader
 
 UCR = (
     "OSULeaf",
@@ -39,11 +40,11 @@ class Data(NamedTuple):
 
     @property
     def params(self) -> dict:
-        """What `DIMTransformer` must be told of this kind."""
+        """Parameters that `DIMTransformer` needs for this kind."""
         return {"channel_axis": 1} if self.kind == "signals" else {}
 
     def validation(self) -> "Data":
-        """Return the training part alone, a quarter of it in the place of the test part."""
+        """Return the training part only, a quarter of it as the test part."""
         X, X_test, y, y_test = train_test_split(
             self.X, self.y, test_size=0.25, random_state=0, stratify=self.y
         )
@@ -58,7 +59,7 @@ def digits() -> Data:
 
 
 def letter() -> Data:
-    """Rows of 16 integers."""
+    """Tabular data: 16 columns of integers."""
     data = data_loader()
     return Data("rows", *data.load_letter("train"), *data.load_letter("test"))
 
@@ -80,7 +81,7 @@ def ucr(name: str) -> Data:
 
 
 def from_file(path: str) -> Data:
-    """X and y of an .npz file, a quarter of it to test on; the number of axes tells the kind."""
+    """X and y of an .npz file, a quarter to test on; the number of axes determines the kind."""
     with np.load(path) as arrays:
         X, y = arrays["X"], arrays["y"]
     kind = {2: "rows", 3: "images", 4: "images"}[X.ndim]

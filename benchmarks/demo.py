@@ -1,9 +1,9 @@
-"""The main job on real images: features of digits, learned without labels, in a Pipeline.
+"""The main use on real images: features of digits, learned without labels, in a Pipeline.
 
 Trains once, compares raw pixels, PCA and DIM features under LogisticRegression with all labels
 and with 100, saves the Pipeline, loads it in a new process, and draws one picture.
 
-    python benchmarks/demo.py
+    python -m benchmarks.demo
 """
 
 import math
@@ -87,14 +87,14 @@ def draw(dim, train, test, y_train, y_test, n_queries=6, n_neighbors=7):
 
     figure = plt.figure(figsize=(11, 5.2), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[1, 1.25])
-    # At chance infoNCE is -log(1 + candidates): what it lies above that is information, in nats.
+    # At chance infoNCE is -log(1 + negatives): the difference from that is information, in nats.
     n_batch = len(train) / math.ceil(len(train) / dim.batch_size)
     n_locations = dim.encoder_(torch.zeros(1, *dim.sample_shape_)).local_maps[0].shape[1]
     chance = -math.log(1 + (n_batch - 1) * n_locations)
     epochs = [epoch["epoch"] for epoch in dim.history_]
     curves = {
         "Loss": [epoch["loss"] for epoch in dim.history_],
-        "Information between code and locals": [e["local"] - chance for e in dim.history_],
+        "Information between code and local features": [e["local"] - chance for e in dim.history_],
     }
     for axis, (title, values) in zip(left.subplots(2, 1, sharex=True), curves.items(), strict=True):
         axis.plot(epochs, values, linewidth=2)

@@ -5,7 +5,7 @@
 A fault is a link or an anchor that leads nowhere on the site, an image that is missing or of one
 colour, an error on the console, an exception, a request that failed or that left the machine, a
 search that finds nothing, and a page wider than its window. Exits with 1 if there is one. Links to
-other sites are counted, and not opened. Needs playwright and a Chromium that is there already.
+other sites are counted and not opened. Needs playwright and an installed Chromium.
 """
 
 import argparse
@@ -74,10 +74,10 @@ LOOK = """async () => {
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """A server that keeps its log to itself."""
+    """A request handler without a log."""
 
     def log_message(self, format, *args):
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Found(NamedTuple):
@@ -90,7 +90,7 @@ class Found(NamedTuple):
 
 
 class Server(ThreadingHTTPServer):
-    """A server that does not mind a browser that has left a page before all of it came."""
+    """A server that ignores connections that the browser closed early."""
 
     def handle_error(self, request, client_address):
         """Report any other error."""
@@ -105,7 +105,7 @@ def pages_of(site: Path) -> list[str]:
 
 
 def listen(page: Page, origin: str, faults: set[str]) -> None:
-    """Note every complaint of the browser, and let no request leave the machine."""
+    """Note every error of the browser, and block requests that leave the machine."""
 
     def note(what: str) -> None:
         faults.add(f"{page.url.removeprefix(origin) or 'start'}: {what}")
@@ -126,7 +126,7 @@ def listen(page: Page, origin: str, faults: set[str]) -> None:
 
 
 def was_cut_off(request) -> bool:
-    """Whether the browser dropped a request because the page was left, which is no fault."""
+    """Whether the browser cancelled a request because it left the page, which is no fault."""
     return request.failure == "net::ERR_ABORTED"
 
 
@@ -167,7 +167,7 @@ def broken_links(found: Found, site: Path, origin: str) -> set[str]:
 
 
 def search(page: Page, origin: str, faults: set[str]) -> None:
-    """Ask the site's own search for a name that must be found."""
+    """Search the site for a name that it must find."""
     page.goto(f"{origin}search.html?q={SEARCHED}", wait_until="load")
     try:
         page.wait_for_selector("#search-results ul.search li", timeout=20_000)
@@ -176,7 +176,7 @@ def search(page: Page, origin: str, faults: set[str]) -> None:
 
 
 def check(site: Path, browser_path: str, pictures: Path | None) -> tuple[Found, int]:
-    """Serve the site to this machine alone and look at every page in every window."""
+    """Serve the site on the loopback interface and look at every page in every window."""
     server = Server(("127.0.0.1", 0), partial(Quiet, directory=str(site)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     origin = f"http://127.0.0.1:{server.server_port}/"
@@ -201,7 +201,7 @@ def check(site: Path, browser_path: str, pictures: Path | None) -> tuple[Found, 
 
 
 def main():
-    """Check, print the table and the list, and exit with 1 where there is a fault."""
+    """Check, print the results, and exit with 1 if there is a fault."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--site", type=Path, default=Path(__file__).parent / "_build" / "html")
     parser.add_argument("--browser", default=shutil.which("chromium"))

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import re
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -43,7 +44,7 @@ myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 myst_disable_syntax = ["html_inline"]  # <lambda> in an error message is no tag
 
-# Links that lead out of docs/ in the repository, and where the same text is on the site.
+# Links out of docs/ in the repository, and the pages of the site with the same text.
 ELSEWHERE = {
     "../benchmarks/README.md": "benchmarks.md",
     "../README.md": "index.md",
@@ -60,7 +61,7 @@ def stay_on_the_site(app, document, source):
 
 
 def is_absent(line: str) -> bool:
-    """Whether a line of the guide leads to a page that this copy of the repository lacks."""
+    """Whether a line of the guide links to a page that this copy of the repository lacks."""
     names = re.findall(r"\((\w+)\.md\)", line) or re.findall(r"^(\w+)$", line)
     return any(not (HERE / f"{name}.md").is_file() for name in names)
 
@@ -79,7 +80,7 @@ toc_object_entries_show_parents = "hide"
 
 
 def escape_stars(app, what, name, obj, options, lines):
-    """Keep the star of a shape, (n, *sides), from opening emphasis; literals and code stay."""
+    """Escape the star of a shape, (n, *sides), which would open emphasis; not in literals, code."""
     for number, line in enumerate(lines):
         if not line.lstrip().startswith((">>>", "...")):
             parts = line.split("``")
@@ -87,79 +88,101 @@ def escape_stars(app, what, name, obj, options, lines):
             lines[number] = "``".join(parts)
 
 
-MODULES = [
-    "skdim",
-    "skdim.augmentation",
-    "skdim.coordinates",
-    "skdim.critics",
-    "skdim.displays",
-    "skdim.encoders",
-    "skdim.evaluation",
-    "skdim._utils.files",
-    "skdim.evaluation.effective_rank",
-    "skdim.mutual_information",
-    "skdim.onnx_export",
-    "skdim.optimization",
-    "skdim.priors",
-    "skdim.sources",
+def write_headings(app, what, name, obj, options, lines):
+    """Make headings of lines such as ``Model`` between parameters, which numpydoc takes for one."""
+    for number, (line, following) in enumerate(pairwise(lines)):
+        heading = re.fullmatch(r"    \*\*([A-Z][a-z ]+)\*\*", line)
+        if what == "class" and heading and following.strip() == "..":
+            lines[number : number + 2] = [f"    .. rubric:: {heading[1]}", ""]
+
+
+# Packages whose ``__all__`` is public, and registries: all that they name must be on the page.
+PACKAGES = ["skdim", "skdim.sources", "skdim.evaluation", "skdim.displays"]
+REGISTRIES = [
+    "skdim.mutual_information.ESTIMATORS",
+    "skdim.critics.CRITICS",
+    "skdim.priors.PRIORS",
+    "skdim.encoders.ENCODERS",
+    "skdim.augmentation.DEFAULT_AUGMENTATIONS",
+    "skdim.coordinates.COORDINATES",
+    "skdim.optimization.OPTIMIZERS",
+    "skdim.optimization.SCHEDULES",
 ]
+# Names that the page leaves out, although a package's __all__ has them.
+INTERNAL = (
+    "skdim.__version__",  # a string
+    "skdim.sources.Part",  # what indexing a source returns
+    "skdim.sources.StoredSamples",  # what fit makes of a source
+)
 
 
-def public_names(module_name: str) -> list[str]:
-    """Return what a module offers: its ``__all__``, or the functions and classes it defines."""
-    module = importlib.import_module(module_name)
-    if hasattr(module, "__all__"):
-        names = [name for name in module.__all__ if callable(getattr(module, name))]
-    else:
-        names = [
-            name
-            for name, value in vars(module).items()
-            if (inspect.isfunction(value) or inspect.isclass(value))
-            and value.__module__ == module_name
-            and not name.startswith("_")
-        ]
-    return [f"{module_name}.{name}" for name in names]
+def resolve(path: str):
+    """Return what a dotted path such as ``skdim.critics.CRITICS`` names."""
+    module, name = path.rsplit(".", 1)
+    return getattr(importlib.import_module(module), name)
+
+
+def names_on_the_page() -> set[str]:
+    """Return the names that the page of the API lists."""
+    lines = re.findall(r"^ +~?(skdim\.[\w.]+)$", (HERE / "api.md").read_text(), re.MULTILINE)
+    return set(lines)
+
+
+def names_of_registry(registry: str) -> set[str]:
+    """Return the names of skdim's functions and classes in a registry, in the registry's module."""
+    module = registry.rsplit(".", 1)[0]
+    entries = [objects_of(value)[0] for value in resolve(registry).values()]
+    return {f"{module}.{e.__name__}" for e in entries if e.__module__.startswith("skdim")}
 
 
 def check_that_the_api_is_whole(app):
-    """Warn of every public name that the page of the API leaves out."""
-    listed = set(re.findall(r"^ +~?(skdim\.[\w.]+)$", (HERE / "api.md").read_text(), re.MULTILINE))
-    for name in [name for module in MODULES for name in public_names(module)]:
-        if name not in listed:
-            logger.warning("docs/api.md does not list %s.", name)
+    """Warn of names that the page of the API lacks, and of those that do not exist there."""
+    listed = names_on_the_page()
+    expected = {
+        f"{package}.{name}" for package in PACKAGES for name in resolve(f"{package}.__all__")
+    }
+    expected.update(*map(names_of_registry, REGISTRIES))
+    for name in sorted(expected - listed - set(INTERNAL)):
+        logger.warning("docs/api.md does not list %s.", name)
+    for name in sorted(listed - set(REGISTRIES)):
+        try:
+            documented = inspect.getdoc(resolve(name))
+        except (ImportError, AttributeError):
+            logger.warning("docs/api.md lists %s, which does not exist.", name)
+        else:
+            if not documented:
+                logger.warning("docs/api.md lists %s, which has no docstring.", name)
 
 
 class Registry(SphinxDirective):
-    """``.. registry:: skdim.critics.CRITICS``: its names, what they stand for, in a table."""
+    """``.. registry:: skdim.critics.CRITICS``: its names and what they stand for, as a table."""
 
     required_arguments = 1
 
     def run(self):
         """Build the table from the dict itself."""
-        path, name = self.arguments[0].rsplit(".", 1)
-        module = importlib.import_module(path)
+        module = self.arguments[0].rsplit(".", 1)[0]
         lines = [".. list-table::", "   :widths: 25 75", ""]
-        for key, value in getattr(module, name).items():
-            pieces = [piece for piece in as_tuple(value) if hasattr(piece, "__name__")]
-            lines += [f"   * - ``{key!r}``", f"     - {describe(module, pieces)}"]
+        for key, value in resolve(self.arguments[0]).items():
+            lines += [f"   * - ``{key!r}``", f"     - {describe(module, objects_of(value))}"]
         return self.parse_text_to_nodes("\n".join(lines))
 
 
-def as_tuple(value) -> tuple:
-    """Return the pieces that a name stands for."""
-    return value if isinstance(value, tuple) else (value,)
+def objects_of(value) -> list:
+    """Return the functions and classes that a name stands for, the most important one first."""
+    values = value if isinstance(value, tuple) else (value,)
+    return [each for each in values if hasattr(each, "__name__")]
 
 
-def describe(module, pieces) -> str:
-    """Link the pieces that the module offers, with the first line of what the first one says."""
-    links = [
-        f"`~{module.__name__}.{p.__name__}`"
-        if hasattr(module, p.__name__)
-        else f"``{p.__module__.split('.')[0]}``'s ``{p.__name__}``"
-        for p in pieces
-    ]
-    summary = inspect.getdoc(pieces[0]).split("\n\n")[0].replace("\n", " ")
-    return ", ".join(links) + (f": {summary}" if pieces[0].__module__.startswith("skdim") else "")
+def describe(module: str, objects: list) -> str:
+    """Link those objects that the page lists, with the summary of the first one."""
+    listed = names_on_the_page()
+    links = [f"`~{module}.{o.__name__}`" for o in objects if f"{module}.{o.__name__}" in listed]
+    first = objects[0]
+    if not links:
+        return f"``{first.__module__.split('.')[0]}``'s ``{first.__name__}``"
+    summary = inspect.getdoc(first).split("\n\n")[0].replace("\n", " ")
+    return f"{', '.join(links)}: {summary}"
 
 
 # ------------------------------------------------------------------- gallery
@@ -210,23 +233,24 @@ html_sidebars = {"index": [], "changelog": [], "api": ["sidebar-nav-bs"]}
 
 
 def inline_math(translator, node):
-    """Write a formula in a line as MathML, which browsers draw without a script."""
+    """Write an inline formula as MathML, which browsers draw without a script."""
     translator.body.append(f"<span class='math'>{tex2mathml(node.astext())}</span>")
     raise nodes.SkipNode
 
 
 def block_math(translator, node):
-    """Write a formula of its own as MathML."""
+    """Write a displayed formula as MathML."""
     formula = tex2mathml(node.astext(), as_block=True)
     translator.body.append(f"<div class='math'>{formula}</div>")
     raise nodes.SkipNode
 
 
 def setup(app):
-    """Connect what is above."""
+    """Connect directives, formulas and hooks to Sphinx."""
     app.add_directive("registry", Registry)
     app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))
     app.connect("source-read", stay_on_the_site)
     app.connect("autodoc-process-docstring", escape_stars, priority=100)  # before numpydoc
+    app.connect("autodoc-process-docstring", write_headings, priority=900)  # after it
     app.connect("builder-inited", check_that_the_api_is_whole)
     return {"parallel_read_safe": True}

@@ -1,8 +1,8 @@
-"""Files that nobody should believe, and what loading each of them did.
+"""Hostile files, and what loading each of them did.
 
 A mutation is a function of a good file's bytes and a random generator that returns other bytes.
-``python tests/hostile.py 2000`` loads 2,000 of them, under a limit on memory, and prints what came
-of each kind; the suite loads some.
+``python tests/hostile.py 2000`` loads 2,000 of them and prints the outcomes of each kind; the suite
+loads some.
 """
 
 import json
@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from skdim import DIMTransformer
-from skdim._utils.files import FileError, digest
+from skdim._utils.files import digest
+from skdim.exceptions import FileError
 
 X_SHAPE = (6,)
 MARK = Path(tempfile.gettempdir()) / "skdim-code-was-run"
@@ -70,6 +71,34 @@ def redescribed(good: bytes, change: Callable[[dict], None]) -> bytes:
             arrays[name] = values.reshape(entry["shape"])
     header["__metadata__"] = {"skdim": text, "digest": digest(text, arrays)}
     return put_together(header, numbers)
+
+
+def model_of(state: dict) -> list[list]:
+    """The pairs of name and value that describe the model in a state."""
+    return state["model"]["dict"]
+
+
+def names_in(state: dict) -> list[str]:
+    """All names at the top level of a state, and those of its model as "model/name"."""
+    return [*state, *(f"model/{name}" for name, _ in model_of(state))]
+
+
+def put(state: dict, name: str, value: object) -> None:
+    """Replace the value of a name, or add one."""
+    if name.startswith("model/"):
+        drop(state, name)
+        model_of(state).append([name.removeprefix("model/"), value])
+    else:
+        state[name] = value
+
+
+def drop(state: dict, name: str) -> None:
+    """Remove a name."""
+    if name.startswith("model/"):
+        pairs = model_of(state)
+        pairs[:] = [pair for pair in pairs if pair[0] != name.removeprefix("model/")]
+    else:
+        del state[name]
 
 
 # ---------------------------------------------------------------- mutations
@@ -147,16 +176,15 @@ def odd_parameter(good, rng):
         {"tuple": [2**62]},
         {"array": "nowhere"},
         {"float": "nan"},
-        {"piece": True},
+        {"custom": True},
         {"names": [1, 2]},
         {"odd": 1},
         True,
     ]
 
     def change(document):
-        state = document["state"]
-        name = list(state)[rng.integers(len(state))]
-        state[name] = odd[rng.integers(len(odd))]
+        names = names_in(document["state"])
+        put(document["state"], names[rng.integers(len(names))], odd[rng.integers(len(odd))])
 
     return redescribed(good, change)
 
@@ -165,29 +193,30 @@ def odd_inside(good, rng):
     """Change a value somewhere deep in the state."""
 
     def change(document):
-        spot, place = document, list(document)[rng.integers(len(document))]
-        while isinstance(spot[place], dict | list) and spot[place] and rng.integers(6):
-            spot = spot[place]
-            keys = list(spot) if isinstance(spot, dict) else range(len(spot))
-            place = list(keys)[rng.integers(len(keys))]
-        spot[place] = [10**12, "x", None, -3, 0.5, {}, [1], {"tuple": [0]}][rng.integers(8)]
+        parent, key = document, list(document)[rng.integers(len(document))]
+        while isinstance(parent[key], dict | list) and parent[key] and rng.integers(6):
+            parent = parent[key]
+            keys = list(parent) if isinstance(parent, dict) else range(len(parent))
+            key = list(keys)[rng.integers(len(keys))]
+        parent[key] = [10**12, "x", None, -3, 0.5, {}, [1], {"tuple": [0]}][rng.integers(8)]
 
     return redescribed(good, change)
 
 
 def without_a_part(good, rng):
     def change(document):
-        state = document["state"]
-        del state[list(state)[rng.integers(len(state))]]
+        names = names_in(document["state"])
+        drop(document["state"], names[rng.integers(len(names))])
 
     return redescribed(good, change)
 
 
 def with_a_part_too_many(good, rng):
-    names = ["__class__", "__dict__", "fit", "transform", "encoder_", "_config", "__reduce__"]
+    names = ["__class__", "__dict__", "fit", "transform", "encoder", "model_", "__reduce__"]
 
     def change(document):
-        document["state"][names[rng.integers(len(names))]] = 1
+        prefix = ["", "model/"][rng.integers(2)]
+        put(document["state"], prefix + names[rng.integers(len(names))], 1)
 
     return redescribed(good, change)
 
@@ -197,7 +226,7 @@ def nested(good, rng):
         value: list = []
         for _ in range(int(rng.integers(40, 300))):
             value = [value]
-        document["state"]["history_"] = value
+        put(document["state"], "model/history", value)
 
     return redescribed(good, change)
 
@@ -220,7 +249,7 @@ MUTATIONS = (
 
 
 def outcome(path: Path) -> str:
-    """Load a file: "refused" with a sentence, "accepted", or what it must never do."""
+    """Load a file; return "refused" (with a sentence), "accepted", or what must never happen."""
     MARK.unlink(missing_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -228,13 +257,13 @@ def outcome(path: Path) -> str:
             result = use(DIMTransformer.load(path))
         except FileError as error:
             result = "refused" if str(error).startswith(str(path)) else "no sentence"
-        except Exception as error:  # the point is that there is none
+        except Exception as error:  # there must be none
             result = f"CRASHED with {type(error).__name__}: {error}"
     return "CODE WAS RUN" if MARK.exists() else result
 
 
 def use(dim: DIMTransformer) -> str:
-    """What was believed must work, or say in a sentence why not."""
+    """Transform with what was accepted: it must work, or raise a sentence."""
     try:
         features = dim.transform(np.zeros((3, *X_SHAPE), np.float32))
     except ValueError:

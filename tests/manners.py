@@ -1,8 +1,9 @@
-"""Every error and warning a user may meet, each with a way to meet it.
+"""Every error and warning that a user may see, each with a way to provoke it.
 
-The suite runs them all; ``python tests/manners.py`` writes them down as ``docs/errors.md``.
+The suite provokes them all; ``python tests/manners.py`` writes them to ``docs/errors.md``.
 """
 
+import contextlib
 import os
 import pickle
 import re
@@ -21,9 +22,9 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.utils.data import Dataset
 
-from skdim import DIMTransformer
-from skdim._training.advice import CollapseWarning, FewSamplesWarning
+from skdim import Checkpoint, DIMTransformer
 from skdim.encoders import MLPEncoder, tap
+from skdim.exceptions import CollapseWarning, FewSamplesWarning, IneffectiveParameterWarning
 from skdim.mutual_information import infonce
 from skdim.sources import ImageFolder, Source
 
@@ -32,11 +33,11 @@ ROWS = IMAGES.reshape(90, 64)
 
 
 class Case(NamedTuple):
-    """A situation, what comes of it, and how to get there."""
+    """A situation, the error or warning that it leads to, and a function that provokes it."""
 
     situation: str
     kind: type[Warning] | type[Exception]
-    sentence: str  # a part of it
+    sentence: str  # a pattern that the message matches
     provoke: Callable[[], object]
 
 
@@ -47,29 +48,29 @@ def dim(**params) -> DIMTransformer:
 
 
 class OneOutput(nn.Module):
-    """An encoder that forgets hidden layer and local maps."""
+    """An encoder that returns neither hidden layer nor local maps."""
 
     def __init__(self, sample_shape, n_components):
         super().__init__()
         self.layer = nn.Linear(sample_shape[0], n_components)
 
     def forward(self, x):
-        """Return the code alone."""
+        """Return the code only."""
         return self.layer(x)
 
 
-class Greedy(MLPEncoder):
+class TooLarge(MLPEncoder):
     """An encoder that asks for more memory than there is."""
 
     def forward(self, x):
-        """Ask, in training only."""
+        """Raise what torch raises, in training only."""
         if self.training:
             raise torch.cuda.OutOfMemoryError("Tried to allocate 9.00 GiB.")
         return super().forward(x)
 
 
 class CompilerFailed(RuntimeError):  # noqa: N818
-    """What torch raises, by the place it comes from."""
+    """The error of torch, which is recognised by its module."""
 
     __module__ = "torch._dynamo.exc"
 
@@ -94,13 +95,16 @@ class OneDirection(MLPEncoder):
 
 
 def infinite(joint, marginal):
-    """Return a bound that is no number."""
+    """Return a bound that is not finite."""
     return joint.mean() / 0
 
 
 def build_network():
     """Return a small network with numbered layers."""
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+
+
+NAMELESS = lambda batch, generator: batch  # noqa: E731  # to be refused by files
 
 
 def fit(X, **params):
@@ -184,7 +188,7 @@ INPUT = [
     Case(
         "score of one sample",
         ValueError,
-        "compared with a stranger",
+        "each has negatives to be compared with",
         lambda: dim().fit(IMAGES).score(IMAGES[:1]),
     ),
 ]
@@ -198,7 +202,7 @@ PARAMETERS = [
         fit(ROWS, local_weight=0),
     ),
     Case(
-        "a misspelt estimator",
+        "a misspelt MI estimator",
         ValueError,
         "'mi_estimator'.*Did you mean 'jsd'",
         fit(ROWS, mi_estimator="jds"),
@@ -318,7 +322,7 @@ PARAMETERS = [
         fit(IMAGES, n_crops=6),
     ),
     Case(
-        "a flip_averaging image of rows",
+        "flip averaging of rows",
         ValueError,
         "'flip_averaging' parameter is for images and volumes",
         fit(ROWS, flip_averaging=True),
@@ -344,7 +348,7 @@ PARAMETERS = [
         fit(ROWS, precision="float16"),
     ),
     Case(
-        "a column group of strangers",
+        "a column that X does not have",
         ValueError,
         "'column_groups' parameter must name columns",
         fit(ROWS, column_groups=[[1, 64]]),
@@ -364,7 +368,7 @@ PARAMETERS = [
     Case(
         "nothing left to hold out",
         ValueError,
-        "'validation_fraction' parameter must leave 2",
+        "'validation_fraction' parameter must leave at least 2",
         fit(ROWS[:9], early_stopping=True),
     ),
     Case(
@@ -377,7 +381,7 @@ PARAMETERS = [
         "one group", ValueError, "at least two groups", lambda: dim().fit(ROWS, groups=np.zeros(90))
     ),
     Case(
-        "a group larger than the rest can face",
+        "a group without enough negatives in the others",
         ValueError,
         "set the 'batch_size' parameter to",
         lambda: dim().fit(ROWS, groups=np.arange(90) < 1),
@@ -395,7 +399,7 @@ TRAINING = [
         "memory that is exhausted",
         MemoryError,
         "reduce 'batch_size' .now 32. or 'critic_width'",
-        fit(ROWS, encoder=Greedy),
+        fit(ROWS, encoder=TooLarge),
     ),
     Case(
         "compilation without a compiler",
@@ -413,7 +417,7 @@ TRAINING = [
         "saving a function that no file can refer to",
         pickle.PicklingError,
         "'augment' parameter holds.*top level",
-        lambda: pickle.dumps(dim(augment=lambda batch, generator: batch).fit(ROWS)),
+        lambda: pickle.dumps(dim(augment=NAMELESS).fit(ROWS)),
     ),
 ]
 
@@ -425,6 +429,78 @@ WARNINGS = [
         CollapseWarning,
         "'learning_rate' parameter, raise 'prior_weight'",
         fit(ROWS, encoder=OneDirection, mi_estimator=infonce),
+    ),
+    Case(
+        "a prior without a weight",
+        IneffectiveParameterWarning,
+        "'prior' parameter .* has no effect beside prior_weight=0",
+        fit(ROWS, prior="normal"),
+    ),
+    Case(
+        "coordinates without a weight",
+        IneffectiveParameterWarning,
+        "'coordinates' parameter .* has no effect beside coordinate_weight=0",
+        fit(IMAGES, coordinates="relative"),
+    ),
+    Case(
+        "a critic without a bound",
+        IneffectiveParameterWarning,
+        "'critic' parameter .* has no effect beside global_weight=0 and local_weight=0",
+        fit(ROWS, local_weight=0, prior_weight=1, critic="concat"),
+    ),
+    Case(
+        "locations without a local term",
+        IneffectiveParameterWarning,
+        "'n_locations' parameter .* has no effect beside local_weight=0",
+        fit(ROWS, local_weight=0, global_weight=1, n_locations=4),
+    ),
+    Case(
+        "more locations than a local map has",
+        IneffectiveParameterWarning,
+        "'n_locations' parameter .* has no effect beside local maps of",
+        fit(ROWS, n_locations=1000),
+    ),
+    Case(
+        "a number of views without augmentation",
+        IneffectiveParameterWarning,
+        "'n_views' parameter .* has no effect beside augment=None",
+        fit(ROWS, augment=None, n_views=3),
+    ),
+    Case(
+        "patience without early stopping",
+        IneffectiveParameterWarning,
+        "'n_iter_no_change' parameter .* has no effect beside early_stopping=False",
+        fit(ROWS, n_iter_no_change=3),
+    ),
+    Case(
+        "weight averaging beside early stopping",
+        IneffectiveParameterWarning,
+        "'weight_averaging' parameter .* has no effect beside early_stopping=True",
+        fit(ROWS, early_stopping=True, weight_averaging=0.5),
+    ),
+    Case(
+        "column groups that nothing uses",
+        IneffectiveParameterWarning,
+        "'column_groups' parameter .* has no effect beside the custom 'encoder'",
+        fit(ROWS, encoder=OneDirection, augment=None, column_groups=[[1, 2]]),
+    ),
+    Case(
+        "a sample shape for samples that have one",
+        IneffectiveParameterWarning,
+        "'sample_shape' parameter .* has no effect beside an X that is not flat",
+        fit(IMAGES, sample_shape=(8, 8)),
+    ),
+    Case(
+        "more components than the hidden layer has units",
+        IneffectiveParameterWarning,
+        "'n_components' parameter .* has no effect beside a hidden layer of 16 units",
+        fit(ROWS, n_components=20, encoder_params={"n_hidden": 16}),
+    ),
+    Case(
+        "more components than samples",
+        IneffectiveParameterWarning,
+        "'n_components' parameter .* has no effect beside 30 samples",
+        fit(ROWS[:30], n_components=30),
     ),
 ]
 
@@ -440,26 +516,27 @@ class Uneven(Dataset):
 
 
 def resume_with_callbacks():
-    """Take up a fit whose callbacks may have states."""
-    with tempfile.TemporaryDirectory() as folder:
-        dim(checkpoint=folder, resume=True, callbacks=[Callback()]).fit(ROWS)
+    """Run a line with callbacks and a checkpoint again."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        for _ in range(2):
+            dim(checkpoint="states", callbacks=[Callback()]).fit(ROWS)
 
 
-class Elsewhere(Source):
-    """An array that is read when it is wanted."""
+class OnDisk(Source):
+    """An array that is read when it is needed, as if it were on disk."""
 
     def __init__(self, array):
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
 
-    def read(self, rows):
+    def read(self, indices):
         """Return samples."""
-        return self.array[rows]
+        return self.array[indices]
 
 
-ELSEWHERE = [
-    Case("NaN in X on disk", ValueError, "contains NaN", fit(Elsewhere(with_value(np.nan)))),
-    Case("one sample on disk", ValueError, "at least 2 samples", fit(Elsewhere(ROWS[:1]))),
-    Case("complex numbers on disk", ValueError, "complex64", fit(Elsewhere(ROWS * 1j))),
+DATA_ON_DISK = [
+    Case("NaN in X on disk", ValueError, "contains NaN", fit(OnDisk(with_value(np.nan)))),
+    Case("one sample on disk", ValueError, "at least 2 samples", fit(OnDisk(ROWS[:1]))),
+    Case("complex numbers on disk", ValueError, "complex64", fit(OnDisk(ROWS * 1j))),
     Case("an iterator that was read before", ValueError, "read once", fit(iter(()))),
     Case(
         "images of two sizes in a dataset", ValueError, "for item 1 of the dataset", fit(Uneven())
@@ -483,15 +560,21 @@ ELSEWHERE = [
         lambda: dim().fit(ROWS).transform_to(ROWS, np.empty((2, 2))),
     ),
     Case(
-        "checkpoints where there can be none",
+        "a checkpoint that is no folder",
         ValueError,
         "'checkpoint' parameter must name a folder",
         fit(ROWS, checkpoint=os.devnull),
     ),
     Case(
-        "a fit with callbacks that is to go on",
+        "a checkpoint every 0 epochs",
         ValueError,
-        "'callbacks' parameter must be None with resume=True",
+        "'every_epochs' parameter of Checkpoint",
+        lambda: Checkpoint("states", every_epochs=0),
+    ),
+    Case(
+        "resuming a fit with callbacks",
+        ValueError,
+        "'callbacks' parameter must be None where a fit is resumed.*resume=False",
         resume_with_callbacks,
     ),
     Case(
@@ -506,14 +589,14 @@ TITLES = {
     "What is in X": INPUT,
     "Parameters": PARAMETERS,
     "Training and saving": TRAINING,
-    "Data on disk, checkpoints, several processes": ELSEWHERE,
+    "Data on disk, checkpoints, several processes": DATA_ON_DISK,
     "Warnings": WARNINGS,
 }
 CASES = [case for cases in TITLES.values() for case in cases]
 
 
 def sentence(case: Case) -> str:
-    """Return the first line of what comes of a case."""
+    """Return the first line of the error or warning of a case."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -536,7 +619,8 @@ def page() -> str:
         "# What skdim says when something is wrong",
         "",
         "Every error and warning, with the situation that leads to it. A fit that fails leaves",
-        "the transformer as it was. Written by `python tests/manners.py`; the suite provokes all.",
+        "the transformer as it was. `python tests/manners.py` writes this page; the tests provoke",
+        "every error and warning on it.",
     ]
     for title, cases in TITLES.items():
         lines += ["", f"## {title}", "", "| situation | class | what it says |", "|---|---|---|"]

@@ -7,10 +7,10 @@ from skdim.augmentation import (
     DEFAULT_AUGMENTATIONS,
     crop_and_flip,
     crop_and_warp,
+    crop_grid,
     jitter_amplitudes,
     jitter_colors,
     make_views,
-    crop_grid,
     move,
     occlude,
     swap_cells,
@@ -63,14 +63,14 @@ def test_move_without_amplitude_is_the_identity(shape):
     torch.testing.assert_close(still, x, rtol=0, atol=1e-5)
 
 
-def test_whole_image_crops_are_the_image_or_its_mirror():
+def test_whole_image_crops_are_the_image_or_its_flip():
     x = torch.randn(20, 3, 8, 8, generator=seeded(0))
     views = crop_and_flip(x, seeded(1), smallest=1.0)
-    mirrored = x.flip(-1)
+    flipped = x.flip(-1)
     is_same = torch.isclose(views, x, atol=1e-4).flatten(1).float().mean(1)
-    is_mirror = torch.isclose(views, mirrored, atol=1e-4).flatten(1).float().mean(1)
+    is_flip = torch.isclose(views, flipped, atol=1e-4).flatten(1).float().mean(1)
     assert is_same.max() > 0.0
-    assert is_mirror.max() > 0.0
+    assert is_flip.max() > 0.0
 
 
 def test_grey_images_have_equal_channels():
@@ -80,7 +80,7 @@ def test_grey_images_have_equal_channels():
     torch.testing.assert_close(view[:, 0], view[:, 2])
 
 
-def test_swapped_cells_come_from_their_own_column_at_the_stated_rate():
+def test_swapped_cells_come_from_the_same_column_at_the_stated_rate():
     x = torch.arange(4000.0).reshape(1000, 4)
     view = swap_cells(x, seeded(0), probability=0.4)
     assert (view % 4).equal(x % 4)
@@ -110,20 +110,20 @@ def test_crop_and_warp_runs_forward_through_a_stretch_of_time():
 
 
 @pytest.mark.parametrize("shape", [SIGNAL, GRAY, COLOR, VOLUME, (40, 1, 9)])
-def test_a_mosaic_is_made_of_windows_of_its_view(shape):
-    # Every point tells its sample and its place, so that neighbours in a window follow each other.
+def test_a_crop_grid_consists_of_windows_of_its_view(shape):
+    # The channels of a point are its sample and its position, so that windows count upwards.
     n, _, *sides = shape
-    place = torch.stack(torch.meshgrid(*map(torch.arange, sides), indexing="ij"))
+    position = torch.stack(torch.meshgrid(*map(torch.arange, sides), indexing="ij"))
     x = torch.cat(
         [
             torch.arange(n).view(n, *[1] * (1 + len(sides))).expand(n, 1, *sides),
-            place.expand(n, -1, *sides),
+            position.expand(n, -1, *sides),
         ],
         1,
     ).float()
     crops = crop_grid(x, seeded(0))
     assert crops.shape == x.shape
-    assert crops[:, 0].equal(x[:, 0])  # of one's own sample
+    assert crops[:, 0].equal(x[:, 0])  # of the same sample
     starts = set()
     for axis, side in enumerate(sides):
         coordinate = crops[:, 1 + axis]
@@ -137,7 +137,7 @@ def test_a_mosaic_is_made_of_windows_of_its_view(shape):
     assert len(starts) > 1
 
 
-def test_views_come_first_and_mosaics_after_them():
+def test_views_come_first_and_crop_grids_after_them():
     x = torch.arange(64.0).view(1, 1, 8, 8)
     views = make_views(x, None, seeded(0), n_views=1, n_crops=8)
     assert views.shape == (3, 1, 1, 8, 8)
@@ -157,7 +157,7 @@ def test_occlusion_hides_one_box_between_a_third_and_two_thirds_of_every_side(sh
     for axis, side in enumerate(shape[1:], start=1):
         others = [a for a in range(1, boxes.ndim) if a != axis]
         shadow = boxes.any(others) if others else boxes  # (n, side)
-        assert (shadow.int().diff(dim=1).abs().sum(1) <= 2).all()  # in one piece
+        assert (shadow.int().diff(dim=1).abs().sum(1) <= 2).all()  # connected
         length = shadow.sum(1)
         assert length.min() >= side // 3 - 1
         assert length.max() <= 2 * side // 3 + 1

@@ -1,8 +1,6 @@
 """The methods that benchmarks compare DIM with learn what they are said to learn."""
 
 import itertools
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +11,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch.distributions import Normal, kl_divergence
 
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-
-from baselines import BASELINES
-from baselines.nat import assign
-from baselines.networks import Generator, PairDiscriminator
-from baselines.reconstruction import divergence_from_normal
+from benchmarks.baselines import BASELINES
+from benchmarks.baselines.nat import assign
+from benchmarks.baselines.networks import Generator, PairDiscriminator
+from benchmarks.baselines.reconstruction import divergence_from_normal
 
 N_TRAIN = 1000
 SMALL = {
@@ -63,12 +59,12 @@ def linear_accuracy(X, y):
     return accuracy
 
 
-# Targets of NAT say nothing of classes before very many samples have swapped theirs.
+# The targets of NAT say nothing of classes before very many samples have exchanged theirs.
 @pytest.mark.parametrize("name", sorted(set(BASELINES) - {"nat"}))
-def test_codes_say_more_of_the_class_than_those_of_the_untrained_encoder(
+def test_codes_tell_more_of_the_class_than_those_of_the_untrained_encoder(
     name, learned, linear_accuracy, X
 ):
-    # No step is made, but batch normalisation gets its statistics.
+    # The weights do not change, but batch normalisation gets its statistics.
     untrained = train("ae", X[:N_TRAIN], learning_rate=1e-12, max_epochs=3)
     assert linear_accuracy(learned[name]) > linear_accuracy(untrained) + 0.08
 
@@ -100,56 +96,56 @@ def test_divergence_is_that_of_torch():
 
 
 def test_the_adversary_of_aae_brings_codes_to_the_prior(learned, X):
-    alone = train("aae", X[:N_TRAIN], objective_params={"prior_weight": 0.0})
+    without = train("aae", X[:N_TRAIN], objective_params={"prior_weight": 0.0})
 
     def distance(baseline):
         codes = baseline.transform(X)
         return np.abs(np.cov(codes.T) - np.eye(16)).mean() + np.abs(codes.mean(0)).mean()
 
-    assert distance(learned["aae"]) < 0.7 * distance(alone)
+    assert distance(learned["aae"]) < 0.7 * distance(without)
     assert 0.85 < learned["aae"].transform(X).std() < 1.15
-    # Who is not deceived knows codes from noise; who knows nothing pays 2 log 2.
-    assert alone.history_[-1]["discriminator"] < 0.1
+    # A discriminator without an adversary tells codes from noise; the loss of chance is 2 log 2.
+    assert without.history_[-1]["discriminator"] < 0.1
     assert 0.8 < learned["aae"].history_[-1]["discriminator"] < 1.1 * 2 * np.log(2)
 
 
-def test_nobody_wins_the_game_of_bigan(learned):
+def test_the_adversarial_losses_of_bigan_stay_balanced(learned):
     last = learned["bigan"].history_[-1]
     assert 0.5 < last["discriminator"] < 2 * np.log(2)
     assert max(last["encoder"], last["generator"]) < 3
 
 
-def test_bigan_makes_images_like_those_it_saw(learned, X):
+def test_bigan_generates_images_like_those_of_training(learned, X):
     baseline = learned["bigan"]
     z = torch.randn(300, 16, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         made = baseline.objective_.generator(z)[:, 0].numpy() * baseline.scale_ + baseline.mean_
     assert np.corrcoef(made.mean(0).ravel(), X.mean(0).ravel())[0, 1] > 0.8
-    assert 0.5 < made.std(0).mean() / X.std(0).mean() < 1.5  # not one image for every z
+    assert 0.5 < made.std(0).mean() / X.std(0).mean() < 1.5  # not the same image for every z
 
 
-@pytest.mark.parametrize("name", ["aae", "bigan"])
-def test_the_discriminators_turn_is_its_own(name, learned):
-    encoder, objective = learned[name].encoder_, learned[name].objective_
+@pytest.mark.parametrize("method", ["aae", "bigan"])
+def test_the_update_of_the_discriminator_has_no_other_gradients(method, learned):
+    encoder, objective = learned[method].encoder_, learned[method].objective_
     encoder.zero_grad()
     objective.zero_grad()
-    turns = objective(encoder, torch.ones(4, 1, 8, 8), torch.arange(4), torch.Generator())
-    player, terms = next(turns)
+    updates = objective(encoder, torch.ones(4, 1, 8, 8), torch.arange(4), torch.Generator())
+    name, terms = next(updates)
     terms["discriminator"].backward()
-    adversary = {id(p) for p in objective.discriminator.parameters()}
+    of_discriminator = {id(p) for p in objective.discriminator.parameters()}
     for parameter in [*encoder.parameters(), *objective.parameters()]:
-        assert (parameter.grad is not None) == (id(parameter) in adversary)
-    assert (player, next(turns)[0]) == ("discriminator", "encoder")
+        assert (parameter.grad is not None) == (id(parameter) in of_discriminator)
+    assert (name, next(updates)[0]) == ("discriminator", "encoder")
 
 
-def test_assignment_is_the_best_of_all():
+def test_assignment_is_the_best_of_all_orders():
     code, targets = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0))
     orders = torch.tensor(list(itertools.permutations(range(6))))
     distances = (code - targets[orders]).square().sum((1, 2))
     assert assign(code, targets).tolist() == orders[distances.argmin()].tolist()
 
 
-def test_nat_comes_near_its_targets_which_are_only_swapped(learned, X):
+def test_nat_comes_near_its_targets_which_are_only_exchanged(learned, X):
     baseline = learned["nat"]
     targets = baseline.objective_.targets.numpy()
     codes = baseline.transform(X[:N_TRAIN])
@@ -157,7 +153,7 @@ def test_nat_comes_near_its_targets_which_are_only_swapped(learned, X):
     np.testing.assert_allclose(np.linalg.norm(targets, axis=1), 1, rtol=1e-5)
     assert len(np.unique(targets, axis=0)) == N_TRAIN
     assert baseline.history_[-1]["distance"] < 0.7 * baseline.history_[0]["distance"]
-    assert (codes * targets).sum(1).mean() > 0.5  # of others' targets: 0
+    assert (codes * targets).sum(1).mean() > 0.5  # with targets of other samples: 0
 
 
 def test_supervised_predicts_labels_of_any_kind(X, y):
@@ -167,17 +163,17 @@ def test_supervised_predicts_labels_of_any_kind(X, y):
 
 
 @pytest.mark.parametrize("y", [None, [0, 1, 0]])
-def test_supervised_wants_a_label_for_each_sample(y, X):
+def test_supervised_needs_a_label_for_each_sample(y, X):
     with pytest.raises(ValueError, match="y must hold a label for each of 20 samples"):
         train("supervised", X[:20], y)
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_it_repeats_and_leaves_torchs_generator_alone(name, X, y):
+def test_it_repeats_and_does_not_touch_the_generator_of_torch(name, X, y):
     state = torch.get_rng_state()
     first = train(name, X[:100], y[:100], max_epochs=2)
     assert torch.equal(torch.get_rng_state(), state)
-    torch.rand(3)  # as others would
+    torch.rand(3)  # as other code would
     again = clone(first).fit(X[:100], y[:100])
     np.testing.assert_array_equal(first.transform(X), again.transform(X))
     other = clone(first).set_params(random_state=1).fit(X[:100], y[:100])
@@ -185,7 +181,7 @@ def test_it_repeats_and_leaves_torchs_generator_alone(name, X, y):
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_colour_images_of_bytes_in_batches_of_which_none_is_a_lone_sample(name):
+def test_colour_images_of_bytes_in_batches_of_two_samples_at_least(name):
     rng = np.random.default_rng(0)
     X = rng.integers(0, 256, (33, 32, 32, 3), np.uint8)
     params = {"encoder": "paper32", "encoder_params": {"scale": 0.05}, "n_components": 5}
@@ -201,7 +197,7 @@ def test_colour_images_of_bytes_in_batches_of_which_none_is_a_lone_sample(name):
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_half_the_bits_give_about_the_same_terms(name, X, y):
+def test_half_precision_gives_about_the_same_terms(name, X, y):
     terms = []
     for precision in ("float32", "bfloat16"):
         baseline = train(name, X[:300], y[:300], max_epochs=2, precision=precision)
@@ -214,8 +210,8 @@ def test_half_the_bits_give_about_the_same_terms(name, X, y):
 def test_networks_fit_images_of_any_size(sides):
     images = Generator(7, (3, *sides), scale=0.05)(torch.ones(2, 7))
     assert images.shape == (2, 3, *sides)
-    judge = PairDiscriminator(7, (3, *sides), scale=0.05)
-    assert judge(images, torch.ones(2, 7)).shape == (2, 1)
+    discriminator = PairDiscriminator(7, (3, *sides), scale=0.05)
+    assert discriminator(images, torch.ones(2, 7)).shape == (2, 1)
 
 
 def test_generator_for_32_pixels_is_that_of_the_paper():

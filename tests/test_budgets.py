@@ -1,4 +1,4 @@
-"""What ends a fit, what goes on from one fit to the next, and who listens."""
+"""What ends a fit, what the next one starts from, and callbacks."""
 
 import logging
 import pickle
@@ -20,7 +20,7 @@ from skdim._training.advice import is_settled
 STEPS = []
 
 
-class Diary(Callback):
+class SnapshotCallback(Callback):
     def on_batch_end(self, net, **kwargs):
         STEPS.append(net.snapshot()[0]["code.0.weight"])
 
@@ -28,7 +28,7 @@ class Diary(Callback):
 @pytest.mark.parametrize("part", [1.0, 0.5])
 def test_weights_are_averaged_over_the_last_part_of_training(quick, images, part):
     STEPS.clear()
-    dim = quick(max_epochs=4, weight_averaging=part, callbacks=[Diary()]).fit(images)
+    dim = quick(max_epochs=4, weight_averaging=part, callbacks=[SnapshotCallback()]).fit(images)
     averaged = STEPS[len(STEPS) - round(part * len(STEPS)) :]
     expected = torch.stack(averaged).mean(0)
     torch.testing.assert_close(dim.encoder_.state_dict()["code.0.weight"], expected)
@@ -43,14 +43,16 @@ def test_time_ends_a_fit_and_the_schedule_ends_with_it(quick, images):
     assert dim.history_[-1]["learning_rate"] < 0.1 * dim.learning_rate
 
 
-class Sleeper(Callback):
+class SleepingCallback(Callback):
     def on_epoch_end(self, net, **kwargs):
         time.sleep(1.0)
 
 
 def test_time_may_run_out_between_epochs(quick, images):
     """After the first epoch, or, on a slow machine, in its middle."""
-    assert quick(max_epochs=99, max_time=0.7, callbacks=[Sleeper()]).fit(images).n_iter_ == 1
+    assert (
+        quick(max_epochs=99, max_time=0.7, callbacks=[SleepingCallback()]).fit(images).n_iter_ == 1
+    )
 
 
 def test_epochs_end_a_fit_before_the_time(quick, images):
@@ -125,7 +127,7 @@ def test_an_interrupt_before_the_first_epoch_leaves_things_as_they_were(quick, i
     np.testing.assert_array_equal(dim.transform(images), before)
 
 
-def test_a_budget_that_was_enough_is_not_complained_of():
+def test_a_budget_that_was_enough_is_not_warned_of():
     steps = np.arange(200)
     assert is_settled(np.exp(-steps / 20))
     assert not is_settled(-steps / 200)  # falls as fast as ever
@@ -133,11 +135,11 @@ def test_a_budget_that_was_enough_is_not_complained_of():
     assert is_settled(steps / 200)  # does not fall: more of it would not help
 
 
-# ------------------------------------------------ what goes on from fit to fit
+# ---------------------------------------------- partial_fit and warm_start
 
 
 @pytest.mark.parametrize("params", [{}, {"prior_weight": 0.1, "global_weight": 0.5}])
-def test_partial_fit_goes_on_alike_with_a_pickle_in_the_middle(quick, images, params):
+def test_partial_fit_continues_alike_with_a_pickle_in_the_middle(quick, images, params):
     straight, saved = quick(**params), quick(**params)
     for X in (images[:50], images[50:], images):
         straight.partial_fit(X)
@@ -160,7 +162,7 @@ def test_partial_fit_sees_the_new_samples_and_keeps_the_first_statistics(quick, 
     )
 
 
-def test_partial_fit_after_fit_goes_on_from_it(quick, digits):
+def test_partial_fit_after_fit_continues_from_it(quick, digits):
     X = digits.images[:300]
     fitted = quick(max_epochs=10).fit(X)
     before = fitted.score(X)
@@ -176,7 +178,7 @@ def test_weights_may_change_between_partial_fits(quick, images):
     assert "prior" not in dim.history_[-1]
 
 
-def test_warm_start_goes_on_and_a_cold_one_does_not(quick, digits):
+def test_a_warm_start_continues_and_a_cold_one_does_not(quick, digits):
     X = digits.images[:300]
     warm, cold = quick(warm_start=True, max_epochs=4), quick(max_epochs=4)
     first = warm.fit(X).score(X)
@@ -197,15 +199,15 @@ def test_the_best_epoch_counts_as_the_history_does(quick, digits):
 
 def test_a_second_fit_remembers_nothing_of_the_first(quick, images, rows):
     dim = quick(early_stopping=True, validation_fraction=0.2).fit(images)
-    dim.set_params(early_stopping=False).fit(rows[0])
+    dim.set_params(early_stopping=False, validation_fraction=0.1).fit(rows[0])
     assert not hasattr(dim, "best_epoch_")
     assert len(dim.history_) == 2
 
 
-# ----------------------------------------------------------------- who listens
+# ------------------------------------------------------------------ callbacks
 
 
-class Counter(Callback):
+class CountingCallback(Callback):
     def __init__(self):
         self.epochs = 0
 
@@ -219,12 +221,12 @@ LOG = []
 
 def test_callbacks_of_skorch_are_copied_and_told_of_every_epoch(quick, images):
     LOG.clear()
-    counter = Counter()
-    dim = quick(callbacks=[counter, ("mine", Counter())]).fit(images)
+    counter = CountingCallback()
+    dim = quick(callbacks=[counter, ("named", CountingCallback())]).fit(images)
     assert counter.epochs == 0
     assert len(LOG) == 4
     assert LOG[-1] == (dim.history_[-1]["loss"], 2)
-    assert b"Counter" in pickle.dumps(dim)  # a parameter, and nothing of the net
+    assert b"CountingCallback" in pickle.dumps(dim)  # a parameter, and nothing of the net
     assert b"DIMNet" not in pickle.dumps(dim)
 
 
@@ -237,7 +239,7 @@ def test_early_stopping_of_skorch_ends_a_fit_without_an_interrupt(quick, images)
     assert np.isfinite(dim.transform(images)).all()
 
 
-def test_schedules_of_skorch_rule_where_ours_steps_back(quick, images):
+def test_schedules_of_skorch_are_used_without_an_own_one(quick, images):
     schedule = LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.1)
     dim = quick(max_epochs=3, lr_schedule=None, learning_rate=1e-3, callbacks=[schedule])
     rates = [epoch["learning_rate"] for epoch in dim.fit(images).history_]
@@ -249,7 +251,7 @@ def test_schedules_of_skorch_rule_where_ours_steps_back(quick, images):
 
 def test_what_a_fit_leaves_is_freed_without_a_garbage_collector(quick, images):
     dim = quick(prior_weight=0.1).fit(images)
-    parts = [weakref.ref(dim.encoder_), weakref.ref(dim._objective)]
+    parts = [weakref.ref(dim.encoder_), weakref.ref(dim.model_.objective)]
     dim.fit(images)
     assert [part() for part in parts] == [None, None]
     part = weakref.ref(dim.encoder_)
@@ -257,6 +259,6 @@ def test_what_a_fit_leaves_is_freed_without_a_garbage_collector(quick, images):
     assert part() is None
 
 
-def test_the_history_tells_of_a_short_budget(quick, images):
+def test_a_short_time_is_warned_of(quick, images):
     with pytest.warns(ConvergenceWarning, match="max_time"):
         quick(max_epochs=1000, max_time=1e-3).fit(images)

@@ -1,26 +1,26 @@
-"""The campaign's fast subset, and what campaigns have found."""
+"""A small part of the campaign, and the faults that campaigns have found."""
 
 import time
 import warnings
 
-import campaign
 import numpy as np
 import pandas as pd
 import pytest
 import skorch.callbacks
 import torch
-from campaign import BEYOND, PROPERTIES, VALUES_OF, Case, Fault, Sketch, attempt, examine
+from helpers import campaign
+from helpers.campaign import BEYOND, PROPERTIES, VALUES_OF, Case, Fault, Sketch, attempt, examine
 from hypothesis import HealthCheck, Phase, given, settings
 
 from skdim import DIMTransformer
-from skdim.augmentation import make_views
 from skdim._utils.devices import choose_device
+from skdim.augmentation import make_views
 from skdim.encoders import ConvEncoder, MLPEncoder, Paper28, SignalEncoder
 from skdim.sources._arrays import read_array, read_column_groups, read_groups, read_samples
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # cases look at their warnings themselves
+pytestmark = pytest.mark.filterwarnings("ignore")  # cases check their warnings themselves
 
-# How many cases of each property the suite tries: a few seconds' worth.
+# How many cases of each property the suite tries: they take a few seconds.
 N_EXAMPLES = {
     "fit, any X": 10,
     "fit, extreme X": 10,
@@ -36,7 +36,7 @@ N_EXAMPLES = {
 
 
 @pytest.mark.parametrize("name", N_EXAMPLES)
-def test_outcome_is_right_or_a_sentence(name):
+def test_every_case_gives_a_right_result_or_a_clear_error(name):
     law, cases, _ = PROPERTIES[name]
 
     @settings(
@@ -69,7 +69,7 @@ def test_the_campaign_draws_every_parameter():
         (lambda: warnings.warn("from torch", stacklevel=1), "warns: UserWarning"),
     ],
 )
-def test_what_is_no_sentence_is_a_fault(call, reason):
+def test_an_unclear_error_is_a_fault(call, reason):
     with pytest.raises(Fault, match=reason):
         attempt(call)
 
@@ -78,10 +78,10 @@ def test_a_feature_that_is_no_number_is_a_fault(monkeypatch):
     read = DIMTransformer.transform
     monkeypatch.setattr(DIMTransformer, "transform", lambda self, X: read(self, X) * np.nan)
     with pytest.raises(Fault, match="features are finite"):
-        examine(campaign.a_fit_is_right_or_says_why_not, Case("rows", Sketch((6, 3))))
+        examine(campaign.check_fit, Case("rows", Sketch((6, 3))))
 
 
-def test_what_hangs_is_a_fault():
+def test_a_call_that_hangs_is_a_fault():
     def hang():
         with campaign.within(seconds=1, gibibytes=4):
             time.sleep(60)
@@ -121,7 +121,7 @@ def test_floats_of_eight_bits_are_read():
 @pytest.mark.parametrize(
     "X", [torch.ones(3, 2).to_sparse(), torch.ones(3, 2, device="meta")], ids=["sparse", "meta"]
 )
-def test_a_tensor_without_numbers_in_every_place_is_refused(X):
+def test_a_tensor_without_stored_numbers_is_refused(X):
     with pytest.raises(TypeError, match="X must be a dense tensor"):
         read_array(X)
 
@@ -135,7 +135,7 @@ def test_a_tensor_without_numbers_in_every_place_is_refused(X):
     ],
     ids=["ragged", "a huge integer", "records"],
 )
-def test_what_holds_no_numbers_is_said_of_x(X):
+def test_the_error_of_what_holds_no_numbers_names_x(X):
     with pytest.raises((TypeError, ValueError), match="X must hold real numbers"):
         DIMTransformer().fit(X)
 
@@ -210,7 +210,7 @@ def test_arguments_that_no_encoder_has_are_named(params):
 
 
 @pytest.mark.parametrize("name", ["n_views", "critic_width", "n_locations"])
-def test_true_is_one(name):
+def test_true_counts_as_one(name):
     dim = campaign.transformer(Case("rows", Sketch((6, 3)), {name: True}))
     one = campaign.transformer(Case("rows", Sketch((6, 3)), {name: 1}))
     X = np.random.default_rng(0).normal(size=(6, 3))
@@ -232,15 +232,15 @@ def fit(sketch, groups=None, modality="rows", **params):
         ("rows", Sketch((3, 5), seed=1), {"encoder_params": {"width": 4, "n_hidden": 4}}),
         ("flat", Sketch((5, 72), "denormal in float64", seed=1), {}),
     ],
-    ids=["tiles of three", "layers of four units", "constant units"],
+    ids=["batches of three", "layers of four units", "constant units"],
 )
-def test_small_tiles_layers_and_samples_keep_every_law(modality, sketch, params):
-    examine(campaign.a_fit_is_right_or_says_why_not, Case(modality, sketch, params))
+def test_small_batches_layers_and_values_keep_every_law(modality, sketch, params):
+    examine(campaign.check_fit, Case(modality, sketch, params))
 
 
-def test_a_component_that_two_samples_do_not_span_is_zero_in_any_company():
+def test_a_component_that_two_samples_do_not_span_is_zero_in_every_batch():
     case = Case("signals last", Sketch((2, 6, 3)), groups="words")
-    examine(campaign.a_fit_is_right_or_says_why_not, case)
+    examine(campaign.check_fit, case)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_size_beyond_all_memory_is_a_memory_error():
         fit(ROWS, n_components=BEYOND)
 
 
-def test_true_components_are_one():
+def test_n_components_true_counts_as_one():
     X = campaign.make(ROWS)
     assert np.array_equal(
         fit(ROWS, n_components=True).transform(X), fit(ROWS, n_components=1).transform(X)
@@ -300,7 +300,7 @@ def test_a_device_that_holds_no_numbers_is_refused():
 def test_weights_that_diverge_in_the_last_step_end_the_fit():
     sketch = Sketch((7, 23, 2))
     params = {"learning_rate": 1e6, "critic": "separable_published", "mi_estimator": "rkl"}
-    params |= {"gradient_clip_norm": 1e-9, "critic_width": 1, "augment": campaign.as_it_is}
+    params |= {"gradient_clip_norm": 1e-9, "critic_width": 1, "augment": campaign.unchanged}
     params |= {"random_state": 2, "lr_schedule": "constant", "batch_size": 8, "n_locations": 1}
     with pytest.raises(FloatingPointError, match="'learning_rate'"):
         fit(sketch, modality="signals last", **params)

@@ -1,41 +1,46 @@
-"""A fit that was killed and taken up again is the fit that was not killed."""
+"""A fit that was killed and resumed equals one that was not killed."""
 
 import os
+import pickle
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 
 import skdim._training.checkpoint
-from skdim import DIMTransformer
-from skdim._training.checkpoint import FILE, Checkpoint, key_of
-from skdim.encoders import MLPEncoder
-from skdim._utils.files import FileError
+from skdim import Checkpoint, DIMTransformer
+from skdim._training.checkpoint import FILE, StateFile, key_of
 from skdim._training.fingerprint import fingerprint
-from skdim.mutual_information import infonce
 from skdim._training.net import DIMNet
+from skdim.encoders import MLPEncoder
+from skdim.exceptions import FileError
+from skdim.mutual_information import infonce
 
 IMAGES = load_digits().images[:128].astype(np.float32)
 ROWS = IMAGES.reshape(-1, 64)
 N_EPOCHS = 5
 
 
-def dim(folder=None, **params):
+def dim(checkpoint=None, **params):
+    """Build a transformer whose fits take a moment."""
     defaults = {"max_epochs": N_EPOCHS, "batch_size": 64, "random_state": 0, "device": "cpu"}
-    return DIMTransformer(8, **{**defaults, "checkpoint": folder and str(folder), **params})
+    return DIMTransformer(8, **{**defaults, "checkpoint": checkpoint, **params})
 
 
 class Killed(BaseException):
-    """What a test dies of."""
+    """Ends a fit as a kill would: nothing in skdim catches it."""
 
 
 def kill_in_epoch(monkeypatch, number):
-    """Let the next fit die at the beginning of an epoch."""
+    """End the next fit at the beginning of an epoch."""
     run_epoch = DIMNet.run_single_epoch
 
     def dying(net, iterator, *args, **kwargs):
@@ -66,48 +71,48 @@ VARIANTS = {
 @pytest.mark.parametrize(
     ("variant", "epoch"), [*((name, 3) for name in VARIANTS), ("default", 2), ("default", N_EPOCHS)]
 )
-def test_a_fit_taken_up_again_ends_bit_equal(variant, epoch, tmp_path, monkeypatch):
+def test_a_resumed_fit_ends_bit_equal(variant, epoch, tmp_path, monkeypatch):
     params = VARIANTS[variant]
-    whole = dim(**params).fit(IMAGES)
+    uninterrupted = dim(**params).fit(IMAGES)
     with monkeypatch.context() as patch:
         kill_in_epoch(patch, epoch)
         with pytest.raises(Killed):
             dim(tmp_path, **params).fit(IMAGES)
-    again = dim(tmp_path, resume=True, **params).fit(IMAGES)
+    again = dim(tmp_path, **params).fit(IMAGES)
     for output in ("components", "code", "hidden", "local"):
-        whole.set_params(output=output), again.set_params(output=output)
-        assert np.array_equal(whole.transform(IMAGES), again.transform(IMAGES))
-    assert [e["loss"] for e in whole.history_] == [e["loss"] for e in again.history_]
-    assert whole.score(IMAGES) == again.score(IMAGES)
-    assert getattr(whole, "best_epoch_", None) == getattr(again, "best_epoch_", None)
+        uninterrupted.set_params(output=output), again.set_params(output=output)
+        assert np.array_equal(uninterrupted.transform(IMAGES), again.transform(IMAGES))
+    assert [e["loss"] for e in uninterrupted.history_] == [e["loss"] for e in again.history_]
+    assert uninterrupted.score(IMAGES) == again.score(IMAGES)
+    assert getattr(uninterrupted, "best_epoch_", None) == getattr(again, "best_epoch_", None)
 
 
-def test_rows_with_groups_go_on_too(tmp_path, monkeypatch):
+def test_rows_with_groups_are_resumed_too(tmp_path, monkeypatch):
     groups = np.arange(128) // 4
-    whole = dim().fit(ROWS, groups=groups)
+    uninterrupted = dim().fit(ROWS, groups=groups)
     with monkeypatch.context() as patch:
         kill_in_epoch(patch, 3)
         with pytest.raises(Killed):
             dim(tmp_path).fit(ROWS, groups=groups)
-    again = dim(tmp_path, resume=True).fit(ROWS, groups=groups)
-    assert np.array_equal(whole.transform(ROWS), again.transform(ROWS))
+    again = dim(tmp_path).fit(ROWS, groups=groups)
+    assert np.array_equal(uninterrupted.transform(ROWS), again.transform(ROWS))
 
 
-def test_a_seed_that_nobody_chose_is_kept(tmp_path, monkeypatch):
+def test_a_random_seed_is_kept(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         kill_in_epoch(patch, 3)
         with pytest.raises(Killed):
             dim(tmp_path, random_state=None).fit(ROWS)
     (path,) = states(tmp_path)
-    first = Checkpoint(tmp_path, path.parent.name).read()
-    again = dim(tmp_path, random_state=None, resume=True).fit(ROWS)
+    first = StateFile(tmp_path, path.parent.name).read()
+    again = dim(tmp_path, random_state=None).fit(ROWS)
     losses = [epoch["loss"] for epoch in again.history_]
     assert losses[:2] == [epoch["loss"] for epoch in first["net"]["epochs"]]
-    whole = dim(random_state=_Fixed(first["seed"])).fit(ROWS)
-    assert losses == [epoch["loss"] for epoch in whole.history_]
+    uninterrupted = dim(random_state=FixedSeed(first["seed"])).fit(ROWS)
+    assert losses == [epoch["loss"] for epoch in uninterrupted.history_]
 
 
-class _Fixed(np.random.RandomState):
+class FixedSeed(np.random.RandomState):
     """A generator whose next seed is known."""
 
     def __init__(self, seed):
@@ -120,27 +125,29 @@ class _Fixed(np.random.RandomState):
 
 def test_a_finished_fit_is_not_repeated(tmp_path):
     first = dim(tmp_path).fit(ROWS)
-    second = dim(tmp_path, resume=True).fit(ROWS)
+    second = dim(tmp_path).fit(ROWS)
     assert first.history_ == second.history_  # to the microseconds it took
     assert np.array_equal(first.transform(ROWS), second.transform(ROWS))
 
 
 def test_without_resume_a_fit_starts_afresh(tmp_path):
-    first = dim(tmp_path).fit(ROWS)
-    second = dim(tmp_path).fit(ROWS)
+    afresh = Checkpoint(tmp_path, resume=False)
+    first = dim(afresh).fit(ROWS)
+    second = dim(afresh).fit(ROWS)
+    assert np.array_equal(first.transform(ROWS), second.transform(ROWS))
     assert first.history_[0]["seconds"] != second.history_[0]["seconds"]
 
 
 @pytest.mark.parametrize(("n_epochs", "written"), [(1, 5), (2, 3), (None, 1)])
 def test_states_are_written_as_often_as_asked(n_epochs, written, tmp_path, monkeypatch):
     times = []
-    write = Checkpoint.write
+    write = StateFile.write
     monkeypatch.setattr(
-        Checkpoint,
+        StateFile,
         "write",
         lambda self, state: (times.append(len(state["net"]["epochs"])), write(self, state)),
     )
-    dim(tmp_path, checkpoint_epochs=n_epochs).fit(ROWS)
+    dim(Checkpoint(tmp_path, every_epochs=n_epochs)).fit(ROWS)
     assert len(times) == written
     assert times[-1] == N_EPOCHS
 
@@ -150,18 +157,17 @@ def test_minutes_are_kept_by_the_clock(tmp_path, monkeypatch):
     monkeypatch.setattr(skdim._training.checkpoint.time, "monotonic", lambda: next(clock))
     written = []
     monkeypatch.setattr(
-        Checkpoint, "write", lambda self, state: written.append(len(state["net"]["epochs"]))
+        StateFile, "write", lambda self, state: written.append(len(state["net"]["epochs"]))
     )
-    dim(tmp_path, checkpoint_epochs=None, checkpoint_minutes=2).fit(ROWS)
+    dim(Checkpoint(tmp_path, every_epochs=None, every_minutes=2)).fit(ROWS)
     assert written == [2, 4, 5]
 
 
 def test_candidates_of_a_search_never_share_a_state(tmp_path):
     grid = {"mi_estimator": ["jsd", "infonce"], "critic_width": [16, 32]}
-    params = {"max_epochs": 1, "resume": True}
     plain = GridSearchCV(dim(max_epochs=1), grid, cv=2).fit(ROWS)
-    for _ in range(2):  # the second takes all from the folder
-        search = GridSearchCV(dim(tmp_path, **params), grid, cv=2).fit(ROWS)
+    for _ in range(2):  # the second search reads every fit from the folder
+        search = GridSearchCV(dim(tmp_path, max_epochs=1), grid, cv=2).fit(ROWS)
         for name in ("mean_test_score", "std_test_score"):
             assert np.array_equal(search.cv_results_[name], plain.cv_results_[name])
     assert len(states(tmp_path)) == 4 * 2 + 1
@@ -172,11 +178,11 @@ def scaled(factor):
 
 
 def one_of(width):
-    class Own(MLPEncoder):
+    class CustomEncoder(MLPEncoder):
         def forward(self, x):
             return super().forward(width * x)
 
-    return Own
+    return CustomEncoder
 
 
 # Pairs that learn differently: parameters, data, groups.
@@ -208,10 +214,10 @@ def test_keys_know_data_and_groups():
     assert len({key_of({}, {}, X, g) for X, g in given}) == len(given)
 
 
-def test_what_changes_no_result_changes_no_key():
+def test_parameters_without_effect_on_the_result_change_no_key():
     keys = {
         key_of(dim(**params).get_params(), {}, ROWS, None)
-        for params in ({}, {"verbose": 1}, {"resume": True}, {"output": "code"})
+        for params in ({}, {"verbose": 1}, {"checkpoint": "states"}, {"output": "code"})
     }
     assert len(keys) == 1
 
@@ -237,11 +243,11 @@ def test_fingerprints_are_the_same_in_every_process():
 
 
 def test_a_class_that_holds_itself_has_a_fingerprint():
-    class Own:
+    class Recursive:
         pass
 
-    Own.itself = Own
-    assert fingerprint(Own) == fingerprint(Own)
+    Recursive.itself = Recursive
+    assert fingerprint(Recursive) == fingerprint(Recursive)
 
 
 def test_a_damaged_state_is_refused(tmp_path):
@@ -251,41 +257,44 @@ def test_a_damaged_state_is_refused(tmp_path):
     content[-5] ^= 1
     path.write_bytes(content)
     with pytest.raises(FileError, match="damaged"):
-        dim(tmp_path, resume=True).fit(ROWS)
+        dim(tmp_path).fit(ROWS)
 
 
 def test_a_state_of_another_version_is_refused(tmp_path, monkeypatch):
     dim(tmp_path).fit(ROWS)
     monkeypatch.setattr(skdim._training.checkpoint.torch, "__version__", "9.9")
-    with pytest.raises(ValueError, match=r"cannot go on exactly.*torch 9\.9"):
-        dim(tmp_path, resume=True).fit(ROWS)
+    with pytest.raises(ValueError, match=r"cannot be resumed exactly.*torch 9\.9"):
+        dim(tmp_path).fit(ROWS)
 
 
 def test_callbacks_cannot_be_resumed(tmp_path):
-    with pytest.raises(ValueError, match="'callbacks'"):
-        dim(tmp_path, resume=True, callbacks=[Callback()]).fit(ROWS)
+    dim(tmp_path, callbacks=[Callback()]).fit(ROWS)  # there is no state to resume from yet
+    sentence = r"'callbacks' parameter must be None where a fit is resumed.*Got 1.*resume=False"
+    with pytest.raises(ValueError, match=sentence):
+        dim(tmp_path, callbacks=[Callback()]).fit(ROWS)
+    dim(Checkpoint(tmp_path, resume=False), callbacks=[Callback()]).fit(ROWS)
 
 
-def test_one_fit_at_a_time_holds_a_place(tmp_path):
+def test_one_fit_at_a_time_writes_a_state(tmp_path):
     dim(tmp_path).fit(ROWS)
     (path,) = states(tmp_path)
     with (
-        Checkpoint(tmp_path, path.parent.name).held(),
+        StateFile(tmp_path, path.parent.name).locked(),
         pytest.raises(ValueError, match=r"'checkpoint'.*another fit"),
     ):
         dim(tmp_path).fit(ROWS)
     dim(tmp_path).fit(ROWS)
 
 
-def test_drafts_of_killed_fits_are_cleared_away(tmp_path):
+def test_temporary_files_of_killed_fits_are_removed(tmp_path):
     dim(tmp_path).fit(ROWS)
     (path,) = states(tmp_path)
     (path.parent / f".{FILE}.0123abcd").write_bytes(b"half a state")
-    dim(tmp_path, resume=True).fit(ROWS)
+    dim(tmp_path).fit(ROWS)
     assert sorted(p.name for p in path.parent.iterdir()) == ["lock", FILE]
 
 
-def test_a_folder_that_is_none_is_named(tmp_path):
+def test_a_path_that_is_no_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(ValueError, match="'checkpoint' parameter must name a folder"):
         dim(tmp_path / "file").fit(ROWS)
@@ -306,7 +315,7 @@ dim.fit(X)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
-def test_a_full_disk_is_said_and_leaves_no_draft(tmp_path):
+def test_a_full_disk_is_an_error_and_leaves_no_temporary_file(tmp_path):
     run = partial(subprocess.run, capture_output=True, text=True, check=False)
     assert run([sys.executable, "-W", "ignore", "-c", FULL_DISK, str(tmp_path)]).returncode == 0
     full = run([sys.executable, "-W", "ignore", "-c", FULL_DISK, str(tmp_path), "full"])
@@ -317,8 +326,133 @@ def test_a_full_disk_is_said_and_leaves_no_draft(tmp_path):
 
 
 def test_a_file_does_not_say_where_a_fit_writes(tmp_path):
-    saved = dim(tmp_path / "states", resume=True).fit(ROWS)
+    saved = dim(tmp_path / "states").fit(ROWS)
     saved.save(tmp_path / "dim.safetensors")
     loaded = DIMTransformer.load(tmp_path / "dim.safetensors")
-    assert (loaded.checkpoint, loaded.resume) == (None, False)
+    assert loaded.checkpoint is None
     assert np.array_equal(loaded.transform(ROWS), saved.transform(ROWS))
+
+
+# ---------------------------------------------------------- the parameter itself
+
+AS_GIVEN = {"str": str, "Path": Path, "Checkpoint": Checkpoint}
+
+
+@pytest.mark.parametrize("kind", AS_GIVEN)
+def test_the_same_line_run_again_resumes(kind, tmp_path, monkeypatch):
+    uninterrupted = dim().fit(ROWS)
+
+    def line():
+        return dim(AS_GIVEN[kind](tmp_path)).fit(ROWS)
+
+    with monkeypatch.context() as patch:
+        kill_in_epoch(patch, 3)
+        with pytest.raises(Killed):
+            line()
+    (path,) = states(tmp_path)
+    written = StateFile(tmp_path, path.parent.name).read()["net"]["epochs"]
+    again = line()
+    assert len(written) == 2
+    for before, after in zip(written, again.history_, strict=False):
+        assert before["seconds"] == after["seconds"]  # the epoch was not run again
+    assert np.array_equal(uninterrupted.transform(ROWS), again.transform(ROWS))
+    assert [e["loss"] for e in uninterrupted.history_] == [e["loss"] for e in again.history_]
+    assert states(tmp_path) == [path]
+
+
+def test_a_fit_without_resume_ignores_the_state_of_a_killed_one(tmp_path, monkeypatch):
+    uninterrupted = dim().fit(ROWS)
+    with monkeypatch.context() as patch:
+        kill_in_epoch(patch, 3)
+        with pytest.raises(Killed):
+            dim(tmp_path).fit(ROWS)
+    n_run = []
+    run_epoch = DIMNet.run_single_epoch
+
+    def counting(net, iterator, *args, **kwargs):
+        if iterator is not None:
+            n_run.append(1)
+        return run_epoch(net, iterator, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DIMNet, "run_single_epoch", counting)
+        afresh = dim(Checkpoint(tmp_path, resume=False)).fit(ROWS)
+    assert len(n_run) == N_EPOCHS
+    assert np.array_equal(uninterrupted.transform(ROWS), afresh.transform(ROWS))
+    assert dim(tmp_path).fit(ROWS).history_ == afresh.history_  # the state is the later fit's
+
+
+UNFIT = {
+    "path": [None, 3, b"states"],
+    "every_epochs": [0, -1, 1.5, "1"],
+    "every_minutes": [0, -2.0, "1"],
+    "resume": [None, "yes", 1.0],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in UNFIT.items() for v in values])
+def test_unfit_arguments_of_a_checkpoint_are_named(name, value):
+    with pytest.raises(ValueError, match=f"^The '{name}' parameter of Checkpoint must be .* Got "):
+        Checkpoint(**{"path": "states", name: value})
+
+
+@pytest.mark.parametrize("value", [3, True, ["states"], b"states"])
+def test_another_kind_of_checkpoint_is_refused(value):
+    with pytest.raises(ValueError, match=r"^The 'checkpoint' parameter of DIMTransformer must be "):
+        dim(value).fit(ROWS)
+
+
+def test_a_checkpoint_is_a_value():
+    checkpoint = Checkpoint("states", every_epochs=2)
+    assert checkpoint == Checkpoint("states", every_epochs=2)
+    assert checkpoint != Checkpoint("states")
+    with pytest.raises(AttributeError):
+        checkpoint.path = "elsewhere"
+    assert "".join(repr(checkpoint).split()) in "".join(repr(dim(checkpoint)).split())
+
+
+def joblib_round_trip(value, folder):
+    joblib.dump(value, folder / "transformer.joblib")
+    return joblib.load(folder / "transformer.joblib")
+
+
+COPIES = {
+    "clone": lambda value, folder: clone(value),
+    "pickle": lambda value, folder: pickle.loads(pickle.dumps(value)),
+    "joblib": joblib_round_trip,
+}
+
+
+@pytest.mark.parametrize("kind", COPIES)
+@pytest.mark.parametrize("fitted", [False, True])
+def test_copies_keep_a_checkpoint(kind, fitted, tmp_path):
+    checkpoint = Checkpoint(tmp_path / "states", every_epochs=None, every_minutes=2.5, resume=False)
+    transformer = dim(checkpoint, max_epochs=1)
+    if fitted:
+        transformer.fit(ROWS)
+    again = COPIES[kind](transformer, tmp_path)
+    assert type(again.checkpoint) is Checkpoint
+    assert again.checkpoint == checkpoint
+    assert again.get_params() == transformer.get_params()
+    if fitted and kind != "clone":
+        assert np.array_equal(again.transform(ROWS), transformer.transform(ROWS))
+
+
+def test_a_search_keeps_a_checkpoint_and_resumes(tmp_path, monkeypatch):
+    checkpoint = Checkpoint(tmp_path, every_epochs=2)
+    grid = {"mi_estimator": ["jsd", "infonce"]}
+    first = GridSearchCV(dim(checkpoint, max_epochs=1), grid, cv=2).fit(ROWS)
+    assert first.best_estimator_.checkpoint == checkpoint
+    assert len(states(tmp_path)) == 2 * 2 + 1
+    with monkeypatch.context() as patch:
+        kill_in_epoch(patch, 1)  # every fit is complete: none runs an epoch
+        second = GridSearchCV(dim(checkpoint, max_epochs=1), grid, cv=2).fit(ROWS)
+    for name in ("mean_test_score", "std_test_score"):
+        assert np.array_equal(first.cv_results_[name], second.cv_results_[name])
+
+
+def test_candidates_of_a_search_may_differ_in_their_checkpoint(tmp_path):
+    grid = {"checkpoint": [None, str(tmp_path / "path"), Checkpoint(tmp_path / "other")]}
+    search = GridSearchCV(dim(max_epochs=1), grid, cv=2).fit(ROWS)
+    assert len(set(search.cv_results_["mean_test_score"])) == 1
+    assert len(states(tmp_path / "other")) == 2

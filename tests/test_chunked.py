@@ -1,15 +1,15 @@
-"""Scores made a few codes at a time give the numbers and gradients of all scores at once."""
+"""Chunked scoring gives the bounds and gradients of all scores at once."""
 
 import pytest
 import torch
 
-from skdim.objective.chunked import bound_all_pairs, score_parts
-from skdim.critics import PublishedSeparableCritic, SeparableCritic
+from skdim.critics import PublishedSeparableCritic, SeparableCritic, score_parts
 from skdim.mutual_information import ESTIMATORS, chunk_form_of, chunkable
-from skdim.objective.negatives import split_pairs, negatives_of
+from skdim.objective.chunked import bound_all_pairs
+from skdim.objective.negatives import negatives_of, split_pairs
 
 N_VIEWS, N, N_LOCATIONS = 2, 7, 3
-OF_ONE_CODE = N_VIEWS * N * N_LOCATIONS
+SCORES_PER_CODE = N_VIEWS * N * N_LOCATIONS
 GROUPS = {"no groups": None, "groups": torch.tensor([0, 1, 0, 2, 2, 3, 0])}
 
 
@@ -30,41 +30,41 @@ def gradients(bound, of_parts):
 @pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS)
 @pytest.mark.parametrize("n_codes", [1, 2, 3, 6, 7, 100])
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_blocks_are_exact_forward_and_backward(name, n_codes, groups):
-    estimator = ESTIMATORS[name]
-    strangers = None if groups is None else negatives_of(groups)
+def test_chunks_are_exact_forward_and_backward(name, n_codes, groups):
+    mi_estimator = ESTIMATORS[name]
+    negatives = None if groups is None else negatives_of(groups)
     given = parts()
-    whole = estimator(*split_pairs(score_parts(given), strangers))
-    bound = bound_all_pairs(estimator, given, strangers, chunk_size=n_codes * OF_ONE_CODE)
+    whole = mi_estimator(*split_pairs(score_parts(given), negatives))
+    bound = bound_all_pairs(mi_estimator, given, negatives, chunk_size=n_codes * SCORES_PER_CODE)
     torch.testing.assert_close(bound, whole, rtol=0, atol=1e-10)
     for ours, plain in zip(gradients(bound, given), gradients(whole, given), strict=True):
         torch.testing.assert_close(ours, plain, rtol=0, atol=1e-10)
 
 
-def test_every_estimator_of_ours_can_be_scored_in_blocks():
-    assert all(chunk_form_of(estimator) for estimator in ESTIMATORS.values())
+def test_every_mi_estimator_of_skdim_can_be_scored_in_chunks():
+    assert all(chunk_form_of(mi_estimator) for mi_estimator in ESTIMATORS.values())
 
 
-@pytest.mark.parametrize(("mark", "rows_seen"), [(chunkable, [2, 2, 2, 1]), (lambda f: f, [7])])
-def test_only_a_marked_function_sees_blocks(mark, rows_seen):
+@pytest.mark.parametrize(("mark", "chunks_seen"), [(chunkable, [2, 2, 2, 1]), (lambda f: f, [7])])
+def test_only_a_chunkable_function_gets_chunks(mark, chunks_seen):
     seen = []
 
-    def estimator(joint, marginal):
+    def mi_estimator(joint, marginal):
         seen.append(joint.shape[1])
         return joint.mean() - marginal.square().mean()
 
-    bound = bound_all_pairs(mark(estimator), parts(), chunk_size=2 * OF_ONE_CODE)
-    assert seen == rows_seen
+    bound = bound_all_pairs(mark(mi_estimator), parts(), chunk_size=2 * SCORES_PER_CODE)
+    assert seen == chunks_seen
     assert bound.requires_grad
 
 
-def test_without_gradients_to_make_none_are_made():
+def test_no_gradients_are_computed_where_none_are_needed():
     given = [(q.detach(), k.detach()) for q, k in parts()]
-    bound = bound_all_pairs(ESTIMATORS["infonce"], given, chunk_size=OF_ONE_CODE)
+    bound = bound_all_pairs(ESTIMATORS["infonce"], given, chunk_size=SCORES_PER_CODE)
     assert not bound.requires_grad
 
 
-def test_a_bound_is_differentiated_once():
+def test_a_bound_can_be_differentiated_once_only():
     bound = bound_all_pairs(ESTIMATORS["jsd"], given := parts())
     torch.autograd.grad(bound, given[0][0], retain_graph=True)
     with pytest.raises(RuntimeError, match="once"):
@@ -72,7 +72,7 @@ def test_a_bound_is_differentiated_once():
 
 
 @pytest.mark.parametrize("critic", [SeparableCritic, PublishedSeparableCritic])
-def test_half_precision_stays_near_double_in_blocks_as_in_one(critic):
+def test_half_precision_stays_near_double_in_chunks_and_in_one(critic):
     torch.manual_seed(0)
     built = critic(5, 4, 16)
     code, local_map = torch.randn(1, 32, 5), torch.randn(1, 32, 6, 4)
@@ -81,7 +81,7 @@ def test_half_precision_stays_near_double_in_blocks_as_in_one(critic):
     )
     weights = list(built.float().parameters())
 
-    def slopes(chunk_size):
+    def gradient_of(chunk_size):
         with torch.autocast("cpu", torch.bfloat16):
             bound = bound_all_pairs(
                 ESTIMATORS["jsd"], built.embed(code, local_map), chunk_size=chunk_size
@@ -90,5 +90,5 @@ def test_half_precision_stays_near_double_in_blocks_as_in_one(critic):
         assert abs(bound - exact) < 0.02
         return torch.cat([g.flatten() for g in torch.autograd.grad(bound, weights)])
 
-    whole, in_blocks = slopes(10**9), slopes(6 * 32)
-    assert (whole - in_blocks).norm() < 0.02 * whole.norm()
+    whole, in_chunks = gradient_of(10**9), gradient_of(6 * 32)
+    assert (whole - in_chunks).norm() < 0.02 * whole.norm()

@@ -29,7 +29,7 @@ def dim(digits):
 
 
 @pytest.mark.parametrize("n_classes", [2, 5])
-def test_linear_layer_says_what_logistic_regression_says(digits, n_classes):
+def test_linear_layer_predicts_what_logistic_regression_predicts(digits, n_classes):
     chosen = digits.target < n_classes
     X, y = digits.data[chosen] / 16, digits.target[chosen]
     model = LogisticRegression().fit(X, y)
@@ -38,7 +38,7 @@ def test_linear_layer_says_what_logistic_regression_says(digits, n_classes):
     np.testing.assert_allclose(logits.softmax(1).detach().numpy(), expected, atol=1e-5)
 
 
-def test_without_steps_worth_mentioning_it_is_logistic_regression_on_the_hidden_layer(dim, digits):
+def test_with_tiny_steps_it_is_logistic_regression_on_the_hidden_layer(dim, digits):
     X, y = digits.images[:90], digits.target[:90]
     still = DIMClassifier(dim, max_epochs=1, learning_rate=1e-12).fit(X, y)
     hidden = clone(dim).set_params(output="hidden", max_epochs=3).fit(digits.images[:400])

@@ -1,4 +1,4 @@
-"""The command line does what the library does, says what is wrong, and breaks no file."""
+"""The command line does what the library does, says what is wrong, and damages no file."""
 
 import json
 import re
@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import skdim.transformer
+import skdim._training.trainer
 from skdim import DIMTransformer
-from skdim.command_line import COMMANDS, FIT_OPTIONS, OUTPUTS, READERS, WRITERS, main, read
 from skdim._model.readout import OUTPUTS as READOUTS
+from skdim.command_line import COMMANDS, FIT_OPTIONS, OUTPUTS, READERS, WRITERS, main, read
 from skdim.sources import ImageFolder
 
 PAGE = Path(__file__).parents[1] / "docs" / "command_line.md"
@@ -68,7 +68,7 @@ def made(tmp_path_factory, digits):
 
 @pytest.fixture
 def here(made, tmp_path, monkeypatch):
-    """A folder of one's own with the same files, where the process stands."""
+    """The working folder of a test, with the same files."""
     folder = tmp_path / "two words"
     folder.mkdir()
     for path in made.iterdir():
@@ -81,12 +81,12 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
-# ---- It is the library ----------------------------------------------------------------------
+# ---- Like the library -----------------------------------------------------------------------
 
 
 def test_fit_is_that_of_the_library(here, capsys):
     assert run("fit", "images.npy", "--output", "again.safetensors", *LOUD, *NARROW) == 0
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     dim = DIMTransformer(
         8,
         max_epochs=2,
@@ -99,8 +99,8 @@ def test_fit_is_that_of_the_library(here, capsys):
     np.testing.assert_array_equal(
         again.transform(np.load("images.npy")), dim.transform(np.load("images.npy"))
     )
-    assert told.out.splitlines()[:2] == ["shape: 90, 8, 8", "epochs: 2"]
-    assert told.out.splitlines()[-1] == "wrote: again.safetensors"
+    assert printed.out.splitlines()[:2] == ["shape: 90, 8, 8", "epochs: 2"]
+    assert printed.out.splitlines()[-1] == "wrote: again.safetensors"
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
@@ -128,7 +128,7 @@ def test_score_is_that_of_the_model(here, capsys):
     assert found == {"score": dim.score(X), "score_terms": dim.score_terms(X)}
 
 
-def test_labels_set_features_beside_raw_input_and_components(here, capsys):
+def test_with_labels_features_are_compared_with_raw_input_and_pca(here, capsys):
     words = ["score", "model.safetensors", "images.npy", "--labels", "labels.npy"]
     assert run(*words, "--json") == 0
     found = json.loads(capsys.readouterr().out)
@@ -140,7 +140,7 @@ def test_labels_set_features_beside_raw_input_and_components(here, capsys):
     assert all(accuracy < 0.4 for accuracy in shuffled.values())
 
 
-def test_inspect_tells_what_the_model_holds(here, capsys):
+def test_inspect_shows_what_the_model_holds(here, capsys):
     assert run("inspect", "model.safetensors", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     dim = DIMTransformer.load("model.safetensors")
@@ -156,9 +156,9 @@ def test_inspect_tells_what_the_model_holds(here, capsys):
         assert features.shape == (3, n_features)
     assert not found["trimmed"]
     assert run("inspect", "model.safetensors") == 0
-    told = capsys.readouterr().out.splitlines()
-    assert "sample_shape: 1, 8, 8" in told
-    assert "params.encoder_params.width: 8" in told
+    printed = capsys.readouterr().out.splitlines()
+    assert "sample_shape: 1, 8, 8" in printed
+    assert "params.encoder_params.width: 8" in printed
     dim.trim().save("trimmed.safetensors")
     assert run("inspect", "trimmed.safetensors") == 0
     assert "trimmed: True" in capsys.readouterr().out
@@ -224,13 +224,16 @@ MISUSES = [
 ]
 
 FAILURES = [
-    (["fit", "images.npy", *OLD], "model.safetensors is there already: --force"),
-    (["fit", "images.npy", "--output", "no/m.safetensors"], "folder that is there.* Got no/m"),
-    (["fit", "none.npy", *FIT], "must be a file or a folder that is there. Got none.npy"),
+    (["fit", "images.npy", *OLD], "model.safetensors exists: --force replaces it"),
+    (
+        ["fit", "images.npy", "--output", "no/m.safetensors"],
+        "must be in an existing folder with write access. Got no/m",
+    ),
+    (["fit", "none.npy", *FIT], "must be an existing file or folder. Got none.npy"),
     (["fit", "notes.txt", *FIT], r"\.npy, \.npz, \.csv, folder. Got notes\.txt"),
     (["fit", "cut.npy", *FIT], "cut.npy cannot be read: "),
     (["fit", "objects.npy", *FIT], "objects.npy cannot be read: .*Python objects"),
-    (["fit", "words.npy", *FIT], "X must hold at least 2 samples, each with an axis"),
+    (["fit", "words.npy", *FIT], "X must hold at least 2 samples, each with at least one axis"),
     (["fit", "nameless.csv", *FIT], "nameless.csv cannot be read: its first line must name"),
     (["fit", "text.csv", *FIT], "text.csv cannot be read: could not convert string 'two'"),
     (["fit", "empty", *FIT], "must hold pictures. Got none"),
@@ -246,18 +249,21 @@ FAILURES = [
     (["fit", "images.npy", *FIT, "--seed", "1", "--set", "random_state=2"], "given once"),
     (
         ["transform", "none.safetensors", "images.npy", *NPY],
-        "must be a file that is there. Got none",
+        "must be an existing file. Got none",
     ),
     (["transform", "images.npy", "images.npy", *NPY], "images.npy is no file of skdim"),
     (["transform", "model.safetensors", "rows.npy", *NPY], "has 64 features"),
-    (["transform", *IMAGES, "--output", "labels.npy"], "labels.npy is there already"),
-    (["transform", *IMAGES, "--output", "images.npy", "--force"], "another file than what is read"),
+    (["transform", *IMAGES, "--output", "labels.npy"], "labels.npy exists: --force replaces it"),
+    (
+        ["transform", *IMAGES, "--output", "images.npy", "--force"],
+        "--output must differ from the files that are read",
+    ),
     (["score", *IMAGES, "--labels", "folder"], "for an input that is a folder"),
     (["score", *IMAGES, "--labels", "notes.txt"], r"\.npy file, or 'folder'. Got notes\.txt"),
     (["score", *IMAGES, "--labels", "rows.npy"], r"each of 90 samples. Got shape \(90, 64\)"),
     (["score", *IMAGES, "--labels", "words.npy"], r"each of 90 samples. Got shape \(2,\)"),
-    (["inspect", "none.safetensors"], "must be a file that is there. Got none.safetensors"),
-    (["inspect", "empty"], "must be a file that is there. Got empty"),
+    (["inspect", "none.safetensors"], "must be an existing file. Got none.safetensors"),
+    (["inspect", "empty"], "must be an existing file. Got empty"),
 ]
 
 WRONG = [(words, 2, sentence) for words, sentence in MISUSES]
@@ -271,13 +277,13 @@ def test_wrong_use_is_one_sentence_before_training(
     def train(*args, **kwargs):
         pytest.fail("it trained")
 
-    monkeypatch.setattr(skdim.transformer, "DIMNet", train)
+    monkeypatch.setattr(skdim._training.trainer, "DIMNet", train)
     before = contents(here)
     assert run(*words) == code
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert re.search(sentence, told.err)
-    assert told.err.count("\n") == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert re.search(sentence, printed.err)
+    assert printed.err.count("\n") == 1
     assert contents(here) == before
 
 
@@ -316,17 +322,19 @@ def test_an_interrupt_keeps_the_last_whole_epoch(here, monkeypatch, capsys, n_wh
 
     monkeypatch.setattr("skdim._training.callbacks.EpochLog.on_epoch_begin", interrupt)
     assert run("fit", "images.npy", *FIT, "--quiet", "--max-epochs", "3") == 130
-    told = capsys.readouterr()
-    assert told.out == ""
+    printed = capsys.readouterr()
+    assert printed.out == ""
     if n_whole:
-        assert told.err == f"Interrupted: new.safetensors holds what epoch {n_whole} had learned.\n"
+        assert (
+            printed.err == f"Interrupted: new.safetensors holds the model after epoch {n_whole}.\n"
+        )
         assert DIMTransformer.load("new.safetensors").n_iter_ == n_whole
     else:
-        assert told.err == "Interrupted: nothing was written.\n"
+        assert printed.err == "Interrupted: nothing was written.\n"
         assert not Path("new.safetensors").exists()
 
 
-def test_a_strangers_file_cannot_speak_to_the_terminal(here, capsys):
+def test_the_name_of_a_file_cannot_control_the_terminal(here, capsys):
     Path("\x1b[31mred.npy").write_text("")
     assert run("fit", "\x1b[31mred.npy", *FIT) == 1
     assert "\x1b" not in capsys.readouterr().err
@@ -358,41 +366,39 @@ def test_defaults_in_help_are_those_of_the_constructor():
 
 
 def test_help_needs_no_torch():
-    """The module by itself; the package around it may import what it likes."""
-    path = Path(skdim.transformer.__file__).with_name("command_line.py")
     script = (
-        "import runpy, sys; "
-        "sys.modules.update(torch=None, sklearn=None, skdim=None); "
-        f"module = runpy.run_path({str(path)!r}); "
-        "module['main'](['fit', '--help'])"
+        "import sys; "
+        "sys.modules.update(torch=None, sklearn=None); "
+        "from skdim.command_line import main; "
+        "main(['fit', '--help'])"
     )
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.startswith("usage: python -m skdim fit")
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert printed.returncode == 0, printed.stderr
+    assert printed.stdout.startswith("usage: python -m skdim fit")
 
 
 # ---- Another process ------------------------------------------------------------------------
 
 
-def test_a_pipe_gets_results_alone(here):
+def test_a_pipe_gets_nothing_but_results(here):
     words = ["fit", "images.npy", "--output", "new.safetensors", "--max-epochs", "1", "--json"]
-    told = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-m", "skdim", *words], capture_output=True, text=True, check=True
     )
-    results = json.loads(told.stdout)
+    results = json.loads(printed.stdout)
     assert results["shape"] == [90, 8, 8]
     assert results["wrote"] == "new.safetensors"
-    assert "samples/s" in told.stderr
-    assert "\nWarning: The loss was still falling" in told.stderr
+    assert "samples/s" in printed.stderr
+    assert "\nWarning: The loss was still falling" in printed.stderr
 
 
 def test_a_process_ends_with_its_code_and_a_sentence(here):
-    told = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-m", "skdim", "inspect", "none"], capture_output=True, text=True
     )
-    assert told.returncode == 1
-    assert told.stdout == ""
-    assert told.stderr == "Error: The model must be a file that is there. Got none.\n"
+    assert printed.returncode == 1
+    assert printed.stdout == ""
+    assert printed.stderr == "Error: The model must be an existing file. Got none.\n"
 
 
 # ---- The page -------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Coordinates: places in the order of a flattened map, likelihoods known in closed form."""
+"""Coordinates: positions in the order of a flattened map, likelihoods known in closed form."""
 
 import math
 
@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from skdim._training.loop import backward_and_step
 from skdim.coordinates import (
     COORDINATES,
     AbsoluteCoordinates,
@@ -15,7 +16,6 @@ from skdim.coordinates import (
     positions_in_map,
 )
 from skdim.encoders.contract import as_local_map
-from skdim._training.net import backward_and_step
 
 TASKS = {task for tasks in COORDINATES.values() for task in tasks}
 
@@ -24,18 +24,18 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def map_of_places(n, side, n_axes):
-    """Local vectors that say where they are."""
+def map_of_positions(n, side, n_axes):
+    """Local vectors that hold their position."""
     axes = torch.meshgrid(*[torch.arange(float(side))] * n_axes, indexing="ij")
     return as_local_map(torch.stack(axes).expand(n, n_axes, *[side] * n_axes))
 
 
 @pytest.mark.parametrize(("side", "n_axes"), [(7, 1), (1, 2), (4, 2), (3, 3)])
-def test_places_are_in_the_order_of_a_flattened_map(side, n_axes):
-    places = positions_in_map(side**n_axes, n_axes)
-    assert places.equal(map_of_places(1, side, n_axes)[0].long())
+def test_positions_are_in_the_order_of_a_flattened_map(side, n_axes):
+    positions = positions_in_map(side**n_axes, n_axes)
+    assert positions.equal(map_of_positions(1, side, n_axes)[0].long())
     expected = np.stack(np.unravel_index(np.arange(side**n_axes), [side] * n_axes), 1)
-    np.testing.assert_array_equal(places.numpy(), expected)
+    np.testing.assert_array_equal(positions.numpy(), expected)
 
 
 @pytest.mark.parametrize(("n_locations", "n_axes"), [(12, 2), (16, 3), (5, 0)])
@@ -46,13 +46,13 @@ def test_maps_without_equal_axes_are_refused(n_locations, n_axes):
 
 def test_likelihood_is_the_plain_sum_over_axes():
     torch.manual_seed(0)
-    logits, places = torch.randn(6, 2 * 3), torch.randint(3, (6, 2))
+    logits, positions = torch.randn(6, 2 * 3), torch.randint(3, (6, 2))
     expected = 0.0
-    for row, place in zip(logits.double(), places, strict=True):
+    for of_sample, position in zip(logits.double(), positions, strict=True):
         for axis in range(2):
-            of_axis = row[3 * axis : 3 * axis + 3]
-            expected += float(of_axis[place[axis]] - of_axis.exp().sum().log())
-    assert log_likelihood(logits, places, 3).item() == pytest.approx(expected / 6, rel=1e-5)
+            of_axis = of_sample[3 * axis : 3 * axis + 3]
+            expected += float(of_axis[position[axis]] - of_axis.exp().sum().log())
+    assert log_likelihood(logits, positions, 3).item() == pytest.approx(expected / 6, rel=1e-5)
 
 
 @pytest.mark.parametrize("task", sorted(TASKS, key=str))
@@ -66,15 +66,15 @@ def test_a_uniform_guess_has_the_likelihood_of_chance(task):
 
 
 @pytest.mark.parametrize("task", sorted(TASKS, key=str))
-def test_places_are_learned_where_local_vectors_tell_them_and_not_where_they_do_not(task):
+def test_positions_are_learned_only_from_local_vectors_that_tell_them(task):
     torch.manual_seed(0)
-    telling = map_of_places(8, 3, 2)
+    telling = map_of_positions(8, 3, 2)
     likelihoods = []
     for local_map in (telling, torch.zeros_like(telling)):
-        learner = task(4, (9, 2), 2)
-        optimizer = torch.optim.Adam(learner.parameters(), lr=1e-2)
+        model = task(4, (9, 2), 2)
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
         for step in range(100):
-            found = learner(torch.randn(8, 4), local_map, seeded(step))
+            found = model(torch.randn(8, 4), local_map, seeded(step))
             backward_and_step(optimizer, -found)
         likelihoods.append(found.item())
     assert likelihoods[0] > -0.9
@@ -82,16 +82,16 @@ def test_places_are_learned_where_local_vectors_tell_them_and_not_where_they_do_
 
 
 @pytest.mark.parametrize("coordinates", COORDINATES)
-def test_coordinates_train_beside_the_bounds_and_alone(quick, images, coordinates):
+def test_coordinates_train_with_the_bounds_and_without(quick, images, coordinates):
     both = quick(coordinate_weight=0.5, coordinates=coordinates, max_epochs=4).fit(images)
     first, last = both.history_[0], both.history_[-1]
     assert last["coordinates"] > first["coordinates"]
     assert last["loss"] == pytest.approx(-last["local"] - 0.5 * last["coordinates"], rel=1e-4)
-    alone = quick(coordinate_weight=1.0, local_weight=0.0, coordinates=coordinates).fit(images)
-    assert set(alone.score_terms(images)) == {"coordinates"}
+    without = quick(coordinate_weight=1.0, local_weight=0.0, coordinates=coordinates).fit(images)
+    assert set(without.score_terms(images)) == {"coordinates"}
 
 
-def test_signals_and_volumes_have_places_too(quick):
+def test_signals_and_volumes_have_positions_too(quick):
     rng = np.random.default_rng(0)
     for shape, params in [((40, 64), {"channel_axis": None}), ((12, 8, 8, 8), {})]:
         params = {"channel_axis": None, **params}

@@ -1,4 +1,4 @@
-"""Every critic scores pairs one by one; lean algebra gives the numbers of the stated formulas."""
+"""Every critic scores single pairs; the faster algebra gives the numbers of the stated formulas."""
 
 import itertools
 
@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch.nn.functional import batch_norm, layer_norm
 
-from skdim.objective.chunked import score_parts
 from skdim.critics import (
     CRITICS,
     ConcatCritic,
     PublishedSeparableCritic,
     SeparableCritic,
     score_all,
+    score_parts,
 )
 
 
@@ -37,8 +37,8 @@ def test_scores_are_of_a_code_and_one_local_vector_of_its_sample(name):
     scores = critic(code, local_map)
     assert scores.shape == (2, 6, 4)
     for v, i, k in itertools.product(range(2), range(6), range(4)):
-        alone = critic(code[v : v + 1, i : i + 1], local_map[v : v + 1, i : i + 1, k : k + 1])
-        torch.testing.assert_close(scores[v, i, k], alone[0, 0, 0], rtol=0, atol=1e-12)
+        single = critic(code[v : v + 1, i : i + 1], local_map[v : v + 1, i : i + 1, k : k + 1])
+        torch.testing.assert_close(scores[v, i, k], single[0, 0, 0], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", CRITICS)
@@ -48,7 +48,7 @@ def test_entry_i_j_of_all_scores_is_code_i_against_sample_j(name):
     scores = score_all(critic, code, local_map)
     assert scores.shape == (2, 6, 6, 4)
     for shift in range(6):
-        expected = critic(code, local_map.roll(-shift, 1))  # code i, locals of i + shift
+        expected = critic(code, local_map.roll(-shift, 1))  # code i, local features of i + shift
         entries = scores[:, range(6), [(i + shift) % 6 for i in range(6)]]
         torch.testing.assert_close(entries, expected, rtol=0, atol=1e-12)
 
@@ -63,8 +63,8 @@ def test_any_widths(name, n_code, n_channels, width):
 def test_separable_critic_equals_its_formula_forward_and_backward():
     critic = build(SeparableCritic)
     code, local_map = pairs(n_views=1)
-    h = critic.embed_locals(local_map)
-    keys = critic.last(h) + critic.shortcut(local_map)  # as stated: W2 on every local
+    h = critic.embed_local_map(local_map)
+    keys = critic.last(h) + critic.shortcut(local_map)  # as stated: W2 on every local vector
     plain = torch.einsum("vid,vjkd->vijk", critic.query(code), keys) / 7**0.5
     assert_same(critic, plain, score_parts(critic.embed(code, local_map)))
 
@@ -76,10 +76,10 @@ def test_published_critic_equals_its_formula_forward_and_backward():
     def block(x, part):
         w1, w2, s = part.first.weight, part.last, part.shortcut
         norm = part.batch_norm
-        rows = batch_norm((x @ w1.T).flatten(0, -2), None, None, norm.weight, norm.bias, True)
+        hidden = batch_norm((x @ w1.T).flatten(0, -2), None, None, norm.weight, norm.bias, True)
         bias = 0 if s.bias is None else s.bias
         return (
-            rows.unflatten(0, x.shape[:-1]).relu() @ w2.weight.T + w2.bias + x @ s.weight.T + bias
+            hidden.unflatten(0, x.shape[:-1]).relu() @ w2.weight.T + w2.bias + x @ s.weight.T + bias
         )
 
     norm = critic.layer_norm
@@ -91,8 +91,8 @@ def test_published_critic_equals_its_formula_forward_and_backward():
 def test_concat_critic_equals_its_formula_forward_and_backward():
     critic = build(ConcatCritic)
     code, local_map = pairs()
-    tiled = code.unsqueeze(-2).expand(-1, -1, 4, -1)
-    plain = critic.rest(critic.first(torch.cat([tiled, local_map], -1))).squeeze(-1)
+    repeated = code.unsqueeze(-2).expand(-1, -1, 4, -1)
+    plain = critic.rest(critic.first(torch.cat([repeated, local_map], -1))).squeeze(-1)
     assert_same(critic, plain, critic(code, local_map))
 
 
@@ -121,7 +121,7 @@ def test_published_shortcuts_start_as_noisy_identities_where_they_can():
 @pytest.mark.parametrize(
     ("critic", "n_code", "n_channels", "width", "n_parameters"),
     [
-        # W1 + BN + W2 with bias + S, of code (with the shortcut's bias) and of locals, and LN
+        # W1 + BN + W2 with bias + S, of code (with the shortcut's bias) and local vector, and LN
         (
             PublishedSeparableCritic,
             64,

@@ -1,4 +1,4 @@
-"""What a GPU alone can show; skipped where there is none."""
+"""What only a GPU can show; skipped where there is none."""
 
 import pickle
 import time
@@ -25,23 +25,23 @@ def deterministic():
     "params",
     [{}, {"prior_weight": 0.5, "global_weight": 0.5}, {"augment": None}, {"critic": "concat"}],
 )
-def test_a_recorded_fit_is_the_fit(quick, images, deterministic, monkeypatch, params):
-    seconds, record = [], CUDAGraphCapturer.record
+def test_a_captured_fit_equals_an_eager_one(quick, images, deterministic, monkeypatch, params):
+    seconds, capture = [], CUDAGraphCapturer.capture
 
     def timed(self, function):
         start = time.perf_counter()
-        replay = record(self, function)
+        replay = capture(self, function)
         torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
         return replay
 
-    monkeypatch.setattr(CUDAGraphCapturer, "record", timed)
-    recorded = quick(device="cuda", **LONG, **params).fit(images)
+    monkeypatch.setattr(CUDAGraphCapturer, "capture", timed)
+    captured = quick(device="cuda", **LONG, **params).fit(images)
     assert seconds
     assert sum(seconds) < 2
-    monkeypatch.setattr("skdim.transformer.choose_capturer", lambda *_: None)
+    monkeypatch.setattr("skdim._training.trainer.choose_capturer", lambda *_: None)
     plain = quick(device="cuda", **LONG, **params).fit(images)
-    np.testing.assert_allclose(recorded.history_[-1]["loss"], plain.history_[-1]["loss"], rtol=1e-2)
+    np.testing.assert_allclose(captured.history_[-1]["loss"], plain.history_[-1]["loss"], rtol=1e-2)
 
 
 def test_fits_repeat_bit_for_bit_under_deterministic_algorithms(quick, images, deterministic):
@@ -49,10 +49,10 @@ def test_fits_repeat_bit_for_bit_under_deterministic_algorithms(quick, images, d
     np.testing.assert_array_equal(*codes)
 
 
-def test_streamed_samples_are_the_samples(quick, images, deterministic):
+def test_both_loaders_give_the_same_features(quick, images, deterministic):
     codes = [
-        quick(device="cuda", data_on_device=loader).fit(images).transform(images)
-        for loader in (True, False)
+        quick(device="cuda", data_on_device=on_device).fit(images).transform(images)
+        for on_device in (True, False)
     ]
     np.testing.assert_array_equal(*codes)
 

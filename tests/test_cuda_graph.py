@@ -1,4 +1,4 @@
-"""The recorded step, played on a CPU by a twin of the CUDA capturer: the same steps, replayed."""
+"""The captured step, replayed on a CPU by a stand-in for the CUDA capturer."""
 
 import logging
 import pickle
@@ -10,17 +10,17 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import skdim._training.cuda_graph
+from skdim._training.cuda_graph import N_WARMUP, GraphedStep, choose_capturer
 from skdim.augmentation import DEFAULT_AUGMENTATIONS
 from skdim.critics import CRITICS
 from skdim.mutual_information import ESTIMATORS
-from skdim._training.cuda_graph import N_WARMUP, GraphedStep, choose_capturer
 
 # Reads a number, or makes a shape depend on one: a graph of kernels cannot.
 FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal")
 
 
 class NoReading(TorchDispatchMode):
-    """Fail where a CUDA graph would fail to record."""
+    """Fail where the capture of a CUDA graph would fail."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func.overloadpacket.__name__.removeprefix("aten::")
@@ -31,8 +31,8 @@ class NoReading(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-class Twin:
-    """What is recorded is run again, on the same tensors, and may read nothing."""
+class CPUCapturer:
+    """Replays by running the function again, on the same tensors; it may read nothing."""
 
     def __init__(self):
         self.runs = self.graphs = self.replays = 0
@@ -41,7 +41,7 @@ class Twin:
         self.runs += 1
         return function()
 
-    def record(self, function):
+    def capture(self, function):
         self.graphs += 1
 
         def replay():
@@ -53,18 +53,18 @@ class Twin:
 
 
 @pytest.fixture
-def twin(monkeypatch):
-    capturer = Twin()
+def capturer(monkeypatch):
+    capturer = CPUCapturer()
 
     def choose(generator, n_steps, obstacle):
         return None if obstacle else capturer
 
-    monkeypatch.setattr("skdim.transformer.choose_capturer", choose)
+    monkeypatch.setattr("skdim._training.trainer.choose_capturer", choose)
     return capturer
 
 
 def in_quarters(progress):
-    """A schedule of which float32, the type of a recorded rate, loses nothing."""
+    """A schedule of which float32, the type of a captured learning rate, loses nothing."""
     return 1 - int(4 * progress) / 8
 
 
@@ -81,24 +81,24 @@ CHOICES = [
 
 @pytest.mark.parametrize("params", CHOICES, ids=str)
 @pytest.mark.parametrize("with_groups", [False, True])
-def test_replayed_steps_are_the_steps(quick, images, twin, monkeypatch, params, with_groups):
+def test_replayed_steps_equal_eager_ones(quick, images, capturer, monkeypatch, params, with_groups):
     groups = np.arange(len(images)) % 9 if with_groups else None
     params = {"learning_rate": 2**-9, "lr_schedule": in_quarters, "max_epochs": 3, **params}
-    recorded = quick(batch_size=29, **params).fit(images, groups=groups)
-    assert twin.runs == N_WARMUP
-    assert twin.graphs == 2  # one for each size of batch
-    assert twin.replays == 3 * 4 - N_WARMUP
+    captured = quick(batch_size=29, **params).fit(images, groups=groups)
+    assert capturer.runs == N_WARMUP
+    assert capturer.graphs == 2  # one for each size of batch
+    assert capturer.replays == 3 * 4 - N_WARMUP
     monkeypatch.undo()
     plain = quick(batch_size=29, **params).fit(images, groups=groups)
-    for ours, theirs in zip(recorded.history_, plain.history_, strict=True):
+    for ours, theirs in zip(captured.history_, plain.history_, strict=True):
         assert {k: ours[k] for k in ("loss", "learning_rate")} == {
             k: theirs[k] for k in ("loss", "learning_rate")
         }
-    np.testing.assert_array_equal(recorded.transform(images), plain.transform(images))
+    np.testing.assert_array_equal(captured.transform(images), plain.transform(images))
 
 
 @pytest.mark.parametrize("n_axes", DEFAULT_AUGMENTATIONS)
-def test_default_views_can_be_recorded(n_axes):
+def test_default_views_can_be_captured(n_axes):
     batch = torch.randn(6, 3, *[8] * (n_axes - 1)) if n_axes > 1 else torch.randn(6, 5)
     generator = torch.Generator().manual_seed(0)
     with NoReading():
@@ -107,25 +107,25 @@ def test_default_views_can_be_recorded(n_axes):
 
 @pytest.mark.parametrize("mi_estimator", ESTIMATORS)
 @pytest.mark.parametrize("critic", CRITICS)
-def test_every_objective_can_be_recorded(quick, images, twin, caplog, mi_estimator, critic):
+def test_every_objective_can_be_captured(quick, images, capturer, caplog, mi_estimator, critic):
     with caplog.at_level(logging.WARNING, logger="skdim"):
         quick(max_epochs=3, mi_estimator=mi_estimator, critic=critic).fit(images)
-    assert twin.replays
+    assert capturer.replays
     assert "CUDA graph" not in caplog.text
 
 
-def test_a_step_that_cannot_be_recorded_runs_as_it_is_and_says_why(caplog):
-    class Refusing(Twin):
-        def record(self, function):
+def test_a_step_that_cannot_be_captured_runs_eagerly_and_the_log_says_why(caplog):
+    class RefusingCapturer(CPUCapturer):
+        def capture(self, function):
             raise RuntimeError("operation not permitted when stream is capturing\nand more")
 
     def step(stored, groups):
         return {"loss": stored.sum()}
 
-    capturer = Refusing()
-    recorded = GraphedStep(step, capturer)
+    capturer = RefusingCapturer()
+    graphed = GraphedStep(step, capturer)
     with caplog.at_level(logging.WARNING, logger="skdim"):
-        losses = [recorded(torch.full((2,), float(i)), None)["loss"].item() for i in range(6)]
+        losses = [graphed(torch.full((2,), float(i)), None)["loss"].item() for i in range(6)]
     assert losses == [0, 2, 4, 6, 8, 10]
     assert caplog.text.count("without a CUDA graph") == 1
     assert "not permitted" in caplog.text
@@ -135,20 +135,22 @@ def test_a_step_that_cannot_be_recorded_runs_as_it_is_and_says_why(caplog):
 def test_terms_of_a_step_outlive_the_next():
     buffer = torch.zeros(1)
 
-    class Overwriting(Twin):
-        def record(self, function):
+    class OverwritingCapturer(CPUCapturer):
+        def capture(self, function):
             return lambda: buffer.copy_(function())
 
-    recorded = GraphedStep(lambda stored, groups: {"loss": stored.sum()}, Overwriting())
-    losses = [recorded(torch.full((2,), float(i)), None)["loss"] for i in range(6)]
+    graphed = GraphedStep(lambda stored, groups: {"loss": stored.sum()}, OverwritingCapturer())
+    losses = [graphed(torch.full((2,), float(i)), None)["loss"] for i in range(6)]
     assert [loss.item() for loss in losses] == [0, 2, 4, 6, 8, 10]
 
 
-def test_short_fits_and_obstacles_are_not_recorded(monkeypatch, caplog):
+def test_short_fits_and_obstacles_are_not_captured(monkeypatch, caplog):
     class Generator:
         device = torch.device("cuda")
 
-    monkeypatch.setattr(skdim._training.cuda_graph, "CUDAGraphCapturer", lambda generator: "capturer")
+    monkeypatch.setattr(
+        skdim._training.cuda_graph, "CUDAGraphCapturer", lambda generator: "capturer"
+    )
     assert choose_capturer(torch.Generator(), 10**6, None) is None
     assert choose_capturer(Generator, 199, None) is None
     assert choose_capturer(Generator, 200, None) == "capturer"
@@ -168,10 +170,10 @@ def test_a_compiled_fit_is_the_fit_and_pickles(quick, rows, monkeypatch):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(compiled)).transform(X), plain)
 
 
-def test_callbacks_and_own_optimizers_are_obstacles(quick, images, twin):
+def test_callbacks_and_custom_optimizers_are_obstacles(quick, images, capturer):
     from skorch.callbacks import Callback
 
     quick(callbacks=[Callback()]).fit(images)
     quick(optimizer=torch.optim.RMSprop).fit(images)
     quick(optimizer_params={"foreach": True}).fit(images)
-    assert twin.runs == 0
+    assert capturer.runs == 0

@@ -1,4 +1,4 @@
-"""Folds on the workers of a cluster, features of blocks wherever they are."""
+"""Dask: folds on the workers of a cluster, features of the chunks of an array."""
 
 import joblib
 import numpy as np
@@ -40,7 +40,7 @@ def test_a_search_on_a_cluster_finds_what_it_finds_here(client):
     np.testing.assert_allclose(there, here, atol=0.02)  # threads may differ
 
 
-def test_blocks_are_transformed_on_the_workers(client):
+def test_chunks_are_transformed_on_the_workers(client):
     dim = DIMTransformer(8, max_epochs=1, random_state=0, device="cpu").fit(X)
     features = dim.transform(array.from_array(X, chunks=(64, 10)))
     np.testing.assert_allclose(client.compute(features).result(), dim.transform(X), atol=1e-5)

@@ -1,4 +1,4 @@
-"""What is asked of the machine, and given back to it."""
+"""Freed memory is kept during a fit only, and processes get a GPU each."""
 
 import threading
 from types import SimpleNamespace
@@ -6,14 +6,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from skdim import devices
+from skdim._utils import devices
 from skdim._utils.devices import NEVER, USUAL, freed_memory_kept
 
 CPU = torch.device("cpu")
 
 
 class Library:
-    """What would be told to the C library."""
+    """Remembers what the C library would be told."""
 
     def __init__(self):
         self.limits, self.n_trims = {}, 0

@@ -200,7 +200,7 @@ def test_pictures_fill_the_range_from_0_to_1_in_the_order_of_the_values(shape):
     np.testing.assert_array_equal(pictures.ravel().argsort(), values.ravel().argsort())
 
 
-def test_pictures_of_one_value_are_dark():
+def test_pictures_of_one_value_are_black():
     assert (as_pictures(np.full((2, 1, 4, 4), 9)) == 0).all()
 
 
@@ -234,7 +234,7 @@ def test_terms_are_drawn_on_request_one_panel_on_the_ax_itself(fitted):
     assert display.ax_.get_ylabel() == "nats"
 
 
-def test_a_bound_of_ones_own_has_no_unit(images):
+def test_a_custom_bound_has_no_unit(images):
     def bound(joint, marginal):
         return joint.mean() - marginal.square().mean()
 
@@ -245,7 +245,7 @@ def test_a_bound_of_ones_own_has_no_unit(images):
 # ---- Neighbours -------------------------------------------------------------------------------
 
 
-def test_queries_are_followed_by_their_nearest_others(fitted, images):
+def test_queries_are_followed_by_their_nearest_neighbors(fitted, images):
     display = NearestNeighborsDisplay.from_estimator(fitted, images, n_queries=5, n_neighbors=3)
     features = fitted.transform(images)
     for row, query in enumerate([0, 18, 36, 54, 72]):
@@ -287,7 +287,7 @@ def test_signals_are_lines(of_signals):
 def test_the_map_is_principal_components_unless_told_otherwise(fitted, images):
     features = fitted.transform(images)
     expected = PCA(2, random_state=0).fit_transform(features)
-    for embedding in (None, PCA(2, random_state=0), expected, lambda rows: expected):
+    for embedding in (None, PCA(2, random_state=0), expected, lambda features: expected):
         display = CodeDisplay.from_estimator(fitted, images, embedding=embedding, ax=new_axes())
         np.testing.assert_allclose(display.embedding, expected, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(display.scatter_.get_offsets(), display.embedding)
@@ -316,14 +316,14 @@ def test_thumbnails_lie_at_their_samples_and_do_not_overlap(fitted, images):
     assert display.ax_.get_aspect() == 1
 
 
-def test_places_are_chosen_until_there_is_no_room():
-    places = noise(200, 2)
-    chosen = choose_apart(places, 0.5, 200)
-    apart = np.abs(places[:, None] - places[chosen]).max(2)  # (200, n_chosen)
+def test_positions_are_chosen_until_there_is_no_room():
+    positions = noise(200, 2)
+    chosen = choose_apart(positions, 0.5, 200)
+    apart = np.abs(positions[:, None] - positions[chosen]).max(2)  # (200, n_chosen)
     among = apart[chosen] + np.diag(np.full(len(chosen), np.inf))
     assert among.min() >= 0.5
     assert (apart.min(1) < 0.5).all()
-    np.testing.assert_array_equal(choose_apart(places, 0.5, 7), chosen[:7])
+    np.testing.assert_array_equal(choose_apart(positions, 0.5, 7), chosen[:7])
 
 
 def test_rows_of_a_table_are_points_only(of_rows):
@@ -333,35 +333,35 @@ def test_rows_of_a_table_are_points_only(of_rows):
 
 
 def test_classes_have_a_legend_and_numbers_a_bar():
-    places = noise(60, 2)
+    positions = noise(60, 2)
     words = np.array(["fox", "hare", "owl"])[np.arange(60) % 3]
-    display = CodeDisplay(places, y=words).plot()
+    display = CodeDisplay(positions, y=words).plot()
     assert [text.get_text() for text in display.legend_.get_texts()] == ["fox", "hare", "owl"]
     assert display.colorbar_ is None
     colors = display.scatter_.get_facecolors()
     assert len({tuple(color) for color in colors}) == 3
     assert (colors[::3] == colors[0]).all()
-    display = CodeDisplay(places, y=places[:, 0]).plot()
+    display = CodeDisplay(positions, y=positions[:, 0]).plot()
     assert display.legend_ is None
-    assert display.colorbar_.vmin == pytest.approx(places[:, 0].min())
-    assert CodeDisplay(places).plot().legend_ is None
+    assert display.colorbar_.vmin == pytest.approx(positions[:, 0].min())
+    assert CodeDisplay(positions).plot().legend_ is None
 
 
-# ---- Evidence ---------------------------------------------------------------------------------
+# ---- Local scores -----------------------------------------------------------------------------
 
 
-def test_local_scores_are_what_is_known_of_products():
+def test_local_scores_of_products_have_a_closed_form():
     codes, local_map = noise(6), noise(9, seed=1)  # T(y, l) = y l
     scores = local_scores(codes[0] * local_map, codes[1:, None] * local_map)
     np.testing.assert_allclose(scores, (codes[0] - codes[1:].mean()) * local_map, rtol=1e-5)
 
 
-def test_what_every_code_finds_is_no_evidence():
-    common, own = noise(4, 9), noise(4, 9, seed=1)
-    strangers = noise(4, 5, 9, seed=2)
-    moved = local_scores(own + common, strangers + common[:, None])
-    np.testing.assert_allclose(moved, local_scores(own, strangers), atol=1e-6)
-    np.testing.assert_allclose(local_scores(own, np.stack([own, own], 1)), 0)
+def test_what_raises_the_scores_of_all_codes_does_not_count():
+    common, positives = noise(4, 9), noise(4, 9, seed=1)
+    negatives = noise(4, 5, 9, seed=2)
+    moved = local_scores(positives + common, negatives + common[:, None])
+    np.testing.assert_allclose(moved, local_scores(positives, negatives), atol=1e-6)
+    np.testing.assert_allclose(local_scores(positives, np.stack([positives] * 2, 1)), 0)
 
 
 class ProductCritic(nn.Module):
@@ -374,7 +374,7 @@ class ProductCritic(nn.Module):
         return code[..., :1] * local_map[..., 0]
 
 
-def test_scores_of_a_hand_made_critic_are_where_they_belong(images):
+def test_scores_of_a_simple_critic_are_at_their_locations(images):
     dim = DIMTransformer(critic=ProductCritic, **SHORT).fit(images)
     display = LocalScoreDisplay.from_estimator(dim, images, n_samples=3)
     standardized = (torch.from_numpy(images)[:, None] - dim.mean_[0]) / dim.scale_[0]
@@ -441,7 +441,7 @@ def test_each_sample_has_a_picture_and_its_heat_below(fitted, images, n_samples)
 
 
 class TokenEncoder(nn.Module):
-    """Patches of 4 x 4 as tokens, which no layer of it has the axes of."""
+    """Patches of 4 x 4 as tokens; no layer returns a map with axes."""
 
     def __init__(self, sample_shape, n_components):
         super().__init__()
@@ -453,7 +453,7 @@ class TokenEncoder(nn.Module):
         return Encoding(self.code(hidden), hidden, (tokens,))
 
 
-def test_a_shape_that_cannot_be_seen_must_be_told(images):
+def test_a_map_shape_that_cannot_be_found_must_be_given(images):
     dim = DIMTransformer(encoder=TokenEncoder, **{**SHORT, "encoder_params": None}).fit(images)
     with pytest.raises(ValueError, match=r"TokenEncoder cannot be known.* 4 .*'map_shape'"):
         LocalScoreDisplay.from_estimator(dim, images)
@@ -463,17 +463,15 @@ def test_a_shape_that_cannot_be_seen_must_be_told(images):
         LocalScoreDisplay.from_estimator(dim, images, map_shape=(2, 3))
 
 
-def test_a_mirrored_encoder_shows_the_map_of_the_image_as_it_is(images):
-    plain, mirrored = (DIMTransformer(flip_averaging=m, **SHORT).fit(images) for m in (False, True))
-    shapes = {
-        find_map_shape(dim.encoder_, dim.sample_shape_, dim.device_) for dim in (plain, mirrored)
-    }
+def test_flip_averaging_does_not_flip_the_map(images):
+    dims = [DIMTransformer(flip_averaging=f, **SHORT).fit(images) for f in (False, True)]
+    shapes = {find_map_shape(dim.encoder_, dim.sample_shape_, dim.device_) for dim in dims}
     assert shapes == {(4, 4)}
 
 
-def test_looking_leaves_no_hooks_behind(fitted):
+def test_finding_the_map_shape_leaves_no_hooks(fitted):
     find_map_shape(fitted.encoder_, fitted.sample_shape_, fitted.device_)
-    assert not any(module._forward_hooks for module in fitted.encoder_.modules())
+    assert not any(vars(module)["_forward_hooks"] for module in fitted.encoder_.modules())
 
 
 # ---- The prior --------------------------------------------------------------------------------
@@ -487,10 +485,10 @@ def test_looking_leaves_no_hooks_behind(fitted):
         ("sphere", lambda code: code / np.linalg.norm(code, axis=1, keepdims=True)),
     ],
 )
-def test_codes_are_squashed_and_drawn_beside_the_prior(images, prior, squash):
+def test_codes_are_squashed_and_drawn_with_the_prior(images, prior, squash):
     dim = DIMTransformer(prior=prior, prior_weight=0.1, **SHORT).fit(images)
     display = PriorDisplay.from_estimator(dim, images, components=[4, 0], n_bins=10)
-    readout = dim._readouts["code"]
+    readout = dim.model_.readouts["code"]
     code = dim.set_params(output="code").transform(images) * readout.scale + readout.mean
     np.testing.assert_allclose(display.codes, squash(code), rtol=1e-3, atol=1e-5)
     assert display.draws.shape == (20_000, 8)
@@ -546,12 +544,12 @@ def test_an_error_names_the_parameter(name, params, sentence, fitted, images):
 
 
 @pytest.mark.parametrize("name", ["neighbors", "local"])
-def test_rows_of_a_table_have_no_look(name, of_rows):
+def test_rows_of_a_table_cannot_be_shown_as_pictures(name, of_rows):
     with pytest.raises(ValueError, match=r"X must hold images.* Got samples of shape \(5,\)"):
         DISPLAYS[name](of_rows, ROWS)
 
 
-def test_volumes_have_thumbnails_and_no_heat():
+def test_volumes_have_thumbnails_and_no_heat_map():
     X = noise(20, 8, 9, 10)
     dim = DIMTransformer(channel_axis=None, **SHORT).fit(X)
     display = NearestNeighborsDisplay.from_estimator(dim, X, n_queries=2)
@@ -560,8 +558,8 @@ def test_volumes_have_thumbnails_and_no_heat():
         LocalScoreDisplay.from_estimator(dim, X)
 
 
-def test_scores_need_company_and_a_critic_of_locals(fitted, images):
-    with pytest.raises(ValueError, match="X must hold 2 samples"):
+def test_local_scores_need_two_samples_and_a_local_critic(fitted, images):
+    with pytest.raises(ValueError, match="X must hold at least 2 samples, so that"):
         LocalScoreDisplay.from_estimator(fitted, images[:1])
     dim = DIMTransformer(local_weight=0, global_weight=1, **SHORT).fit(images)
     with pytest.raises(ValueError, match=r"'local_weight' .* Got 0"):

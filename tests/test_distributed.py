@@ -1,4 +1,4 @@
-"""Several processes learn what one would from the whole batch."""
+"""Several processes learn what a single process learns from the whole batch."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 from skdim import DIMTransformer
 from skdim._utils.distributed import ProcessGroup, explain_lost_process
 
-WORKER = Path(__file__).parent / "ranks_worker.py"
+WORKER = Path(__file__).parent / "helpers" / "distributed_worker.py"
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo over sockets")
 
@@ -31,8 +31,8 @@ def torchrun(task, folder):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ranks")
-    ended = torchrun("learn", folder)
+    folder = tmp_path_factory.mktemp("distributed")
+    ended = torchrun("train", folder)
     assert ended.returncode == 0, ended.stderr
     return folder
 
@@ -41,45 +41,48 @@ def results(folder, name):
     return [np.load(folder / f"{name}{rank}.npz") for rank in range(2)]
 
 
-def test_a_step_of_two_ranks_is_a_step_of_one_with_the_joined_batch(folder):
+def test_a_step_of_two_processes_is_a_step_of_one_on_the_whole_batch(folder):
     errors = json.loads((folder / "errors.json").read_text())
     assert len(errors) == 54
     assert {name: error for name, error in errors.items() if not error < 1e-10} == {}
 
 
 @pytest.mark.parametrize("name", ["whole", "no_seed", "in_time"])
-def test_all_ranks_learn_the_same(name, folder):
+def test_all_processes_learn_the_same(name, folder):
     first, second = results(folder, name)
     assert np.array_equal(first["features"], second["features"])
     assert np.array_equal(first["losses"], second["losses"])
     assert first["losses"][0, -1] < first["losses"][0, 0]
 
 
-def test_ranks_must_get_the_same_samples(folder):
+def test_processes_must_get_the_same_samples(folder):
     for rank in range(2):
         assert "must get the same X" in (folder / f"error{rank}.txt").read_text()
 
 
-def test_a_rank_that_dies_ends_the_job_and_leaves_the_last_state(folder):
+def test_a_process_that_dies_ends_the_job_and_leaves_the_last_state(folder):
     ended = torchrun("die", folder)
     assert ended.returncode != 0
-    assert "Signal 9" in ended.stderr  # of torchrun, which may end the others before they speak
+    assert "Signal 9" in ended.stderr  # by torchrun; it may end the others first
     assert torchrun("resume", folder).returncode == 0
     whole, resumed = results(folder, "whole")[0], results(folder, "resumed")[0]
     assert np.array_equal(whole["features"], resumed["features"])
     assert np.array_equal(whole["losses"], resumed["losses"])
 
 
-def test_a_rank_that_lost_another_says_so():
+def test_the_error_says_that_another_process_was_lost():
     with (
         pytest.raises(RuntimeError, match=r"Rank 0 of 2 lost another process.* Start again\."),
         explain_lost_process(ProcessGroup(0, 2), "Start again."),
     ):
         raise RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [::1]:1")
-    with pytest.raises(RuntimeError, match=r"^shapes"), explain_lost_process(ProcessGroup(0, 2), "Start again."):
+    with (
+        pytest.raises(RuntimeError, match=r"^shapes"),
+        explain_lost_process(ProcessGroup(0, 2), "Start again."),
+    ):
         raise RuntimeError("shapes cannot be multiplied")
 
 
-def test_a_process_by_itself_is_told_about_torchrun():
+def test_the_error_of_a_single_process_names_torchrun():
     with pytest.raises(ValueError, match=r"'distributed'.*torchrun"):
         DIMTransformer(distributed=True, device="cpu").fit(np.eye(8))

@@ -44,7 +44,7 @@ PUBLISHED = {
     "paper_resnet34": ((3, 32, 32), 22.59, (512, 8), 1024),
     "paper_crops_alexnet64": ((3, 64, 64), 17.92, (192, 7), 4096),
     "paper_crops_resnet19": ((3, 32, 32), 54.88, (1024, 7), 1024),
-    # 3.19 million without the layer to 64 components, which the authors' has not.
+    # 3.19 million without the layer to 64 components, which that of the authors does not have.
     "paper_globals_alexnet64": ((3, 64, 64), 3.21, (192, 7), 192),
     # Not of the authors: their crops of 8 pixels under their 25 global codes.
     "paper_globals_resnet19": ((3, 32, 32), 13.99, (1024, 7), 1024),
@@ -67,8 +67,8 @@ def test_samples_do_not_see_each_other_in_evaluation(name, shape):
     params = {"scale": 0.1} if name in PUBLISHED else {}
     encoder = ENCODERS[name](shape, 5, **params).eval()
     x = torch.randn(4, *shape)
-    alone, together = encoder(x[:1]).code, encoder(x).code[:1]
-    torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-5)
+    single, together = encoder(x[:1]).code, encoder(x).code[:1]
+    torch.testing.assert_close(single, together, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("side", "map_side"), [(8, 4), (16, 4), (28, 7), (32, 4), (64, 4)])
@@ -108,20 +108,20 @@ def test_a_stem_of_few_filters_keeps_the_largest_components():
     assert part.filters.equal(whole.filters[:4])
 
 
-def test_mirror_average_takes_a_sample_and_its_mirror_image_for_the_same():
+def test_flip_average_gives_a_sample_and_its_flip_the_same_code():
     torch.manual_seed(0)
     inner = ConvEncoder((1, 8, 8), 4, width=8, n_hidden=16).eval()
     encoder, x = FlipAverage(inner).eval(), torch.randn(3, 1, 8, 8)
-    ours, mirrored = encoder(x), encoder(x.flip(-1))
-    torch.testing.assert_close(ours.code, mirrored.code)
-    torch.testing.assert_close(ours.hidden, mirrored.hidden)
+    ours, flipped = encoder(x), encoder(x.flip(-1))
+    torch.testing.assert_close(ours.code, flipped.code)
+    torch.testing.assert_close(ours.hidden, flipped.hidden)
     assert ours.local_maps[0].equal(inner(x).local_maps[0])
     assert not ours.code.allclose(inner(x).code)
     encoder.train()
     assert encoder(x).hidden.equal(inner(x).hidden)
 
 
-def test_a_location_of_rows_is_a_function_of_its_own_columns():
+def test_a_location_of_a_table_is_a_function_of_its_group_of_columns():
     encoder = MLPEncoder((10,), 4, max_locations=5).eval()
     x = torch.randn(1, 10)
     changed = x.clone()
@@ -154,8 +154,8 @@ def test_signal_encoder_ends_in_16_to_33_positions_and_sees_every_point(length):
     local_map = encoder(x).local_maps[0]
     assert 16 <= local_map.shape[1] <= 33
     torch.nn.init.ones_(x.data)
-    (slope,) = torch.autograd.grad(encoder(x).local_maps[0].square().sum(), x)
-    assert (slope != 0).float().mean() > 0.95
+    (gradient,) = torch.autograd.grad(encoder(x).local_maps[0].square().sum(), x)
+    assert (gradient != 0).float().mean() > 0.95
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ class Torchvisionlike(nn.Module):
 
 
 class Tokens(nn.Module):
-    """A network that speaks in tokens, as vision transformers do."""
+    """A network of tokens, as vision transformers are."""
 
     def __init__(self):
         super().__init__()

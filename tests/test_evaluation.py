@@ -1,4 +1,4 @@
-"""Measures of features: what is known without them, and what they must not depend on."""
+"""Measures of features: known values, and what they must not depend on."""
 
 import itertools
 import math
@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skdim.evaluation import (
@@ -41,7 +42,7 @@ def correlated(information, n, seed=0):
     return x, rho * x + math.sqrt(1 - rho**2) * noise(n, 2, seed=seed + 100)
 
 
-# ---- What classifiers make of features ------------------------------------------------------
+# ---- Classifiers ----------------------------------------------------------------------------
 
 
 @parametrize_with_checks([ProbeClassifier(device="cpu")])
@@ -62,7 +63,7 @@ def test_a_probe_learns_what_no_line_separates():
     assert LogisticRegression().fit(X[:800], y[:800]).score(X[800:], y[800:]) < 0.7
 
 
-def test_a_probe_is_two_matrices_that_repeat_and_travel(split, tmp_path):
+def test_a_probe_is_two_matrices_that_repeat_and_can_be_saved(split, tmp_path):
     X, y, X_test, y_test = split
     probe, twin = (ProbeClassifier(max_epochs=10, random_state=0).fit(X, y) for _ in range(2))
     assert probe.score(X_test, y_test) > 0.9
@@ -74,19 +75,19 @@ def test_a_probe_is_two_matrices_that_repeat_and_travel(split, tmp_path):
     assert [coef.shape for coef in probe.coefs_] == [(64, 200), (200, 10)]
 
 
-def test_folding_changes_nothing(monkeypatch, split):
+def test_folding_into_two_matrices_changes_nothing(monkeypatch, split):
     X, y, X_test, _ = split
-    seen, two_matrices = {}, probes._as_two_matrices
+    networks, train = [], probes.train
 
-    def fold(scaler, network):
-        seen.update(scaler=scaler, network=network)
-        return two_matrices(scaler, network)
+    def remember(network, *args, **kwargs):
+        networks.append(network)
+        return train(network, *args, **kwargs)
 
-    monkeypatch.setattr(probes, "_as_two_matrices", fold)
+    monkeypatch.setattr(probes, "train", remember)
     probe = ProbeClassifier(max_epochs=3, random_state=0, device="cpu").fit(X, y)
     with torch.inference_mode():
-        rows = torch.from_numpy(seen["scaler"].transform(X_test)).float()
-        expected = seen["network"](rows).softmax(1).numpy()
+        scaled = torch.from_numpy(StandardScaler().fit(X).transform(X_test)).float()
+        expected = networks[0](scaled).softmax(1).numpy()
     np.testing.assert_allclose(probe.predict_proba(X_test), expected, atol=1e-5)
 
 
@@ -98,12 +99,12 @@ def test_scale_and_offset_of_columns_do_not_matter_to_classifiers(split):
     assert moved == pytest.approx(expected, abs=0.01)
 
 
-def test_a_batch_is_never_a_lone_sample():
+def test_no_batch_holds_a_single_sample():
     X, y = noise(9, 3), np.arange(9) % 2
     ProbeClassifier(batch_size=2, max_epochs=2).fit(X, y)  # batch normalisation would refuse one
 
 
-def test_linear_machines_separate_what_a_plane_separates():
+def test_linear_svms_separate_what_a_plane_separates():
     X = noise(400, 5)
     y = (X @ [1, 2, 0, -1, 0] > 0).astype(int)
     accuracies = svm_accuracy(X[:300], y[:300], X[300:], y[300:], random_state=0)
@@ -115,11 +116,11 @@ def test_linear_machines_separate_what_a_plane_separates():
     np.testing.assert_array_equal(again, accuracies)
 
 
-# ---- How alike images are -------------------------------------------------------------------
+# ---- Similarity of images -------------------------------------------------------------------
 
 
 def ssim_by_loops(a, b, data_range, window, sigma):
-    """Straight from Wang et al., one window after the other; images (height, width)."""
+    """The definition of Wang et al., one window at a time; images (height, width)."""
     from_centre = np.arange(window) - window // 2
     weights = np.exp(-(from_centre[:, None] ** 2 + from_centre[None] ** 2) / (2 * sigma**2))
     weights /= weights.sum()
@@ -135,7 +136,7 @@ def ssim_by_loops(a, b, data_range, window, sigma):
 
 
 @pytest.mark.parametrize(("window", "sigma"), [(11, 1.5), (7, 1.5), (5, 3.0)])
-def test_ssim_is_that_of_plain_loops(window, sigma):
+def test_ssim_equals_plain_loops(window, sigma):
     a, b = np.random.default_rng(0).random((2, 1, 17, 14)) * 255
     expected = ssim_by_loops(a[0], b[0], 255, window, sigma)
     found = ssim(a, b, data_range=255, window=window, sigma=sigma)
@@ -162,7 +163,7 @@ def test_similarity_is_1_of_equals_symmetric_and_falls_with_noise(similarity, pi
 
 
 @pytest.mark.parametrize("similarity", [ssim, ms_ssim])
-def test_channels_are_averaged_wherever_they_are(similarity, pictures):
+def test_channels_are_averaged_on_any_axis(similarity, pictures):
     a, b = pictures[:3], pictures[3:]
     colours = np.stack([a, b, a], -1), np.stack([b, b, a], -1)
     expected = (similarity(a, b, data_range=1) + 2) / 3
@@ -171,7 +172,7 @@ def test_channels_are_averaged_wherever_they_are(similarity, pictures):
     np.testing.assert_allclose(similarity(*first, data_range=1, channel_axis=1), expected)
 
 
-def test_many_images_are_compared_as_each_by_itself(pictures):
+def test_each_image_is_compared_independently_of_the_others(pictures):
     a, b = np.tile(pictures, (50, 1, 1)), np.tile(pictures[::-1], (50, 1, 1))
     found = ssim(a, b, data_range=1)
     np.testing.assert_allclose(found.reshape(50, 6), [ssim(a[:6], b[:6], data_range=1)] * 50)
@@ -183,7 +184,7 @@ def test_one_scale_is_plain_similarity(pictures):
     np.testing.assert_allclose(ms_ssim(pictures, noisy, data_range=1, n_scales=1), expected)
 
 
-def test_what_only_the_mean_tells_counts_on_the_coarsest_scale_alone():
+def test_luminance_counts_on_the_coarsest_scale_only():
     # Flat images: no structure to compare, which makes every factor but the last one 1.
     grey, light = np.full((1, 32, 32), 0.4), np.full((1, 32, 32), 0.6)
     luminance = (2 * 0.4 * 0.6 + 1e-4) / (0.4**2 + 0.6**2 + 1e-4)
@@ -191,11 +192,11 @@ def test_what_only_the_mean_tells_counts_on_the_coarsest_scale_alone():
     np.testing.assert_allclose(ms_ssim(grey, light, data_range=1.0), luminance**weight)
 
 
-# ---- What can be rebuilt --------------------------------------------------------------------
+# ---- Reconstruction -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sides", [(4, 4), (8, 8), (28, 28), (32, 32), (9, 21), (96, 96), (3, 2)])
-def test_a_decoder_paints_images_of_any_size(sides):
+def test_a_decoder_makes_images_of_any_size(sides):
     with torch.random.fork_rng(devices=[]):
         decoder = Decoder(5, (3, *sides), n_filters=2)
     assert decoder(torch.zeros(2, 5)).shape == (2, 3, *sides)
@@ -217,10 +218,10 @@ SHORT = {"n_filters": 8, "max_epochs": 15, "batch_size": 64, "random_state": 0}
 
 
 def test_more_components_rebuild_more(digits):
-    images, rows = digits.images, digits.data
+    images, flat_images = digits.images, digits.data
     measures = []
     for n_components in (1, 20):
-        codes = PCA(n_components, random_state=0).fit(rows[:600]).transform(rows)
+        codes = PCA(n_components, random_state=0).fit(flat_images[:600]).transform(flat_images)
         parts = codes[:600], images[:600], codes[600:800], images[600:800]
         measures.append(reconstruction_similarity(*parts, n_scales=1, learning_rate=5e-3, **SHORT))
     assert measures[0] < measures[1] - 0.2
@@ -235,7 +236,7 @@ def test_more_components_rebuild_more(digits):
 
 
 @pytest.mark.parametrize("channel_axis", [1, 2, 3])
-def test_rebuilt_images_lie_as_images_lie(channel_axis):
+def test_rebuilt_images_have_the_layout_of_the_images(channel_axis):
     images = noise(10, 6, 7, 3)  # channels last
     rebuilt = reconstruct(noise(10, 2), images, noise(4, 2), channel_axis=3, **SHORT)
     moved = np.moveaxis(images, 3, channel_axis)
@@ -268,7 +269,7 @@ def test_information_repeats_and_falls_with_noise():
     assert found[0] == found[2]
 
 
-def test_dependence_is_none_of_independent_and_much_of_copied_components():
+def test_dependence_is_zero_of_independent_and_large_of_copied_components():
     independent, pair = noise(1000, 8), noise(1000, 4)
     assert dependence(independent, max_epochs=10, random_state=0) == pytest.approx(0, abs=0.1)
     assert dependence(independent[:, :1], max_epochs=3, random_state=0) == pytest.approx(0, abs=0.1)
@@ -283,7 +284,7 @@ def test_dependence_of_gaussians_is_found():
     assert dependence(pairs, max_epochs=10, random_state=0) == pytest.approx(1.0, rel=0.15)
 
 
-def test_there_is_no_dependence_that_a_wide_network_learns_by_heart():
+def test_a_wide_network_does_not_memorize_dependence():
     codes = noise(600, 64)
     assert dependence(codes, learning_rate=3e-3, random_state=0) == pytest.approx(0, abs=0.1)
 
@@ -299,7 +300,7 @@ def test_squashing_hides_dependence_of_large_codes_only():
     assert saturated == pytest.approx(0, abs=0.1)
 
 
-def test_both_are_legal_scorings(digits):
+def test_both_can_be_used_as_scoring(digits):
     grid = {"n_components": [2, 4]}
     for scoring in (mine_scorer, neg_dependence_scorer):
         search = GridSearchCV(PCA(random_state=0), grid, cv=2, scoring=scoring)
@@ -308,7 +309,7 @@ def test_both_are_legal_scorings(digits):
     assert scores.max() < 0.1
 
 
-def test_they_score_the_transformer(quick, images):
+def test_both_score_the_transformer(quick, images):
     dim = quick().fit(images)
     assert np.isfinite(mine_scorer(dim, images))
     assert neg_dependence_scorer(dim, images) == -dependence(dim.transform(images), random_state=0)
@@ -326,7 +327,7 @@ def test_a_sample_is_its_own_nearest_neighbor():
     assert (np.diff(distances) >= 0).all()
 
 
-def test_neighbors_are_those_of_plain_arithmetic():
+def test_neighbors_equal_those_of_plain_arithmetic():
     features, queries = noise(40, 5), noise(7, 5, seed=1)
     apart = np.abs(queries[:, None] - features).sum(2)  # (7, 40)
     distances, indices = nearest_neighbors(features, queries, n_neighbors=3)
@@ -334,7 +335,7 @@ def test_neighbors_are_those_of_plain_arithmetic():
     np.testing.assert_allclose(distances, np.sort(apart, 1)[:, :3], rtol=1e-5)
 
 
-# ---- Manners --------------------------------------------------------------------------------
+# ---- Randomness and errors ------------------------------------------------------------------
 
 ROWS, LABELS, IMAGES = noise(20, 3), np.arange(20) % 2, noise(20, 8, 8)
 
@@ -348,7 +349,7 @@ MEASURES = {
 
 
 @pytest.mark.parametrize("name", MEASURES)
-def test_measures_repeat_and_leave_global_randomness_alone(name):
+def test_measures_repeat_and_do_not_touch_global_randomness(name):
     before = np.random.get_state()[1].copy()  # noqa: NPY002  # the global one is the point
     state = torch.get_rng_state()
     first = MEASURES[name]()

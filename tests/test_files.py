@@ -1,4 +1,4 @@
-"""Files: what was fitted comes back, from one that cannot run code; what is none is refused."""
+"""Files: a fitted transformer comes back, no file can run code, and unfit files are refused."""
 
 import copy
 import json
@@ -8,25 +8,24 @@ import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from hostile import MUTATIONS, OUTCOMES, campaign, good_file, outcome, redescribed
+from hostile import MUTATIONS, OUTCOMES, campaign, good_file, outcome, put, redescribed
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 import skdim
-from skdim import DIMTransformer
+from skdim import Checkpoint, DIMTransformer
+from skdim._utils.files import read, write
 from skdim.encoders import MLPEncoder
-from skdim._utils.files import FileError, read, write
-from skdim._utils.versions import VersionWarning
+from skdim.exceptions import FileError, VersionWarning
 
 
-class OwnEncoder(MLPEncoder):
+class CustomEncoder(MLPEncoder):
     """A user's."""
 
 
@@ -37,11 +36,10 @@ class OtherEncoder(MLPEncoder):
         super().__init__(sample_shape, n_components, n_hidden=7)
 
 
-def own_views(batch, generator):
+def custom_views(batch, generator):
     return batch + 0.1
 
 
-FIXTURES = Path(__file__).parent / "fixtures"
 RNG = np.random.default_rng(0)
 KINDS = {
     "rows": (RNG.normal(size=(50, 6)), {}),
@@ -94,7 +92,7 @@ def test_the_kind_of_output_comes_back_and_requests_and_callbacks_do_not(quick, 
     pd.testing.assert_frame_equal(again.transform(X), dim.transform(X))
 
 
-def test_training_goes_on_from_a_file(quick, tmp_path):
+def test_training_continues_from_a_file(quick, tmp_path):
     X = RNG.normal(size=(60, 5))
     dim = quick().partial_fit(X)
     dim.save(tmp_path / "dim")
@@ -104,19 +102,21 @@ def test_training_goes_on_from_a_file(quick, tmp_path):
     )
 
 
-def test_pieces_of_the_users_own_are_asked_for_by_name(quick, tmp_path):
+def test_custom_objects_are_asked_for_by_name(quick, tmp_path):
     X = RNG.normal(size=(40, 5))
-    dim = quick(encoder=OwnEncoder, augment=own_views, random_state=np.random.RandomState(0)).fit(X)
+    dim = quick(
+        encoder=CustomEncoder, augment=custom_views, random_state=np.random.RandomState(0)
+    ).fit(X)
     dim.save(tmp_path / "dim")
     with pytest.raises(FileError, match=r"augment=\.\.\., encoder=\.\.\., random_state"):
         DIMTransformer.load(tmp_path / "dim")
     again = DIMTransformer.load(
-        tmp_path / "dim", encoder=OwnEncoder, augment=own_views, random_state=0
+        tmp_path / "dim", encoder=CustomEncoder, augment=custom_views, random_state=0
     )
     np.testing.assert_array_equal(again.transform(X), dim.transform(X))
-    pieces = {"augment": own_views, "random_state": 0}
+    others = {"augment": custom_views, "random_state": 0}
     with pytest.raises(FileError, match="weights are not those"):
-        DIMTransformer.load(tmp_path / "dim", encoder=OtherEncoder, **pieces)
+        DIMTransformer.load(tmp_path / "dim", encoder=OtherEncoder, **others)
 
 
 def test_a_file_is_read_by_another_process(quick, tmp_path):
@@ -140,7 +140,7 @@ def test_a_write_that_fails_leaves_the_file_that_was_there(tmp_path, monkeypatch
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("skdim._utils.files.os.replace", fail)
+    monkeypatch.setattr("skdim._utils.atomic_write.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write(tmp_path / "state", {"a": 2})
     assert read(tmp_path / "state", {}) == {"a": 1}
@@ -159,7 +159,7 @@ def test_a_write_that_fails_leaves_the_file_that_was_there(tmp_path, monkeypatch
         [1, [2.0, "x"]],
         (1, (2,)),
         {"a": {1: [np.float32(2.5)]}},
-        {"piece": True, "array": "a"},
+        {"custom": True, "array": "a"},
     ],
 )
 def test_plain_values_come_back_as_they_were(tmp_path, value):
@@ -179,13 +179,18 @@ def test_hostile_files_are_refused_in_a_sentence():
         {"encoder_params in fit": {"dict": [["depth", 10**7]]}},
         {"n_components in fit": 10**12},
         {"critic_width in fit": 10**12},
-        {"sample_shape_": {"tuple": [10**12]}},
+        {"model/sample_shape": {"tuple": [10**12]}},
     ],
     ids=str,
 )
 def test_absurd_sizes_are_refused_before_memory_is_taken(tmp_path, parameters):
     good = good_file(tmp_path / "file")
-    bad = redescribed(good, lambda document: document["state"].update(parameters))
+
+    def change(document):
+        for name, value in parameters.items():
+            put(document["state"], name, value)
+
+    bad = redescribed(good, change)
     (tmp_path / "file").write_bytes(bad)
     assert outcome(tmp_path / "file") == "refused"
 
@@ -210,7 +215,7 @@ def test_a_trimmed_transformer_transforms_and_says_what_it_cannot(quick, tmp_pat
 def test_trimmed_files_are_hardly_larger_than_their_weights(tmp_path, digits):
     dim = DIMTransformer(max_epochs=1, random_state=0).fit(digits.images[:200]).trim()
     n_bytes = sum(t.numel() * t.element_size() for t in dim.encoder_.state_dict().values())
-    parts = [part for readout in dim._readouts.values() for part in readout[1:]]
+    parts = [part for readout in dim.model_.readouts.values() for part in readout[1:]]
     n_bytes += sum(part.nbytes for part in parts if part is not None)
     dim.save(tmp_path / "dim")
     joblib.dump(dim, tmp_path / "dim.joblib")
@@ -218,19 +223,25 @@ def test_trimmed_files_are_hardly_larger_than_their_weights(tmp_path, digits):
         assert (tmp_path / name).stat().st_size < 1.1 * n_bytes
 
 
-def test_skops_needs_to_trust_one_type(quick, tmp_path):
+@pytest.mark.parametrize("with_checkpoint", [False, True])
+def test_skops_trusts_what_skdim_names_and_needs_no_more(quick, tmp_path, with_checkpoint):
     skops = pytest.importorskip("skops.io")
     X = RNG.normal(size=(40, 5))
-    pipeline = make_pipeline(quick(), LogisticRegression()).fit(X, X[:, 0] > 0)
+    checkpoint = Checkpoint(str(tmp_path / "states"), every_epochs=2) if with_checkpoint else None
+    pipeline = make_pipeline(quick(checkpoint=checkpoint), LogisticRegression())
+    pipeline.fit(X, X[:, 0] > 0)
     skops.dump(pipeline, tmp_path / "pipeline.skops")
-    assert skops.get_untrusted_types(file=tmp_path / "pipeline.skops") == skdim.get_skops_trusted()
-    again = skops.load(tmp_path / "pipeline.skops", trusted=skdim.get_skops_trusted())
+    trusted = skdim.get_skops_trusted()
+    needed = trusted if with_checkpoint else ["skdim.transformer.DIMTransformer"]
+    assert skops.get_untrusted_types(file=tmp_path / "pipeline.skops") == needed
+    again = skops.load(tmp_path / "pipeline.skops", trusted=trusted)
     np.testing.assert_array_equal(again.predict_proba(X), pipeline.predict_proba(X))
+    assert again[0].checkpoint == checkpoint
 
 
 def test_another_version_is_warned_about(quick, tmp_path, monkeypatch):
     dim = quick().fit(RNG.normal(size=(40, 5)))
-    monkeypatch.setattr("skdim.transformer.__version__", "0.0.1")
+    monkeypatch.setattr("skdim._model.fitted.__version__", "0.0.1")
     dim.save(tmp_path / "dim")
     pickled = pickle.dumps(dim)
     with pytest.warns(VersionWarning, match="saved by skdim 0.0.1"):
@@ -281,16 +292,6 @@ def test_the_state_in_a_file_is_json_and_numbers(tmp_path):
     document = json.loads(header["__metadata__"]["skdim"])
     assert set(document) == {"format", "state"}
     assert document["state"]["encoder in fit"] == "auto"
-
-
-@pytest.mark.parametrize("kind", ["safetensors", "joblib"])
-def test_files_of_older_versions_are_read(kind):
-    path = FIXTURES / f"fitted_by_0.1.0.{kind}"
-    dim = DIMTransformer.load(path) if kind == "safetensors" else joblib.load(path)
-    with np.load(FIXTURES / "fitted_by_0.1.0.npz") as expected:
-        features = dim.transform(expected["X"])
-        np.testing.assert_allclose(features, expected["features"], atol=1e-4)
-        np.testing.assert_allclose(dim.score_samples(expected["X"]), expected["score"], atol=1e-2)
 
 
 def test_a_process_forked_from_one_of_many_threads_does_not_wait_for_them():

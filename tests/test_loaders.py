@@ -1,12 +1,12 @@
-"""Where samples lie changes no result; what a sample is worth does not depend on its company."""
+"""Both data loaders give the same batches; features do not depend on the batch."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from skdim.encoders import ENCODERS, Encoding
 from skdim._model.inference import SMALLER_BATCHES, encode_padded
+from skdim.encoders import ENCODERS, Encoding
 from skdim.sources._loaders import DeviceLoader, StreamingLoader, choose_loader, to_tensor
 
 CPU = torch.device("cpu")
@@ -18,23 +18,23 @@ def samples(dtype, shape=(30, 2, 4, 4)):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 @pytest.mark.parametrize("axes", [(0, 1, 2, 3), (0, 3, 1, 2)])
-def test_both_placements_give_the_same_batches(dtype, axes):
+def test_both_loaders_give_the_same_batches(dtype, axes):
     X = samples(dtype).transpose(axes)
     mean, scale = X.mean((0, 2, 3), dtype=np.float64), X.std((0, 2, 3), dtype=np.float64)
-    rows = torch.tensor([3, 29, 3, 0])
+    indices = torch.tensor([3, 29, 3, 0])
     batches = [
-        loader.standardize(loader.take(rows))
+        loader.standardize(loader.take(indices))
         for loader in (kind(X, mean, scale, CPU) for kind in (DeviceLoader, StreamingLoader))
     ]
     assert batches[0].equal(batches[1])
     wide = (-1, 1, 1)
-    expected = (X[rows.numpy()] - mean.reshape(wide)) / scale.reshape(wide)
+    expected = (X[indices.numpy()] - mean.reshape(wide)) / scale.reshape(wide)
     np.testing.assert_allclose(batches[0].numpy(), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 @pytest.mark.parametrize("with_groups", [False, True])
-def test_placement_never_changes_a_fit(quick, images, dtype, with_groups):
+def test_the_loader_never_changes_a_fit(quick, images, dtype, with_groups):
     X = images.astype(dtype)
     groups = np.arange(len(X)) % 7 if with_groups else None
     codes = [
@@ -63,7 +63,7 @@ def test_arrays_that_torch_can_hold_are_shared_and_others_copied():
     assert not np.shares_memory(to_tensor(read_only).numpy(), read_only)
 
 
-# ---------------------------------------------------------------------- tiles
+# ---------------------------------------------------------------------- padded batches
 
 SHAPES = {
     "mlp": (5,),
@@ -74,14 +74,14 @@ SHAPES = {
 }
 
 
-def codes(encoder, X, size):
+def codes(encoder, X, batch_size):
     mean, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
-    tiles = encode_padded(encoder, X, mean, scale, size, CPU)
-    return torch.cat([encoding.code[:n] for n, encoding in tiles])
+    batches = encode_padded(encoder, X, mean, scale, batch_size, CPU)
+    return torch.cat([encoding.code[:n] for n, encoding in batches])
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_sample_is_encoded_alike_in_any_company(name):
+def test_a_code_does_not_depend_on_the_batch(name):
     torch.manual_seed(0)
     encoder = ENCODERS[name](SHAPES[name], 8).eval()
     X = np.random.default_rng(0).standard_normal((150, *SHAPES[name])).astype(np.float32)
@@ -91,7 +91,7 @@ def test_a_sample_is_encoded_alike_in_any_company(name):
 
 
 class Echo(nn.Module):
-    """Gives samples back as codes; a dependent one adds how many it was shown."""
+    """Returns samples as codes; a dependent one adds the size of the batch."""
 
     def __init__(self, is_dependent):
         super().__init__()
@@ -105,12 +105,12 @@ class Echo(nn.Module):
 
 
 @pytest.mark.parametrize(("is_dependent", "smallest"), [(False, 4), (True, 32)])
-def test_smaller_tiles_are_used_where_they_change_nothing(is_dependent, smallest):
+def test_smaller_batches_are_used_where_they_change_nothing(is_dependent, smallest):
     encoder = Echo(is_dependent)
     X = samples(np.float32)[:3]
     codes(encoder, X, 32)
     assert encoder.seen[-1] == smallest
-    asked = len(encoder.seen)
+    n_calls = len(encoder.seen)
     codes(encoder, X, 32)
-    assert len(encoder.seen) == asked + 1  # what was asked once is known
+    assert len(encoder.seen) == n_calls + 1  # the smallest size is remembered
     assert set(encoder.seen) <= {*SMALLER_BATCHES, 32}

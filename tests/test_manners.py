@@ -1,4 +1,4 @@
-"""Errors are sentences, warnings name what to change, and the page tells them all."""
+"""Errors are sentences, warnings name what to change, and docs/errors.md lists them all."""
 
 import re
 import warnings
@@ -16,7 +16,7 @@ ERRORS = [case for case in CASES if case not in WARNINGS]
 
 @pytest.mark.parametrize("case", ERRORS, ids=lambda case: case.situation)
 @pytest.mark.filterwarnings("ignore")
-def test_error_is_a_sentence_and_leaves_nothing_behind(case, monkeypatch):
+def test_error_is_a_sentence_and_leaves_the_transformer_unfitted(case, monkeypatch):
     built = []
     monkeypatch.setattr(manners, "dim", lambda **params: built.append(dim(**params)) or built[-1])
     with pytest.raises(case.kind, match=re.compile(case.sentence, re.DOTALL)) as caught:
@@ -35,10 +35,10 @@ def test_warning_names_what_to_change(case):
 
 
 @pytest.mark.skipif(
-    not sklearn.__version__.startswith("1.9"), reason="other versions word their part otherwise"
+    not sklearn.__version__.startswith("1.9"), reason="other versions have other sentences"
 )
 @pytest.mark.filterwarnings("ignore")
-def test_the_page_tells_what_the_library_says():
+def test_the_page_lists_what_the_library_says():
     written = (Path(__file__).parents[1] / "docs" / "errors.md").read_text()
     assert written == page(), "run python tests/manners.py"
 

@@ -1,4 +1,4 @@
-"""Laws of every estimator, known values, and divergences that are known in closed form."""
+"""Laws of every MI estimator, known values, and divergences that are known in closed form."""
 
 import itertools
 import math
@@ -25,7 +25,7 @@ ORACLE = {
     "chi2": 2.171875,
 }
 
-# The two terms of the estimators that are a mean over joint minus a mean over marginal pairs.
+# The two terms of the MI estimators that are a mean over joint minus a mean over marginal pairs.
 PLAIN = {
     "jsd": (
         lambda t: LOG2 - torch.log(1 + torch.exp(-t)),
@@ -82,12 +82,12 @@ def plain_bound(name, scores):
             torch.exp(scores[i, j, k]) for j in range(n) if j != i for k in range(n_locations)
         )
         for k in range(n_locations):
-            own = torch.exp(scores[i, i, k])
-            total = total + torch.log(own / (own + others))
+            positive = torch.exp(scores[i, i, k])
+            total = total + torch.log(positive / (positive + others))
     return total / (n * n_locations)
 
 
-def test_every_estimator_has_an_oracle():
+def test_every_mi_estimator_has_an_oracle():
     assert set(ORACLE) == set(ESTIMATORS)
     assert set(DIVERGENCES) == set(TIGHT) == set(ESTIMATORS) - {"infonce"}
 
@@ -119,7 +119,7 @@ def tables():
 
 
 def expected_bound(name, scores):
-    """The estimator's value when the batch holds every pair as often as the tables say."""
+    """The bound when the batch holds every pair as often as the tables say."""
     counts, product, _, _ = tables()
     joint = torch.from_numpy(np.repeat(scores.ravel(), counts.ravel()))[None]
     marginal = torch.from_numpy(np.repeat(scores.ravel(), product.ravel()))[None, None]
@@ -143,7 +143,7 @@ def test_no_score_exceeds_the_divergence(name):
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_a_critic_that_knows_nothing_reaches_chance_and_no_more(name):
+def test_constant_scores_reach_chance_at_most(name):
     chance = -math.log(1 + 6 * 3) if name == "infonce" else 0.0
     bounds = [
         ESTIMATORS[name](t.expand(4, 3), t.expand(4, 6, 3)).item()
@@ -153,7 +153,7 @@ def test_a_critic_that_knows_nothing_reaches_chance_and_no_more(name):
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_bounds_with_a_limit_reach_it_and_no_more(name):
+def test_bounds_with_a_limit_reach_it_and_do_not_exceed_it(name):
     perfect = ESTIMATORS[name](torch.full((3, 2), 1e3), torch.full((3, 4, 2), -1e3))
     assert perfect.item() == pytest.approx(LIMITS[name])
     for seed in range(20):
@@ -171,7 +171,7 @@ def test_bound_rises_with_joint_and_falls_with_marginal_scores(name):
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_order_of_strangers_and_locations_does_not_matter(name):
+def test_order_of_negatives_and_locations_does_not_matter(name):
     joint, marginal = split_pairs(random_scores())
     shuffled = marginal[:, torch.randperm(4)][:, :, torch.randperm(3)]
     torch.testing.assert_close(ESTIMATORS[name](joint, marginal), ESTIMATORS[name](joint, shuffled))

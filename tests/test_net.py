@@ -1,4 +1,4 @@
-"""Batches and the training loop."""
+"""Batches, seeds, schedules and gradient clipping."""
 
 import math
 
@@ -6,19 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from skdim._training.net import Batches, backward_and_step, seeded
+from skdim._training.batches import Batches
+from skdim._training.loop import backward_and_step
+from skdim._utils.seeding import seeded
 from skdim.optimization import SCHEDULES
 from skdim.sources._loaders import DeviceLoader
 
 
-def stored(n):
+def load(n):
     return DeviceLoader(np.zeros((n, 1), np.float32), np.zeros(1), np.ones(1), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 64, 65, 129, 200])
 @pytest.mark.parametrize("batch_size", [2, 3, 64, 1000])
-def test_every_sample_once_and_never_alone(n, batch_size):
-    batches = Batches(stored(n), None, batch_size, torch.Generator().manual_seed(0))
+def test_every_sample_once_and_no_batch_of_one(n, batch_size):
+    batches = Batches(load(n), None, batch_size, torch.Generator().manual_seed(0))
     parts = [part for part, _ in batches]
     sizes = [len(part) for part in parts]
     assert len(parts) == len(batches)
@@ -29,12 +31,12 @@ def test_every_sample_once_and_never_alone(n, batch_size):
 
 
 @pytest.mark.parametrize("groups", [None, torch.arange(50) % 7])
-def test_passes_differ_and_repeat_with_the_generator(groups):
-    def passes():
-        batches = Batches(stored(50), groups, 10, torch.Generator().manual_seed(3))
+def test_epochs_differ_and_repeat_with_the_generator(groups):
+    def two_epochs():
+        batches = Batches(load(50), groups, 10, torch.Generator().manual_seed(3))
         return [torch.cat([part for part, _ in batches]) for _ in range(2)]
 
-    first, again = passes(), passes()
+    first, again = two_epochs(), two_epochs()
     assert first[0].equal(again[0])
     assert first[1].equal(again[1])
     assert not first[0].equal(first[1])
@@ -44,7 +46,7 @@ def test_passes_differ_and_repeat_with_the_generator(groups):
 @pytest.mark.parametrize("batch_size", [16, 20, 60])
 def test_groups_are_dealt_evenly_and_no_batch_is_of_one_group(sizes, batch_size):
     groups = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
-    batches = Batches(stored(60), groups, batch_size, torch.Generator().manual_seed(0))
+    batches = Batches(load(60), groups, batch_size, torch.Generator().manual_seed(0))
     parts = list(batches)
     assert torch.cat([part for part, _ in parts]).sort().values.equal(torch.arange(60))
     for part, of_part in parts:
@@ -83,6 +85,7 @@ def test_long_gradients_are_shortened_and_short_ones_left(clip_norm):
     start = torch.tensor([3.0, 4.0])
     weights = torch.nn.Parameter(start.clone())
     optimizer = torch.optim.SGD([weights], lr=1.0)
-    backward_and_step(optimizer, weights.square().sum() / 2, clip_norm)  # the gradient is the weights: 5 long
+    loss = weights.square().sum() / 2  # its gradient is the weights: of length 5
+    backward_and_step(optimizer, loss, clip_norm)
     length = min(5.0, clip_norm or 5.0)
     torch.testing.assert_close(weights.detach(), start * (1 - length / 5))

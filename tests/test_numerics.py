@@ -1,4 +1,4 @@
-"""Speed endangers numbers: they stay finite, near double precision, and the same every time."""
+"""Numbers stay finite, near double precision, and the same every time."""
 
 import hashlib
 import os
@@ -8,23 +8,23 @@ import sys
 import numpy as np
 import pytest
 import torch
-from numerics import draw, offender
+from helpers.numerics import draw, offender
 from sklearn.base import clone
 
-from skdim.critics import CRITICS
 from skdim._utils.devices import PRECISIONS
+from skdim.critics import CRITICS
 from skdim.mutual_information import ESTIMATORS
 from skdim.objective import DIMObjective
 from skdim.priors import PRIORS
 
 
 @pytest.mark.parametrize("tens", range(20))
-def test_no_step_of_any_choice_at_any_scale_leaves_the_finite_numbers(tens):
+def test_steps_of_all_choices_at_all_scales_stay_finite(tens):
     given = [draw(seed) for seed in range(10 * tens, 10 * tens + 10)]
     assert [(offender(one), one) for one in given if offender(one)] == []
 
 
-def test_the_campaign_sees_what_is_not_finite(monkeypatch):
+def test_offender_finds_what_is_not_finite(monkeypatch):
     def overflowing(joint, marginal):
         return joint.mean() - (joint.mean() + 1000).exp()
 
@@ -70,13 +70,13 @@ def test_half_precision_is_near_double(mi_estimator, critic):
                 code.to(dtype), (local_map.to(dtype),), torch.Generator().manual_seed(0)
             )
             loss = objective.loss(terms)
-        slopes = torch.autograd.grad(loss, objective.critic_parameters())
-        return loss.item(), torch.cat([slope.flatten().double() for slope in slopes])
+        gradients = torch.autograd.grad(loss, objective.critic_parameters())
+        return loss.item(), torch.cat([g.flatten().double() for g in gradients])
 
-    exact, exact_slope = run(torch.float64, False)
-    half, half_slope = run(torch.float32, True)
+    exact, exact_gradient = run(torch.float64, False)
+    half, half_gradient = run(torch.float32, True)
     assert abs(half - exact) < 0.02 * max(1, abs(exact))
-    assert (half_slope - exact_slope).norm() < 0.1 * exact_slope.norm()
+    assert (half_gradient - exact_gradient).norm() < 0.1 * exact_gradient.norm()
 
 
 FIT = """

@@ -1,11 +1,11 @@
-"""Who learns from what: cooperation of encoder and critics, a game only about the prior."""
+"""Which parameters each term trains, and which pairs each bound sees."""
 
 import pytest
 import torch
 
+from skdim._training.loop import backward_and_step
 from skdim.critics import CRITICS, SeparableCritic, is_separable
 from skdim.mutual_information import jsd
-from skdim._training.net import backward_and_step
 from skdim.objective import DIMObjective
 from skdim.priors import PRIORS
 
@@ -50,7 +50,7 @@ def unchanged(before, module):
 
 
 @pytest.mark.parametrize("name", ["global", "local", "prior"])
-def test_a_term_without_weight_does_not_exist(name):
+def test_a_term_of_weight_zero_does_not_exist(name):
     only = objective(**{f"{name}_weight": 1.0})
     assert set(only(*encoding(), seeded())) == {name}
     parts = {parameter.split(".")[0] for parameter, _ in only.named_parameters()}
@@ -65,7 +65,7 @@ def test_loss_is_the_weighted_sum_with_bounds_raised_and_prior_lowered():
     torch.testing.assert_close(criterion.loss(terms), expected)
 
 
-def test_code_of_one_view_meets_locals_of_the_other_both_ways_round():
+def test_codes_of_each_view_are_scored_against_the_other_view():
     criterion = objective(local_weight=1.0).eval()
     code, (local_map,) = encoding()
     critic = criterion.local_critics[0]
@@ -75,11 +75,11 @@ def test_code_of_one_view_meets_locals_of_the_other_both_ways_round():
     torch.testing.assert_close(criterion(code, (local_map,), seeded())["local"], sum(crossed) / 2)
 
 
-def test_one_view_meets_its_own_locals():
+def test_codes_of_a_single_view_are_scored_against_that_view():
     criterion = objective(local_weight=1.0).eval()
     code, local_maps = encoding(n_views=1)
-    own = criterion.bound(criterion.local_critics[0], code, local_maps[0], seeded())
-    torch.testing.assert_close(criterion(code, local_maps, seeded())["local"], own)
+    expected = criterion.bound(criterion.local_critics[0], code, local_maps[0], seeded())
+    torch.testing.assert_close(criterion(code, local_maps, seeded())["local"], expected)
 
 
 def test_the_global_term_is_the_local_term_with_one_location():
@@ -91,28 +91,29 @@ def test_the_global_term_is_the_local_term_with_one_location():
 
 
 @pytest.mark.parametrize("gradient_penalty", [0.0, 1.0])
-def test_neither_step_of_the_game_moves_the_other_player(gradient_penalty):
+def test_each_adversarial_step_trains_its_side_only(gradient_penalty):
     criterion = objective(local_weight=1.0, prior_weight=1.0, gradient_penalty=gradient_penalty)
     encoder = torch.nn.Linear(7, N_CODE)
     x = torch.randn(10, 7)
     _, local_maps = encoding()
     parameters = [*encoder.parameters(), *criterion.critic_parameters()]
-    players = torch.optim.Adam(parameters), torch.optim.Adam(criterion.discriminator.parameters())
+    optimizer = torch.optim.Adam(parameters)
+    adversary = torch.optim.Adam(criterion.discriminator.parameters())
     generator = torch.Generator().manual_seed(0)
 
     code = encoder(x).unflatten(0, (2, 5))
     others = state(encoder), state(criterion.local_critics)
-    adversary = state(criterion.discriminator)
-    backward_and_step(players[1], criterion.adversary(code, generator))
+    discriminator = state(criterion.discriminator)
+    backward_and_step(adversary, criterion.discriminator_term(code, generator))
     assert unchanged(others[0], encoder)
     assert unchanged(others[1], criterion.local_critics)
-    assert not unchanged(adversary, criterion.discriminator)
+    assert not unchanged(discriminator, criterion.discriminator)
     assert all(p.grad is None for p in encoder.parameters())
 
-    adversary = state(criterion.discriminator)
+    discriminator = state(criterion.discriminator)
     criterion.discriminator.zero_grad(set_to_none=True)
-    backward_and_step(players[0], criterion.loss(criterion(code, local_maps, generator)))
-    assert unchanged(adversary, criterion.discriminator)
+    backward_and_step(optimizer, criterion.loss(criterion(code, local_maps, generator)))
+    assert unchanged(discriminator, criterion.discriminator)
     assert all(p.grad is None for p in criterion.discriminator.parameters())
     assert not unchanged(others[0], encoder)
     assert not unchanged(others[1], criterion.local_critics)
@@ -120,8 +121,8 @@ def test_neither_step_of_the_game_moves_the_other_player(gradient_penalty):
 
 @pytest.mark.parametrize("critic", CRITICS.values())
 @pytest.mark.parametrize("term", ["local", "global"])
-def test_members_of_a_group_are_never_compared(critic, term):
-    """What estimators see is the score of a pair; here it names the pair."""
+def test_samples_of_a_group_are_never_compared(critic, term):
+    """The MI estimator gets the score of each pair; here it tells which pair it is."""
     groups = torch.tensor([0, 1, 0, 2, 2])
     seen = []
 
@@ -129,7 +130,7 @@ def test_members_of_a_group_are_never_compared(critic, term):
         seen.append((joint, marginal))
         return joint.mean() - marginal.mean()
 
-    class Naming(torch.nn.Module):
+    class NumberingCritic(torch.nn.Module):
         """Scores 100 * (sample of the code) + (sample of the local vector)."""
 
         def __init__(self, n_code, n_channels, width):
@@ -147,10 +148,10 @@ def test_members_of_a_group_are_never_compared(critic, term):
                     (torch.ones_like(code[..., :1]), local_map[..., :1]),
                 ]
 
-    criterion = objective(**{f"{term}_weight": 1.0}, critic=Naming, mi_estimator=spy)
-    names = torch.arange(5.0)
-    code = names[None, :, None].expand(2, 5, N_CODE)
-    local_map = names[None, :, None, None].expand(2, 5, N_LOCATIONS, N_CHANNELS)
+    criterion = objective(**{f"{term}_weight": 1.0}, critic=NumberingCritic, mi_estimator=spy)
+    numbers = torch.arange(5.0)
+    code = numbers[None, :, None].expand(2, 5, N_CODE)
+    local_map = numbers[None, :, None, None].expand(2, 5, N_LOCATIONS, N_CHANNELS)
     criterion(code, (local_map,), seeded(), groups)
     ((joint, marginal),) = seen
     assert (joint.long() // 100 == joint.long() % 100).all()
@@ -158,7 +159,7 @@ def test_members_of_a_group_are_never_compared(critic, term):
     assert (groups[first] != groups[second]).all()
 
 
-def test_sampled_locations_serve_the_local_term_only():
+def test_locations_are_sampled_for_the_local_term_only():
     criterion = objective(local_weight=1.0, global_weight=1.0, n_locations=2)
     seen = []
     criterion.mi_estimator = lambda joint, marginal: seen.append(joint.shape) or joint.mean()

@@ -1,4 +1,4 @@
-"""An ONNX graph gives what the estimator gives that it was made of."""
+"""An ONNX graph gives what the exported scikit-learn estimator gives."""
 
 import copy
 import json
@@ -16,15 +16,15 @@ from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
 from skdim import DIMClassifier, DIMTransformer
-from skdim.encoders import ENCODERS, tap
-from skdim.onnx_export import export_onnx
 from skdim._model.onnx_graph import pool_slices, unfold_slices
 from skdim._model.readout import OUTPUTS
+from skdim.encoders import ENCODERS, tap
+from skdim.onnx_export import export_onnx
 
 pytest.importorskip("onnx")
 runtime = pytest.importorskip("onnxruntime")
 
-# Shape of a sample of X as the user passes it, and how it is to be read.
+# Shape of a sample of X as the user gives it, and parameters that say how to read it.
 LAYOUTS = {
     "rows": ((9,), {}),
     "rows, columns grouped": ((9,), {"column_groups": [[0, 4], [1, 2, 3]]}),
@@ -37,7 +37,7 @@ LAYOUTS = {
     "colour images, channels first": ((3, 14, 14), {}),
     "colour images, channels last": ((14, 14, 3), {}),
     "colour images, flat": ((300,), {"sample_shape": (10, 10, 3)}),
-    "images, mirrored": ((9, 8), {"flip_averaging": True}),
+    "images, averaged over flips": ((9, 8), {"flip_averaging": True}),
     "volumes": ((8, 9, 8), {"channel_axis": None}),
     "volumes, channels last": ((8, 8, 8, 2), {}),
     "volumes, channels between": ((8, 2, 8, 8), {"channel_axis": 2, "flip_averaging": True}),
@@ -91,8 +91,8 @@ def fitted(request):
 
 
 def rounding_of(dim):
-    """How much of the rounding of single precision features show: units that hardly vary, most."""
-    readout = dim._readouts[dim.output]
+    """The rounding error of features in single precision: largest of units that hardly vary."""
+    readout = dim.model_.readouts[dim.output]
     of_units = 1e-7 / readout.scale
     if readout.rotation is None:
         return of_units
@@ -108,7 +108,7 @@ def test_features_of_every_layout_and_output(fitted, output, run):
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_features_of_every_encoder(name, run, monkeypatch):
-    # Weights of a published deviation, in so few channels, leave rounding errors of the sample.
+    # Weights of the published deviation, in so few channels, leave only rounding errors of samples.
     monkeypatch.setattr(ENCODERS[name], "initial_deviation", None, raising=False)
     shape = SAMPLES.get(name, (3, 64, 64) if "64" in name else (3, 32, 32))
     params = {"scale": 0.05} if name.startswith("paper") else {"width": 8, "n_hidden": 24}

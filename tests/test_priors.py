@@ -62,30 +62,30 @@ def test_encoder_and_discriminator_pull_in_opposite_directions():
     assert (towards < 0).all()
 
 
-def test_gradient_penalty_is_the_mean_over_every_row_and_teaches_the_discriminator():
+def test_gradient_penalty_is_the_mean_over_all_codes_and_trains_the_discriminator():
     torch.manual_seed(0)
     discriminator = Discriminator(N_CODE).double()
-    rows = torch.randn(7, N_CODE, dtype=torch.float64)
-    penalty = gradient_penalty(discriminator, rows)
+    codes = torch.randn(7, N_CODE, dtype=torch.float64)
+    penalty = gradient_penalty(discriminator, codes)
     step = 1e-6 * torch.eye(N_CODE, dtype=torch.float64)
     plain = 0.0
-    for row in rows:
-        slope = (discriminator(row + step) - discriminator(row - step)) / 2e-6
-        plain += slope.square().sum().item() / len(rows)
+    for code in codes:
+        gradient = (discriminator(code + step) - discriminator(code - step)) / 2e-6
+        plain += gradient.square().sum().item() / len(codes)
     assert penalty.item() == pytest.approx(plain, rel=1e-5)
     penalty.backward()
     assert discriminator[0].weight.grad.abs().sum() > 0
 
 
-def test_gradient_penalty_of_a_line_is_its_slope_squared():
-    line = torch.nn.Linear(3, 1)
-    expected = line.weight.square().sum()
-    torch.testing.assert_close(gradient_penalty(line, torch.randn(5, 3)), expected)
+def test_gradient_penalty_of_a_linear_function_is_its_squared_gradient():
+    linear = torch.nn.Linear(3, 1)
+    expected = linear.weight.square().sum()
+    torch.testing.assert_close(gradient_penalty(linear, torch.randn(5, 3)), expected)
 
 
 SETTINGS = {
     "n_components": N_CODE,
-    "encoder": "paper32",  # its code is a plain linear layer: nothing but the game shapes it
+    "encoder": "paper32",  # its code is a plain linear layer: only the adversarial loss shapes it
     "encoder_params": {"scale": 0.125},
     "mi_estimator": "jsd",
     "augment": None,
@@ -93,14 +93,13 @@ SETTINGS = {
     "optimizer": "adam",
     "optimizer_params": {"betas": (0.5, 0.999)},
     "learning_rate": 1e-3,
-    "gradient_penalty": 0.1,
     "precision": "float32",
     "random_state": 0,
 }
 
 
 def squashed_codes(name, transformer, images):
-    _, mean, scale, _ = transformer._readouts["code"]
+    _, mean, scale, _ = transformer.model_.readouts["code"]
     transformer.set_params(output="code")
     codes = torch.from_numpy(transformer.transform(images) * scale + mean)
     return PRIORS[name].squash(codes).numpy()
@@ -118,7 +117,8 @@ def trained_without_prior(thousand):
 
 @pytest.mark.parametrize("name", PRIORS)
 def test_training_with_a_prior_makes_codes_follow_it(name, thousand, trained_without_prior):
-    trained = DIMTransformer(**SETTINGS, prior=name, prior_weight=1.0).fit(thousand)
+    params = {"prior": name, "prior_weight": 1.0, "gradient_penalty": 0.1}
+    trained = DIMTransformer(**SETTINGS, **params).fit(thousand)
     distance = median_distance(name, squashed_codes(name, trained, thousand))
     without = median_distance(name, squashed_codes(name, trained_without_prior, thousand))
     assert distance < 0.1

@@ -1,4 +1,4 @@
-"""Held-out retrieval: chance, perfection, and what it must not depend on."""
+"""Held-out retrieval: chance level, perfect score, and what it must not depend on."""
 
 import itertools
 
@@ -7,9 +7,9 @@ import pytest
 import torch
 from sklearn.model_selection import GridSearchCV
 
-from skdim.critics import CRITICS, score_all
-from skdim.evaluation.effective_rank import effective_rank, effective_rank_scorer
 from skdim._model.scoring import N_NEGATIVES, HeldOut, retrieval
+from skdim.critics import CRITICS, score_all
+from skdim.evaluation import effective_rank, effective_rank_scorer
 
 
 def random_pairs(n=5, n_others=6, n_locations=3, seed=0):
@@ -23,7 +23,7 @@ def test_retrieval_counts_pairs():
     joint[0, 0] = marginal[0, 2, 1]  # a tie
     for i, found in enumerate(retrieval(joint, marginal)):
         pairs = list(itertools.product(joint[i], marginal[i].flatten()))
-        wins = sum(float(own > other) + 0.5 * float(own == other) for own, other in pairs)
+        wins = sum(float(p > n) + 0.5 * float(p == n) for p, n in pairs)
         assert found.item() == pytest.approx(wins / len(pairs))
 
 
@@ -34,10 +34,10 @@ def test_retrieval_has_its_limits():
     assert retrieval(joint - 1, marginal).equal(torch.zeros(4))
 
 
-@pytest.mark.parametrize("rising", [torch.exp, torch.tanh, lambda t: 3 * t - 7, lambda t: t**3])
-def test_retrieval_is_unchanged_by_rising_functions(rising):
+@pytest.mark.parametrize("increasing", [torch.exp, torch.tanh, lambda t: 3 * t - 7, lambda t: t**3])
+def test_retrieval_is_unchanged_by_increasing_functions(increasing):
     joint, marginal = random_pairs()
-    assert retrieval(rising(joint), rising(marginal)).equal(retrieval(joint, marginal))
+    assert retrieval(increasing(joint), increasing(marginal)).equal(retrieval(joint, marginal))
 
 
 @pytest.mark.parametrize("name", CRITICS)
@@ -53,12 +53,12 @@ def test_score_all_is_the_same_with_and_without_a_shortcut(name):
 
 
 @pytest.mark.parametrize("n", [2, 5, 127, 128, 129, 300])
-def test_every_sample_sits_in_a_company_of_the_same_size(n):
+def test_all_evaluation_batches_have_one_size(n):
     held_out = HeldOut(np.zeros((n, 1)), mean=0, scale=1, augment=None, n_views=1, device="cpu")
-    companies = list(held_out.companies())
-    assert {len(rows) for rows in companies} == {min(n, 1 + N_NEGATIVES)}
-    assert all(len(rows.unique()) == len(rows) for rows in companies)
-    assert torch.cat(companies).unique().equal(torch.arange(n))
+    batches = list(held_out.evaluation_batches())
+    assert {len(indices) for indices in batches} == {min(n, 1 + N_NEGATIVES)}
+    assert all(len(indices.unique()) == len(indices) for indices in batches)
+    assert torch.cat(batches).unique().equal(torch.arange(n))
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_score_repeats_and_beats_chance(trained, digits):
     assert trained.score(X) == trained.score(X)
 
 
-def test_samples_are_scored_by_themselves(trained, digits):
+def test_the_score_of_a_sample_does_not_depend_on_the_others(trained, digits):
     X = digits.images[300:400]
     scores = trained.score_samples(X)
     assert scores.shape == (100,)
@@ -81,10 +81,10 @@ def test_samples_are_scored_by_themselves(trained, digits):
     np.testing.assert_array_equal(trained.score_samples(X[::-1]), scores[::-1])
 
 
-def test_score_is_unchanged_by_a_rising_rescaling_of_the_critic(trained, digits):
+def test_score_is_unchanged_by_a_positive_rescaling_of_the_critic(trained, digits):
     X = digits.images[300:500]
     expected = trained.score(X)
-    trained._objective.local_critics[0].scale *= 8
+    trained.model_.objective.local_critics[0].scale *= 8
     assert trained.score(X) == pytest.approx(expected, abs=1e-6)
 
 
@@ -94,7 +94,7 @@ def test_training_raises_the_score(quick, digits, trained):
     assert untrained.fit(digits.images[:300]).score(X) < trained.score(X) - 0.05
 
 
-def test_scoring_leaves_the_transformer_alone(trained, digits):
+def test_scoring_does_not_change_the_transformer(trained, digits):
     before = trained.transform(digits.images[:50])
     state = torch.get_rng_state()
     trained.score(digits.images[:50])

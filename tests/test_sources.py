@@ -1,4 +1,4 @@
-"""Where X lies changes nothing: features, errors and folds are those of the array in memory."""
+"""Wherever X is stored, features, errors and folds are those of the array in memory."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from skdim import DIMClassifier, DIMTransformer
 from skdim.sources import ImageFolder, Source, StoredSamples, as_source, spool
-from skdim.sources._statistics import channel_statistics
 from skdim.sources._arrays import read_samples
+from skdim.sources._statistics import channel_statistics
 
 DIGITS = load_digits()
 IMAGES = DIGITS.images[:96].astype(np.float32)
@@ -21,7 +21,7 @@ DIM = DIMTransformer(8, max_epochs=1, batch_size=32, random_state=0, device="cpu
 
 
 class Stream(IterableDataset):
-    """Samples one after the other, as often as asked."""
+    """Yields the samples in order, in every iteration."""
 
     def __iter__(self):
         return iter(IMAGES)
@@ -37,14 +37,14 @@ class Labelled(Dataset):
         return torch.from_numpy(IMAGES[index]), int(DIGITS.target[index])
 
 
-class Own(Source):
-    """A source as a user writes one."""
+class CustomSource(Source):
+    """A source as a user would write one."""
 
     shape = IMAGES.shape
     dtype = IMAGES.dtype
 
-    def read(self, rows):
-        return IMAGES[rows]
+    def read(self, indices):
+        return IMAGES[indices]
 
 
 def memmap(folder):
@@ -70,8 +70,8 @@ def dask_array(folder):
     return pytest.importorskip("dask.array").from_array(IMAGES, chunks=(40, 4, 8))
 
 
-# Each returns X as it lies elsewhere.
-PLACES = {
+# By name: callable (folder) -> X, stored elsewhere.
+STORES = {
     "memmap": memmap,
     "hdf5": hdf5,
     "zarr": zarr_array,
@@ -81,9 +81,9 @@ PLACES = {
     "iterable dataset": lambda folder: Stream(),
     "loader": lambda folder: DataLoader(Labelled(), batch_size=25),
     "generator": lambda folder: (image for image in IMAGES),
-    "own": lambda folder: Own(),
-    "part": lambda folder: Own()[np.arange(96)],
-    "spooled": lambda folder: spool(Own(), folder / "X.raw"),
+    "custom": lambda folder: CustomSource(),
+    "part": lambda folder: CustomSource()[np.arange(96)],
+    "spooled": lambda folder: spool(CustomSource(), folder / "X.raw"),
 }
 
 
@@ -92,27 +92,27 @@ def expected():
     return clone(DIM).fit(IMAGES).transform(IMAGES)
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_a_fit_and_its_features_are_those_of_the_array_in_memory(place, tmp_path, expected):
-    dim = clone(DIM).fit(PLACES[place](tmp_path))
+@pytest.mark.parametrize("store", STORES)
+def test_a_fit_and_its_features_are_those_of_the_array_in_memory(store, tmp_path, expected):
+    dim = clone(DIM).fit(STORES[store](tmp_path))
     assert np.array_equal(dim.transform(IMAGES), expected)
-    assert np.array_equal(np.asarray(dim.transform(PLACES[place](tmp_path))), expected)
+    assert np.array_equal(np.asarray(dim.transform(STORES[store](tmp_path))), expected)
     assert dim.n_features_in_ == 8
 
 
-@pytest.mark.parametrize("place", ["memmap", "hdf5", "dask", "labelled dataset", "generator"])
-def test_every_method_takes_every_place(place, tmp_path):
-    def at_place():
-        return PLACES[place](tmp_path)
+@pytest.mark.parametrize("store", ["memmap", "hdf5", "dask", "labelled dataset", "generator"])
+def test_every_method_takes_every_store(store, tmp_path):
+    def stored():
+        return STORES[store](tmp_path)
 
-    here, there = clone(DIM).fit(IMAGES), clone(DIM).fit(at_place())
-    assert there.score(at_place()) == here.score(IMAGES)
-    assert there.score_terms(at_place()) == here.score_terms(IMAGES)
-    assert np.array_equal(there.score_samples(at_place()), here.score_samples(IMAGES))
-    here.partial_fit(IMAGES), there.partial_fit(at_place())
+    here, there = clone(DIM).fit(IMAGES), clone(DIM).fit(stored())
+    assert there.score(stored()) == here.score(IMAGES)
+    assert there.score_terms(stored()) == here.score_terms(IMAGES)
+    assert np.array_equal(there.score_samples(stored()), here.score_samples(IMAGES))
+    here.partial_fit(IMAGES), there.partial_fit(stored())
     assert np.array_equal(there.transform(IMAGES), here.transform(IMAGES))
     out = np.empty((96, 8), np.float32)
-    assert there.transform_to(at_place(), out) is out
+    assert there.transform_to(stored(), out) is out
     assert np.array_equal(out, here.transform(IMAGES))
 
 
@@ -125,7 +125,7 @@ def test_early_stopping_holds_out_the_same_samples(tmp_path):
     ]
 
 
-def test_samples_moved_to_the_device_whole_give_the_same(tmp_path, expected):
+def test_samples_kept_on_the_device_give_the_same_features(tmp_path, expected):
     dim = clone(DIM).set_params(data_on_device=True).fit(memmap(tmp_path))
     assert np.array_equal(dim.transform(IMAGES), expected)
 
@@ -139,8 +139,8 @@ def test_every_numeric_type_is_read_as_it_is_in_memory(dtype, tmp_path):
     assert np.array_equal(*features)
 
 
-def test_a_search_folds_samples_elsewhere_as_it_folds_arrays():
-    X, y = Own(), DIGITS.target[:96]
+def test_a_search_folds_a_source_as_it_folds_an_array():
+    X, y = CustomSource(), DIGITS.target[:96]
     pipeline = make_pipeline(clone(DIM), LogisticRegression())
     grid = {"dimtransformer__global_weight": [0, 1]}
     there = GridSearchCV(pipeline, grid, cv=2).fit(X, y)
@@ -162,7 +162,7 @@ def test_a_classifier_is_tuned_on_samples_on_disk(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["path", "memmap", "hdf5"])
-def test_features_go_where_they_are_wanted(kind, tmp_path, expected):
+def test_features_are_written_to_files_and_arrays(kind, tmp_path, expected):
     dim = clone(DIM).fit(IMAGES)
     if kind == "path":
         out = tmp_path / "features.npy"
@@ -177,12 +177,12 @@ def test_features_go_where_they_are_wanted(kind, tmp_path, expected):
         assert [path.name for path in tmp_path.iterdir()] == ["features.npy"]
 
 
-def test_a_file_of_features_is_whole_or_not_there(tmp_path):
-    class Torn(Own):
-        def read(self, rows):
-            if isinstance(rows, slice) and rows.start:
+def test_a_file_of_features_is_complete_or_absent(tmp_path):
+    class Torn(CustomSource):
+        def read(self, indices):
+            if isinstance(indices, slice) and indices.start:
                 raise OSError("the disk went away")
-            return super().read(rows)
+            return super().read(indices)
 
     dim = clone(DIM).fit(IMAGES).set_params(transform_batch_size=16)
     with pytest.raises(OSError, match="went away"):
@@ -190,7 +190,7 @@ def test_a_file_of_features_is_whole_or_not_there(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_dask_array_is_transformed_block_by_block_and_lazily(expected):
+def test_a_dask_array_is_transformed_lazily_by_chunks(expected):
     array = pytest.importorskip("dask.array")
     dim = clone(DIM).fit(IMAGES)
     X = array.from_array(IMAGES, chunks=(40, 4, 8))
@@ -201,12 +201,12 @@ def test_a_dask_array_is_transformed_block_by_block_and_lazily(expected):
     assert np.array_equal(features[90:].compute(), expected[90:])
 
 
-def test_statistics_do_not_depend_on_the_size_of_blocks(monkeypatch):
+def test_statistics_do_not_depend_on_the_size_of_chunks(monkeypatch):
     X = read_samples(IMAGES, None, "auto")
     whole = channel_statistics(X)
-    monkeypatch.setattr("skdim.sources.CHUNK_SIZE", 7 * 64)
-    in_blocks = channel_statistics(X)
-    np.testing.assert_allclose(whole, in_blocks, rtol=1e-12)
+    monkeypatch.setattr("skdim.sources._arrays.CHUNK_SIZE", 7 * 64)
+    in_chunks = channel_statistics(X)
+    np.testing.assert_allclose(whole, in_chunks, rtol=1e-12)
 
 
 def test_pictures_in_folders_are_samples_with_labels(tmp_path):
@@ -222,21 +222,21 @@ def test_pictures_in_folders_are_samples_with_labels(tmp_path):
     assert folder.shape == (8, 16, 16, 3)
     assert folder.labels.tolist() == ["cat"] * 4 + ["dog"] * 4
     grey = ImageFolder(tmp_path, size=20, color=False)
-    # A picture of the height wanted is cut, not scaled: its middle, to the last bit.
+    # A picture of the right height is not scaled: the middle is cut out, exactly.
     whole = np.asarray(image.open(folder.paths[0]).convert("L"))
     assert np.array_equal(grey[0], whole[:, 6:26])
-    dim = clone(DIM).fit(folder)
+    dim = clone(DIM).set_params(n_components=4).fit(folder)
     assert np.array_equal(dim.transform(folder), dim.transform(np.asarray(folder)))
 
 
-def test_what_lies_in_memory_is_no_source():
+def test_what_is_in_memory_is_no_source():
     pandas = pytest.importorskip("pandas")
     for X in (IMAGES, IMAGES.tolist(), torch.from_numpy(IMAGES), pandas.DataFrame({"a": [1]})):
         assert as_source(X) is None
 
 
-def test_samples_elsewhere_are_as_large_as_in_memory():
-    there = StoredSamples(Own(), None, "auto")
+def test_stored_samples_have_the_size_of_those_in_memory():
+    there = StoredSamples(CustomSource(), None, "auto")
     here = read_samples(IMAGES, None, "auto")
     assert (there.shape, there.ndim, there.nbytes) == (here.shape, here.ndim, here.nbytes)
-    assert np.array_equal(there.part(np.array([4, 2]))[:], here[[4, 2]])
+    assert np.array_equal(there.subset(np.array([4, 2]))[:], here[[4, 2]])

@@ -1,10 +1,10 @@
-"""What DIM is compared with: other methods on its encoder, by name, and features of other kinds."""
+"""What DIM is compared with: other methods on the same encoder, by name, and other features."""
 
-from baselines.base import Baseline
-from baselines.bigan import BiGAN
-from baselines.nat import NAT
-from baselines.reconstruction import AAE, AE, VAE, BetaVAE
-from baselines.supervised import Supervised
+from benchmarks.baselines.base import Baseline
+from benchmarks.baselines.bigan import BiGAN
+from benchmarks.baselines.nat import NAT
+from benchmarks.baselines.reconstruction import AAE, AE, VAE, BetaVAE
+from benchmarks.baselines.supervised import Supervised
 
 BASELINES: dict[str, type[Baseline]] = {
     "supervised": Supervised,

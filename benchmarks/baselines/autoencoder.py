@@ -7,10 +7,13 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from torch import nn
 
+from skdim._training.config import count_epochs
+from skdim._training.loop import Terms, backward_and_step, run_epoch
 from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, adapt
-from skdim.sources._statistics import channel_statistics
-from skdim.transformer import N_SHOWN, N_SHOWN_ROWS
 from skdim.sources._arrays import read_samples
+from skdim.sources._statistics import channel_statistics
+
+BATCH_SIZE = 128
 
 
 class Autoencoder(TransformerMixin, BaseEstimator):
@@ -32,7 +35,7 @@ class Autoencoder(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, y=None):
-        """Train for as many passes as a default `DIMTransformer`."""
+        """Train for as many epochs as a default `DIMTransformer`."""
         samples = read_samples(np.asarray(X), None, self.channel_axis)
         mean, scale = channel_statistics(samples)
         wide = (-1, *[1] * (samples.ndim - 2))
@@ -48,21 +51,27 @@ class Autoencoder(TransformerMixin, BaseEstimator):
             nn.Linear(self.n_hidden, n_values),
         )
         parameters = [*self.encoder_.parameters(), *decoder.parameters()]
-        n_batches = max(1, len(samples) // 128)
-        n_shown = N_SHOWN_ROWS if len(shape) == 1 else N_SHOWN
-        n_steps = n_batches * (3 + math.ceil(n_shown / len(samples)))
+        n_batches = max(1, len(samples) // BATCH_SIZE)
+        n_epochs = count_epochs("auto", len(samples), len(shape))
+        n_steps = n_epochs * n_batches
         optimizer = torch.optim.AdamW(parameters, lr=2e-3)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, n_steps, pct_start=0.1)
-        self.encoder_.train()
-        for step in range(n_steps):
-            if step % n_batches == 0:
-                order = np.random.default_rng([self.random_state, step]).permutation(len(samples))
-            batch = self._standardize(samples[np.array_split(order, n_batches)[step % n_batches]])
+
+        def step(indices: np.ndarray) -> Terms:
+            batch = self._standardize(samples[indices])
             error = (decoder(self.encoder_(batch).code) - batch.flatten(1)).square().mean()
-            optimizer.zero_grad()
-            error.backward()
-            optimizer.step()
-            schedule.step()
+            backward_and_step(optimizer, error)
+            return {"reconstruction": error}
+
+        self.encoder_.train()
+        for epoch in range(n_epochs):
+            rng = np.random.default_rng([self.random_state, epoch * n_batches])
+            run_epoch(
+                np.array_split(rng.permutation(len(samples)), n_batches),
+                step,
+                before_step=lambda i, batch: True,
+                after_step=lambda batch, terms: schedule.step(),
+            )
         self.encoder_.eval()
         codes = self._encode(samples)
         self.code_mean_, self.code_scale_ = codes.mean(0), codes.std(0) + 1e-6

@@ -1,7 +1,7 @@
-"""What the baselines share: an encoder of skdim, trained by skorch on another objective than DIM's.
+"""What all baselines share: an encoder of skdim, trained on another objective than that of DIM.
 
-An objective is an `Objective`: the networks that a method trains beside the encoder, and what each
-player has to backward_and_step in its turn. A method is a `Baseline` that names its objective.
+A method is a `Baseline` that names its `Objective`: the networks that are trained beside the
+encoder, and the losses of a step. The loop over batches is that of skdim.
 """
 
 import time
@@ -12,20 +12,22 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
-from skorch import NeuralNet
 from torch import Tensor, nn
 
-from skdim._utils.devices import PRECISIONS, choose_device, choose_precision, freed_memory_kept
-from skdim.encoders import ENCODERS, adapt, encode, evaluating
 from skdim._model.inference import encode_padded, inference_batch_size
-from skdim._training.net import Batches, backward_and_step, seeded
-from skdim.sources._loaders import DeviceLoader
+from skdim._training.batches import Batches
+from skdim._training.loop import Terms, backward_and_step, run_epoch
+from skdim._utils.devices import PRECISIONS, choose_device, choose_precision, freed_memory_kept
 from skdim._utils.registry import lookup
-from skdim.sources._statistics import channel_statistics
+from skdim._utils.seeding import seeded
+from skdim.encoders import ENCODERS, adapt, encode, evaluating
 from skdim.sources._arrays import read_samples
+from skdim.sources._loaders import DeviceLoader
+from skdim.sources._statistics import channel_statistics
 
-# Who descends, and the terms whose sum that player descends; turn after turn.
-Turns = Iterator[tuple[str, dict[str, Tensor]]]
+# The updates of a step, in order: whose parameters are updated ("encoder" or "discriminator"), and
+# the terms whose sum is minimised.
+Updates = Iterator[tuple[str, Terms]]
 
 
 class Task(NamedTuple):
@@ -53,47 +55,52 @@ class Task(NamedTuple):
 
 
 class Objective(nn.Module):
-    """The networks that learn beside the encoder, and the turns of a step.
+    """The networks that are trained beside the encoder, and the losses of a step.
 
-    Parameters under ``discriminator`` learn in its own turns, all others in the encoder's.
+    Parameters under ``discriminator`` are trained by updates of their own, all others together with
+    the encoder.
     """
 
     def __init__(self):
         super().__init__()
-        self.discriminator = nn.Identity()  # nobody, unless a method has one
+        self.discriminator = nn.Identity()  # no parameters, unless a method has a discriminator
 
     def forward(
-        self, encoder: nn.Module, x: Tensor, rows: Tensor, generator: torch.Generator
-    ) -> Turns:
-        """Yield the turns of a step; each is descended before the next is computed.
+        self, encoder: nn.Module, x: Tensor, indices: Tensor, generator: torch.Generator
+    ) -> Updates:
+        """Yield the updates of a step; each is made before the next is computed.
 
         Parameters
         ----------
         encoder : nn.Module
         x : Tensor of shape (n, channels, height, width)
             Standardised samples.
-        rows : Tensor of shape (n,)
-            Their numbers among all samples.
+        indices : Tensor of shape (n,)
+            Of these samples in the training set.
         generator : torch.Generator
 
         Yields
         ------
-        player : {"encoder", "discriminator"}
+        name : {"encoder", "discriminator"}
+            Whose parameters are updated.
         terms : dict of str to Tensor of shape ()
+            Their sum is minimised.
         """
         raise NotImplementedError
 
 
-class BaselineNet(NeuralNet):
-    """Players backward_and_step in turns, each by its own Adam.
+class Trainer:
+    """Trains an encoder on an objective: one Adam for both, one for the discriminator.
 
     Parameters
     ----------
-    module : nn.Module
-        The encoder, built.
-    criterion : Objective
-        Built.
-    samples : DeviceLoader
+    encoder : nn.Module
+        On the device of ``loader``.
+    objective : Objective
+        Likewise.
+    loader : DeviceLoader
+    batch_size : int
+    learning_rate : float
     generator : torch.Generator
         Draws batches and noise.
     precision : torch.dtype
@@ -102,87 +109,83 @@ class BaselineNet(NeuralNet):
 
     def __init__(
         self,
-        module: nn.Module,
-        criterion: Objective,
+        encoder: nn.Module,
+        objective: Objective,
+        loader: DeviceLoader,
         *,
-        samples: DeviceLoader,
+        batch_size: int,
+        learning_rate: float,
         generator: torch.Generator,
         precision: torch.dtype,
-        **kwargs,
     ):
-        super().__init__(
-            module,
-            criterion,
-            iterator_train=Batches,
-            iterator_train__groups=None,
-            iterator_train__generator=generator,
-            dataset=lambda samples, y: samples,
-            train_split=None,
-            verbose=0,
-            **kwargs,
-        )
-        self.samples = samples
+        self.encoder, self.objective, self.loader = encoder, objective, loader
+        self.learning_rate = learning_rate
         self.generator = generator
         self.precision = precision
-
-    @property
-    def _default_callbacks(self) -> list:
-        return []
-
-    def initialize_optimizer(self, *args, **kwargs):
-        """One optimiser for the encoder and its helpers, one for their adversary."""
-        everyone = [*self.module_.parameters(), *self.criterion_.parameters()]
-        adversary = list(self.criterion_.discriminator.parameters())
-        parameters = [p for p in everyone if not any(p is other for other in adversary)]
-        self.optimizer_ = self._build_optimizer(parameters)
-        self.discriminator_optimizer_ = self._build_optimizer(adversary)
-        return self
+        self.batches = Batches(loader, None, batch_size, generator)
+        of_discriminator = list(objective.discriminator.parameters())
+        others = [
+            p
+            for p in [*encoder.parameters(), *objective.parameters()]
+            if not any(p is other for other in of_discriminator)
+        ]
+        self.optimizers = {
+            "encoder": self._build_optimizer(others),
+            "discriminator": self._build_optimizer(of_discriminator),
+        }
 
     def _build_optimizer(self, parameters: list) -> torch.optim.Optimizer:
         # A group may be empty, a list of parameters may not.
-        return torch.optim.Adam([{"params": parameters}], self.lr, betas=(0.5, 0.999), fused=True)
+        groups = [{"params": parameters}]
+        return torch.optim.Adam(groups, self.learning_rate, betas=(0.5, 0.999), fused=True)
 
-    def train_step(self, batch, **fit_params) -> dict[str, Tensor]:
-        """Let everyone take their turns; return all terms."""
-        rows, _ = batch
-        x = self.samples.standardize(self.samples.take(rows))
-        optimizers = {"encoder": self.optimizer_, "discriminator": self.discriminator_optimizer_}
-        step = {}
-        turns = self.criterion_(self.module_, x, rows, self.generator)
-        for player, terms in in_precision(turns, x.device, self.precision):
-            backward_and_step(optimizers[player], sum(terms.values()))
-            step |= {name: term.detach() for name, term in terms.items()}
-        return step
+    def run_epochs(self, n_epochs: int) -> list[dict[str, float]]:
+        """Train; return the mean of every term and the seconds of each epoch.
 
-    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """One pass; the terms stay on the device until it is over."""
-        if iterator is None:  # that of a validation set
-            return
-        self._set_training(True)
-        start = time.perf_counter()
-        steps = [step_fn(batch) for batch in iterator]
-        for name in steps[0]:
-            mean = torch.stack([step[name] for step in steps]).mean().item()
-            if not np.isfinite(mean):
-                raise FloatingPointError(
-                    f"The loss {name!r} is {mean} in epoch {len(self.history)}: "
-                    f"reduce 'learning_rate' (now {self.lr})."
-                )
-            self.history.record(name, mean)
-        self.history.record("seconds", time.perf_counter() - start)
+        Raises
+        ------
+        FloatingPointError
+            If a term is no finite number.
+        """
+        self.encoder.train()
+        self.objective.train()
+        history: list[dict[str, float]] = []
+        for epoch in range(1, n_epochs + 1):
+            start = time.perf_counter()
+            table = run_epoch(self.batches, self.step, before_step=lambda i, batch: True)
+            means = {name: values.mean().item() for name, values in table.read().items()}
+            for name, mean in means.items():
+                if not np.isfinite(mean):
+                    raise FloatingPointError(
+                        f"The loss {name!r} is {mean} in epoch {epoch}: "
+                        f"reduce 'learning_rate' (now {self.learning_rate})."
+                    )
+            history.append({**means, "seconds": time.perf_counter() - start})
+        return history
+
+    def step(self, batch: tuple[Tensor, None]) -> Terms:
+        """Make all updates of a batch; return all terms."""
+        indices, _ = batch
+        x = self.loader.standardize(self.loader.take(indices))
+        updates = self.objective(self.encoder, x, indices, self.generator)
+        terms: Terms = {}
+        for name, losses in in_precision(updates, x.device, self.precision):
+            backward_and_step(self.optimizers[name], sum(losses.values()))
+            terms |= losses
+        return terms
 
 
-def in_precision(turns: Turns, device: torch.device, precision: torch.dtype) -> Turns:
-    """Compute each turn in a precision, and leave that for the step.
+def in_precision(updates: Updates, device: torch.device, precision: torch.dtype) -> Updates:
+    """Compute the losses of each update in a precision; the update itself is made outside.
 
-    Inside, torch keeps rounded copies of weights, which the step makes obsolete.
+    Inside, torch keeps rounded copies of weights, which are out of date after an update.
     """
     while True:
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            turn = next(turns, None)
-        if turn is None:
+            update = next(updates, None)
+        if update is None:
             return
-        yield turn
+        yield update
 
 
 class Baseline(TransformerMixin, BaseEstimator):
@@ -262,24 +265,17 @@ class Baseline(TransformerMixin, BaseEstimator):
             encoder = self._build_encoder(loader)
             task = self._describe(encoder, len(samples), y, generator)
             objective = self.objective(task, **(self.objective_params or {}))
-            net = BaselineNet(
+            trainer = Trainer(
                 encoder,
-                objective,
-                samples=loader,
+                objective.to(self.device_),
+                loader,
+                batch_size=self.batch_size,
+                learning_rate=self.learning_rate,
                 generator=generator,
                 precision=PRECISIONS[precision],
-                lr=self.learning_rate,
-                max_epochs=self.max_epochs,
-                batch_size=self.batch_size,
-                device=self.device_,
             )
-            net.initialize().fit_loop(loader)
-        self.encoder_, self.objective_ = net.module_.eval(), net.criterion_.eval()
-        hidden = ("batches", "epoch")
-        self.history_ = [
-            {name: value for name, value in epoch.items() if name not in hidden}
-            for epoch in net.history
-        ]
+            self.history_ = trainer.run_epochs(self.max_epochs)
+        self.encoder_, self.objective_ = encoder.eval(), objective.eval()
         return self
 
     def transform(self, X):
@@ -291,8 +287,8 @@ class Baseline(TransformerMixin, BaseEstimator):
                 f"Got {samples.shape[1:]}."
             )
         size = inference_batch_size(self.sample_shape_, self.device_)
-        tiles = encode_padded(self.encoder_, samples, self.mean_, self.scale_, size, self.device_)
-        return np.concatenate([encoding.code[:n].cpu().numpy() for n, encoding in tiles])
+        batches = encode_padded(self.encoder_, samples, self.mean_, self.scale_, size, self.device_)
+        return np.concatenate([encoding.code[:n].cpu().numpy() for n, encoding in batches])
 
     def _build_encoder(self, loader: DeviceLoader) -> nn.Module:
         make = lookup(self.encoder, ENCODERS, "encoder")

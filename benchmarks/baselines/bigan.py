@@ -1,16 +1,17 @@
-"""BiGAN: an encoder and a generator that make pairs which nobody can tell apart."""
+"""BiGAN: an encoder and a generator that make pairs which a discriminator cannot tell apart."""
 
-from baselines.base import Baseline, Objective, Task, Turns
-from baselines.networks import Generator, PairDiscriminator
+from benchmarks.baselines.base import Baseline, Objective, Task, Updates
+from benchmarks.baselines.networks import Generator, PairDiscriminator
 from skdim.encoders import encode
 from skdim.priors import discriminator_loss, encoder_loss, normal
 
 
-class PairGame(Objective):
+class AdversarialPairs(Objective):
     """Pairs (x, code of x) against pairs (image from z, z), z standard normal.
 
-    The discriminator holds the former for real; encoder and generator learn to deceive it, the
-    one about the former and the other about the latter.
+    The discriminator learns to classify the former as real and the latter as fake. The encoder is
+    trained to have the former classified as fake, the generator to have the latter classified as
+    real.
     """
 
     def __init__(self, task: Task):
@@ -18,8 +19,8 @@ class PairGame(Objective):
         self.generator = Generator(task.n_code, task.sample_shape, task.scale)
         self.discriminator = PairDiscriminator(task.n_code, task.sample_shape, task.scale)
 
-    def forward(self, encoder, x, rows, generator) -> Turns:
-        """Yield the discriminator's turn, then that of encoder and generator."""
+    def forward(self, encoder, x, indices, generator) -> Updates:
+        """Yield the discriminator's update, then that of encoder and generator."""
         code = encode(encoder, x).code
         z = normal(code.shape, generator)
         made = self.generator(z)
@@ -30,11 +31,11 @@ class PairGame(Objective):
 
 
 class BiGAN(Baseline):
-    """Adversarially learned inference; see `PairGame` and, for parameters, `Baseline`.
+    """Adversarially learned inference; see `AdversarialPairs` and, for parameters, `Baseline`.
 
     References
     ----------
     Donahue et al., "Adversarial feature learning", ICLR 2017.
     """
 
-    objective = PairGame
+    objective = AdversarialPairs

@@ -1,17 +1,17 @@
-"""NAT, noise as targets: every sample gets a fixed random point of the sphere to aim at."""
+"""NAT, noise as targets: every sample has a random point of the sphere as its target."""
 
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from baselines.base import Baseline, Objective, Task, Turns
+from benchmarks.baselines.base import Baseline, Objective, Task, Updates
 from skdim.encoders import Encoding, encode
 from skdim.priors import sphere
 
 
 class UnitCodes(nn.Module):
-    """An encoder whose codes are brought to length 1."""
+    """An encoder whose codes are normalised to length 1."""
 
     def __init__(self, encoder: nn.Module):
         super().__init__()
@@ -26,24 +26,28 @@ class UnitCodes(nn.Module):
 class NoiseAsTargets(Objective):
     """Half the square distance of codes from their targets, which is 1 - cosine.
 
-    Samples of a batch first swap targets such that all are as near as they can be.
+    Samples of a batch first swap targets, so that the total distance is as small as possible.
     """
 
     def __init__(self, task: Task):
         super().__init__()
         self.register_buffer("targets", sphere((task.n_samples, task.n_code), task.generator))
 
-    def forward(self, encoder, x, rows, generator) -> Turns:
-        """Yield the encoder's turn."""
+    def forward(self, encoder, x, indices, generator) -> Updates:
+        """Yield the encoder's update."""
         code = encode(encoder, x).code
-        targets = self.targets[rows]
+        targets = self.targets[indices]
         targets = targets[assign(code.detach(), targets)]
-        self.targets[rows] = targets
+        self.targets[indices] = targets
         yield "encoder", {"distance": (code - targets).square().sum(1).mean() / 2}
 
 
 def assign(code: Tensor, targets: Tensor) -> Tensor:
-    """Number, for each code (n, n_code), the target (n, n_code) that it gets by the best matching.
+    """Return the index of the target that each code gets in the best matching.
+
+    Parameters
+    ----------
+    code, targets : Tensor of shape (n, n_code)
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Networks beside an encoder that see or make images, after DCGAN, for images of any size."""
+"""Networks that take or make images, after DCGAN, for images of any size."""
 
 import math
 from itertools import pairwise
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 class Generator(nn.Module):
     """From codes to images, as a decoder or from noise.
 
-    A linear layer makes a map of 512 x 4 x 4 for 32 x 32 pixels; each transposed convolution halves
-    its channels and doubles its sides, down to 64 channels; a last convolution leaves them alone.
-    Other images have as many doublings as leave a map of 4 to 7 at the shortest side; what sides
-    that are no multiple have too many is cut off.
+    A linear layer makes a map of 512 x 4 x 4 for 32 x 32 pixels. Each transposed convolution halves
+    its channels and doubles its sides, down to 64 channels; a last convolution makes the image.
+    For other images the number of doublings is such that the first map has 4 to 7 positions along
+    its shortest side. Where sides are no multiple, the result is cropped.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Generator(nn.Module):
 
 
 class ChannelsLast(nn.Module):
-    """Lay maps out as convolutions are faster on."""
+    """Store maps channels last, which makes convolutions faster."""
 
     def forward(self, x: Tensor) -> Tensor:
         """From (n, channels, height, width) to the same."""
@@ -62,7 +62,7 @@ class ChannelsLast(nn.Module):
 
 
 class PairDiscriminator(nn.Module):
-    """Judge pairs of an image and a code; returns one logit a pair.
+    """Discriminate between pairs of an image and a code; returns one logit a pair.
 
     Convolutions see the image, a linear layer the code, two more both.
 
@@ -100,7 +100,7 @@ def count_halvings(sample_shape: tuple[int, ...]) -> int:
 
 
 def check_images(sample_shape: tuple[int, ...], name: str) -> tuple[int, ...]:
-    """Return the shape of an image, or say that it is none."""
+    """Return the shape of an image; raise ValueError if it is not one."""
     if len(sample_shape) != 3:
         raise ValueError(
             f"{name} needs images. Got samples of shape {tuple(sample_shape)} (channels first)."

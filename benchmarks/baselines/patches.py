@@ -1,4 +1,4 @@
-"""K-means on whitened patches, pooled: what images give without deep learning."""
+"""K-means on whitened patches, pooled: features of images without deep learning."""
 
 import numpy as np
 import torch

@@ -3,7 +3,8 @@
 Eager, float32, images channels first, a DataLoader over a TensorDataset; encoder and critic of the
 paper's CIFAR-10 experiments; one Adam for each network; every pair of a batch scored at once, and
 positives picked from all pairs by a mask. Departures, which the original code does not survive on
-a current torch: byte masks are boolean, the filling of self pairs for infoNCE keeps its -10.
+a current torch: byte masks are boolean, the filling of self pairs for infoNCE keeps its -10. The
+training loop is written out here on purpose: its speed is what skdim is compared with.
 """
 
 import math
@@ -15,11 +16,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 
 class Encoder(nn.Module):
-    """Three convolutions of stride 2, 1024 units, a code of 64; locals 128 x 8 x 8."""
+    """Three convolutions of stride 2, 1024 units, a code of 64; local features 128 x 8 x 8."""
 
     def __init__(self, n_code: int = 64):
         super().__init__()
-        self.to_locals = nn.Sequential(*_convolve(3, 64), *_convolve(64, 128))
+        self.to_local_features = nn.Sequential(*_convolve(3, 64), *_convolve(64, 128))
         self.to_code = nn.Sequential(
             *_convolve(128, 256),
             nn.Flatten(),
@@ -31,7 +32,7 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Codes (n, n_code) and local maps of images (n, 3, 32, 32)."""
-        local_map = self.to_locals(images)  # (n, 128, 8, 8)
+        local_map = self.to_local_features(images)  # (n, 128, 8, 8)
         return self.to_code(local_map), local_map
 
 
@@ -59,30 +60,31 @@ def _convolve(n_in: int, n_out: int) -> list[nn.Module]:
     return [nn.Conv2d(n_in, n_out, 4, 2, 1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU()]
 
 
-def score_all(locals_: Tensor, codes: Tensor) -> Tensor:
+def score_all(local_features: Tensor, codes: Tensor) -> Tensor:
     """From (n, width, n_locations) and (n, width) to scores (n codes, n samples, n_locations)."""
-    n, width, n_locations = locals_.shape
-    rows = locals_.permute(0, 2, 1).reshape(-1, width)
-    return torch.mm(codes, rows.t()).reshape(n, n, n_locations)
+    n, width, n_locations = local_features.shape
+    vectors = local_features.permute(0, 2, 1).reshape(-1, width)
+    return torch.mm(codes, vectors.t()).reshape(n, n, n_locations)
 
 
-def jsd_loss(locals_: Tensor, codes: Tensor) -> Tensor:
-    """Every pair gets both expectations; masks pick the one that counts."""
-    scores = score_all(locals_, codes)
-    own = torch.eye(len(scores), device=scores.device)
+def jsd_loss(local_features: Tensor, codes: Tensor) -> Tensor:
+    """Compute both expectations for every pair; masks select the one that applies."""
+    scores = score_all(local_features, codes)
+    positives = torch.eye(len(scores), device=scores.device)
     positive = (math.log(2) - functional.softplus(-scores)).mean(2)
     negative = (functional.softplus(-scores) + scores - math.log(2)).mean(2)
-    strangers = 1 - own
-    return (negative * strangers).sum() / strangers.sum() - (positive * own).sum() / own.sum()
+    negatives = 1 - positives
+    mean_negative = (negative * negatives).sum() / negatives.sum()
+    return mean_negative - (positive * positives).sum() / positives.sum()
 
 
-def infonce_loss(locals_: Tensor, codes: Tensor) -> Tensor:
+def infonce_loss(local_features: Tensor, codes: Tensor) -> Tensor:
     """Each local vector of a sample beside those of all others: n * n_locations candidates."""
-    n, _, n_locations = locals_.shape
-    positive = torch.einsum("nwl,nw->nl", locals_, codes).unsqueeze(2)  # (n, n_locations, 1)
-    own = torch.eye(n, device=codes.device)[:, :, None]
-    scores = score_all(locals_, codes)
-    negative = scores * (1 - own) - 10 * own
+    n, _, n_locations = local_features.shape
+    positive = torch.einsum("nwl,nw->nl", local_features, codes).unsqueeze(2)  # (n, n_locations, 1)
+    positives = torch.eye(n, device=codes.device)[:, :, None]
+    scores = score_all(local_features, codes)
+    negative = scores * (1 - positives) - 10 * positives
     negative = negative.reshape(n, 1, n * n_locations).expand(-1, n_locations, -1)
     candidates = torch.cat([positive, negative], 2)  # (n, n_locations, 1 + n * n_locations)
     return -functional.log_softmax(candidates, 2)[:, :, 0].mean()
@@ -109,16 +111,16 @@ class PublishedDIM:
         self.batch_size = batch_size
         self.device = device
         self.encoder = Encoder().to(device)
-        self.of_locals = Embedding(128, width).to(device)
+        self.of_local_features = Embedding(128, width).to(device)
         self.of_codes = Embedding(64, width).to(device)
-        networks = (self.encoder, self.of_locals, self.of_codes)
+        networks = (self.encoder, self.of_local_features, self.of_codes)
         self.optimizers = [
             torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.5, 0.999))
             for network in networks
         ]
 
     def train_epoch(self, images: Tensor) -> float:
-        """One pass; returns the mean loss."""
+        """Train for one epoch; return the mean loss."""
         loader = DataLoader(
             TensorDataset(images), batch_size=self.batch_size, shuffle=True, drop_last=True
         )
@@ -126,9 +128,9 @@ class PublishedDIM:
         losses = []
         for (batch,) in loader:
             code, local_map = self.encoder(batch.to(self.device))
-            locals_ = self.of_locals(local_map).flatten(2)
+            local_features = self.of_local_features(local_map).flatten(2)
             codes = self.of_codes(code[:, :, None, None])[:, :, 0, 0]
-            loss = self.loss(locals_, codes)
+            loss = self.loss(local_features, codes)
             for optimizer in self.optimizers:
                 optimizer.zero_grad()
             loss.backward()

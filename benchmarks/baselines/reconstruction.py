@@ -2,21 +2,21 @@
 
 from torch import Tensor, nn
 
-from baselines.base import Baseline, Objective, Task, Turns
-from baselines.networks import Generator
+from benchmarks.baselines.base import Baseline, Objective, Task, Updates
+from benchmarks.baselines.networks import Generator
 from skdim.encoders import encode
 from skdim.priors import Discriminator, discriminator_loss, encoder_loss, normal
 
 
 class Reconstruction(Objective):
-    """Mean square of what a decoder gets wrong; it would be 1 for the mean of each channel."""
+    """Mean square error of a decoder; predicting the mean of each channel would give 1."""
 
     def __init__(self, task: Task):
         super().__init__()
         self.decoder = Generator(task.n_code, task.sample_shape, task.scale)
 
-    def forward(self, encoder, x, rows, generator) -> Turns:
-        """Yield the encoder's turn."""
+    def forward(self, encoder, x, indices, generator) -> Updates:
+        """Yield the encoder's update."""
         code = encode(encoder, x).code
         yield "encoder", {"reconstruction": square_error(self.decoder(code), x)}
 
@@ -42,8 +42,8 @@ class Variational(Reconstruction):
         self.log_variance = nn.Linear(task.n_hidden, task.n_code)
         self.beta = beta
 
-    def forward(self, encoder, x, rows, generator) -> Turns:
-        """Yield the encoder's turn."""
+    def forward(self, encoder, x, indices, generator) -> Updates:
+        """Yield the encoder's update."""
         mean, hidden, *_ = encode(encoder, x)
         mean, log_variance = mean.float(), self.log_variance(hidden).float()
         z = mean + (log_variance / 2).exp() * normal(mean.shape, generator)
@@ -66,8 +66,8 @@ class Adversarial(Reconstruction):
     ----------
     task : Task
     prior_weight : float, default=0.1
-        Of the encoder's loss in the game; where it is as strong as the other, codes run around the
-        prior rather than into it.
+        Of the encoder's adversarial loss. Where it is as large as the reconstruction error, codes
+        circle around the prior instead of coming closer to it.
     """
 
     def __init__(self, task: Task, prior_weight: float = 0.1):
@@ -75,8 +75,8 @@ class Adversarial(Reconstruction):
         self.discriminator = Discriminator(task.n_code)
         self.prior_weight = prior_weight
 
-    def forward(self, encoder, x, rows, generator) -> Turns:
-        """Yield the discriminator's turn, then the encoder's."""
+    def forward(self, encoder, x, indices, generator) -> Updates:
+        """Yield the discriminator's update, then the encoder's."""
         code = encode(encoder, x).code
         real = self.discriminator(normal(code.shape, generator)).float()
         fake = self.discriminator(code.detach()).float()

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from baselines.base import Baseline, Objective, Task, Turns
+from benchmarks.baselines.base import Baseline, Objective, Task, Updates
 from skdim.encoders import encode
 
 
@@ -23,10 +23,10 @@ class Labels(Objective):
         self.register_buffer("labels", torch.from_numpy(labels))
         self.head = nn.Linear(task.n_code, len(self.classes))
 
-    def forward(self, encoder, x, rows, generator) -> Turns:
-        """Yield the encoder's turn."""
+    def forward(self, encoder, x, indices, generator) -> Updates:
+        """Yield the encoder's update."""
         logits = self.head(encode(encoder, x).code).float()
-        yield "encoder", {"cross_entropy": cross_entropy(logits, self.labels[rows])}
+        yield "encoder", {"cross_entropy": cross_entropy(logits, self.labels[indices])}
 
 
 class Supervised(Baseline):

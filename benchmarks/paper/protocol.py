@@ -1,30 +1,27 @@
-"""What the paper's experiments share: budgets, data, layers, cells that survive, verdicts.
+"""What the paper's experiments share: budgets, data, layers, results, verdicts.
 
-``--budget full`` is the paper's protocol, for a GPU. ``--budget small`` is a reduced one, for
-minutes on two cores, and labelled so: fewer images and epochs, a quarter of the channels, a
-narrower critic.
+``--budget full`` is the paper's protocol, for a GPU. ``--budget small`` is a reduced one, which
+takes minutes on two cores and is labelled as reduced: fewer images and epochs, a quarter of the
+channels, a narrower critic.
 """
 
 import argparse
-import json
 import sys
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from baselines import BASELINES, Baseline
-from common import RESULTS, data_loader, machine
-
+from benchmarks import common
+from benchmarks.baselines import BASELINES, Baseline
+from benchmarks.common import argument_parser, data_loader, print_machine
 from skdim import DIMTransformer
-from skdim.evaluation import ProbeClassifier
 from skdim._model.inference import encode_padded, inference_batch_size
+from skdim.evaluation import ProbeClassifier
 from skdim.sources._arrays import read_samples
 
 
@@ -100,7 +97,7 @@ def layers_of(estimator, X: np.ndarray) -> dict[str, np.ndarray]:
     layers : dict of "conv", "fc" and "Y" to ndarray of shape (n, n_features)
     """
     caught: list[torch.Tensor] = []
-    # That of NAT is wrapped, to bring codes to length 1.
+    # The encoder of NAT is wrapped, to normalise codes.
     network = getattr(estimator.encoder_, "encoder", estimator.encoder_)
     hook = network.hidden.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
     parts: dict[str, list[np.ndarray]] = {"conv": [], "fc": [], "Y": []}
@@ -115,12 +112,12 @@ def layers_of(estimator, X: np.ndarray) -> dict[str, np.ndarray]:
             size,
             estimator.device_,
         ):
-            tiles = {"conv": caught[-1], "fc": encoding.hidden, "Y": encoding.code}
-            for name, tile in tiles.items():
-                parts[name].append(tile[:n].float().cpu().numpy())
+            layers = {"conv": caught[-1], "fc": encoding.hidden, "Y": encoding.code}
+            for name, layer in layers.items():
+                parts[name].append(layer[:n].float().cpu().numpy())
     finally:
         hook.remove()
-    return {name: np.concatenate(tiles) for name, tiles in parts.items()}
+    return {name: np.concatenate(batches) for name, batches in parts.items()}
 
 
 def probe(features, y, features_test, y_test, seed: int) -> float:
@@ -129,35 +126,31 @@ def probe(features, y, features_test, y_test, seed: int) -> float:
     return 100 * classifier.score(features_test, y_test)
 
 
-class Cells:
-    """Results of one experiment, written as they come, read where they are already there."""
+class Cells(common.Cells):
+    """Results of one experiment, with the seconds that each took."""
 
     def __init__(self, name: str, given: argparse.Namespace, budget: Budget):
-        self.path = RESULTS / f"paper_{name}_{given.budget}.json"
-        # More seeds are more cells; anything else makes other ones.
+        # More seeds are more cells; any other change makes other cells.
         protocol = {name: value for name, value in budget._asdict().items() if name != "n_seeds"}
-        self.record = {"machine": machine(), "budget": protocol, "cells": {}}
-        if self.path.exists() and not given.fresh:
-            known = json.loads(self.path.read_text())
-            if known["budget"] == protocol:
-                self.record["cells"] = known["cells"]
+        super().__init__(f"paper_{name}_{given.budget}", fresh=given.fresh, budget=protocol)
 
     def get(self, key: str, compute: Callable[[], dict]) -> dict:
-        """Return a cell, computed if it is not yet known."""
-        cells = self.record["cells"]
-        if key not in cells:
-            start = time.perf_counter()
-            cells[key] = {**compute(), "seconds": time.perf_counter() - start}
-            self.path.write_text(json.dumps(self.record, indent=1) + "\n")
-        return cells[key]
+        """Return a cell and its seconds, computed if it is not yet known."""
+        return super().get(key, partial(timed, compute))
 
     def seconds(self) -> float:
         """What all cells took together."""
-        return sum(cell["seconds"] for cell in self.record["cells"].values())
+        return sum(cell["seconds"] for cell in self.cells.values())
+
+
+def timed(compute: Callable[[], dict]) -> dict:
+    """Return a result with the seconds that it took."""
+    start = time.perf_counter()
+    return {**compute(), "seconds": time.perf_counter() - start}
 
 
 class Orderings:
-    """Orderings of the paper, asserted where two standard errors part them."""
+    """Orderings of the paper, asserted where the gap exceeds two standard errors."""
 
     def __init__(self):
         self.n_contradicted = 0
@@ -204,14 +197,14 @@ def arguments(
     extra : callable (parser), or None
         Adds arguments.
     **small
-        What a script has in the place of the small budget's numbers.
+        Numbers that a script has instead of those of the small budget.
 
     Returns
     -------
     given : argparse.Namespace
     budget : Budget
     """
-    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser = argument_parser(description)
     parser.add_argument("--budget", default="small", choices=BUDGETS)
     parser.add_argument(
         "--seeds", type=int, default=None, help="how many, in place of the budget's"
@@ -229,5 +222,5 @@ def arguments(
     label = "the paper's protocol" if given.budget == "full" else "a REDUCED protocol"
     print(description.splitlines()[0])
     print(f"budget {given.budget!r}, {label}: {budget}")
-    print("machine:", ", ".join(f"{key} {value}" for key, value in machine().items() if value))
+    print_machine()
     return given, budget

@@ -2,19 +2,19 @@
 Colour images
 =============
 
-What does a sample resemble? Pixels answer with images of the same colours; features learned
-without labels answer more often with images of the same pattern, because views that are cropped,
-mirrored and recoloured leave patterns alone.
+Which images are similar? By their pixels, images of the same colours. By features learned without
+labels, more often images of the same pattern, because the random views of an image differ in crop,
+orientation and colour, but not in pattern.
 
-Where the environment variable ``SKDIM_DATA`` names a folder with a ``load_data.py`` whose
-``load_cifar10`` returns images and labels, this example takes 2,000 images of CIFAR-10.
-Otherwise it draws **synthetic** images: five patterns in two of six colours, turned, shifted and
-scaled at random. They are easier than photographs, and say nothing of the accuracy to be had on
-those; measured figures for CIFAR-10 are among the benchmarks.
+If the environment variable ``SKDIM_DATA`` names a folder with a ``load_data.py`` whose
+``load_cifar10`` returns images and labels, this example uses 2,000 images of CIFAR-10. Otherwise it
+draws **synthetic** images: five patterns in two of six colours, rotated, shifted and scaled at
+random. They are easier than photographs and say nothing about the accuracy on photographs; the
+benchmarks have measured figures for CIFAR-10.
 """
 
 # %%
-# A pattern is a function of the plane. Its two colours tell nothing about it.
+# A pattern is a function of the plane. Its two colours are drawn independently of it.
 
 import importlib.util
 import os
@@ -74,7 +74,7 @@ kind = "CIFAR-10" if is_cifar else "synthetic images"
 print(kind, X.shape, X.dtype)
 
 # %%
-# The encoder is a quarter as wide as by default, so that this takes seconds.
+# The encoder has a quarter of the default width, so that this takes seconds.
 
 dim = DIMTransformer(encoder_params={"width": 32}, max_epochs=12, random_state=0).fit(X)
 
@@ -87,12 +87,12 @@ for name, F in {"pixels": pixels, "DIM": features}.items():
     purity = (y[neighbours] == y[test][:, None]).mean()
     accuracy = classifier.score(F[test], y[test])
     print(
-        f"{name}: {purity:.2f} of neighbours of its class, accuracy with 100 labels {accuracy:.2f}"
+        f"{name}: {purity:.2f} of neighbours in its class, accuracy with 100 labels {accuracy:.2f}"
     )
 
 # %%
-# Each row is a query and the seven images closest to it, by pixels on the left and by features on
-# the right. A red frame is an image of another class.
+# Each row shows a query and the seven images closest to it, by pixels on the left and by features
+# on the right. A red frame marks an image of another class.
 
 queries = [int(np.flatnonzero(y[test] == label)[0]) + 1500 for label in range(5)]
 found = {
@@ -101,12 +101,12 @@ found = {
 }
 fig = plt.figure(figsize=(10, 3.5), layout="constrained")
 fig.suptitle(kind)
-for part, (title, rows) in zip(fig.subfigures(1, 2, wspace=0.04), found.items(), strict=True):
-    part.suptitle(title)
-    for row, axes in zip(rows, part.subplots(5, 8), strict=True):
-        for place, (index, ax) in enumerate(zip(row, axes, strict=True)):
+for half, (title, rows) in zip(fig.subfigures(1, 2, wspace=0.04), found.items(), strict=True):
+    half.suptitle(title)
+    for row, axes in zip(rows, half.subplots(5, 8), strict=True):
+        for column, (index, ax) in enumerate(zip(row, axes, strict=True)):
             ax.imshow(X[index])
             ax.set(xticks=[], yticks=[])
-            colour = "tab:blue" if place == 0 else "tab:red" if y[index] != y[row[0]] else "none"
+            colour = "tab:blue" if column == 0 else "tab:red" if y[index] != y[row[0]] else "none"
             ax.spines[:].set(color=colour, linewidth=2.5)
 plt.show()

@@ -2,14 +2,14 @@
 Signals that are not aligned
 ============================
 
-Four kinds of events, each at a random time in a noisy signal. Points of time at which nothing is
-aligned tell a linear model little; features learned from cut, warped and rescaled views of the
-signals tell the kinds apart.
+Four kinds of events, each at a random time in a noisy signal. A linear model learns little from the
+raw signals, because they are not aligned. Features learned from random views of them, which are
+cropped, warped in time and rescaled, separate the four kinds.
 """
 
 # %%
-# A chirp rises or falls in frequency, a wave has one, a pulse comes twice. ``channel_axis=None``
-# says that X has no axis of channels: (n, time) are signals, not rows of a table.
+# Two chirps, whose frequency rises or falls, a square wave, and two pulses. ``channel_axis=None``
+# says that X has no channel axis: (n, time) are then signals, not a table.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -33,7 +33,7 @@ for signal, label, start in zip(X, y, rng.integers(64, size=500), strict=True):
     signal[start : start + 64] += list(EVENTS.values())[label] * rng.uniform(0.7, 1.3)
 
 # %%
-# No label is seen here.
+# ``fit`` sees no labels.
 
 dim = DIMTransformer(channel_axis=None, encoder_params={"width": 16}, random_state=0).fit(X)
 kinds = {"raw signals": X, "DIM features": dim.transform(X)}
@@ -42,8 +42,8 @@ for name, features in kinds.items():
     print(f"{name}: accuracy with 40 labels {classifier.score(features[40:], y[40:]):.3f}")
 
 # %%
-# On the left, two signals of each kind; on the right all 500, in the plane of their first two
-# principal components. The colours are the labels, which nothing but the picture has used.
+# On the left, two signals of each kind. On the right, all 500 in the plane of their first two
+# principal components. The colours are the labels, which only the picture uses.
 
 fig = plt.figure(figsize=(10, 4), layout="constrained")
 left, right = fig.subfigures(1, 2, width_ratios=[1, 2])

@@ -1,14 +1,16 @@
 """
-Rows of a table, with groups of columns
-=======================================
+Tables with groups of columns
+=============================
 
 A table of trips on hired bicycles: the hour, the weekday, the kind of bicycle, and four numbers.
-Who rides is known for forty trips. The codes of the three categories are columns that belong
-together: ``column_groups`` says so, and a category is then changed and compared as one thing.
+The kind of rider is known for forty trips. Each of the three categories becomes several one-hot
+columns. ``column_groups`` says which columns belong together, so that a category is changed and
+compared as a whole.
 """
 
 # %%
-# The trips are made up. A rider's kind decides, with much overlap, when, how and how far they ride.
+# The trips are synthetic. The kind of rider determines, with much overlap, when, how and how far
+# they ride.
 
 from itertools import pairwise
 
@@ -52,8 +54,8 @@ trips = pd.DataFrame(
 print(trips.head().round(1).to_string())
 
 # %%
-# `ColumnTransformer` writes categories as columns of zeros and ones, the first of which start the
-# table that it returns. Which columns make a group can be read off its encoder.
+# `ColumnTransformer` turns categories into columns of zeros and ones, which are the first columns
+# of its result. Its encoder knows how many columns each category has.
 
 CATEGORIES = ["hour", "weekday", "bicycle"]
 numbers = ColumnTransformer(
@@ -70,19 +72,19 @@ groups = [list(range(a, b)) for a, b in pairwise(starts)]
 print(X.shape, "groups of", sizes, "columns")
 
 # %%
-# ``fit`` sees no riders.
+# ``fit`` does not see the kinds of riders.
 
 plain = DIMTransformer(16, max_epochs=20, random_state=0)
 grouped = DIMTransformer(16, max_epochs=20, column_groups=groups, random_state=0)
 kinds = {
     "columns, standardised": StandardScaler().fit_transform(X),
-    "DIM, each column for itself": plain.fit_transform(X),
+    "DIM, without groups": plain.fit_transform(X),
     "DIM, column groups": grouped.fit_transform(X),
 }
 
 # %%
-# All trips in the plane of the first two principal components; the title has the accuracy of a
-# linear classifier on the other trips, after forty with a known rider. On tables the gain is small:
+# All trips in the plane of the first two principal components. The titles give the accuracy of a
+# linear classifier that was fitted on forty trips, on all other trips. On tables the gain is small;
 # here it comes from the groups.
 
 fig, axes = plt.subplots(1, 3, figsize=(11, 4), layout="constrained")

@@ -2,15 +2,15 @@
 A grid search over the weights of the objective
 ===============================================
 
-The global term, the local term and the prior have a weight each. They are parameters like any
-other, so `GridSearchCV` ranks them by what counts: here the accuracy of a linear classifier that
-gets fifty labels. In the paper's form (one view, JSD, the code as features) the maps show
-the local term ahead of the global one, with either weight of the prior.
+The global term, the local term and the prior have a weight each. The weights are ordinary
+parameters, so `GridSearchCV` can choose them by any criterion: here, the accuracy of a linear
+classifier with fifty labels. In the paper's setting (one view, JSD, the code as features), the
+local term is better than the global one, with both weights of the prior.
 """
 
 # %%
-# Any function of a fitted transformer, X and y is a legal ``scoring``. This one fits a classifier
-# on fifty of the samples that were held out, and asks it for the others, twenty times.
+# ``scoring`` may be any function of a fitted transformer, X and y. This one fits a classifier on
+# fifty of the held-out samples and scores it on the others, twenty times.
 
 import warnings
 
@@ -32,9 +32,8 @@ def accuracy_with_fifty_labels(dim, X, y):
 
 
 # %%
-# Both bounds at weight 0 leave only the prior, which learns nothing of the samples: that pair is
-# not in the grid. Six passes over 900 digits are few, on purpose, and the warnings that say so are
-# left out.
+# The grid leaves out the pair of weights 0 and 0: the prior by itself learns nothing about the
+# samples. Six epochs of 900 digits are few, to save time; the warnings that say so are ignored.
 
 weights = [0.0, 0.5, 1.0]
 grid = [
@@ -63,7 +62,7 @@ with warnings.catch_warnings():
 print(search.best_params_, f"{search.best_score_:.3f}")
 
 # %%
-# One map for each weight of the prior.
+# One heat map for each weight of the prior.
 
 results = search.cv_results_
 maps = {prior: np.full((3, 3), np.nan) for prior in (0.0, 0.1)}

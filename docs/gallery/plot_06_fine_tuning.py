@@ -1,16 +1,16 @@
 """
-What to do with few labels: freeze or fine-tune
-===============================================
+Few labels: freeze or fine-tune
+===============================
 
-Once features are learned, labels can be spent in more than one way: on a linear classifier over
-the components, on one over the wide hidden layer, or on the whole encoder, which `DIMClassifier`
-fine-tunes. Cross-validation on the labelled samples alone says which. The test samples, which one
-would not have, show how far it was right, and that the choice matters less than the next label.
+Once features are learned, there are several ways to use the labels: a linear classifier on the
+components, one on the wide hidden layer, or `DIMClassifier`, which fine-tunes the whole encoder.
+Cross-validation on the labelled samples estimates the accuracy of each. A test set, which one would
+usually not have, shows how good the estimates are.
 """
 
 # %%
-# Features are learned once, from all training images without labels. `FrozenEstimator` keeps
-# cross-validation from learning them again.
+# Features are learned once, from all training images without labels. With `FrozenEstimator`,
+# cross-validation does not learn them again.
 
 import copy
 
@@ -36,11 +36,11 @@ candidates = {
     "linear, hidden layer": make_pipeline(
         FrozenEstimator(wide), LogisticRegression(C=0.01, max_iter=500)
     ),
-    "DIMClassifier, all of it": DIMClassifier(FrozenEstimator(dim), max_epochs=8, random_state=0),
+    "DIMClassifier": DIMClassifier(FrozenEstimator(dim), max_epochs=8, random_state=0),
 }
 
 # %%
-# Three numbers of labels; for each, the estimate from labelled samples and the accuracy on test
+# For three numbers of labels: the estimate from the labelled samples and the accuracy on the test
 # samples.
 
 n_labels = [30, 100, 300]
@@ -54,20 +54,20 @@ for name, estimate, test in zip(candidates, estimates, tests, strict=True):
     print(f"{name:<25} estimated {estimate.round(3)}  test {test.round(3)}")
 
 # %%
-# Bars are test accuracies, dots the estimates, which are within three points of them: enough to
-# see that all three ways will do, and that more labels would help more than another way.
+# Bars are test accuracies, dots the estimates. They are within three points of each other: enough
+# to see that all three methods work, and that more labels help more than another method.
 
-places = np.arange(len(n_labels))
+centers = np.arange(len(n_labels))
 fig, ax = plt.subplots(figsize=(8, 4), layout="constrained")
 for row, (name, colour) in enumerate(
     zip(candidates, ["tab:blue", "tab:cyan", "tab:orange"], strict=True)
 ):
-    x = places + 0.27 * (row - 1)
+    x = centers + 0.27 * (row - 1)
     bars = ax.bar(x, tests[row], width=0.25, color=colour, label=name)
     ax.bar_label(bars, fmt="%.3f", label_type="center", color="w", fontsize=9)
     ax.plot(x, estimates[row], "o", color="k", markersize=5)
-ax.plot([], [], "ko", markersize=5, label="estimate, from the labelled alone")
-ax.set_xticks(places, [f"{n} labels" for n in n_labels])
+ax.plot([], [], "ko", markersize=5, label="estimate, from labelled samples")
+ax.set_xticks(centers, [f"{n} labels" for n in n_labels])
 ax.set(ylim=(0.7, 1.06), ylabel="test accuracy")
 ax.legend(frameon=False, loc="upper left", ncols=2, fontsize=9)
 ax.spines[["top", "right"]].set_visible(False)

@@ -2,14 +2,14 @@
 More data than memory
 =====================
 
-X may lie on a disk: an array that ``np.load`` maps, a folder of pictures. ``fit`` reads a batch
-when it wants one, and `DIMTransformer.transform_to` writes features a few samples at a time. The
-curve shows what that is for: memory that does not grow with the number of samples.
+X may be on disk: an array that ``np.load`` maps, or a folder of pictures. ``fit`` reads a batch at
+a time, and `DIMTransformer.transform_to` writes features a few samples at a time. The curves show
+that memory does not grow with the number of samples.
 """
 
 # %%
-# Twenty thousand noisy copies of scikit-learn's digits, written piece by piece. A thousand times as
-# many would be read the same way.
+# Twenty thousand noisy copies of scikit-learn's digits, written in chunks. A thousand times as many
+# would be read in the same way.
 
 import tempfile
 import tracemalloc
@@ -36,8 +36,8 @@ for start in range(0, len(stored), 1000):
 stored.flush()
 
 # %%
-# ``mmap_mode="r"`` opens the file without reading it. One pass over it is enough here; the warning
-# that more would be better is left out.
+# ``mmap_mode="r"`` opens the file without reading it. One epoch is enough here; the warning that
+# more would be better is ignored.
 
 X = np.load(folder / "X.npy", mmap_mode="r")
 quick = {"width": 32, "n_hidden": 256}
@@ -48,12 +48,12 @@ features = dim.transform_to(X, folder / "features.npy")
 print(type(features).__name__, features.shape)
 
 # %%
-# How much memory the two ways take: from a file to a file, or all at once. `tracemalloc` counts
-# what Python and numpy hold.
+# Memory of both ways: all in memory, or from a file to a file. `tracemalloc` counts what Python and
+# numpy allocate.
 
 
 def peak(work):
-    """Most memory in use while ``work`` runs, in MiB."""
+    """Peak memory while ``work`` runs, in MiB."""
     tracemalloc.start()
     work()
     size = tracemalloc.get_traced_memory()[1]
@@ -67,8 +67,8 @@ from_disk = [peak(lambda n=n: dim.transform_to(X[:n], folder / "F.npy")) for n i
 print("in memory:", np.round(in_memory, 1), "from disk:", np.round(from_disk, 1), "MiB")
 
 # %%
-# Pictures in a folder are a source too, whatever their sizes: here 300 files in a folder for each
-# digit, from 20 to 40 pixels wide. ``labels`` are the names of the folders.
+# A folder of pictures of any size can be X too: here 300 files, 24 to 40 pixels wide, in one folder
+# for each digit. ``labels`` are the names of the folders.
 
 for number in range(300):
     digit = folder / "pictures" / str(labels[number])
@@ -85,14 +85,15 @@ same = (pictures.labels[neighbours[:, 1:]] == pictures.labels[:, None]).mean()
 print(f"neighbours from the same folder: {same:.2f}")
 
 # %%
-# On the left, memory; on the right, pictures (first column) and their neighbours by the features.
+# On the left, peak memory. On the right, pictures (first column) and their nearest neighbours by
+# features.
 
 fig = plt.figure(figsize=(10, 3.8), layout="constrained")
 left, right = fig.subfigures(1, 2, width_ratios=[1.2, 1])
 ax = left.subplots()
 ax.plot(n_samples, in_memory, "o-", color="0.5", label="transform, X in memory")
 ax.plot(n_samples, from_disk, "o-", color="tab:orange", label="transform_to, X on disk")
-ax.set(xlabel="samples", ylabel="MiB at most", ylim=(0, None), xticks=n_samples)
+ax.set(xlabel="samples", ylabel="peak memory in MiB", ylim=(0, None), xticks=n_samples)
 ax.grid(alpha=0.3)
 ax.legend(frameon=False)
 for query, axes in zip(range(15, 300, 60), right.subplots(5, 6), strict=True):

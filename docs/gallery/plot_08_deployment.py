@@ -1,15 +1,15 @@
 """
-From a fitted transformer to a program without skdim
-====================================================
+Deployment: safetensors and ONNX
+================================
 
-A fitted transformer goes to production as a file that cannot run code, or as an ONNX graph that
-needs neither skdim nor torch. The picture shows what each file weighs, and that the graph gives
-the same features.
+A fitted transformer can be deployed as a file that cannot run code, or as an ONNX graph that needs
+neither skdim nor torch. The picture compares the sizes of the files, and the features of the graph
+with those of skdim.
 """
 
 # %%
-# ``save`` writes safetensors; ``trim`` forgets what ``transform`` does not need: critics,
-# optimisers, history. What comes back gives the same features to the last bit.
+# ``save`` writes safetensors. ``trim`` removes what ``transform`` does not need: critics, optimiser
+# states, history. The loaded transformer gives the same features to the last bit.
 
 import tempfile
 from pathlib import Path
@@ -41,7 +41,7 @@ again = DIMTransformer.load(folder / "trimmed.safetensors")
 print("equal after save and load:", np.array_equal(again.transform(X[test]), features))
 
 # %%
-# ``export_onnx`` writes the transformer as one graph from raw X to features, or the Pipeline as one
+# ``export_onnx`` writes one graph: of the transformer, from raw X to features, or of the Pipeline,
 # from raw X to probabilities.
 
 dim.export_onnx(folder / "features.onnx")
@@ -57,7 +57,7 @@ print(f"labels that agree: {agreement:.3f} of {len(label_index)}")
 print(f"largest difference of a feature: {np.abs(from_graph - features).max():.1e}")
 
 # %%
-# The differences are those of single precision, far below the features themselves.
+# The differences are rounding errors of single precision, far smaller than the features.
 
 sizes = {path.name: path.stat().st_size / 2**20 for path in folder.iterdir()}
 sizes = dict(sorted(sizes.items(), key=lambda item: item[1]))
@@ -65,11 +65,11 @@ fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 bars = left.barh(list(sizes), list(sizes.values()), color="tab:blue")
 left.bar_label(bars, fmt="%.1f MiB", padding=4)
 left.margins(x=0.2)
-left.set(title="What the files weigh", xlabel="MiB")
+left.set(title="Sizes of the files", xlabel="MiB")
 left.spines[["top", "right"]].set_visible(False)
 
 bins = np.logspace(-10, 1, 60)
-for values, label in ((features, "features"), (from_graph - features, "ONNX less skdim")):
+for values, label in ((features, "features"), (from_graph - features, "ONNX minus skdim")):
     right.hist(np.abs(values).ravel() + 1e-10, bins, alpha=0.8, label=label)
 right.set(xscale="log", title="The graph gives the same features", xlabel="absolute value")
 right.legend(frameon=False)

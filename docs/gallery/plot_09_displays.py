@@ -1,14 +1,14 @@
 """
-Looking at what was learned
-===========================
+Displays of a fitted transformer
+================================
 
-Displays draw a fitted transformer from one call, in the manner of scikit-learn: the course of
-training, a map of the features, samples with their neighbours, the codes beside their prior, and
-where in an image the code recognises it.
+Each display draws a picture of a fitted transformer with one call, in the style of scikit-learn: a
+map of the features, the terms of the objective during training, samples with their nearest
+neighbours, where in an image its code scores high, and the codes beside their prior.
 """
 
 # %%
-# One fit, with a prior on the codes, for all of them.
+# One fit, with a prior on the codes, for all displays.
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
@@ -27,15 +27,15 @@ dim = DIMTransformer(prior_weight=0.1, encoder_params={"width": 64}, random_stat
 X_test, y_test = X[1400:], y[1400:]
 
 # %%
-# A map of held-out digits, coloured by labels that ``fit`` has not seen: digits of a kind lie
-# together.
+# A map of held-out digits, coloured by labels that ``fit`` has not seen. Equal digits are close to
+# each other.
 
 CodeDisplay.from_estimator(dim, X_test, y=y_test)
 plt.show()
 
 # %%
-# The terms of the objective, epoch by epoch: the bound rises, and encoder and discriminator of the
-# prior hold each other in check.
+# The terms of the objective in each epoch. The bound rises; the adversarial losses of encoder and
+# discriminator balance each other.
 
 LossCurveDisplay.from_estimator(dim)
 plt.show()
@@ -47,14 +47,14 @@ NearestNeighborsDisplay.from_estimator(dim, X_test)
 plt.show()
 
 # %%
-# Where the code of a digit scores its own locals high and those of strangers low: the strokes that
-# tell it from others.
+# Where the code of a digit scores its own local features higher than those of other digits: at the
+# strokes that tell it from them.
 
 LocalScoreDisplay.from_estimator(dim, X_test)
 plt.show()
 
 # %%
-# The first components of the codes, squashed into the range of the prior, beside draws of it.
+# The first components of the codes, mapped into the range of the prior, beside samples of it.
 
 PriorDisplay.from_estimator(dim, X_test)
 plt.show()

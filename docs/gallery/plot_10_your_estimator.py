@@ -1,14 +1,15 @@
 """
-An estimator of your own, in one function
-=========================================
+Your own MI estimator in one function
+=====================================
 
-An estimator turns the scores of a critic into a bound. It takes those of a code with locals of
-its own sample (joint) and of others (marginal) and returns a number to be raised: one function.
-This page writes the hinge loss of adversarial networks as one and trains with it.
+An MI estimator turns the scores of a critic into a bound. It is a function of the scores of a code
+with local features of its own sample (joint) and of other samples (marginal), and returns a number
+to be maximised. This example writes the hinge loss of adversarial networks as an MI estimator and
+trains with it.
 """
 
 # %%
-# The scores come in any shape; a mean over all of them is enough.
+# Scores have several axes; a mean over all of them is enough.
 
 import warnings
 
@@ -24,18 +25,18 @@ from skdim.mutual_information import ESTIMATORS
 
 
 def hinge(joint, marginal):
-    """2 at best, once own scores are above 1 and those of others below -1; 0 at chance."""
+    """At most 2, with all joint scores above 1 and all marginal ones below -1; 0 at chance."""
     return 2 - (1 - joint).relu().mean() - (1 + marginal).relu().mean()
 
 
 # %%
-# It may be passed as it is. A name in place of the function is a line in
-# ``skdim.mutual_information.ESTIMATORS``. Eight passes are short of the end, for all alike; the
-# warnings that say so are left out.
+# Pass the function itself. To give it a name, add a line to
+# ``skdim.mutual_information.ESTIMATORS``. Eight epochs are few, for all three alike; the warnings
+# that say so are ignored.
 
 X, y = load_digits().images, load_digits().target
 train, test = slice(0, 1300), slice(1300, None)
-estimators = {"jsd": "jsd", "chi2": "chi2", "hinge (ours)": hinge}
+estimators = {"jsd": "jsd", "chi2": "chi2", "hinge (custom)": hinge}
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", ConvergenceWarning)
     fitted = {
@@ -59,23 +60,23 @@ for name, found in accuracies.items():
     print(f"{name:<13} {np.mean(found):.3f} +- {np.std(found):.3f}")
 
 # %%
-# On the left, what a score earns if it is joint (solid) and if it is marginal (dashed): the hinge
-# stops asking where the answer is clear. On the right, accuracy with a hundred labels, over ten
-# draws of them: every one of the three bounds will do.
+# On the left, the bound as a function of a joint score (solid) and of a marginal score (dashed).
+# The hinge is constant once a pair is clearly on the right side. On the right, accuracy with a
+# hundred labels, over ten draws of them: all three bounds work.
 
 scores = torch.linspace(-3, 3, 121)
 chance = torch.zeros(2, 1), torch.zeros(2, 1, 1)
 fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
-for name, colour in (("jsd", "tab:orange"), ("chi2", "tab:green"), ("hinge (ours)", "tab:red")):
+for name, colour in (("jsd", "tab:orange"), ("chi2", "tab:green"), ("hinge (custom)", "tab:red")):
     bound = ESTIMATORS.get(name, hinge)
     joint = [bound(torch.full((2, 1), float(s)), chance[1]) for s in scores]
     marginal = [bound(chance[0], torch.full((2, 1, 1), float(s))) for s in scores]
     left.plot(scores, joint, color=colour, label=name)
     left.plot(scores, marginal, "--", color=colour)
-left.set(xlabel="score", ylabel="bound", title="What a score earns", ylim=(-4, 2))
+left.set(xlabel="score", ylabel="bound", title="Bound against score", ylim=(-4, 2))
 left.legend(frameon=False)
 right.boxplot(accuracies.values(), tick_labels=accuracies.keys(), orientation="horizontal")
-right.set(xlabel="accuracy with 100 labels", title="After eight passes")
+right.set(xlabel="accuracy with 100 labels", title="After eight epochs")
 for ax in (left, right):
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)

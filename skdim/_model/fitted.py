@@ -168,7 +168,7 @@ class FittedModel:
         ]
         return torch.cat(scores).cpu().double().numpy()
 
-    # ------------------------------------------------------------ place and content
+    # ------------------------------------------------------------ device and content
 
     def to(self, device: torch.device) -> None:
         """Move encoder and objective to another device."""

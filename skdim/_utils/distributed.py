@@ -119,7 +119,7 @@ class ProcessGroup:
         return np.sum(self.all_gather(array), axis=0)
 
     def all_gather(self, value: T) -> list[T]:
-        """Return the values of all processes, in the order of their ranks."""
+        """Return the values of all processes, in the order of their rank."""
         if self.is_single:
             return [value]
         values: list[Any] = [None] * self.world_size

@@ -2,7 +2,7 @@
 
 A file may hold plain values, arrays, and names of what skdim itself defines; nothing else is read.
 A custom object, such as a user's class or function, is never in a file: the file says that there
-was one, and whoever loads it passes it again. A digest of everything detects damage; it is no
+was one, and the caller of `read` hands it over. A digest of everything detects damage; it is no
 signature, and does not say who wrote a file.
 """
 
@@ -129,7 +129,7 @@ def _open(path: str | os.PathLike) -> tuple[str, str, dict[str, np.ndarray]]:
 
 # ---------------------------------------------------------------- what JSON holds
 
-# In the place of a value that cannot be written.
+# What stands for a value that cannot be written.
 CUSTOM = {"custom": True}
 
 

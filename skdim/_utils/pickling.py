@@ -82,7 +82,7 @@ def _resolve(module: str, name: str, parameter: str) -> Any:
 
 
 def refer(value: Any, parameter: str) -> Any:
-    """Return what a pickle should hold in the place of a parameter's value.
+    """Return what a pickle should hold instead of a parameter's value.
 
     Functions and classes become references, also inside dicts, lists and tuples.
     """

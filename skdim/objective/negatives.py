@@ -124,7 +124,7 @@ def negatives_of(groups: Tensor) -> Tensor:
     """List for each sample the samples of other groups, n - 1 of them whatever its group.
 
     MI estimators take means over negatives, so samples of other groups are repeated, as evenly as
-    possible, in the place of those that the group excludes.
+    possible, instead of those that the group excludes.
 
     Parameters
     ----------

@@ -1,0 +1,1 @@
+"""Every number that the project states, and the scripts that measure them."""

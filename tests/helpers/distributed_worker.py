@@ -1,0 +1,143 @@
+"""The processes of `tests/test_distributed.py`: ``torchrun distributed_worker.py TASK FOLDER``."""
+
+import json
+import os
+import signal
+import sys
+import warnings
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+
+from skdim import DIMTransformer
+from skdim._model.config import outline
+from skdim._training.net import DIMNet
+from skdim._utils.distributed import (
+    SINGLE_PROCESS,
+    ProcessGroup,
+    join_process_group,
+    sync_batch_norm,
+)
+from skdim.coordinates import COORDINATES
+from skdim.critics import CRITICS
+from skdim.encoders import ENCODERS, encode
+from skdim.mutual_information import ESTIMATORS
+from skdim.objective import DIMObjective
+from skdim.priors import Prior
+
+CPU = torch.device("cpu")
+N = 11  # does not divide evenly among the processes
+SHAPES = {"mlp": (5,), "signal": (2, 16), "conv": (1, 8, 8)}
+IMAGES = load_digits().images[:200].astype(np.float32)
+
+
+def constant_prior(shape, generator):
+    """A prior whose draws do not depend on the process."""
+    return torch.full(shape, 0.3, dtype=torch.float64)
+
+
+def step(processes: ProcessGroup, encoder_name, estimator, critic, is_grouped) -> tuple[list, list]:
+    """One step in doubles: loss terms and all gradients, summed over processes."""
+    torch.manual_seed(0)
+    shape = SHAPES[encoder_name]
+    encoder = ENCODERS[encoder_name](shape, 4)
+    n_code, local_shapes = outline(encoder, shape, CPU)
+    has_positions = encoder_name == "conv"
+    objective = DIMObjective(
+        n_code=n_code,
+        local_shapes=local_shapes,
+        global_weight=0.5,
+        local_weight=1.0,
+        prior_weight=0.1,
+        mi_estimator=ESTIMATORS[estimator],
+        critic=CRITICS[critic],
+        critic_width=6,
+        n_locations=None,
+        prior=Prior(constant_prior),
+        gradient_penalty=1.0,
+        coordinate_weight=0.2 * has_positions,
+        coordinates=COORDINATES["absolute"] if has_positions else (),
+        n_axes=len(shape) - 1,
+    )
+    encoder.double(), objective.double()
+    views = torch.randn(2, N, *shape, dtype=torch.float64)
+    groups = torch.arange(N) % 4 if is_grouped else None
+    draws = torch.Generator().manual_seed(1)
+    shard = processes.shard(torch.arange(N))
+    with sync_batch_norm(processes, encoder, objective):
+        encoding = encode(encoder, views[:, shard].flatten(0, 1))
+        code = encoding.code.unflatten(0, (2, -1))
+        local_maps = tuple(m.unflatten(0, (2, -1)) for m in encoding.local_maps)
+        processes.weight_by_shard(objective.discriminator_term(code, draws)).backward()
+        processes.all_reduce_gradients(list(objective.discriminator.parameters()))
+        terms = objective(code, local_maps, draws, groups, processes)
+        objective.loss(terms).backward()
+    processes.all_reduce_gradients([*encoder.parameters(), *objective.critic_parameters()])
+    sums = torch.stack([term.detach() for term in terms.values()])
+    processes.all_reduce([sums])
+    states = [*encoder.buffers(), *(p.grad for p in encoder.parameters() if p.grad is not None)]
+    states += [p.grad for p in objective.parameters() if p.grad is not None]
+    return sums.tolist(), [tensor.double() for tensor in states]
+
+
+def compare_steps(processes: ProcessGroup, folder: Path) -> None:
+    """Compare one step of several processes with one step of one process on the whole batch."""
+    variants = product(SHAPES, ("infonce", "jsd", "dv"), CRITICS, (False, True))
+    errors = {}
+    for variant in variants:
+        terms, states = step(processes, *variant)
+        expected_terms, expected_states = step(SINGLE_PROCESS, *variant)
+        gaps = [float((a - b).abs().max()) for a, b in zip(states, expected_states, strict=True)]
+        gaps += [abs(a - b) for a, b in zip(terms, expected_terms, strict=True)]
+        errors[" ".join(map(str, variant))] = max(gaps)
+    if processes.is_main:
+        (folder / "errors.json").write_text(json.dumps(errors))
+
+
+def fit(processes: ProcessGroup, folder: Path, name: str, images=IMAGES, **params) -> None:
+    """Fit together; every process writes its features."""
+    defaults = {"max_epochs": 4, "batch_size": 64, "random_state": 0, "device": "cpu"}
+    params = {"prior_weight": 0.1, "distributed": True, **defaults, **params}
+    dim = DIMTransformer(8, **params).fit(images)
+    losses = np.array([[epoch["loss"] for epoch in dim.history_]])
+    np.savez(folder / f"{name}{processes.rank}.npz", features=dim.transform(images), losses=losses)
+
+
+def die(processes: ProcessGroup, folder: Path) -> None:
+    """Lose a process in the third epoch."""
+    run_epoch = DIMNet.run_single_epoch
+
+    def dying(net, iterator, *args, **kwargs):
+        if iterator is not None and net.n_whole_epochs == 2 and processes.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return run_epoch(net, iterator, *args, **kwargs)
+
+    DIMNet.run_single_epoch = dying
+    fit(processes, folder, "dead", checkpoint=str(folder / "states"))
+
+
+def train(processes: ProcessGroup, folder: Path) -> None:
+    """Everything that no process dies of."""
+    compare_steps(processes, folder)
+    fit(processes, folder, "whole")
+    fit(processes, folder, "no_seed", random_state=None, early_stopping=True)
+    fit(processes, folder, "in_time", max_epochs=10**6, max_time=1.0)
+    try:
+        fit(processes, folder, "other", images=IMAGES[processes.rank :])
+    except ValueError as error:
+        (folder / f"error{processes.rank}.txt").write_text(str(error))
+
+
+def resume(processes: ProcessGroup, folder: Path) -> None:
+    """Resume from the last state of `die`."""
+    fit(processes, folder, "resumed", checkpoint=str(folder / "states"))
+
+
+TASKS = {"train": train, "die": die, "resume": resume}
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    TASKS[sys.argv[1]](join_process_group(CPU), Path(sys.argv[2]))

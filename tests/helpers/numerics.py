@@ -1,0 +1,131 @@
+"""One training step, with random choices and extreme numbers.
+
+    python tests/helpers/numerics.py --steps 10000
+
+prints how many steps gave a term or a weight that is not finite: it should be none.
+"""
+
+import argparse
+import sys
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from skdim._training.loop import backward_and_step
+from skdim._utils.devices import PRECISIONS
+from skdim.critics import CRITICS
+from skdim.mutual_information import ESTIMATORS
+from skdim.objective import DIMObjective
+from skdim.optimization import OPTIMIZERS, for_device
+from skdim.priors import PRIORS
+
+CPU = torch.device("cpu")
+
+
+class Configuration(NamedTuple):
+    """Everything that a step depends on."""
+
+    mi_estimator: str
+    critic: str
+    precision: str
+    prior: str
+    optimizer: str
+    weights: tuple[float, float, float]
+    n: int
+    n_locations: int
+    width: int
+    code_scale: float
+    local_scale: float
+    is_constant: bool
+    grouped: bool
+    seed: int
+
+
+def draw(seed: int) -> Configuration:
+    """Draw a configuration; scales range over twelve decades."""
+    rng = np.random.default_rng(seed)
+
+    def one_of(choices):
+        return list(choices)[rng.integers(len(choices))]
+
+    return Configuration(
+        mi_estimator=one_of(ESTIMATORS),
+        critic=one_of(CRITICS),
+        precision=one_of(PRECISIONS),
+        prior=one_of(PRIORS),
+        optimizer=one_of(OPTIMIZERS),
+        weights=one_of([(0, 1, 0), (1, 0, 1), (0.5, 0.5, 0.1)]),
+        n=int(rng.integers(2, 9)),
+        n_locations=int(rng.integers(1, 5)),
+        width=one_of([1, 8, 64]),
+        code_scale=float(10 ** rng.uniform(-6, 6)),
+        local_scale=float(10 ** rng.uniform(-6, 6)),
+        is_constant=bool(rng.random() < 0.1),
+        grouped=bool(rng.random() < 0.3),
+        seed=seed,
+    )
+
+
+def offender(given: Configuration) -> str | None:
+    """Do the step; name the first term or weight that is not finite."""
+    generator = torch.Generator().manual_seed(given.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(given.seed)
+        objective = DIMObjective(
+            n_code=3,
+            local_shapes=[(given.n_locations, 5)],
+            global_weight=given.weights[0],
+            local_weight=given.weights[1],
+            prior_weight=given.weights[2],
+            mi_estimator=ESTIMATORS[given.mi_estimator],
+            critic=CRITICS[given.critic],
+            critic_width=given.width,
+            n_locations=None,
+            prior=PRIORS[given.prior],
+            gradient_penalty=1.0,
+        )
+    code = torch.randn(2, given.n, 3, generator=generator) * given.code_scale
+    local_map = torch.randn(2, given.n, given.n_locations, 5, generator=generator)
+    local_map = local_map * given.local_scale
+    if given.is_constant:
+        code, local_map = torch.full_like(code, given.code_scale), torch.zeros_like(local_map)
+    code, local_map = torch.nn.Parameter(code), torch.nn.Parameter(local_map)
+    groups = torch.arange(given.n) % max(2, given.n - 1) if given.grouped else None
+
+    build = OPTIMIZERS[given.optimizer]
+    arguments = for_device(build, {"lr": 1e-3}, CPU, captured=False)
+    parameters = [code, local_map, *objective.critic_parameters()]
+    precision = PRECISIONS[given.precision]
+    terms = {}
+    with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+        if given.weights[2]:
+            terms["discriminator"] = objective.discriminator_term(code, generator)
+            adversary = build(objective.discriminator.parameters(), **arguments)
+            backward_and_step(adversary, terms["discriminator"])
+        terms |= objective(code, (local_map,), generator, groups)
+        terms["loss"] = objective.loss(
+            {name: term for name, term in terms.items() if name != "discriminator"}
+        )
+    backward_and_step(build(parameters, **arguments), terms["loss"], clip_norm=10.0)
+    results = {**terms, "code": code, "local_map": local_map, **dict(objective.named_parameters())}
+    return next((name for name, x in results.items() if not torch.isfinite(x).all()), None)
+
+
+def main():
+    """Try many steps."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--first", type=int, default=0)
+    arguments = parser.parse_args()
+    found = {}
+    for seed in range(arguments.first, arguments.first + arguments.steps):
+        if name := offender(draw(seed)):
+            found[seed] = name
+            print(f"{name} is not finite: {draw(seed)}")
+    print(f"{arguments.steps} steps, {len(found)} with a number that is not finite")
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()
