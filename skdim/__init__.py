@@ -45,6 +45,10 @@ def get_skops_trusted() -> list[str]:
     --------
     >>> import skdim
     >>> skdim.get_skops_trusted()
-    ['skdim.Checkpoint', 'skdim.transformer.DIMTransformer']
+    ['skdim.Checkpoint', 'skdim.classifier.DIMClassifier', 'skdim.transformer.DIMTransformer']
     """
-    return ["skdim.Checkpoint", "skdim.transformer.DIMTransformer"]
+    return [
+        "skdim.Checkpoint",
+        "skdim.classifier.DIMClassifier",
+        "skdim.transformer.DIMTransformer",
+    ]

@@ -11,7 +11,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import check_array, check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.extmath import softmax
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
@@ -19,6 +25,7 @@ from torch import nn
 from torch.nn import functional
 
 from skdim._model.onnx_graph import write_graph
+from skdim._model.persistence import does_not_fit, read_into, write_transformer
 from skdim._model.readout import ReadoutLayer
 from skdim._training.batches import Batches
 from skdim._training.loop import train_epochs
@@ -26,12 +33,17 @@ from skdim._utils.devices import PRECISIONS, freed_memory_kept, memory_advice
 from skdim._utils.seeding import seeded
 from skdim.augmentation import make_views
 from skdim.encoders import encode
+from skdim.sources import as_source
 from skdim.sources._checks import check_samples
-from skdim.sources._lazy import Samples
+from skdim.sources._lazy import Samples, take_subset
 from skdim.sources._loaders import Loader, choose_loader
-from skdim.transformer import DIMTransformer
+from skdim.transformer import PARAMETER_CONSTRAINTS, DIMTransformer
 
 logger = logging.getLogger("skdim")
+
+# What ``fit`` learns beside the transformer, and how a file calls the classifier's parameters.
+LEARNED = ("coef_", "intercept_", "classes_", "history_")
+OF_IT = " of classifier"
 
 # With max_epochs="auto", samples shown in training, in addition to three epochs.
 N_SHOWN = 20_000
@@ -61,6 +73,8 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
     learning_rate : float, default=3e-4
         Highest learning rate of AdamW.
     weight_decay : float, default=0.01
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, as in scikit-learn's classifiers.
     C : float, default=0.01
         Inverse strength of regularisation of the initial linear classifier. If it is large, that
         classifier fits the labels already, and the gradient for the encoder is small.
@@ -104,6 +118,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         "augment": [StrOptions({"auto"}), None, callable],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
         "C": [Interval(Real, 0, None, closed="neither")],
         "random_state": ["random_state"],
     }
@@ -117,6 +132,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         augment=None,
         learning_rate=3e-4,
         weight_decay=0.01,
+        class_weight=None,
         C=0.01,
         random_state=None,
     ):
@@ -126,18 +142,24 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         self.augment = augment
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.class_weight = class_weight
         self.C = C
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None):
         """Fine-tune the encoder on labelled samples.
 
         Parameters
         ----------
         X : array-like of the kind that `DIMTransformer` takes
+            Also sources; see `skdim.sources`.
         y : array-like of shape (n_samples,)
-            Labels of any kind, from at least two classes.
+            Labels of any kind, from at least two classes. Beside other whole numbers, at least two,
+            -1 marks samples without a label, as in `sklearn.semi_supervised`: a transformer that is
+            fitted here learns from them, the classifier does not.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples in the cross-entropy; samples of weight 0 are left out of it.
 
         Returns
         -------
@@ -147,11 +169,18 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError("DIMClassifier requires y to be passed, but the target y is None.")
         y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
         check_classification_targets(y)
+        source = as_source(X)
+        X = X if source is None else source  # a stream is read once
         check_consistent_length(X, y)
-        classes, targets = np.unique(y, return_inverse=True)
+        weights = self._weights(X, y, sample_weight)
         random = check_random_state(self.random_state)
         transformer = self._fitted_transformer(X, random)
         samples = check_samples(transformer, X)
+        is_used = is_labelled(y) if weights is None else is_labelled(y) & (weights > 0)
+        if not is_used.all():
+            samples, y = take_subset(samples, np.flatnonzero(is_used)), y[is_used]
+            weights = None if weights is None else weights[is_used]
+        classes, targets = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(f"y must hold 2 classes at least. Got one class, {classes[0]!r}.")
         seed = int(random.randint(2**31 - 1))
@@ -159,15 +188,36 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
             features = transformer.model_.features(
                 samples, "hidden", transformer.transform_batch_size
             )
-            start = LogisticRegression(C=self.C, max_iter=1000).fit(features, targets)
+            start = LogisticRegression(C=self.C, max_iter=1000)
+            start.fit(features, targets, sample_weight=weights)
             with freed_memory_kept(transformer.device_):
-                head, history = self._tune(transformer, samples, targets, start, seed)
+                head, history = self._tune(transformer, samples, targets, weights, start, seed)
         self.transformer_ = transformer
         self.coef_ = head.weight.detach().cpu().numpy()
         self.intercept_ = head.bias.detach().cpu().numpy()
         self.classes_ = classes
         self.history_ = history
         return self
+
+    def _weights(self, X, y: np.ndarray, sample_weight) -> np.ndarray | None:
+        """Return the weight of each sample, those of classes included; None if all are 1."""
+        if sample_weight is None and self.class_weight is None:
+            return None
+        weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
+        if weights.shape != y.shape:
+            raise ValueError(
+                f"'sample_weight' must hold one number for each of {len(y)} samples. Got "
+                f"sample_weight.shape == {weights.shape}."
+            )
+        if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
+            raise ValueError(
+                "'sample_weight' must hold finite numbers from 0 on, not all of them zero. Got a "
+                f"weight of {weights.min():.3g}."
+            )
+        labelled = is_labelled(y)
+        of_classes = np.ones(len(y))
+        of_classes[labelled] = compute_sample_weight(self.class_weight, y[labelled])
+        return weights * of_classes
 
     def _fitted_transformer(self, X, random: np.random.RandomState) -> DIMTransformer:
         """Return a fitted transformer that may be changed: a copy, or a newly fitted clone."""
@@ -193,6 +243,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         transformer: DIMTransformer,
         samples: Samples,
         targets: np.ndarray,
+        weights: np.ndarray | None,
         start: LogisticRegression,
         seed: int,
     ) -> tuple[nn.Linear, list[dict[str, float]]]:
@@ -203,6 +254,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         loader_type = choose_loader(transformer.data_on_device, samples, device)
         loader: Loader = loader_type(samples, model.mean, model.scale, device)
         labels = torch.from_numpy(targets).to(device)
+        on_device = None if weights is None else torch.from_numpy(weights).float().to(device)
         readout = ReadoutLayer(model.readouts["hidden"]).to(device)
         head = linear_layer(start.coef_, start.intercept_).to(device)
         optimizer = torch.optim.AdamW(
@@ -218,7 +270,11 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
                 views = make_views(batch, augment, generator, n_views=1)[0]
                 with torch.autocast(device.type, precision, precision != torch.float32):
                     encoding = encode(model.encoder, views)
-                return functional.cross_entropy(head(readout(encoding)), labels[indices.to(device)])
+                logits, indices = head(readout(encoding)), indices.to(device)
+                if on_device is None:
+                    return functional.cross_entropy(logits, labels[indices])
+                losses = functional.cross_entropy(logits, labels[indices], reduction="none")
+                return (losses * on_device[indices]).sum() / on_device[indices].sum()
 
             batches = Batches(loader, None, self.batch_size, generator)
             n_epochs = self._n_epochs(len(samples))
@@ -242,16 +298,99 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         probabilities : ndarray of shape (n_samples, n_classes)
             In the order of ``classes_``.
         """
+        return softmax(self._logits(X), copy=False)
+
+    def _logits(self, X) -> np.ndarray:
         check_is_fitted(self)
         samples = check_samples(self.transformer_, X)
         model, batch_size = self.transformer_.model_, self.transformer_.transform_batch_size
         hidden = model.features(samples, "hidden", batch_size)
-        return softmax(hidden @ self.coef_.T + self.intercept_, copy=False)
+        return hidden @ self.coef_.T + self.intercept_  # (n_samples, n_classes)
+
+    def decision_function(self, X) -> np.ndarray:
+        """Return how far each sample is on the side of each class.
+
+        Parameters
+        ----------
+        X : array-like of the kind and sample shape that ``fit`` saw
+
+        Returns
+        -------
+        logits : ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
+            Their softmax are the probabilities. Of two classes, the logarithm of the odds of the
+            second: predicted where it is positive.
+        """
+        logits = self._logits(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict(self, X) -> np.ndarray:
         """Return the most probable class of each sample, of shape (n_samples,)."""
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
+
+    def save(self, path) -> None:
+        """Write a file that can run no code when it is read, as `DIMTransformer.save` does.
+
+        The ``transformer`` parameter is written as the parameters of the fine-tuned one.
+
+        Parameters
+        ----------
+        path : path
+        """
+        check_is_fitted(self)
+        params = self.get_params(deep=False)
+        del params["transformer"]
+        learned = {name: getattr(self, name) for name in LEARNED}
+        fine_tuned = self.transformer_
+        write_transformer(
+            path,
+            fine_tuned.get_params(deep=False),
+            vars(fine_tuned),
+            fine_tuned.model_,
+            beside={"classifier": learned, **{name + OF_IT: v for name, v in params.items()}},
+        )
+
+    @classmethod
+    def load(cls, path, **custom_objects) -> "DIMClassifier":
+        """Read a file that `save` wrote; safe with files from untrusted sources.
+
+        Parameters
+        ----------
+        path : path
+        **custom_objects
+            Parameters, of the classifier or its transformer, that hold custom classes or functions.
+
+        Returns
+        -------
+        classifier : DIMClassifier
+            Its ``transformer`` parameter is a `FrozenEstimator` of the fine-tuned one.
+
+        Raises
+        ------
+        skdim.exceptions.FileError
+            If it is no such file, or damaged, or a custom object is missing; the message says
+            which.
+        """
+        names = [name for name in cls._get_param_names() if name != "transformer"]
+        of_it = {name + OF_IT: custom for name, custom in custom_objects.items()}
+        beside = {"classifier", *(name + OF_IT for name in names)}
+        transformer, custom_objects = DIMTransformer(), {**of_it, **custom_objects}
+        found = read_into(transformer, path, PARAMETER_CONSTRAINTS, custom_objects, beside)
+        try:
+            params = {name: found[name + OF_IT] for name in names}
+            validate_parameter_constraints(cls._parameter_constraints, params, cls.__name__)
+            classifier = cls(FrozenEstimator(transformer), **params)
+            classifier.transformer_ = transformer
+            for name in LEARNED:
+                setattr(classifier, name, found["classifier"][name])
+            n_classes, n_hidden = classifier.coef_.shape
+            n_units = transformer.model_.readouts["hidden"].n_features
+            shapes = (classifier.classes_.shape, classifier.intercept_.shape)
+            if n_hidden != n_units or n_classes < 2 or shapes != ((n_classes,), (n_classes,)):
+                raise ValueError("the classifier does not fit the hidden layer or its classes")
+        except Exception as error:  # whatever a crafted file may provoke
+            raise does_not_fit(path, error) from None
+        return classifier
 
     def export_onnx(self, path, *, dtype="float32") -> None:
         """Write an ONNX graph from raw X to probabilities and the index of the most probable class.
@@ -283,6 +422,13 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+
+def is_labelled(y: np.ndarray) -> np.ndarray:
+    """Return which samples have a label: all but those of -1 beside two other whole numbers."""
+    classes = np.unique(y)
+    marks = classes.dtype.kind == "i" and len(classes) > 2 and -1 in classes
+    return y != -1 if marks else np.ones(len(y), bool)
 
 
 def linear_layer(coef: np.ndarray, intercept: np.ndarray) -> nn.Linear:

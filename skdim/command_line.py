@@ -62,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
+        # Columns of a .csv file are put in order by their names before they lose them.
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
         try:
             results = COMMANDS[args.command].run(args)
         except KeyboardInterrupt as interrupt:
@@ -96,6 +98,8 @@ def fit(args: argparse.Namespace) -> dict[str, Any]:
             raise
         is_complete = False
     seconds = time.perf_counter() - start
+    if isinstance(X, Table):
+        dim.feature_names_in_ = np.array(X.names, dtype=object)
     dim.set_params(verbose=0).save(args.output)
     if not is_complete:
         raise KeyboardInterrupt(f"{args.output} holds the model after epoch {dim.n_iter_}.")
@@ -116,7 +120,10 @@ def transform(args: argparse.Namespace) -> dict[str, Any]:
     if args.what:
         dim.set_params(output=args.what)
     shape = WRITERS[args.output.suffix](dim, X, args.output)
-    return {"shape": shape, "features": dim.output, "wrote": str(args.output)}
+    results = {"shape": shape, "features": dim.output, "wrote": str(args.output)}
+    return (
+        {**results, "paths": str(write_paths(X, args.output))} if args.input.is_dir() else results
+    )
 
 
 def score(args: argparse.Namespace) -> dict[str, Any]:
@@ -216,13 +223,38 @@ def read_npz(path: Path, array: str | None = None) -> np.ndarray:
         return file[name]
 
 
-def read_csv(path: Path) -> np.ndarray:
+class Table(np.ndarray):
+    """Numbers (n, n_columns) whose columns have names."""
+
+    names: list[str]
+
+
+def read_csv(path: Path) -> Table:
     """Return the numbers (n, n_columns) below a line of column names."""
     with open(path, encoding="utf-8-sig") as file:
-        names = file.readline().strip().split(",")
+        names = [name.strip().strip('"') for name in file.readline().strip().split(",")]
         if any(_is_number(name) for name in names):
             raise ValueError(f"its first line must name the columns. Got {','.join(names)!r}.")
-        return np.loadtxt(file, delimiter=",", ndmin=2, comments=None)
+        if not all(names) or len(set(names)) < len(names):
+            raise ValueError(
+                "its first line must give each column a name of its own. Got "
+                f"{','.join(names)!r}; a column without a name may be an index, to be left out."
+            )
+        table = np.loadtxt(file, delimiter=",", ndmin=2, comments=None).view(Table)
+    table.names = names
+    return table
+
+
+def in_order_of(dim: "DIMTransformer", X: Any) -> Any:
+    """Return a table with its columns in the order of ``fit``, by their names."""
+    names = getattr(dim, "feature_names_in_", None)
+    if not isinstance(X, Table) or names is None:
+        return X
+    if set(names) != set(X.names):
+        raise ValueError(
+            f"The columns must be those of fit, {', '.join(names)}. Got {', '.join(X.names)}."
+        )
+    return np.asarray(X)[:, [X.names.index(name) for name in names]]
 
 
 def _is_number(text: str) -> bool:
@@ -291,7 +323,7 @@ def read_like(dim: "DIMTransformer", args: argparse.Namespace) -> Any:
                 f"of samples of shape {dim.sample_shape_} (channels first)."
             )
         options = {**options, "size": tuple(sides), "grey": n_channels == 1}
-    return read(args.input, **options)
+    return in_order_of(dim, read(args.input, **options))
 
 
 def read_labels(source: str, X: Any) -> np.ndarray:
@@ -339,6 +371,15 @@ def write_csv(dim: "DIMTransformer", X: Any, path: Path) -> tuple[int, ...]:
     with replace_when_done(path) as temporary:
         np.savetxt(temporary, features, fmt="%.9g", delimiter=",", header=names, comments="")
     return features.shape
+
+
+def write_paths(X: Any, path: Path) -> Path:
+    """Write beside the features which image each of them is of, a line each."""
+    beside = path.with_suffix(".paths.txt")
+    with replace_when_done(beside) as temporary:
+        names = (image.relative_to(X.folder).as_posix() for image in X.paths)
+        temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+    return beside
 
 
 WRITERS: dict[str, Callable[..., tuple[int, ...]]] = {".npy": write_npy, ".csv": write_csv}

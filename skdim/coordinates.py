@@ -33,7 +33,7 @@ class CoordinateTask(nn.Module):
         super().__init__()
         n_locations, n_channels = local_shape
         self.register_buffer("positions", positions_in_map(n_locations, n_axes), persistent=False)
-        self.side = int(self.positions.max()) + 1
+        self.side = round(n_locations ** (1 / n_axes))
         self.predictor = predictor(n_code + self.n_vectors * n_channels, n_axes * self.n_positions)
 
     @property

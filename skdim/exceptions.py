@@ -16,6 +16,10 @@ class CollapseWarning(UserWarning):
     """The codes of all samples lie in very few directions."""
 
 
+class DataWarning(UserWarning):
+    """X was read in a way that is likely not the one that was meant."""
+
+
 class FewSamplesWarning(UserWarning):
     """There are too few samples to expect more than PCA would give."""
 

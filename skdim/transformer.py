@@ -22,8 +22,7 @@ from skdim._model.fitted import FittedModel
 from skdim._model.onnx_graph import write_graph
 from skdim._model.paper_settings import PAPER_SETTINGS, PAPER_WEIGHTS
 from skdim._model.persistence import (
-    does_not_fit,
-    read_transformer,
+    read_into,
     select_sklearn_state,
     write_transformer,
 )
@@ -33,6 +32,7 @@ from skdim._training.checkpoint import Checkpoint
 from skdim._training.fit import advise_on_fit, fit_model
 from skdim._training.setup import set_up
 from skdim._utils.devices import PRECISIONS, choose_device, memory_advice
+from skdim._utils.interrupts import InterruptGuard
 from skdim._utils.pickling import refer
 from skdim._utils.registry import lookup
 from skdim.priors import Prior
@@ -54,6 +54,59 @@ except ImportError:
 
 
 logger = logging.getLogger("skdim")
+
+
+# Legal values of the parameters, as scikit-learn writes them.
+PARAMETER_CONSTRAINTS: dict = {
+    "n_components": [Interval(Integral, 1, None, closed="left"), None],
+    "encoder": [str, callable],
+    "encoder_params": [dict, None],
+    "output": [StrOptions(set(OUTPUTS))],
+    "flip_averaging": ["boolean"],
+    "sample_shape": [tuple, list, None],
+    "channel_axis": [Integral, None, StrOptions({"auto"})],
+    "column_groups": [list, tuple, None],
+    "global_weight": [Interval(Real, 0, None, closed="left")],
+    "local_weight": [Interval(Real, 0, None, closed="left")],
+    "prior_weight": [Interval(Real, 0, None, closed="left")],
+    "mi_estimator": [str, callable],
+    "critic": [str, callable],
+    "critic_width": [Interval(Integral, 1, None, closed="left")],
+    "n_locations": [Interval(Integral, 1, None, closed="left"), None],
+    "prior": [str, callable, Prior],
+    "gradient_penalty": [Interval(Real, 0, None, closed="left")],
+    "coordinate_weight": [Interval(Real, 0, None, closed="left")],
+    "coordinates": [str],
+    "augment": [StrOptions({"auto"}), None, callable],
+    "n_views": [Interval(Integral, 1, None, closed="left")],
+    "n_crops": [Interval(Integral, 0, None, closed="left")],
+    "occlusion": ["boolean"],
+    "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+    "max_time": [Interval(Real, 0, None, closed="neither"), None],
+    "batch_size": [Interval(Integral, 2, None, closed="left")],
+    "optimizer": [str, callable],
+    "optimizer_params": [dict, None],
+    "learning_rate": [Interval(Real, 0, None, closed="neither")],
+    "prior_learning_rate": [Interval(Real, 0, None, closed="neither"), None],
+    "gradient_clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+    "lr_schedule": [str, callable, None],
+    "weight_averaging": [Interval(Real, 0, 1, closed="both")],
+    "warm_start": ["boolean"],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "checkpoint": [str, PathLike, Checkpoint, None],
+    "distributed": ["boolean"],
+    "callbacks": [list, tuple, None],
+    "device": [str, torch.device],
+    "data_on_device": ["boolean", StrOptions({"auto"})],
+    "precision": [StrOptions({"auto", *PRECISIONS})],
+    "compile": ["boolean"],
+    "transform_batch_size": [Interval(Integral, 1, None, closed="left"), None],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
 
 
 class Learned:
@@ -306,56 +359,7 @@ default="infonce"
     device_ = Learned()
     precision_ = Learned()
 
-    _parameter_constraints: dict = {
-        "n_components": [Interval(Integral, 1, None, closed="left"), None],
-        "encoder": [str, callable],
-        "encoder_params": [dict, None],
-        "output": [StrOptions(set(OUTPUTS))],
-        "flip_averaging": ["boolean"],
-        "sample_shape": [tuple, list, None],
-        "channel_axis": [Integral, None, StrOptions({"auto"})],
-        "column_groups": [list, tuple, None],
-        "global_weight": [Interval(Real, 0, None, closed="left")],
-        "local_weight": [Interval(Real, 0, None, closed="left")],
-        "prior_weight": [Interval(Real, 0, None, closed="left")],
-        "mi_estimator": [str, callable],
-        "critic": [str, callable],
-        "critic_width": [Interval(Integral, 1, None, closed="left")],
-        "n_locations": [Interval(Integral, 1, None, closed="left"), None],
-        "prior": [str, callable, Prior],
-        "gradient_penalty": [Interval(Real, 0, None, closed="left")],
-        "coordinate_weight": [Interval(Real, 0, None, closed="left")],
-        "coordinates": [str],
-        "augment": [StrOptions({"auto"}), None, callable],
-        "n_views": [Interval(Integral, 1, None, closed="left")],
-        "n_crops": [Interval(Integral, 0, None, closed="left")],
-        "occlusion": ["boolean"],
-        "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "max_time": [Interval(Real, 0, None, closed="neither"), None],
-        "batch_size": [Interval(Integral, 2, None, closed="left")],
-        "optimizer": [str, callable],
-        "optimizer_params": [dict, None],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "prior_learning_rate": [Interval(Real, 0, None, closed="neither"), None],
-        "gradient_clip_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "lr_schedule": [str, callable, None],
-        "weight_averaging": [Interval(Real, 0, 1, closed="both")],
-        "warm_start": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "checkpoint": [str, PathLike, Checkpoint, None],
-        "distributed": ["boolean"],
-        "callbacks": [list, tuple, None],
-        "device": [str, torch.device],
-        "data_on_device": ["boolean", StrOptions({"auto"})],
-        "precision": [StrOptions({"auto", *PRECISIONS})],
-        "compile": ["boolean"],
-        "transform_batch_size": [Interval(Integral, 1, None, closed="left"), None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-    }
+    _parameter_constraints = PARAMETER_CONSTRAINTS
 
     def __init__(
         self,
@@ -580,14 +584,15 @@ default="infonce"
         columns = select_sklearn_state(vars(candidate))
         setup = set_up(params, defaults, samples, columns, previous, one_epoch=one_epoch)
         listen = partial(self._listen, context, {"X": X, "y": y}, columns)
-        fit = fit_model(samples, groups, setup, listen)
-        candidate.model_ = fit.model
-        self.__dict__ = candidate.__dict__
+        with InterruptGuard() as guard:
+            fit = fit_model(samples, groups, setup, listen, guard)
+            if fit.interrupt is None and not one_epoch:
+                advise_on_fit(fit, setup, samples)  # before: a warning may be an error
+            candidate.model_ = fit.model
+            self.__dict__ = candidate.__dict__
         if fit.interrupt is not None:
             logger.info("Interrupted; the weights of epoch %d are kept.", self.n_iter_)
             raise fit.interrupt
-        if not one_epoch:
-            advise_on_fit(fit, setup, samples)
         return self
 
     def _listen(self, context, data: dict, columns: dict, n_epochs: int, assemble) -> list:
@@ -782,12 +787,7 @@ default="infonce"
         True
         """
         transformer = cls()
-        params, constraints = transformer.get_params(deep=False), cls._parameter_constraints
-        state = read_transformer(path, custom_objects, params, constraints)
-        try:
-            transformer.__setstate__(state)
-        except (ValueError, TypeError, KeyError, RuntimeError, OverflowError) as error:
-            raise does_not_fit(path, error) from None
+        read_into(transformer, path, cls._parameter_constraints, custom_objects)
         return transformer
 
     def export_onnx(self, path, *, dtype="float32") -> None:

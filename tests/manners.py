@@ -20,11 +20,16 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from skorch.callbacks import Callback
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from skdim import Checkpoint, DIMTransformer
 from skdim.encoders import MLPEncoder, tap
-from skdim.exceptions import CollapseWarning, FewSamplesWarning, IneffectiveParameterWarning
+from skdim.exceptions import (
+    CollapseWarning,
+    DataWarning,
+    FewSamplesWarning,
+    IneffectiveParameterWarning,
+)
 from skdim.mutual_information import infonce
 from skdim.sources import ImageFolder, Source
 
@@ -94,6 +99,18 @@ class OneDirection(MLPEncoder):
         return encoding._replace(code=encoding.code[:, :1].expand_as(encoding.code))
 
 
+class DictItems(Dataset):
+    """A dataset whose items are dicts."""
+
+    def __len__(self):
+        """Return the number of items."""
+        return len(IMAGES)
+
+    def __getitem__(self, index):
+        """Return an item."""
+        return {"image": IMAGES[index]}
+
+
 def infinite(joint, marginal):
     """Return a bound that is not finite."""
     return joint.mean() / 0
@@ -137,6 +154,15 @@ INPUT = [
     Case("words", ValueError, "X must hold real numbers", fit(np.array([["a", "b"]] * 4))),
     Case("objects", TypeError, "X must hold real numbers", fit(np.array([[{}, 1]] * 4))),
     Case("a sparse matrix", TypeError, "dense data is required", fit(scipy.sparse.eye(9).tocsr())),
+    Case("dates", TypeError, "dates or times", fit(np.arange(90).astype("datetime64[D]")[:, None])),
+    Case("masked values", ValueError, "masked values", fit(np.ma.array(ROWS, mask=ROWS > 3))),
+    Case("items that are dicts", TypeError, "dict of .'image'.", fit(DictItems())),
+    Case(
+        "a torch dataset, as scikit-learn cuts it",
+        TypeError,
+        "as_source",
+        fit([(torch.from_numpy(row), 1) for row in ROWS]),
+    ),
     Case("complex numbers", ValueError, "X must hold real numbers", fit(ROWS * 1j)),
     Case("one dimension", ValueError, "Expected 2D array, got 1D array", fit(ROWS[0])),
     Case(
@@ -422,6 +448,18 @@ TRAINING = [
 ]
 
 WARNINGS = [
+    Case(
+        "signals that could be images",
+        DataWarning,
+        "signals of 8 channels, set channel_axis=1",
+        fit(np.repeat(IMAGES, 8, axis=2), encoder_params={"width": 8}),
+    ),
+    Case(
+        "a loader that shuffles",
+        DataWarning,
+        "shuffles .RandomSampler.*shuffle=False",
+        fit(DataLoader(TensorDataset(torch.from_numpy(ROWS)), batch_size=30, shuffle=True)),
+    ),
     Case("few samples", FewSamplesWarning, "'n_components'", fit(ROWS[:30])),
     Case("a budget too small", ConvergenceWarning, "max_epochs=2. Raise", fit(ROWS)),
     Case(

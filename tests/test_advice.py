@@ -54,7 +54,13 @@ BESIDE = {
     ("weight_averaging",): ({"early_stopping": True}, [{}]),
     ("column_groups",): (
         {"encoder": CustomEncoder, "augment": None},
-        [{}, {"encoder": CustomEncoder}, {"augment": None}, {"encoder": "mlp", "augment": None}],
+        [
+            {},
+            {"encoder": CustomEncoder},
+            {"augment": None},
+            {"encoder": "mlp", "augment": None},
+            {"encoder": MLPEncoder, "augment": None},
+        ],
     ),
 }
 CASES = [(rule, name) for rule in RULES for name in rule.names]

@@ -2,8 +2,11 @@
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
+import threading
+import time
 from functools import partial
 from pathlib import Path
 
@@ -13,13 +16,14 @@ import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, LRScheduler
 
 import skdim._training.checkpoint
 from skdim import Checkpoint, DIMTransformer
 from skdim._training.checkpoint import FILE, StateFile, key_of
 from skdim._training.fingerprint import fingerprint
 from skdim._training.net import DIMNet
+from skdim._utils.file_lock import open_lock
 from skdim.encoders import MLPEncoder
 from skdim.exceptions import FileError
 from skdim.mutual_information import infonce
@@ -275,15 +279,67 @@ def test_callbacks_cannot_be_resumed(tmp_path):
     dim(Checkpoint(tmp_path, resume=False), callbacks=[Callback()]).fit(ROWS)
 
 
-def test_one_fit_at_a_time_writes_a_state(tmp_path):
-    dim(tmp_path).fit(ROWS)
+def test_one_fit_at_a_time_writes_a_state_and_the_other_takes_its_result(tmp_path):
+    expected = dim(tmp_path).fit(ROWS)
     (path,) = states(tmp_path)
-    with (
-        StateFile(tmp_path, path.parent.name).locked(),
-        pytest.raises(ValueError, match=r"'checkpoint'.*another fit"),
-    ):
-        dim(tmp_path).fit(ROWS)
-    dim(tmp_path).fit(ROWS)
+    waiting = dim(tmp_path)
+    thread = threading.Thread(target=waiting.fit, args=(ROWS,))
+    with StateFile(tmp_path, path.parent.name).locked():
+        thread.start()
+        thread.join(timeout=1.0)
+        assert thread.is_alive()
+        assert not waiting.__sklearn_is_fitted__()
+    thread.join(timeout=60)
+    assert waiting.history_ == expected.history_  # its times included: nothing was trained again
+
+
+def test_a_lock_leads_nowhere_else(tmp_path):
+    dim(tmp_path / "one").fit(ROWS)
+    (path,) = states(tmp_path / "one")
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    folder = tmp_path / "two" / path.parent.name
+    folder.mkdir(parents=True)
+    (folder / "lock").symlink_to(precious)
+    with pytest.raises(ValueError, match="'checkpoint' parameter must name a folder"):
+        dim(tmp_path / "two").fit(ROWS)
+    assert precious.read_text() == "precious"
+
+
+def test_a_forked_process_does_not_keep_the_lock(tmp_path):
+    with open_lock(tmp_path / "lock"):
+        child = os.fork()
+        if not child:
+            time.sleep(20)
+            os._exit(0)
+    try:
+        with open_lock(tmp_path / "lock"):
+            pass  # at once, though the child lives on
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_what_else_tells_fits_apart():
+    def views(batch, generator):
+        return batch * FACTOR
+
+    def key():
+        return key_of(dim(augment=views).get_params(), {}, ROWS, None)
+
+    first = key()
+    globals()["FACTOR"] = 3.0
+    try:
+        assert key() != first
+    finally:
+        globals()["FACTOR"] = 2.0
+    assert key() == first
+    callbacks = ([], [Callback()], [("named", LRScheduler())])
+    keys = {key_of(dim(callbacks=c).get_params(), {}, ROWS, None) for c in callbacks}
+    assert len(keys) == 3
+
+
+FACTOR = 2.0
 
 
 def test_temporary_files_of_killed_fits_are_removed(tmp_path):

@@ -14,10 +14,15 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skdim import DIMClassifier, DIMTransformer
 from skdim.classifier import linear_layer
+from skdim.exceptions import FileError
+
+# Steps are taken on random batches: a sample of weight 2 is not drawn as the same one twice is.
+STOCHASTIC = {"check_sample_weight_equivalence_on_dense_data": "batches are random"}
 
 
 @parametrize_with_checks(
-    [DIMClassifier(DIMTransformer(4, max_epochs=1, device="cpu"), max_epochs=2)]
+    [DIMClassifier(DIMTransformer(4, max_epochs=1, device="cpu"), max_epochs=2)],
+    expected_failed_checks=lambda estimator: STOCHASTIC,
 )
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
@@ -90,3 +95,93 @@ def test_other_transformers_are_refused(digits):
 
     with pytest.raises(TypeError, match="'transformer' parameter must be a DIMTransformer"):
         DIMClassifier(PCA()).fit(digits.data[:20], digits.target[:20])
+
+
+LABELS = np.arange(150) % 3
+ROWS_OF_LABELS = np.random.default_rng(0).normal(size=(150, 6)) + LABELS[:, None]
+
+
+def classifier(**params):
+    transformer = DIMTransformer(4, max_epochs=2, random_state=0, device="cpu")
+    return DIMClassifier(
+        **{"transformer": transformer, "max_epochs": 3, "random_state": 0, **params}
+    )
+
+
+def test_weights_of_one_change_nothing_but_rounding():
+    plain = classifier().fit(ROWS_OF_LABELS, LABELS)
+    weighed = classifier().fit(ROWS_OF_LABELS, LABELS, sample_weight=np.ones(150))
+    X = ROWS_OF_LABELS
+    np.testing.assert_allclose(weighed.predict_proba(X), plain.predict_proba(X), atol=1e-3)
+
+
+def test_samples_of_weight_zero_are_not_learned():
+    X, y = ROWS_OF_LABELS, LABELS.copy()
+    y[:30] = 0  # wrong, most of them
+    weights = np.r_[np.zeros(30), np.ones(120)]
+    dim = DIMTransformer(4, max_epochs=2, random_state=0, device="cpu").fit(X)
+    weighed = classifier(transformer=dim).fit(X, y, sample_weight=weights)
+    without = classifier(transformer=dim).fit(X[30:], y[30:], sample_weight=np.ones(120))
+    np.testing.assert_array_equal(weighed.predict_proba(X), without.predict_proba(X))
+
+
+def test_class_weights_move_the_border():
+    X, y = ROWS_OF_LABELS, (LABELS == 2).astype(int)
+    shares = [
+        classifier(class_weight=weight).fit(X, y).predict(X).mean()
+        for weight in ({0: 20.0, 1: 1.0}, None, "balanced", {0: 1.0, 1: 20.0})
+    ]
+    assert shares[0] <= shares[1] <= shares[3]
+    assert shares[0] < shares[3]
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_decision_function_is_what_probabilities_are_made_of(n_classes):
+    y = LABELS % n_classes
+    fitted = classifier().fit(ROWS_OF_LABELS, y)
+    logits, probabilities = (
+        fitted.decision_function(ROWS_OF_LABELS),
+        fitted.predict_proba(ROWS_OF_LABELS),
+    )
+    if n_classes == 2:
+        assert logits.shape == (150,)
+        np.testing.assert_allclose(
+            logits, np.log(probabilities[:, 1] / probabilities[:, 0]), atol=1e-4
+        )
+    else:
+        np.testing.assert_array_equal(logits.argmax(1), probabilities.argmax(1))
+
+
+def test_samples_without_a_label_are_no_class():
+    y = LABELS.copy()
+    y[40:] = -1
+    fitted = classifier().fit(ROWS_OF_LABELS, y)
+    np.testing.assert_array_equal(fitted.classes_, [0, 1, 2])
+    signs = np.where(LABELS == 0, -1, 1)  # two classes, one of them called -1
+    np.testing.assert_array_equal(classifier().fit(ROWS_OF_LABELS, signs).classes_, [-1, 1])
+
+
+def test_safe_files_of_classifiers(tmp_path):
+    names = np.array(["ant", "bee", "cat"])[LABELS]
+    fitted = classifier(class_weight="balanced").fit(ROWS_OF_LABELS, names)
+    fitted.save(tmp_path / "file")
+    again = DIMClassifier.load(tmp_path / "file")
+    np.testing.assert_array_equal(again.predict(ROWS_OF_LABELS), fitted.predict(ROWS_OF_LABELS))
+    np.testing.assert_array_equal(
+        again.predict_proba(ROWS_OF_LABELS), fitted.predict_proba(ROWS_OF_LABELS)
+    )
+    assert again.class_weight == "balanced"
+    with pytest.raises(FileError):
+        DIMTransformer.load(tmp_path / "file")
+    fitted.transformer_.save(tmp_path / "transformer")
+    with pytest.raises(FileError):
+        DIMClassifier.load(tmp_path / "transformer")
+
+
+def test_a_source_is_learned_as_the_array_is(tmp_path):
+    np.save(tmp_path / "X.npy", ROWS_OF_LABELS)
+    stored = np.load(tmp_path / "X.npy", mmap_mode="r")
+    plain, streamed = (classifier().fit(X, LABELS) for X in (ROWS_OF_LABELS, stored))
+    np.testing.assert_array_equal(
+        streamed.predict_proba(stored), plain.predict_proba(ROWS_OF_LABELS)
+    )

@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
@@ -145,32 +145,53 @@ def encode_zeros(
 ) -> Encoding:
     """Encode two samples of zeros."""
     with evaluating(encoder):
-        return encode(encoder, torch.zeros(2, *sample_shape, device=device))
+        return encode(encoder, torch.zeros(2, *sample_shape, device=device, dtype=torch.float32))
 
 
-def check_weights(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> None:
-    """Check a file's weights of an encoder against the configuration, before memory is allocated.
+def check_weights(config: ModelConfig, weights: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Check a file's weights against the configuration, before memory is allocated.
 
     Parameters
     ----------
     config : ModelConfig
-    weights : mapping of str to ndarray
+    weights : mapping of "encoder" and "objective" to mapping of str to ndarray
+        Without an objective, where a model was trimmed.
 
     Raises
     ------
     ValueError
-        If the configuration is of an encoder of other weights, or of far larger ones.
+        If the configuration is of networks of other weights, or of far larger ones.
     """
-    numbers = [n for n in config.encoder_params.values() if isinstance(n, int)]
-    n_values = sum(array.size for array in weights.values())
-    if max(numbers, default=0) > n_values or config.encoder_params.get("depth", 0) > len(weights):
+    numbers = list(_numbers_in(config.encoder_params))
+    n_values = sum(array.size for array in weights["encoder"].values())
+    depth = config.encoder_params.get("depth", 0)
+    if max(numbers, default=0) > n_values or len(numbers) > n_values or depth > n_values:
         raise ValueError("the 'encoder_params' are of a far larger encoder than its weights")
-    with torch.device("meta"):  # shapes only
-        encoder = config.build_encoder(torch.device("meta"))
-    expected = {name: tuple(tensor.shape) for name, tensor in encoder.state_dict().items()}
-    found = {name: array.shape for name, array in weights.items()}
-    if expected != found:
-        raise ValueError("the weights are not those of the encoder that it names")
+    meta = torch.device("meta")
+    with meta:  # shapes only
+        encoder = config.build_encoder(meta)
+        _check_shapes(encoder, weights["encoder"], "encoder")
+        if "objective" in weights:
+            objective = config.build_objective(encoder, meta)
+            _check_shapes(objective, weights["objective"], "objective")
+
+
+def _numbers_in(value: Any) -> Iterator[int]:
+    """Yield every whole number in dicts, lists and tuples."""
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _numbers_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _numbers_in(item)
+
+
+def _check_shapes(module: nn.Module, weights: Mapping[str, np.ndarray], name: str) -> None:
+    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    if expected != {name: array.shape for name, array in weights.items()}:
+        raise ValueError(f"the weights are not those of the {name} that it names")
 
 
 def resolve(

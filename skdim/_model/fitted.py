@@ -8,14 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skdim._model.config import ModelConfig, check_weights, resolve
+from skdim._model.config import ModelConfig, check_weights, encode_zeros, resolve
 from skdim._model.inference import EncodedBatches, choose_batch_size, concatenate, encode_padded
-from skdim._model.readout import Readout
+from skdim._model.readout import OUTPUTS, Readout, check_finite
 from skdim._model.scoring import HeldOut, score_single
-from skdim._utils.pickling import as_arrays, as_tensors
+from skdim._utils.devices import PRECISIONS
+from skdim._utils.pickling import as_arrays, as_tensors, as_writable
+from skdim._utils.seeding import float32_by_default, seeded_globally
 from skdim._utils.versions import __version__, compare_versions
 from skdim.objective import DIMObjective
 from skdim.sources._lazy import Samples
+
+# More views or crops of a sample are taken for an attack on memory.
+LARGEST_N_VIEWS = 1000
 
 
 @dataclass
@@ -105,13 +110,7 @@ class FittedModel:
         ValueError
             If features are not finite.
         """
-        features = self.readouts[output].read(self.encode(samples, batch_size))
-        if not np.isfinite(features).all():
-            raise ValueError(
-                "X must hold samples like those of 'fit'. Got some whose features are no finite "
-                "numbers: values in them are too large."
-            )
-        return features
+        return self.readouts[output].read(self.encode(samples, batch_size))
 
     def write_features(
         self, samples: Samples, output: str, out: Any, batch_size: int | None = None
@@ -149,12 +148,14 @@ class FittedModel:
     def score(self, samples: Samples) -> float:
         """Return the mean retrieval of samples; see `DIMTransformer.score`."""
         objective = self.check_not_trimmed("scoring")
-        return self.held_out(samples).score(self.encoder, objective)
+        with float32_by_default():
+            return self.held_out(samples).score(self.encoder, objective)
 
     def score_terms(self, samples: Samples) -> dict[str, float]:
         """Return every term of the objective; see `DIMTransformer.score_terms`."""
         objective = self.check_not_trimmed("scoring")
-        return self.held_out(samples).score_terms(self.encoder, objective)
+        with float32_by_default():
+            return self.held_out(samples).score_terms(self.encoder, objective)
 
     def score_samples(self, samples: Samples, batch_size: int | None = None) -> np.ndarray:
         """Return the retrieval of each sample, (n,); see `DIMTransformer.score_samples`."""
@@ -162,10 +163,12 @@ class FittedModel:
         if not objective.has_critics:
             return np.full(len(samples), 0.5)
         negatives = [torch.from_numpy(vectors).to(self.device) for vectors in self.negatives]
-        scores = [
-            score_single(objective, encoding.code, encoding.local_maps, negatives)[:n]
-            for n, encoding in self.encode(samples, batch_size)
-        ]
+        scores = []
+        for n, encoding in self.encode(samples, batch_size):
+            check_finite(encoding.code[:n].cpu().numpy())
+            scores.append(
+                score_single(objective, encoding.code, encoding.local_maps, negatives)[:n]
+            )
         return torch.cat(scores).cpu().double().numpy()
 
     # ------------------------------------------------------------ device and content
@@ -215,10 +218,11 @@ class FittedModel:
             If another version of skdim wrote it.
         """
         compare_versions(state["version"])
+        state = as_writable(dict(state))
         config = resolve(state["given"], state["sample_shape"])
         weights = as_tensors(state["weights"])
         objective = None
-        with torch.random.fork_rng(devices=[]):  # weights are drawn, and replaced
+        with seeded_globally(0, torch.device("cpu")):  # weights are drawn, and replaced
             encoder = config.build_encoder(device)
             encoder.load_state_dict(weights["encoder"])
             if "objective" in weights:
@@ -278,4 +282,33 @@ def check_state(state: Mapping[str, Any]) -> None:
         rotation = readout["rotation"]
         if rotation is not None and not (rotation.ndim == 2 and rotation.shape[:1] == units):
             raise ValueError(f"the rotation of {output!r} does not fit its units")
-    check_weights(resolve(state["given"], shape), state["weights"]["encoder"])
+    if not isinstance(state["n_iter"], int) or not isinstance(state["best_epoch"], int | None):
+        raise ValueError("'n_iter' and 'best_epoch' must be numbers of epochs")
+    if not all(isinstance(epoch, dict) for epoch in state["history"]):
+        raise ValueError("the 'history' must hold a dict for each epoch")
+    if state["precision"] not in PRECISIONS or not isinstance(state["version"], str):
+        raise ValueError("the 'precision' or the 'version' is none")
+    if set(state["readouts"]) != set(OUTPUTS):
+        raise ValueError(f"the readouts must be those of {sorted(OUTPUTS)}")
+    config = resolve(state["given"], shape)
+    if max(config.n_views, config.n_crops) > LARGEST_N_VIEWS:
+        raise ValueError("'n_views' or 'n_crops' is larger than any model has")
+    check_weights(config, state["weights"])
+
+
+def check_usable(model: FittedModel) -> None:
+    """Try what a model is for, on two samples of zeros, so that a crafted file fails when read.
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError, IndexError
+        If parts of it do not fit together.
+    """
+    encoding = encode_zeros(model.encoder, model.sample_shape, model.device)
+    for output, readout in model.readouts.items():
+        units = readout.read_batch(2, encoding)
+        if readout.layer != OUTPUTS[output] or units.shape != (2, readout.n_features):
+            raise ValueError(f"the readout of {output!r} does not fit the encoder")
+    if model.objective is not None and model.objective.has_critics:
+        negatives = [torch.from_numpy(vectors).to(model.device) for vectors in model.negatives]
+        score_single(model.objective, encoding.code, encoding.local_maps, negatives)

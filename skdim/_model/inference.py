@@ -164,7 +164,8 @@ def _sizes_agree(
 
 
 def _noise(n: int, sample_shape: tuple[int, ...], device: torch.device) -> Tensor:
-    return torch.randn(n, *sample_shape, generator=torch.Generator().manual_seed(0)).to(device)
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(n, *sample_shape, generator=generator, dtype=torch.float32).to(device)
 
 
 def _layers(encoding: Encoding) -> tuple[Tensor, ...]:

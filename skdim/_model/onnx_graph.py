@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from skdim._model.readout import ReadoutLayer
+from skdim._utils.atomic_write import replace_when_done
 from skdim._utils.registry import lookup
 from skdim._utils.versions import __version__
 from skdim.encoders import Encoding
@@ -65,7 +66,8 @@ def write_graph(
     example = torch.zeros(2, *shape_of_x(transformer), dtype=torch_dtype)
     model = onnx.load_from_string(_trace(graph, example, outputs))
     onnx.helper.set_model_props(model, metadata)
-    onnx.save(model, path)
+    with replace_when_done(path) as temporary:
+        onnx.save(model, temporary)
 
 
 class FeatureGraph(nn.Module):

@@ -46,13 +46,21 @@ class Readout(NamedTuple):
         return np.concatenate([self.read_batch(n, encoding) for n, encoding in batches])
 
     def read_batch(self, n: int, encoding: Encoding) -> np.ndarray:
-        """Return the features of the first n samples of a padded batch."""
+        """Return the features of the first n samples of a padded batch.
+
+        Raises
+        ------
+        ValueError
+            If they are not finite.
+        """
         units = take_layer(self.layer, n, encoding) - self.mean
         units /= self.scale
-        if self.rotation is None:
-            return units
-        # As doubles, whose sums round to the same floats whatever the size of the batch.
-        return (units.astype(np.float64) @ self.rotation.astype(np.float64)).astype(np.float32)
+        if self.rotation is not None:
+            # As doubles, whose sums round to the same floats whatever the size of the batch.
+            exact = units.astype(np.float64) @ self.rotation.astype(np.float64)
+            units = exact.astype(np.float32)
+        check_finite(units)
+        return units
 
 
 class ReadoutLayer(nn.Module):
@@ -79,6 +87,15 @@ class ReadoutLayer(nn.Module):
         layer = encoding.local_maps[-1] if self.layer == "local" else getattr(encoding, self.layer)
         units = (layer.flatten(1) - self.mean) / self.scale
         return units if self.rotation is None else units @ self.rotation
+
+
+def check_finite(features: np.ndarray) -> None:
+    """Raise ValueError if features of samples, or scores of them, are not finite."""
+    if not np.isfinite(features).all():
+        raise ValueError(
+            "X must hold samples like those of 'fit'. Got some whose features are no finite "
+            "numbers: values in them are too large."
+        )
 
 
 def take_layer(layer: str, n: int, encoding: Encoding) -> np.ndarray:
@@ -124,7 +141,7 @@ def fit_readouts(
     for n, encoding in batches:
         for layer in LAYERS:
             units = take_layer(layer, n, encoding)
-            _check_finite(units, layer)
+            _check_converged(units, layer)
             moments[layer].add(units)
             if layer == "hidden":
                 kept.append(units[is_kept[start : start + n]])
@@ -162,7 +179,7 @@ class _Moments:
         return Readout(layer, mean.astype(np.float32), scale.astype(np.float32))
 
 
-def _check_finite(units: np.ndarray, layer: str) -> None:
+def _check_converged(units: np.ndarray, layer: str) -> None:
     if not np.abs(units).max() < 1e30:  # float32 ends at 3e38
         raise FloatingPointError(
             f"The layer {layer!r} diverged in the last steps of training. Reduce the "

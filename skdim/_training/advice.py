@@ -1,8 +1,5 @@
 """Warnings about fits that work, but not as one would expect; they name what to change."""
 
-import inspect
-import traceback
-import warnings
 from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any, NamedTuple
@@ -11,6 +8,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skdim._utils.spectra import effective_rank
+from skdim._utils.user_warnings import warn
+from skdim.encoders import MLPEncoder
 from skdim.exceptions import CollapseWarning, FewSamplesWarning, IneffectiveParameterWarning
 
 # From benchmarks/accuracy/bench_few_samples.py: tables gain from about 100 samples on, images
@@ -18,18 +17,7 @@ from skdim.exceptions import CollapseWarning, FewSamplesWarning, IneffectivePara
 FEW_SAMPLES = {1: 100}
 FEWEST_SAMPLES = 15
 
-# Packages between the user's line and a warning.
-INNER_PACKAGES = ("skdim", "sklearn", "joblib", "contextlib")
-
 Params = Mapping[str, Any]
-
-
-def warn(sentence: str, category: type[Warning]) -> None:
-    """Warn at the line where the user called ``fit``, however deep inside of it this is."""
-    stack = traceback.walk_stack(inspect.currentframe())
-    names = (frame.f_globals.get("__name__", "") for frame, _ in stack)
-    outer = (level for level, name in enumerate(names) if name.split(".")[0] not in INNER_PACKAGES)
-    warnings.warn(sentence, category, stacklevel=next(outer, 0) + 1)
 
 
 # ------------------------------------------------------------ before training
@@ -89,7 +77,7 @@ RULES = [
     ),
     Rule(
         ("column_groups",),
-        lambda p: p["encoder"] not in ("auto", "mlp") and p["augment"] != "auto",
+        lambda p: p["encoder"] not in ("auto", "mlp", MLPEncoder) and p["augment"] != "auto",
         "the custom 'encoder' and 'augment', which are not told of them",
     ),
 ]

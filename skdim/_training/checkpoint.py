@@ -25,16 +25,12 @@ from skorch.callbacks import Callback
 from skdim._training.fingerprint import fingerprint
 from skdim._utils.atomic_write import remove_temporary_files
 from skdim._utils.distributed import SINGLE_PROCESS, ProcessGroup
+from skdim._utils.file_lock import open_lock
 from skdim._utils.files import read, write
 from skdim._utils.pickling import as_arrays, as_tensors
 from skdim._utils.versions import __version__
 from skdim.sources._arrays import chunk_slices
 from skdim.sources._lazy import Samples
-
-try:
-    import fcntl
-except ImportError:  # Windows: whoever starts the same fit twice there has two writers
-    fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger("skdim")
 
@@ -42,7 +38,6 @@ FILE = "state.safetensors"
 
 # Parameters that do not change what is learned, or whose effect is part of the key already.
 WITHOUT_EFFECT = {
-    "callbacks",
     "checkpoint",
     "data_on_device",
     "device",
@@ -141,34 +136,31 @@ class StateFile:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Reserve the file for one fit, inside the ``with`` block.
+        """Reserve the file for one fit, inside the ``with`` block; wait for another that has it.
+
+        Another fit with the same parameters and data learns the same: this one then resumes from
+        its last state.
 
         Raises
         ------
         ValueError
-            If another fit uses it, or nothing can be written there.
+            If nothing can be written there.
         """
         if not self.processes.is_main:
+            self.processes.broadcast(True)  # once the main one has the lock
             yield
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = open(self.folder / "lock", "w")  # noqa: SIM115  # closed below
+            lock = open_lock(self.folder / "lock")
         except OSError as error:
             raise ValueError(
                 "The 'checkpoint' parameter must name a folder that can be written to. "
                 f"Got {str(self.folder.parent)!r}: {error.strerror}."
             ) from None
         with lock:
-            if fcntl is not None:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed if the process dies
-                except OSError:
-                    raise ValueError(
-                        f"The 'checkpoint' parameter names a folder where another fit with the "
-                        f"same parameters and data is running: {self.folder}."
-                    ) from None
             remove_temporary_files(self.path)  # of a fit that was killed
+            self.processes.broadcast(True)
             yield
 
     def write(self, state: Mapping[str, Any]) -> None:
@@ -227,6 +219,7 @@ def key_of(
     groups : ndarray of shape (n,) or None
     """
     what = {name: value for name, value in params.items() if name not in WITHOUT_EFFECT}
+    what["callbacks"] = [_identify(callback) for callback in params.get("callbacks") or []]
     found = hashlib.blake2b(digest_size=16)
     found.update(json.dumps([fingerprint(what), fingerprint(resolved)]).encode())
     found.update(f"{samples.shape} {samples.dtype.str}".encode())
@@ -235,6 +228,15 @@ def key_of(
     if groups is not None:
         found.update(np.ascontiguousarray(groups).data)
     return found.hexdigest()
+
+
+def _identify(callback: Any) -> Any:
+    """Return what is known of a callback; of one that holds a trial or a writer, its class."""
+    callback = callback[1] if isinstance(callback, tuple) else callback
+    try:
+        return fingerprint(callback)
+    except Exception:  # whatever an object may raise that cannot be written down
+        return fingerprint(type(callback))
 
 
 class WriteCheckpoints(Callback):

@@ -67,6 +67,8 @@ def fingerprint(value: Any, inside: Path = ()) -> Any:
         return _of_class(value, inside)
     if hasattr(value, "__qualname__"):  # a compiled function, for instance
         return f"{getattr(value, '__module__', None)}.{value.__qualname__}"
+    if hasattr(value, "fingerprint_parts"):  # more than a file needs to know
+        return [type(value).__qualname__, fingerprint(value.fingerprint_parts(), inside)]
     reduced = value.__reduce_ex__(2)
     if isinstance(reduced, str):
         return reduced
@@ -81,7 +83,18 @@ def _of_function(function: FunctionType, inside: Path) -> Any:
         return name
     cells = [cell.cell_contents for cell in function.__closure__ or ()]
     parts = (function.__code__, function.__defaults__, function.__kwdefaults__, cells)
-    return [name, fingerprint(parts, inside)]
+    read = {
+        key: function.__globals__[key]
+        for key in _names_read(function.__code__)
+        if key in function.__globals__
+    }
+    return [name, fingerprint((parts, read), inside)]
+
+
+def _names_read(code: CodeType) -> list[str]:
+    """List the names that code and the functions inside it read, which may be of globals."""
+    inner = [const for const in code.co_consts if isinstance(const, CodeType)]
+    return sorted({*code.co_names, *(name for part in inner for name in _names_read(part))})
 
 
 def _of_class(kind: type, inside: Path) -> Any:

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from skorch.callbacks import Callback
 
@@ -51,6 +52,7 @@ from skdim._utils.distributed import (
     ProcessGroup,
     explain_lost_process,
 )
+from skdim._utils.interrupts import InterruptGuard
 from skdim.objective import DIMObjective
 from skdim.sources._arrays import read_groups
 from skdim.sources._lazy import Samples, take_subset
@@ -84,6 +86,7 @@ def fit_model(
     groups: np.ndarray | None,
     setup: Setup,
     listen: Callable[[int, Assemble], list[Callback]],
+    guard: InterruptGuard,
 ) -> Fit:
     """Train encoder and objective on samples.
 
@@ -95,6 +98,8 @@ def fit_model(
     setup : Setup
     listen : callable (n_epochs, assemble) -> list of skorch.callbacks.Callback
         Returns further callbacks; ``assemble(net)`` is the model if training ended now.
+    guard : InterruptGuard
+        Active; Ctrl-C that comes after training is left to it.
 
     Returns
     -------
@@ -107,7 +112,7 @@ def fit_model(
     """
     params, processes = setup.params, setup.processes
     with ExitStack() as stack:
-        stack.enter_context(explain_lost_process(processes, _advice_on_loss(params)))
+        _enter_contexts(stack, setup)
         checkpoint = None if setup.one_epoch else as_checkpoint(params["checkpoint"])
         file = progress = None
         if checkpoint is not None:
@@ -115,9 +120,7 @@ def fit_model(
             stack.enter_context(file.locked())
             progress = _last_state(file, checkpoint, params)
         seed = setup.seed if progress is None else progress["seed"]
-        held_out = None
-        if params["early_stopping"] and not setup.one_epoch:
-            samples, groups, held_out = _hold_out(samples, groups, params, seed)
+        samples, groups, held_out = _hold_out(samples, groups, setup, seed)
         if groups is not None:
             _check_negatives(groups, params["batch_size"])
         mean, scale = _statistics(setup, samples)
@@ -126,11 +129,10 @@ def fit_model(
         def assemble(net: DIMNet) -> FittedModel:
             return _assemble(net, setup, samples, mean, scale, stopping)
 
-        advice = {name: params[name] for name in ("batch_size", "critic_width")}
-        stack.enter_context(memory_advice(setup.device, **advice))
-        stack.enter_context(freed_memory_kept(setup.device))
         loader_type = choose_loader(params["data_on_device"], samples, setup.device)
-        trainer = Trainer(setup, loader_type(samples, mean, scale, setup.device), groups, seed)
+        trainer = Trainer(
+            setup, loader_type(samples, mean, scale, setup.device), groups, seed, guard
+        )
         callbacks = _callbacks(params, stopping, processes)
         callbacks += listen(trainer.config.n_epochs, assemble)
         if file is not None and checkpoint is not None:
@@ -139,6 +141,16 @@ def fit_model(
         model = assemble(net)
         model.training_state = training_state
     return Fit(model, net, interrupt)
+
+
+def _enter_contexts(stack: ExitStack, setup: Setup) -> None:
+    """Train with gradients, whatever the caller set, and say what errors of torch mean."""
+    stack.enter_context(torch.inference_mode(False))
+    stack.enter_context(torch.enable_grad())
+    stack.enter_context(explain_lost_process(setup.processes, _advice_on_loss(setup.params)))
+    advice = {name: setup.params[name] for name in ("batch_size", "critic_width")}
+    stack.enter_context(memory_advice(setup.device, **advice))
+    stack.enter_context(freed_memory_kept(setup.device))
 
 
 # ------------------------------------------------------------ checkpoints
@@ -161,6 +173,7 @@ def _key(setup: Setup, samples: Samples, groups: np.ndarray | None) -> str:
         "precision": setup.precision,
         "encoder": None if previous is None else previous.encoder.state_dict(),
         "objective": None if objective is None else objective.state_dict(),
+        "column_groups": setup.config.column_groups,  # by number, whatever names they have
     }
     return key_of(setup.params, resolved, samples, groups)
 
@@ -187,10 +200,12 @@ def _last_state(file: StateFile, checkpoint: Checkpoint, params: Params) -> dict
 
 
 def _hold_out(
-    samples: Samples, groups: np.ndarray | None, params: Params, seed: int
-) -> tuple[Samples, np.ndarray | None, Samples]:
-    """Set samples aside for early stopping, whole groups where there are groups."""
-    fraction = params["validation_fraction"]
+    samples: Samples, groups: np.ndarray | None, setup: Setup, seed: int
+) -> tuple[Samples, np.ndarray | None, Samples | None]:
+    """Set samples aside for early stopping, if it is wanted; whole groups, if there are any."""
+    if setup.one_epoch or not setup.params["early_stopping"]:
+        return samples, groups, None
+    fraction = setup.params["validation_fraction"]
     n_units = len(samples) if groups is None else len(np.unique(groups))
     what = "samples" if groups is None else "groups"
     if math.ceil(fraction * n_units) >= n_units:
@@ -271,8 +286,16 @@ def _callbacks(
         *([("early_stopping", stopping)] if stopping is not None else []),
         *([("log", EpochLog())] if processes.is_main else []),
         *([("progress", ProgressBar())] if shows_progress else []),
-        *copy.deepcopy(list(params["callbacks"] or [])),
+        *map(_shallow_copy, params["callbacks"] or []),
     ]
+
+
+def _shallow_copy(given: Any) -> Any:
+    """Copy a callback, alone or behind its name, but not what it holds: a trial, a writer."""
+    if isinstance(given, tuple):
+        name, callback = given
+        return name, copy.copy(callback)
+    return copy.copy(given)
 
 
 # ------------------------------------------------------------ the result
@@ -343,7 +366,7 @@ def advise_on_fit(fit: Fit, setup: Setup, samples: Samples) -> None:
     if params["n_components"] not in (None, setup.defaults["n_components"]):
         n_hidden = model.readouts["hidden"].n_features
         advise_on_components(params["n_components"], n_hidden, len(samples))
-    if params["n_locations"] is not None:
+    if params["n_locations"] is not None and params["local_weight"]:
         _, map_shapes = outline(model.encoder, model.sample_shape, model.device)
         advise_on_locations(params["n_locations"], [n_locations for n_locations, _ in map_shapes])
     advise_on_codes(model.features(samples[:1000], "code", params["transform_batch_size"]))

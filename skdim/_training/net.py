@@ -25,6 +25,8 @@ from skdim._training.loop import (
     set_learning_rates,
 )
 from skdim._utils.distributed import ProcessGroup, sync_batch_norm
+from skdim._utils.interrupts import InterruptGuard
+from skdim._utils.seeding import global_states, set_global_states
 from skdim.augmentation import make_views, occlude
 from skdim.encoders import encode
 from skdim.exceptions import StopTraining
@@ -51,6 +53,10 @@ class DIMNet(NeuralNet):
     processes : ProcessGroup
     groups : Tensor of shape (n_samples,) or None
         Samples of one group are not compared with each other.
+    draws_globally : bool
+        Whether training may draw from torch's global generators, whose states then belong to its.
+    guard : InterruptGuard
+        Raises Ctrl-C between two steps.
     capturer : Capturer or None
         Captures steps as CUDA graphs, where there are enough of them to repay it.
 
@@ -73,6 +79,8 @@ class DIMNet(NeuralNet):
         draws: torch.Generator,
         processes: ProcessGroup,
         groups: Tensor | None,
+        draws_globally: bool,
+        guard: InterruptGuard,
         capturer: Capturer | None,
         **kwargs,
     ):
@@ -97,6 +105,8 @@ class DIMNet(NeuralNet):
         self.draws = draws
         self.processes = processes
         self.groups = groups
+        self.draws_globally = draws_globally
+        self.guard = guard
         self.capturer = capturer
         self.step_losses: list[float] = []
         self.is_stopping = False
@@ -190,10 +200,10 @@ class DIMNet(NeuralNet):
             after_step=self._after_step,
         )
         self._record_epoch(table, start)
-        self.n_whole_epochs += 1
-        self.whole = self.snapshot()
+        self.whole, self.n_whole_epochs = self.snapshot(), self.n_whole_epochs + 1
 
     def _before_step(self, n_steps: int, i: int, batch: tuple) -> bool:
+        self._check_interrupt()
         self.step_progress = self.progress(self.n_whole_epochs + i / n_steps)
         if self.step_progress >= 1 and i:  # the time is over; every epoch has at least one step
             return False
@@ -203,12 +213,18 @@ class DIMNet(NeuralNet):
         self.notify("on_batch_begin", batch=batch, training=True)
         return True
 
+    def _check_interrupt(self) -> None:
+        """Raise Ctrl-C, in every process if it came to one of them."""
+        if not self.processes.is_single:
+            self.guard.is_pending = any(self.processes.all_gather(self.guard.is_pending))
+        self.guard.check()
+
     def _after_step(self, batch: tuple, terms: Terms) -> None:
         if self.step_progress >= 1 - self.training_config.weight_averaging:
             for average, part in self.averages:
                 average.update_parameters(part)
         self.n_seen += len(batch[0]) * self.processes.world_size  # shards differ by one at most
-        self.notify("on_batch_end", batch=batch, training=True, **terms)
+        self.notify("on_batch_end", batch=batch, training=True, y_pred=None, **terms)
 
     def _record_epoch(self, table: TermTable, start: float) -> None:
         """Put the means of the terms, the learning rate and the speed into the history."""
@@ -329,13 +345,9 @@ class DIMNet(NeuralNet):
             "seconds": time.perf_counter() - self.started,
         }
 
-    def _draw_states(self) -> dict[str, Tensor | None]:
-        device = self.draws.device
-        return {
-            "draws": self.draws.get_state(),
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
-        }
+    def _draw_states(self) -> dict[str, Any]:
+        states = {"draws": self.draws.get_state()}
+        return {**states, **global_states(self.draws.device)} if self.draws_globally else states
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue, initialised and not yet training, as the net whose state it was would have."""
@@ -347,9 +359,8 @@ class DIMNet(NeuralNet):
         self.generator.set_state(state["generator"])
         draws = state["draws"][self.processes.rank]
         self.draws.set_state(draws["draws"])
-        torch.set_rng_state(draws["torch"])
-        if draws["cuda"] is not None:
-            torch.cuda.set_rng_state(draws["cuda"], self.draws.device)
+        if self.draws_globally:
+            set_global_states(draws, self.draws.device)
         for epoch in state["epochs"]:
             self.history.new_epoch()
             for name, value in epoch.items():
@@ -401,7 +412,7 @@ class DIMNet(NeuralNet):
         for name in self._optimizers:
             optimizer = getattr(self, name + "_")
             rates = [(group["lr"], group["initial_lr"]) for group in optimizer.param_groups]
-            optimizer.load_state_dict(states[name])
+            optimizer.load_state_dict(deepcopy(states[name]))  # counters are updated in place
             for parameter, state in optimizer.state.items():
                 for key, value in state.items():
                     # One kernel reads weights and momenta in the order of memory: make it the same.

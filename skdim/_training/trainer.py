@@ -1,5 +1,7 @@
 """From a setup and samples to a net that has been trained."""
 
+from contextlib import ExitStack
+
 import numpy as np
 import torch
 
@@ -11,7 +13,13 @@ from skdim._training.cuda_graph import choose_capturer
 from skdim._training.net import DIMNet
 from skdim._training.setup import Setup
 from skdim._utils.devices import compiler_advice
-from skdim._utils.seeding import seeded
+from skdim._utils.interrupts import InterruptGuard
+from skdim._utils.seeding import (
+    make_generator,
+    may_draw_globally,
+    seed_globally,
+    seeded_globally,
+)
 from skdim.encoders import adapt, has_adapt
 from skdim.sources._loaders import Loader, to_tensor
 
@@ -28,9 +36,18 @@ class Trainer:
     loader : DeviceLoader or StreamingLoader
     groups : ndarray of shape (n,) or None
     seed : int
+    guard : InterruptGuard
     """
 
-    def __init__(self, setup: Setup, loader: Loader, groups: np.ndarray | None, seed: int):
+    def __init__(
+        self,
+        setup: Setup,
+        loader: Loader,
+        groups: np.ndarray | None,
+        seed: int,
+        guard: InterruptGuard,
+    ):
+        self.guard = guard
         self.setup = setup
         self.loader = loader
         self.groups = None if groups is None else to_tensor(groups).to(setup.device)
@@ -50,12 +67,17 @@ class Trainer:
         previous, device = self.setup.previous, self.setup.device
         name = f"{device.type} generator"
         state = {} if previous is None else previous.training_state
-        with seeded(self.seed, device, state.get(name)) as generator:
+        self.default_dtype = torch.get_default_dtype()
+        generator, global_seed = make_generator(self.seed, device, state.get(name))
+        with ExitStack() as stack:
+            stack.enter_context(seeded_globally(global_seed, device))
             net, is_same = self._build_net(generator, callbacks)
             if is_same and "optimizers" in state:
                 net.load_optimizer_states(state["optimizers"])
             if progress is not None:
                 net.load_state(progress["net"])
+            if not net.draws_globally:
+                stack.close()  # fits in other threads need not wait for this one
             interrupt = None
             try:
                 with compiler_advice():
@@ -98,6 +120,8 @@ class Trainer:
             groups=self.groups,
             capturer=choose_capturer(generator, n_steps, obstacle_to_capture(setup.params)),
             device=setup.device,
+            draws_globally=self._draws_globally(encoder, objective),
+            guard=self.guard,
             callbacks=callbacks,
         )
         return net.initialize(), is_same
@@ -115,5 +139,14 @@ class Trainer:
         processes = self.setup.processes
         if processes.is_single:
             return generator
-        torch.manual_seed(self.seed + 1 + processes.rank)
+        seed_globally(self.seed + 1 + processes.rank, self.setup.device)
         return torch.Generator(self.setup.device).manual_seed(self.seed + 1 + processes.rank)
+
+    def _draws_globally(self, *modules: torch.nn.Module) -> bool:
+        """Whether training needs torch's global state for itself."""
+        config, params = self.setup.config, self.setup.params
+        if params["callbacks"] or self.default_dtype != torch.float32:
+            return True
+        functions = (config.augment, config.mi_estimator, config.prior.sample, config.prior.squash)
+        further = (self.config.optimizer, self.config.lr_schedule)
+        return may_draw_globally(modules, (*functions, *further))

@@ -10,11 +10,12 @@ import hashlib
 import json
 import math
 import os
+import stat
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save as to_bytes
 
 from skdim._utils.atomic_write import replace_when_done
@@ -110,6 +111,8 @@ def digest(text: str, arrays: Mapping[str, np.ndarray]) -> str:
 
 def _open(path: str | os.PathLike) -> tuple[str, str, dict[str, np.ndarray]]:
     """Return the description, the digest that is stated, and the arrays."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise FileError(f"{path} is no file of skdim: it is no regular file.")
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         size = os.fstat(file.fileno()).st_size
@@ -120,7 +123,7 @@ def _open(path: str | os.PathLike) -> tuple[str, str, dict[str, np.ndarray]]:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, TypeError, KeyError, OverflowError) as error:
+    except Exception as error:  # whatever a crafted file may provoke
         raise FileError(f"{path} is no file of skdim, or damaged: {error}.") from None
     if not {"skdim", "digest"} <= set(metadata):
         raise FileError(f"{path} is a safetensors file, but not one of skdim.")
@@ -146,6 +149,8 @@ def _note(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
             return {"names": [str(item) for item in value]}
         arrays[name] = np.ascontiguousarray(value).reshape(value.shape)
         return {"array": name}
+    if isinstance(value, np.random.RandomState):
+        return {"random_state": _note(value.get_state(legacy=False), name, arrays)}
     if isinstance(value, Mapping):
         if not all(isinstance(key, str | int) for key in value):
             return CUSTOM
@@ -181,6 +186,12 @@ def _recall(note: Any, arrays: Mapping[str, np.ndarray], path: Any, depth: int =
     raise FileError(f"{path} is no file of skdim: it holds a value of an unknown kind.")
 
 
+def _random_state(state: dict) -> np.random.RandomState:
+    random_state = np.random.RandomState()
+    random_state.set_state(state)
+    return random_state
+
+
 Recall = Callable[[Any, Callable[[Any], Any], Mapping[str, np.ndarray]], Any]
 
 RECALLED: dict[str, Recall] = {
@@ -191,6 +202,7 @@ RECALLED: dict[str, Recall] = {
     }[content],
     "names": lambda content, recall, arrays: np.array([str(n) for n in content], dtype=object),
     "array": lambda content, recall, arrays: arrays[content],
+    "random_state": lambda content, recall, arrays: _random_state(recall(content)),
     "tuple": lambda content, recall, arrays: tuple(recall(item) for item in content),
     "dict": lambda content, recall, arrays: {key: recall(item) for key, item in content},
 }

@@ -22,7 +22,16 @@ def as_arrays(state: Any) -> Any:
 
 def as_tensors(state: Any) -> Any:
     """Return a copy of dicts and lists with every array in them as a tensor on the CPU."""
-    return _convert(state, np.ndarray, torch.from_numpy)
+    return _convert(state, np.ndarray, lambda array: torch.from_numpy(_writable(array)))
+
+
+def as_writable(state: Any) -> Any:
+    """Return a copy of dicts and lists without read-only arrays, such as those of mapped files."""
+    return _convert(state, np.ndarray, _writable)
+
+
+def _writable(array: np.ndarray) -> np.ndarray:
+    return array if array.flags.writeable else array.copy()
 
 
 def _convert(state: Any, kind: type, convert: Any) -> Any:

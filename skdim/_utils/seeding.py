@@ -1,17 +1,25 @@
-"""Random numbers that a seed determines, and that leave torch's global generators alone."""
+"""Random numbers that a seed determines, and that leave torch's global state alone.
 
-from collections.abc import Iterator
+torch's layers draw their first weights from a global generator, and dropout draws from it in every
+step. Whoever seeds it holds a lock, so that fits in several threads give what they give alone.
+"""
+
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from threading import RLock
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+_global_state_lock = RLock()
 
 
 @contextmanager
 def seeded(
     seed: int, device: torch.device, state: Tensor | None = None
 ) -> Iterator[torch.Generator]:
-    """Seed torch inside the ``with`` block and give a generator; restore torch afterwards.
+    """Give a generator, and `seeded_globally`, inside the ``with`` block.
 
     Parameters
     ----------
@@ -21,10 +29,105 @@ def seeded(
     state : Tensor or None
         Of an earlier block's generator: random numbers then continue from there.
     """
+    generator, seed = make_generator(seed, device, state)
+    with seeded_globally(seed, device):
+        yield generator
+
+
+def make_generator(
+    seed: int, device: torch.device, state: Tensor | None = None
+) -> tuple[torch.Generator, int]:
+    """Return a generator, and the seed for torch's global one that belongs to it."""
     generator = torch.Generator(device).manual_seed(seed)
     if state is not None:
         generator.set_state(state)
         seed = int(torch.randint(2**31, (), generator=generator, device=device))
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield generator
+    return generator, seed
+
+
+@contextmanager
+def seeded_globally(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's global generators of the CPU and of one device, for one thread at a time.
+
+    Inside the ``with`` block new tensors are float32 by default; everything is restored afterwards.
+    """
+    with _global_state_lock, float32_by_default():
+        states = global_states(device)
+        seed_globally(seed, device)
+        try:
+            yield
+        finally:
+            set_global_states(states, device)
+
+
+def seed_globally(seed: int, device: torch.device) -> None:
+    """Seed the global generators of the CPU and of one device, and of no other device."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+
+
+def global_states(device: torch.device) -> dict[str, Tensor | None]:
+    """Return the states of the global generators of the CPU and of one device."""
+    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    return {"torch": torch.get_rng_state(), "cuda": on_device}
+
+
+def set_global_states(states: dict[str, Tensor | None], device: torch.device) -> None:
+    """Return to states of the global generators."""
+    if states["torch"] is not None:
+        torch.set_rng_state(states["torch"])
+    if states["cuda"] is not None:
+        torch.cuda.set_rng_state(states["cuda"], device)
+
+
+@contextmanager
+def float32_by_default() -> Iterator[None]:
+    """Make new tensors float32, inside the ``with`` block, whatever torch's default is."""
+    default = torch.get_default_dtype()
+    if default == torch.float32:
+        yield
+        return
+    with _global_state_lock:
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(default)
+
+
+# Layers of torch that draw from the global generator in training.
+DRAWING_LAYERS = (
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.AlphaDropout,
+    nn.FeatureAlphaDropout,
+    nn.FractionalMaxPool2d,
+    nn.FractionalMaxPool3d,
+    nn.MultiheadAttention,
+    nn.RNNBase,
+    nn.RReLU,
+)
+# Packages whose other layers and functions are known to draw from generators they are given.
+KNOWN_PACKAGES = ("skdim", "torch")
+
+
+def may_draw_globally(modules: Iterable[nn.Module], functions: Iterable[Any]) -> bool:
+    """Whether training may draw from torch's global generators.
+
+    Nothing is known of a custom layer or function, so that it may.
+
+    Parameters
+    ----------
+    modules : iterable of nn.Module
+    functions : iterable of callable or None
+    """
+    layers = [layer for module in modules for layer in module.modules()]
+    if any(isinstance(layer, DRAWING_LAYERS) for layer in layers):
+        return True
+    named = [*map(type, layers), *(getattr(f, "func", f) for f in functions if f is not None)]
+    packages = {(getattr(thing, "__module__", None) or "").split(".")[0] for thing in named}
+    return not packages <= set(KNOWN_PACKAGES)

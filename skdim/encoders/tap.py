@@ -29,6 +29,10 @@ class Tap:
     def __reduce__(self) -> tuple:
         return Tap, (refer(self.factory, "encoder"), self.local, self.hidden)
 
+    def fingerprint_parts(self) -> tuple:
+        """Return what tells this encoder from others: the factory itself, not only its name."""
+        return self.factory, self.local, self.hidden
+
     def __deepcopy__(self, memo) -> "Tap":
         return self  # immutable, so that no copy of the factory is needed
 

@@ -9,8 +9,8 @@ import torch
 from sklearn.utils import column_or_1d
 from torch import Tensor
 
-# Samples of these types are kept as they are; all others are converted to the first.
-DTYPES = (np.float32, np.uint8, np.float64)
+# Samples of these types are kept as they are; see `working_dtype` for all others.
+DTYPES = (np.float64, np.float32, np.uint8)
 
 # Values in a chunk, where samples are read in order: 32 MiB in float64.
 CHUNK_SIZE = 2**22
@@ -23,21 +23,84 @@ def chunk_slices(shape: Sequence[int]) -> Iterator[slice]:
         yield slice(start, min(start + size, shape[0]))
 
 
+def working_dtype(dtype: np.dtype) -> np.dtype:
+    """Return the type in which samples of a type are kept: one that holds their values exactly.
+
+    Of types that float32 holds exactly that is float32, of all others float64: seconds since 1970
+    and other large whole numbers keep their digits.
+    """
+    if dtype in DTYPES and dtype.isnative:
+        return dtype
+    return np.dtype(np.float32 if np.can_cast(dtype, np.float32, "safe") else np.float64)
+
+
+def widen_exactly(X):
+    """Return what float32 holds exactly as float32: an array by its type, a list by its values.
+
+    Anything else is returned as it is.
+    """
+    if isinstance(X, list | tuple):
+        return _list_as_array(X)
+    if isinstance(X, np.ndarray) and X.dtype.kind in "biuf":
+        return X.astype(working_dtype(X.dtype), copy=False)
+    return X
+
+
+def _list_as_array(X):
+    """Return a list of numbers as an array, float32 if that holds all of them; others as they are.
+
+    Lists have no type, so that only their values can say what they need.
+    """
+    try:
+        array = np.asarray(X)
+    except (TypeError, ValueError, OverflowError):
+        return X  # scikit-learn says what is wrong with it
+    if array.dtype.kind not in "biuf":
+        return X
+    with np.errstate(over="ignore", invalid="ignore"):
+        narrow = array.astype(np.float32)
+    return narrow if np.array_equal(narrow.astype(array.dtype), array) else array
+
+
 def read_array(X):
     """Return a torch tensor as an array, so that scikit-learn can check it; all else unchanged.
 
     Raises
     ------
     TypeError
-        If X is a sparse or meta tensor.
+        If X is a sparse or meta tensor, holds dates, or items of a torch dataset.
+    ValueError
+        If values are masked.
     """
     if not isinstance(X, Tensor):
+        _check_holds_numbers(X)
         return X
     if X.layout != torch.strided or X.is_meta:
         kind = f"device {str(X.device)!r}" if X.is_meta else f"layout {X.layout}"
         raise TypeError(f"X must be a dense tensor that holds numbers. Got one of {kind}.")
     X = X.detach().cpu().resolve_conj().resolve_neg()  # numpy has no such lazy views
     return (X.float() if X.is_floating_point() and X.dtype not in NUMPY_FLOATS else X).numpy()
+
+
+def _check_holds_numbers(X) -> None:
+    """Raise an error if X holds what numpy would silently read as numbers."""
+    types = getattr(X, "dtypes", None)  # of a data frame, one for each column
+    types = [getattr(X, "dtype", None)] if types is None else list(types)
+    if any(getattr(dtype, "kind", "") in ("M", "m") for dtype in types) or any(
+        str(dtype).startswith(("Date", "Duration", "Time"))
+        for dtype in types  # of polars
+    ):
+        raise TypeError(
+            "X must hold numbers. Got dates or times: turn them into numbers of a unit you choose, "
+            "for instance days since the first of them."
+        )
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        raise ValueError("X must hold a number everywhere. Got masked values: fill them before.")
+    if isinstance(X, list) and X and isinstance(X[0], tuple) and isinstance(X[0][0], Tensor):
+        raise TypeError(
+            "X must hold samples. Got items of a torch dataset with their labels, as indexing it "
+            "gives them: pass skdim.sources.as_source(dataset), which can be cut into folds."
+        )
 
 
 # Floating types of torch that numpy has, too.
@@ -154,6 +217,7 @@ def read_groups(groups, n_samples: int) -> np.ndarray | None:
         return None
     with labels_wanted():
         groups = column_or_1d(groups)
+        _check_labels(groups)
         _, numbers, counts = np.unique(groups, return_inverse=True, return_counts=True)
     if len(groups) != n_samples:
         raise ValueError(
@@ -163,6 +227,21 @@ def read_groups(groups, n_samples: int) -> np.ndarray | None:
     by_size = np.empty_like(counts)
     by_size[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
     return by_size[numbers].astype(np.int64)
+
+
+def _check_labels(groups: np.ndarray) -> None:
+    """Raise ValueError if a label is missing: missing ones are no group."""
+    if groups.dtype.kind == "O":
+        is_missing = np.array([_is_missing(label) for label in groups], dtype=bool)
+    else:
+        is_missing = groups != groups
+    if is_missing.any():
+        raise ValueError(f"a label is missing for {int(is_missing.sum())} of {len(groups)} samples")
+
+
+def _is_missing(label) -> bool:
+    # The one of pandas is equal to nothing, and says so of no comparison.
+    return label is None or type(label).__name__ == "NAType" or bool(label != label)
 
 
 @contextmanager

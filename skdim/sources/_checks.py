@@ -5,7 +5,15 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from skdim.sources._arrays import DTYPES, numbers_wanted, read_array, read_samples
+from skdim._utils.user_warnings import warn
+from skdim.exceptions import DataWarning
+from skdim.sources._arrays import (
+    DTYPES,
+    numbers_wanted,
+    read_array,
+    read_samples,
+    widen_exactly,
+)
 from skdim.sources._lazy import Samples, StoredSamples
 from skdim.sources._readers import Source, as_source
 
@@ -36,6 +44,8 @@ def check_samples(transformer: Any, X: Any, *, reset: bool = False) -> Samples:
         samples: Samples = _check_array(transformer, X, reset)
     else:
         samples = _check_source(transformer, source, reset)
+    if reset:
+        _warn_of_signals(transformer, samples)
     if not reset and samples.shape[1:] != transformer.sample_shape_:
         raise ValueError(
             f"X must hold samples of shape {transformer.sample_shape_} (channels first), as in "
@@ -44,11 +54,27 @@ def check_samples(transformer: Any, X: Any, *, reset: bool = False) -> Samples:
     return samples
 
 
+def _warn_of_signals(transformer: Any, samples: Samples) -> None:
+    """Warn where a three-dimensional X, which is read as grey images, is likelier signals."""
+    if transformer.channel_axis != "auto" or samples.ndim != 4 or samples.shape[1] != 1:
+        return
+    height, width = samples.shape[2:]
+    shorter, longer = sorted((height, width))
+    if longer >= 8 * shorter or (shorter <= 16 and longer >= 4 * shorter):
+        axis = 1 if height == shorter else 2
+        warn(
+            f"X of shape {(len(samples), height, width)} is read as grey images of {height} x "
+            f"{width}. If it holds signals of {shorter} channels, set channel_axis={axis}; if it "
+            "holds images, set channel_axis=None.",
+            DataWarning,
+        )
+
+
 def _check_array(transformer: Any, X: Any, reset: bool) -> np.ndarray:
     with numbers_wanted():
         X = validate_data(
             transformer,
-            read_array(X),
+            widen_exactly(read_array(X)),
             dtype=list(DTYPES),
             allow_nd=True,
             reset=reset,

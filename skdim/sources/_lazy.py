@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import assert_all_finite
 
-from skdim.sources._arrays import DTYPES, numbers_wanted, read_samples
+from skdim.sources._arrays import numbers_wanted, read_samples, working_dtype
 from skdim.sources._readers import Indices, Part, Source
 
 
@@ -33,7 +33,7 @@ class StoredSamples:
         self.source, self.sample_shape, self.channel_axis = source, sample_shape, channel_axis
         if source.dtype.kind not in "buif":
             raise ValueError(f"X must hold real numbers. Got the type {source.dtype}.")
-        self.dtype = source.dtype if source.dtype in DTYPES else np.dtype(DTYPES[0])
+        self.dtype = working_dtype(source.dtype)
         without_memory = np.broadcast_to(np.zeros((), self.dtype), source.shape)
         self.shape = read_samples(without_memory, sample_shape, channel_axis).shape
 

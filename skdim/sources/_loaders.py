@@ -140,7 +140,7 @@ def already_standardized(batch: Tensor) -> Tensor:
 def to_tensor(array: np.ndarray) -> Tensor:
     """Share memory with an array, except where torch cannot: read-only, negative strides."""
     if min(array.strides, default=0) < 0 or not array.flags.aligned:
-        array = np.ascontiguousarray(array)
+        array = array.copy()  # an axis of length 1 may run backwards and be contiguous
     return torch.from_numpy(np.require(array, requirements=["W"]))
 
 

@@ -6,15 +6,18 @@ else, write a subclass of `Source` with ``shape``, ``dtype`` and ``read``.
 """
 
 import os
+import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSampler
 
+from skdim._utils.user_warnings import warn
+from skdim.exceptions import DataWarning
 from skdim.sources._arrays import chunk_slices, read_array
 
 Indices = slice | np.ndarray
@@ -115,11 +118,13 @@ class StoredDataset(Source):
     Parameters
     ----------
     dataset : torch.utils.data.Dataset
+    key : str or None, default=None
+        Of the sample, where items are dicts.
     """
 
-    def __init__(self, dataset: Dataset):
-        self.dataset = dataset
-        first = _sample_of(dataset[0])
+    def __init__(self, dataset: Dataset, key: str | None = None):
+        self.dataset, self.key = dataset, key
+        first = self._sample(0)
         self.shape = (len(dataset), *first.shape)  # type: ignore[arg-type]  # has a length
         self.dtype = first.dtype
 
@@ -128,14 +133,19 @@ class StoredDataset(Source):
         items = np.arange(len(self))[indices]
         samples = np.empty((len(items), *self.shape[1:]), self.dtype)
         for position, item in enumerate(items.tolist()):
-            sample = _sample_of(self.dataset[item])
-            if sample.shape != self.shape[1:]:
+            sample = self._sample(item)
+            if sample.shape != self.shape[1:] or sample.dtype != self.dtype:
                 raise ValueError(
-                    f"X must hold samples of one shape. Got {sample.shape} for item {item} of "
-                    f"the dataset, and {self.shape[1:]} for item 0."
+                    f"X must hold samples of one shape and type. Got {sample.shape} of "
+                    f"{sample.dtype} for item {item} of the dataset, and {self.shape[1:]} of "
+                    f"{self.dtype} for item 0."
                 )
             samples[position] = sample
         return samples
+
+    def _sample(self, item: int) -> np.ndarray:
+        found = self.dataset[item]
+        return _sample_of(found if self.key is None else found[self.key])
 
 
 class ImageFolder(Source):
@@ -150,20 +160,27 @@ class ImageFolder(Source):
         Height and width.
     color : bool, default=True
         Whether to read three channels, or grey images.
+    on_error : {"raise", "skip"}, default="raise"
+        Whether files that are no images are an error when they are read, or left out from the
+        start.
 
     Attributes
     ----------
     paths : list of Path
-        All files with the extension of an image format, in alphabetical order.
+        All files with the extension of a format that Pillow reads, and no hidden ones, in natural
+        order: 2 before 10.
     labels : ndarray of str
         Name of the folder of each image.
+    n_skipped : int
+        Files that were left out because they are no images.
     shape : (n, height, width, 3) or (n, height, width)
     dtype : uint8
 
     Raises
     ------
     ValueError
-        If there is no image in the folder.
+        If there is no image in the folder; when images are read, also if one has more than 8 bits
+        a channel, or transparent parts: their numbers would be lost.
 
     Examples
     --------
@@ -179,17 +196,28 @@ class ImageFolder(Source):
     (2, 16, 16, 3)
     """
 
-    def __init__(self, folder: str | os.PathLike, size: int | tuple[int, int] = 32, color=True):
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        size: int | tuple[int, int] = 32,
+        color: bool = True,
+        on_error: str = "raise",
+    ):
         image_module = _pillow()
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f"'on_error' must be 'raise' or 'skip'. Got {on_error!r}.")
         self.folder = Path(folder)
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         self.color = color
-        suffixes = image_module.registered_extensions()
-        files = sorted(path for path in self.folder.rglob("*") if path.suffix.lower() in suffixes)
-        self.paths = [path for path in files if path.is_file()]
+        self.on_error = on_error
+        files = _image_files(self.folder, image_module)
+        self.paths = files if on_error == "raise" else [p for p in files if _is_image(p)]
+        self.n_skipped = len(files) - len(self.paths)
         if not self.paths:
             raise ValueError(f"The folder {str(self.folder)!r} must hold pictures. Got none.")
         self.labels = np.array([path.parent.name for path in self.paths])
+        # Caches, which compare sources by their content, see that a file has changed.
+        self.stamps = [(path.stat().st_mtime_ns, path.stat().st_size) for path in self.paths]
         self.shape = (len(self.paths), *self.size, *([3] if color else []))
         self.dtype = np.dtype(np.uint8)
 
@@ -206,10 +234,63 @@ class ImageFolder(Source):
         height, width = self.size
         try:
             with Image.open(path) as file:
+                _check_numbers(file)
                 image = ImageOps.exif_transpose(file).convert("RGB" if self.color else "L")
                 return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC))
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             raise ValueError(f"X must hold pictures. Got {str(path)!r}: {error}") from None
+
+
+# Formats that Pillow recognises and cannot read, at least not by itself.
+STUBS = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF", "EMF"}
+
+
+def _image_files(folder: Path, image_module: Any) -> list[Path]:
+    """List the files that Pillow can read, by their extensions, in natural order."""
+    image_module.init()
+    extensions = image_module.registered_extensions().items()
+    readable = {suffix for suffix, kind in extensions if kind in image_module.OPEN} - {
+        suffix for suffix, kind in extensions if kind in STUBS
+    }
+    files = [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in readable
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    ]
+    return sorted(files, key=lambda path: _natural_key(path.relative_to(folder)))
+
+
+def _natural_key(path: Path) -> list[list[tuple[int, int | str]]]:
+    """Return what sorts names as people do, numbers in them by their value."""
+    return [
+        [(0, int(text)) if text.isdecimal() else (1, text) for text in re.split(r"(\d+)", part)]
+        for part in path.parts
+    ]
+
+
+def _is_image(path: Path) -> bool:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as file:
+            file.verify()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+    return True
+
+
+def _check_numbers(image: Any) -> None:
+    """Raise ValueError if 8 bits a channel, without transparency, cannot hold an image."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        raise ValueError(
+            f"it has more than 8 bits a pixel (mode {image.mode}), most of which would be lost. "
+            "Read it into an array of its type."
+        )
+    has_alpha = "A" in image.getbands() or "transparency" in image.info
+    if has_alpha and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
+        raise ValueError("it has transparent parts, whose colour is not known. Flatten it before.")
 
 
 def _pillow() -> Any:
@@ -226,6 +307,11 @@ def _sample_of(item: Any) -> np.ndarray:
     """Return the sample of an item of a dataset, without its label."""
     if isinstance(item, tuple | list):
         item = item[0]
+    if isinstance(item, Mapping):
+        raise TypeError(
+            f"X must hold samples. Got items that are a dict of {sorted(map(str, item))}: name the "
+            "sample, X=skdim.sources.StoredDataset(dataset, key=...)."
+        )
     return np.asarray(read_array(item))
 
 
@@ -282,9 +368,21 @@ def _chunks(samples: Iterable) -> Iterator[np.ndarray]:
         for chunk in chunk_slices(samples.shape):
             yield samples.read(chunk)
     elif isinstance(samples, DataLoader):
+        _warn_if_shuffled(samples)
         yield from map(_sample_of, samples)
     else:
         yield from (_sample_of(item)[None] for item in samples)
+
+
+def _warn_if_shuffled(loader: DataLoader) -> None:
+    if isinstance(loader.dataset, IterableDataset) or isinstance(loader.sampler, SequentialSampler):
+        return
+    warn(
+        f"X is a DataLoader that shuffles ({type(loader.sampler).__name__}): its samples, and with "
+        "them the features, come in another order each time. Set shuffle=False, or pass the "
+        "dataset.",
+        DataWarning,
+    )
 
 
 def _spool_dask(array: Any) -> np.memmap:

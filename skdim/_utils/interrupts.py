@@ -1,0 +1,62 @@
+"""Ctrl-C at a moment of our choosing: between two steps, never in the middle of bookkeeping."""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class InterruptGuard:
+    """Inside its ``with`` block, Ctrl-C is noted and raised where `check` is called.
+
+    A second Ctrl-C is raised at once. Where the program has a handler of its own, or in another
+    than the main thread, nothing is changed.
+
+    Attributes
+    ----------
+    is_pending : bool
+        Whether Ctrl-C was noted and not yet raised.
+    """
+
+    def __init__(self) -> None:
+        self.is_pending = False
+        self.previous: Any = None
+
+    def __enter__(self) -> "InterruptGuard":
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            self.previous = signal.signal(signal.SIGINT, self.note)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.previous is not None:
+            signal.signal(signal.SIGINT, self.previous)
+        if kind is None:
+            self.check()
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Note a first Ctrl-C, raise a second."""
+        if self.is_pending:
+            raise KeyboardInterrupt
+        self.is_pending = True
+
+    def check(self) -> None:
+        """Raise what was noted.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If Ctrl-C came since the last call.
+        """
+        if self.take():
+            raise KeyboardInterrupt
+
+    def take(self) -> bool:
+        """Return whether Ctrl-C was noted, and forget it."""
+        was_pending, self.is_pending = self.is_pending, False
+        return was_pending
