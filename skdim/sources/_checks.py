@@ -60,6 +60,8 @@ def _warn_of_signals(transformer: Any, samples: Samples) -> None:
         return
     height, width = samples.shape[2:]
     shorter, longer = sorted((height, width))
+    if not shorter:
+        return  # scikit-learn says what is wrong with it
     if longer >= 8 * shorter or (shorter <= 16 and longer >= 4 * shorter):
         axis = 1 if height == shorter else 2
         warn(

@@ -45,6 +45,7 @@ from skdim.critics import CRITICS, ConcatCritic
 from skdim.encoders import ENCODERS, MLPEncoder
 from skdim.exceptions import (
     CollapseWarning,
+    DataWarning,
     FewSamplesWarning,
     FileError,
     IneffectiveParameterWarning,
@@ -56,6 +57,7 @@ from skdim.priors import PRIORS, Prior, normal
 PARAMETERS: dict[str, list] = vars(DIMTransformer)["_parameter_constraints"]
 DOCUMENTED = (ValueError, TypeError, FloatingPointError, MemoryError)
 ADVICE = (
+    DataWarning,
     ConvergenceWarning,
     FewSamplesWarning,
     CollapseWarning,
