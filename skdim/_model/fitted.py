@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from skdim._model.config import ModelConfig, check_weights, encode_zeros, resolve
 from skdim._model.inference import EncodedBatches, choose_batch_size, concatenate, encode_padded
 from skdim._model.readout import OUTPUTS, Readout, check_finite
-from skdim._model.scoring import HeldOut, score_single
+from skdim._model.scoring import HeldOut, hold_for_scoring, score_single
 from skdim._utils.devices import PRECISIONS
 from skdim._utils.pickling import as_arrays, as_tensors, as_writable
 from skdim._utils.seeding import float32_by_default, seeded_globally
@@ -136,14 +136,7 @@ class FittedModel:
                 "X must hold at least 2 samples, so that each has negatives to be compared with. "
                 f"Got {len(samples)} sample."
             )
-        return HeldOut(
-            samples,
-            mean=self.mean,
-            scale=self.scale,
-            augment=self.config.augment,
-            n_views=self.config.n_views,
-            device=self.device,
-        )
+        return hold_for_scoring(samples, self.config, self.mean, self.scale, self.device)
 
     def score(self, samples: Samples) -> float:
         """Return the mean retrieval of samples; see `DIMTransformer.score`."""

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skdim._model.config import ModelConfig
 from skdim.augmentation import Augmentation, make_views
 from skdim.critics import score_all
 from skdim.encoders import encode, evaluating
@@ -120,6 +121,24 @@ class HeldOut:
                 for _, code, local_maps in self.encode(encoder)
             ]
         return {name: torch.stack([t[name] for t in terms]).mean().item() for name in terms[0]}
+
+
+def hold_for_scoring(
+    samples: Samples,
+    config: ModelConfig,
+    mean: np.ndarray,
+    scale: np.ndarray,
+    device: torch.device,
+) -> HeldOut:
+    """Return samples with the views that a configuration compares; see `HeldOut`."""
+    return HeldOut(
+        samples,
+        mean=mean,
+        scale=scale,
+        augment=config.augment,
+        n_views=config.n_views,
+        device=device,
+    )
 
 
 @torch.no_grad()

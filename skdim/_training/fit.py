@@ -24,7 +24,7 @@ from skdim._model.inference import (
     encode_padded,
 )
 from skdim._model.readout import fit_readouts
-from skdim._model.scoring import N_NEGATIVES, HeldOut, draw_negatives
+from skdim._model.scoring import N_NEGATIVES, draw_negatives, hold_for_scoring
 from skdim._training.advice import (
     advise_on_budget,
     advise_on_codes,
@@ -258,14 +258,7 @@ def _early_stopping(
 ) -> EarlyStopping | None:
     if held_out is None:
         return None
-    watched = HeldOut(
-        held_out,
-        mean=mean,
-        scale=scale,
-        augment=setup.config.augment,
-        n_views=setup.config.n_views,
-        device=setup.device,
-    )
+    watched = hold_for_scoring(held_out, setup.config, mean, scale, setup.device)
     return EarlyStopping(watched, setup.params["n_iter_no_change"], setup.params["tol"])
 
 

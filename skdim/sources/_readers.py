@@ -217,7 +217,8 @@ class ImageFolder(Source):
             raise ValueError(f"The folder {str(self.folder)!r} must hold pictures. Got none.")
         self.labels = np.array([path.parent.name for path in self.paths])
         # Caches, which compare sources by their content, see that a file has changed.
-        self.stamps = [(path.stat().st_mtime_ns, path.stat().st_size) for path in self.paths]
+        stats = [path.stat() for path in self.paths]
+        self.stamps = [(stat.st_mtime_ns, stat.st_size) for stat in stats]
         self.shape = (len(self.paths), *self.size, *([3] if color else []))
         self.dtype = np.dtype(np.uint8)
 
