@@ -25,7 +25,7 @@ def torchrun(task, folder):
         text=True,
         check=False,
         timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"},
     )
 
 
@@ -58,6 +58,21 @@ def test_all_processes_learn_the_same(name, folder):
 def test_processes_must_get_the_same_samples(folder):
     for rank in range(2):
         assert "must get the same X" in (folder / f"error{rank}.txt").read_text()
+
+
+def test_no_thread_is_left_to_an_interpreter_that_ends(folder):
+    assert [json.loads((folder / f"threads{rank}.json").read_text()) for rank in range(2)] == [
+        [],
+        [],
+    ]
+
+
+def test_processes_agree_on_an_interrupt(tmp_path):
+    ended = torchrun("interrupt", tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    first, second = results(tmp_path, "interrupt")
+    assert len(first["features"]) == 6
+    assert np.array_equal(first["features"], second["features"])
 
 
 def test_a_process_that_dies_ends_the_job_and_leaves_the_last_state(folder):

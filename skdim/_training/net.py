@@ -159,7 +159,7 @@ class DIMNet(NeuralNet):
                 raise
             self.stop()
         if method_name == "on_epoch_end":
-            self.is_stopping = any(self.processes.all_gather(self.is_stopping))
+            self.is_stopping = self.processes.any(self.is_stopping)
             if self.is_stopping or self.is_over:
                 raise StopTraining
 
@@ -215,9 +215,9 @@ class DIMNet(NeuralNet):
 
     def _check_interrupt(self) -> None:
         """Raise Ctrl-C, in every process if it came to one of them."""
-        if not self.processes.is_single:
-            self.guard.is_pending = any(self.processes.all_gather(self.guard.is_pending))
-        self.guard.check()
+        if self.processes.any(self.guard.is_pending):
+            self.guard.is_pending = False
+            raise KeyboardInterrupt
 
     def _after_step(self, batch: tuple, terms: Terms) -> None:
         if self.step_progress >= 1 - self.training_config.weight_averaging:

@@ -111,6 +111,14 @@ class ProcessGroup:
         """Give every process the gradient of the whole batch."""
         self.all_reduce([p.grad for p in parameters if p.grad is not None])
 
+    def any(self, value: bool) -> bool:
+        """Return whether a value is true in any process; a number's message, for every step."""
+        if self.is_single:
+            return value
+        flag = torch.tensor([float(value)], device=self.device)
+        distributed.all_reduce(flag)
+        return bool(flag.item())
+
     def sum_arrays(self, array: np.ndarray) -> np.ndarray:
         """Return the sum of an array over processes."""
         if self.is_single:
@@ -167,12 +175,18 @@ def join_process_group(device: torch.device) -> ProcessGroup:
                 "The 'distributed' parameter needs processes that torchrun started: "
                 "torchrun --nproc-per-node 2 script.py. Got True in a single process."
             )
+        # Functions of this module take the group of the moment of import as a default argument.
+        # Training imports it; held there, the group outlives its end and with it threads, which
+        # abort the interpreter that ends under them.
+        import torch.distributed.nn.functional  # noqa: F401
+
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        atexit.register(_leave)
+        atexit.register(leave_process_group)
     return ProcessGroup(distributed.get_rank(), distributed.get_world_size(), device)
 
 
-def _leave() -> None:
+def leave_process_group() -> None:
+    """Wait for the others and disconnect; nothing where there is no connection."""
     if not distributed.is_initialized():
         return
     if distributed.get_backend() == "gloo":  # whose threads abort if others are gone before them

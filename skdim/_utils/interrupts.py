@@ -2,15 +2,20 @@
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
+
+# Seconds within which a signal is the same press of Ctrl-C: a terminal sends it to all its
+# processes, and torchrun passes its own on to those that it started.
+SAME_PRESS = 0.3
 
 
 class InterruptGuard:
     """Inside its ``with`` block, Ctrl-C is noted and raised where `check` is called.
 
-    A second Ctrl-C is raised at once. Where the program has a handler of its own, or in another
-    than the main thread, nothing is changed.
+    A second Ctrl-C, at least `SAME_PRESS` later, is raised at once. Where the program has a
+    handler of its own, or in another than the main thread, nothing is changed.
 
     Attributes
     ----------
@@ -20,6 +25,7 @@ class InterruptGuard:
 
     def __init__(self) -> None:
         self.is_pending = False
+        self.noted_at = 0.0
         self.previous: Any = None
 
     def __enter__(self) -> "InterruptGuard":
@@ -41,9 +47,11 @@ class InterruptGuard:
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """Note a first Ctrl-C, raise a second."""
-        if self.is_pending:
+        now = time.monotonic()
+        if self.is_pending and now - self.noted_at >= SAME_PRESS:
             raise KeyboardInterrupt
-        self.is_pending = True
+        if not self.is_pending:
+            self.is_pending, self.noted_at = True, now
 
     def check(self) -> None:
         """Raise what was noted.

@@ -4,7 +4,10 @@ import json
 import os
 import signal
 import sys
+import threading
+import time
 import warnings
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from skdim._utils.distributed import (
     SINGLE_PROCESS,
     ProcessGroup,
     join_process_group,
+    leave_process_group,
     sync_batch_norm,
 )
 from skdim.coordinates import COORDINATES
@@ -136,8 +140,37 @@ def resume(processes: ProcessGroup, folder: Path) -> None:
     fit(processes, folder, "resumed", checkpoint=str(folder / "states"))
 
 
-TASKS = {"train": train, "die": die, "resume": resume}
+def interrupt(processes: ProcessGroup, folder: Path) -> None:
+    """Ctrl-C reaches the processes up to 50 ms apart, twice, or one of them only."""
+    fit(processes, folder, "warm")
+    random, kept = np.random.default_rng(0), []
+    for only in (None, None, None, None, 0, 1):
+        delays = 0.8 + random.uniform(0, 0.05, size=(2, 2))
+        dim = DIMTransformer(8, max_epochs=10**6, batch_size=64, random_state=0, distributed=True)
+        processes.any(True)  # start the clocks together
+        if only in (None, processes.rank):
+            for delay in delays[processes.rank]:
+                threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with suppress(KeyboardInterrupt):
+            with suppress(KeyboardInterrupt):
+                dim.fit(IMAGES)
+            time.sleep(0.2)
+        kept.append(dim.transform(IMAGES))
+    np.savez(folder / f"interrupt{processes.rank}.npz", features=np.array(kept))
+
+
+TASKS = {"train": train, "die": die, "resume": resume, "interrupt": interrupt}
+
+
+def threads_of_gloo() -> list[str]:
+    """Names of the threads that would be left to an interpreter that ends."""
+    names = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
+    return [name for name in names if "gloo" in name]
+
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    TASKS[sys.argv[1]](join_process_group(CPU), Path(sys.argv[2]))
+    group, folder = join_process_group(CPU), Path(sys.argv[2])
+    TASKS[sys.argv[1]](group, folder)
+    leave_process_group()
+    (folder / f"threads{group.rank}.json").write_text(json.dumps(threads_of_gloo()))
