@@ -1,7 +1,7 @@
 """Optimisers and learning-rate schedules, by name."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -110,6 +110,26 @@ def has_one_kernel(optimizer: Callable[..., torch.optim.Optimizer], params: dict
     """Whether an optimiser can update all weights in one kernel, its learning rate a tensor."""
     chosen = {"fused", "foreach", "differentiable", "capturable"} & set(params)
     return optimizer in OPTIMIZERS.values() and not chosen
+
+
+def check_optimizer_params(params: Mapping, device: torch.device) -> None:
+    """Raise ValueError for parameters that an optimiser takes and a step does not.
+
+    Parameters
+    ----------
+    params : mapping
+    device : torch.device
+    """
+    if params.get("differentiable"):
+        raise ValueError(
+            "The 'optimizer_params' parameter must not ask for updates that are differentiable: "
+            "nothing is differentiated through them. Got differentiable=True."
+        )
+    if params.get("capturable") and device.type == "cpu":
+        raise ValueError(
+            "The 'optimizer_params' parameter must not hold capturable=True on a CPU: CUDA graphs "
+            "are what captures. Got device='cpu'."
+        )
 
 
 def for_device(

@@ -365,6 +365,18 @@ PARAMETERS = [
         "'optimizer_params' parameter does not suit",
         fit(ROWS, optimizer_params={"odd": 1}),
     ),
+    Case(
+        "updates to differentiate through",
+        ValueError,
+        "'optimizer_params' parameter must not ask for updates",
+        fit(ROWS, optimizer_params={"differentiable": True}),
+    ),
+    Case(
+        "updates to capture on a CPU",
+        ValueError,
+        "'optimizer_params' parameter must not hold capturable=True",
+        fit(ROWS, optimizer_params={"capturable": True}, device="cpu"),
+    ),
     Case("no callbacks", TypeError, "'callbacks' parameter must hold", fit(ROWS, callbacks=[1])),
     Case("batches of one", ValueError, "'batch_size' parameter", fit(ROWS, batch_size=1)),
     Case(

@@ -133,6 +133,9 @@ def test_the_shape_of_samples_that_have_one_is_warned_of():
     )
     assert warning.filename == __file__
     assert not warnings_of(lambda: dim(sample_shape=(8, 8)).fit(ROWS))
+    # As many values as X.shape[1].
+    (warning,) = warnings_of(lambda: dim(sample_shape=(4, 2)).fit(IMAGES))
+    assert "(4, 2)" in str(warning.message)
 
 
 def test_more_components_than_hidden_units_are_warned_of():

@@ -45,7 +45,7 @@ def choose_batch_size(
 ) -> int:
     """Return how many samples ``transform_batch_size`` means."""
     size = wanted or inference_batch_size(sample_shape, device)
-    return min(size, largest_batch(sample_shape))
+    return min(int(size), largest_batch(sample_shape))
 
 
 def encode_padded(

@@ -1,7 +1,6 @@
 """Warnings about fits that work, but not as one would expect; they name what to change."""
 
 from collections.abc import Callable, Mapping
-from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,22 +82,22 @@ RULES = [
 ]
 
 
-def advise_on_parameters(params: Params, defaults: Params, n_features_in: int) -> None:
+def advise_on_parameters(params: Params, defaults: Params, *, is_flat: bool) -> None:
     """Warn of parameters that were set and have no effect beside the others.
 
     Parameters
     ----------
     params, defaults : mapping
         Of the constructor.
-    n_features_in : int
-        ``X.shape[1]``.
+    is_flat : bool
+        Whether X has two axes.
     """
     for rule in RULES:
         for name in rule.names:
             if params[name] != defaults[name] and rule.applies(params):
                 _warn_ineffective(name, params[name], rule.reason)
     shape = params["sample_shape"]
-    if shape is not None and prod(shape) != n_features_in:
+    if shape is not None and not is_flat:
         _warn_ineffective("sample_shape", shape, "an X that is not flat: it has its own shape")
 
 

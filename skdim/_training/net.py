@@ -30,7 +30,7 @@ from skdim._utils.seeding import global_states, set_global_states
 from skdim.augmentation import make_views, occlude
 from skdim.encoders import encode
 from skdim.exceptions import StopTraining
-from skdim.optimization import for_device
+from skdim.optimization import check_optimizer_params, for_device
 from skdim.sources._loaders import Loader
 
 
@@ -391,6 +391,7 @@ class DIMNet(NeuralNet):
         return self
 
     def _build_optimizer(self, parameters, params: dict) -> torch.optim.Optimizer:
+        check_optimizer_params(params, self.device)
         arguments = for_device(
             self.optimizer, params, self.device, captured=self.capturer is not None
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
@@ -100,7 +101,8 @@ def set_up(
         previous.config.check_same_encoder(config)
         device, precision = previous.device, previous.precision
     if not one_epoch:
-        advise_on_parameters(params, defaults, columns["n_features_in_"])
+        is_flat = prod(samples.shape[1:]) == columns["n_features_in_"]
+        advise_on_parameters(params, defaults, is_flat=is_flat)
     processes = join_processes(params, samples, device)
     seed = processes.broadcast(seed)
     return Setup(params, defaults, config, device, precision, processes, seed, previous, one_epoch)

@@ -7,7 +7,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 # Seconds within which a signal is the same press of Ctrl-C: a terminal sends it to all its
-# processes, and torchrun passes its own on to those that it started.
+# processes, and torchrun sends its own to those that it started.
 SAME_PRESS = 0.3
 
 
