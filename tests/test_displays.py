@@ -379,7 +379,7 @@ def test_scores_of_a_simple_critic_are_at_their_locations(images):
     display = LocalScoreDisplay.from_estimator(dim, images, n_samples=3)
     standardized = (torch.from_numpy(images)[:, None] - dim.mean_[0]) / dim.scale_[0]
     with torch.no_grad():
-        code, _, (local_map,), _ = encode(dim.encoder_, standardized.float())
+        code, _, (local_map,), *_ = encode(dim.encoder_, standardized.float())
     y = code[:, 0].numpy()
     for i in range(3):
         expected = (y[i] - np.delete(y, i).mean()) * local_map[i, :, 0].numpy()

@@ -56,7 +56,7 @@ PUBLISHED = {
 def test_contract(name, shape, n_components):
     params = {"scale": 0.1} if name in PUBLISHED else {}
     encoder = ENCODERS[name](shape, n_components, **params).eval()
-    code, hidden, local_maps, _ = encode(encoder, torch.randn(3, *shape))
+    code, hidden, local_maps, *_ = encode(encoder, torch.randn(3, *shape))
     assert code.shape == (3, n_components or hidden.shape[1])
     assert all(len(local_map) == 3 and local_map.ndim == 3 for local_map in local_maps)
 
@@ -135,7 +135,7 @@ def test_a_location_of_a_table_is_a_function_of_its_group_of_columns():
 def test_networks_of_the_paper_have_their_published_sizes(name):
     shape, millions, (n_channels, side), n_hidden = PUBLISHED[name]
     encoder = ENCODERS[name](shape, 64).eval()
-    code, hidden, (local_map,), _ = encoder(torch.zeros(1, *shape))
+    code, hidden, (local_map,), *_ = encoder(torch.zeros(1, *shape))
     assert round(sum(p.numel() for p in encoder.parameters()) / 1e6, 2) == millions
     assert local_map.shape == (1, side**2, n_channels)
     assert hidden.shape == (1, n_hidden)
@@ -205,7 +205,7 @@ class Tokens(nn.Module):
 def test_tap_reads_the_named_layers():
     encoder = tap(Torchvisionlike, local="layer1", hidden="avgpool")((3, 32, 32), 5, width=4).eval()
     x = torch.randn(2, 3, 32, 32).contiguous(memory_format=torch.channels_last)
-    code, hidden, (local_map,), _ = encode(encoder, x)
+    code, hidden, (local_map,), *_ = encode(encoder, x)
     network = encoder.network
     expected = network.layer1(x)
     assert local_map.equal(expected.flatten(2).transpose(1, 2))

@@ -169,4 +169,5 @@ def _noise(n: int, sample_shape: tuple[int, ...], device: torch.device) -> Tenso
 
 
 def _layers(encoding: Encoding) -> tuple[Tensor, ...]:
-    return (encoding.code, encoding.hidden, *encoding.local_maps)
+    fixed = () if encoding.fixed is None else (encoding.fixed,)
+    return (encoding.code, encoding.hidden, *encoding.local_maps, *fixed)

@@ -17,7 +17,7 @@ from skdim._model.readout import ReadoutLayer
 from skdim._utils.atomic_write import replace_when_done
 from skdim._utils.registry import lookup
 from skdim._utils.versions import __version__
-from skdim.encoders import Encoding
+from skdim.encoders import Encoding, add_fixed
 from skdim.sources._arrays import read_samples
 
 # Legal types of X.
@@ -100,7 +100,7 @@ class FeatureGraph(nn.Module):
         """From X of shape (n, ...) to features (n, n_features)."""
         x = x.reshape(-1, *self.stored_shape).permute(self.axes).to(self.wide)  # channels first
         x = ((x - self.mean) / self.scale).float()
-        return self.readout(Encoding(*self.encoder(x)))
+        return self.readout(add_fixed(self.encoder, x, Encoding(*self.encoder(x))))
 
 
 class ProbabilityHead(nn.Module):

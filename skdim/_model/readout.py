@@ -84,8 +84,7 @@ class ReadoutLayer(nn.Module):
 
     def forward(self, encoding: Encoding) -> Tensor:
         """From an encoding to features (n, n_features)."""
-        layer = encoding.local_maps[-1] if self.layer == "local" else getattr(encoding, self.layer)
-        units = (layer.flatten(1) - self.mean) / self.scale
+        units = (units_of(self.layer, encoding) - self.mean) / self.scale
         return units if self.rotation is None else units @ self.rotation
 
 
@@ -98,10 +97,18 @@ def check_finite(features: np.ndarray) -> None:
         )
 
 
+def units_of(layer: str, encoding: Encoding) -> Tensor:
+    """Return the units (n, n_units) of one layer; those of "hidden" are followed by the fixed."""
+    if layer == "local":
+        return encoding.local_maps[-1].flatten(1)
+    if layer == "hidden" and encoding.fixed is not None:
+        return torch.cat([encoding.hidden, encoding.fixed], 1)
+    return getattr(encoding, layer)
+
+
 def take_layer(layer: str, n: int, encoding: Encoding) -> np.ndarray:
     """Return one layer of the first n samples of a padded batch: (n, n_units), float32."""
-    units = encoding.local_maps[-1] if layer == "local" else getattr(encoding, layer)
-    return units[:n].flatten(1).float().cpu().numpy()
+    return units_of(layer, encoding)[:n].float().cpu().numpy()
 
 
 def fit_readouts(
@@ -113,7 +120,9 @@ def fit_readouts(
 ) -> dict[str, Readout]:
     """Learn how to read every output, in one pass over the samples.
 
-    Units are standardised; those that are constant are centred only. Components are the principal
+    Units are standardised; those that are constant are centred only. Where an encoder has fixed
+    features, they are made small enough to weigh together what the trained units of the hidden
+    layer weigh. Components are the principal
     components of the standardised hidden layer, the largest first, on one common scale: of
     variance 1 on average.
 
@@ -136,7 +145,7 @@ def fit_readouts(
     rng = np.random.default_rng(0)
     is_kept = np.zeros(n_samples, bool)
     is_kept[rng.permutation(n_samples)[:N_FOR_COMPONENTS]] = True
-    start, kept = first, []
+    start, kept, n_trained = first, [], 0
     moments = {layer: _Moments() for layer in LAYERS}
     for n, encoding in batches:
         for layer in LAYERS:
@@ -145,8 +154,10 @@ def fit_readouts(
             moments[layer].add(units)
             if layer == "hidden":
                 kept.append(units[is_kept[start : start + n]])
+                n_trained = encoding.hidden.shape[1]
         start += n
     readouts = {layer: moments[layer].standardise(layer, n_samples, processes) for layer in LAYERS}
+    readouts["hidden"] = _balance(readouts["hidden"], n_trained)
     components = hidden = readouts["hidden"]
     if n_components is not None:
         units = np.concatenate(kept)
@@ -157,6 +168,15 @@ def fit_readouts(
         units /= hidden.scale
         components = hidden._replace(rotation=principal_directions(units, n_components))
     return {**readouts, "components": components}
+
+
+def _balance(hidden: Readout, n_trained: int) -> Readout:
+    """Give the fixed features, which follow the trained units, the same variance together."""
+    scale = hidden.scale.copy()
+    n_fixed = len(scale) - n_trained
+    if n_fixed > n_trained > 0:
+        scale[n_trained:] *= np.sqrt(n_fixed / n_trained)
+    return hidden._replace(scale=scale)
 
 
 class _Moments:

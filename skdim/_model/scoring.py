@@ -88,7 +88,7 @@ class HeldOut:
             batch = self.samples[indices.numpy()]
             stored = to_host_tensor(batch, self.mean, self.scale).to(self.device)
             views = make_views(standardize(stored), self.augment, generator, self.n_views)
-            encoding = encode(encoder, views.flatten(0, 1))
+            encoding = encode(encoder, views.flatten(0, 1), with_fixed=False)
             code = encoding.draw_codes(generator).float().unflatten(0, (self.n_views, -1))
             local_maps = (m.float() for m in encoding.local_maps)
             yield indices, code, tuple(m.unflatten(0, (self.n_views, -1)) for m in local_maps)

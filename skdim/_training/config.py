@@ -13,6 +13,8 @@ from skdim.optimization import OPTIMIZERS, SCHEDULES, has_one_kernel
 
 # Samples that max_epochs="auto" shows besides three epochs; steps of tables are cheap.
 N_SHOWN, N_SHOWN_ROWS = 30_000, 100_000
+# Of signals, whose fixed kernels hold most of what a few hundred of them tell.
+MAX_EPOCHS_SIGNALS = 120
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def count_epochs(max_epochs: int | str, n_samples: int, n_axes: int) -> int:
     if max_epochs != "auto":
         return int(max_epochs)
     n_shown = N_SHOWN_ROWS if n_axes == 1 else N_SHOWN
-    return 3 + math.ceil(n_shown / n_samples)
+    n_epochs = 3 + math.ceil(n_shown / n_samples)
+    return min(n_epochs, MAX_EPOCHS_SIGNALS) if n_axes == 2 else n_epochs
 
 
 def obstacle_to_capture(params: Mapping[str, Any]) -> str | None:

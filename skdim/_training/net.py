@@ -122,7 +122,7 @@ class DIMNet(NeuralNet):
         An interrupt comes through, after a return to the last epoch that was complete.
         """
         self.loader = loader
-        self.encode: Callable = partial(encode, self._compiled(self.module_))
+        self.encode: Callable = partial(encode, self._compiled(self.module_), with_fixed=False)
         self.graphed_step = GraphedStep(self.step, self.capturer) if self.capturer else None
         self.started = time.perf_counter() - self.seconds_before
         self.notify("on_train_begin", X=loader, y=None)

@@ -9,7 +9,14 @@ encoder.
 
 from torch import nn
 
-from skdim.encoders.contract import Encoding, adapt, encode, evaluating, has_adapt
+from skdim.encoders.contract import (
+    Encoding,
+    adapt,
+    add_fixed,
+    encode,
+    evaluating,
+    has_adapt,
+)
 from skdim.encoders.convolutional import ConvEncoder, ResidualEncoder
 from skdim.encoders.flip import FlipAverage
 from skdim.encoders.paper import (
@@ -54,6 +61,7 @@ __all__ = [
     "Encoding",
     "FlipAverage",
     "adapt",
+    "add_fixed",
     "encode",
     "evaluating",
     "has_adapt",

@@ -22,12 +22,17 @@ class Encoding(NamedTuple):
     global_codes : Tensor of shape (n, n_globals, n_components) or None
         Several global codes of each sample, if the encoder has them. Training then uses these, and
         ``code`` is their summary.
+    fixed : Tensor of shape (n, n_fixed) or None
+        Features without trained weights, such as responses of fixed kernels. They stand beside the
+        hidden layer where features are read. `encode` computes them, by the encoder's method
+        ``fixed_features``.
     """
 
     code: Tensor
     hidden: Tensor
     local_maps: tuple[Tensor, ...]
     global_codes: Tensor | None = None
+    fixed: Tensor | None = None
 
     def draw_codes(self, generator: torch.Generator) -> Tensor:
         """Return codes (n, n_components) to train on: one random global code of each sample.
@@ -42,10 +47,18 @@ class Encoding(NamedTuple):
         return self.global_codes[torch.arange(n, device=drawn.device), drawn]
 
 
-def encode(encoder: nn.Module, x: Tensor) -> Encoding:
+def encode(encoder: nn.Module, x: Tensor, *, with_fixed: bool = True) -> Encoding:
     """Run an encoder and check what it returns.
 
     Images are passed in channels-last memory format, on which convolutions are faster.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+    x : Tensor of shape (n, *sample_shape)
+    with_fixed : bool, default=True
+        Whether ``fixed_features`` are computed. Where the encoder is trained or its codes are
+        scored they are not wanted, and take time.
 
     Raises
     ------
@@ -80,7 +93,16 @@ def encode(encoder: nn.Module, x: Tensor) -> Encoding:
             f"(n, n_globals, n_components) beside a code of shape {tuple(code.shape)}. Got "
             f"{tuple(rest[0].shape)}."
         )
-    return Encoding(*encoding)
+    found = Encoding(*encoding)
+    return add_fixed(encoder, x, found) if with_fixed else found
+
+
+def add_fixed(encoder: nn.Module, x: Tensor, encoding: Encoding) -> Encoding:
+    """Add ``encoder.fixed_features(x)``, of shape (n, n_fixed), if the encoder has this method."""
+    if not hasattr(encoder, "fixed_features"):
+        return encoding
+    fixed: Tensor = encoder.fixed_features(x)  # type: ignore[operator]  # hasattr
+    return encoding._replace(fixed=fixed)
 
 
 def has_adapt(encoder: nn.Module) -> bool:

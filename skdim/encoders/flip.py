@@ -1,14 +1,16 @@
 """Test-time flip averaging: features are averaged over a sample and its flipped copy."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
-from skdim.encoders.contract import Encoding, adapt
+from skdim.encoders.contract import Encoding, adapt, add_fixed
 
 
 class FlipAverage(nn.Module):
-    """Average code and hidden layer over a sample and its flipped copy, in evaluation mode.
+    """Average code, hidden layer and fixed features over a sample and its flipped copy.
 
-    The last axis is flipped. Local maps, and all outputs in training mode, are those of the encoder
+    The last axis is flipped. In training mode, and for local maps, outputs are those of the encoder
     itself.
 
     Parameters
@@ -30,7 +32,14 @@ class FlipAverage(nn.Module):
         encoding = Encoding(*self.encoder(x))
         if self.training:
             return encoding
-        flipped = Encoding(*self.encoder(x.flip(-1)))
+        encoding = add_fixed(self.encoder, x, encoding)
+        flipped = add_fixed(self.encoder, x.flip(-1), Encoding(*self.encoder(x.flip(-1))))
         return encoding._replace(
-            code=(encoding.code + flipped.code) / 2, hidden=(encoding.hidden + flipped.hidden) / 2
+            code=_mean(encoding.code, flipped.code),
+            hidden=_mean(encoding.hidden, flipped.hidden),
+            fixed=_mean(encoding.fixed, flipped.fixed),
         )
+
+
+def _mean(a: Tensor | None, b: Tensor | None) -> Any:
+    return None if a is None or b is None else (a + b) / 2

@@ -5,12 +5,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skdim.encoders.contract import Encoding, as_local_map, check_sizes, normalized_code
+from skdim.encoders.kernels import KernelBank
 
 
 class SignalEncoder(nn.Module):
-    """Three convolutions over time, down to 16 to 31 locations, a hidden layer and a linear code.
+    """A bank of fixed kernels, beside three trained convolutions, a hidden layer and a linear code.
 
-    The hidden layer sees the mean and the maximum of each quarter of the signal.
+    The convolutions end at 16 to 31 locations; the hidden layer sees the mean and the maximum of
+    each quarter of the signal. Where features are read, the shares of time of the bank stand
+    beside the hidden units. Training leaves the bank alone.
 
     Parameters
     ----------
@@ -20,8 +23,11 @@ class SignalEncoder(nn.Module):
         Length of the code; None makes the hidden layer the code.
     width : int, default=32
         Channels of the first layer; the second has twice, the third four times as many.
-    n_hidden : int, default=1024
-        Units of the hidden layer.
+    n_hidden : int, default=512
+        Trained units of the hidden layer.
+    n_thresholds : int, default=5
+        Of each of the 84 fixed kernels, at each dilation; see
+        `skdim.encoders.kernels.KernelBank`. 0 leaves the bank out.
     """
 
     def __init__(
@@ -29,7 +35,8 @@ class SignalEncoder(nn.Module):
         sample_shape: tuple[int, ...],
         n_components: int | None,
         width: int = 32,
-        n_hidden: int = 1024,
+        n_hidden: int = 512,
+        n_thresholds: int = 5,
     ):
         super().__init__()
         if len(sample_shape) != 2 or sample_shape[1] < 4:
@@ -38,6 +45,7 @@ class SignalEncoder(nn.Module):
                 f"Got samples of shape {tuple(sample_shape)} (channels first)."
             )
         check_sizes(width=width, n_hidden=n_hidden)
+        check_sizes(least=0, n_thresholds=n_thresholds)
         channels, length = sample_shape
         n_halvings = max(0, (length // 16).bit_length() - 1)
         layers = []
@@ -56,6 +64,15 @@ class SignalEncoder(nn.Module):
             nn.Linear(8 * channels, n_hidden, bias=False), nn.BatchNorm1d(n_hidden), nn.GELU()
         )
         self.code = normalized_code(n_hidden, n_components)
+        self.bank = KernelBank(sample_shape, n_thresholds)
+
+    def adapt(self, samples: Tensor) -> None:
+        """Set the thresholds of the fixed kernels by samples (n, channels, length)."""
+        self.bank.adapt(samples)
+
+    def fixed_features(self, x: Tensor) -> Tensor:
+        """Shares of time (n, n_fixed) in which fixed kernels are above their thresholds."""
+        return self.bank(x)
 
     def forward(self, x: Tensor) -> Encoding:
         """Encode signals of shape (n, channels, length)."""
