@@ -189,7 +189,7 @@ def accuracies(dim: "DIMTransformer", X: Any, labels: np.ndarray) -> dict[str, d
     columns = np.asarray(X).reshape(len(X), -1)  # (n, n_columns)
     n_components = min(features.shape[1], columns.shape[1], len(X) // 2)
     classifier = LogisticRegression(max_iter=5000)
-    pca = PCA(n_components, whiten=True, random_state=0)
+    pca = PCA(n_components, random_state=0)
     compared = {
         "raw": (make_pipeline(StandardScaler(), classifier), columns),
         "pca": (make_pipeline(StandardScaler(), pca, classifier), columns),
@@ -494,8 +494,8 @@ FIT_OPTIONS = {
     "--n-components": ("n_components", "number of features (default: 64)"),
     "--max-epochs": (
         "max_epochs",
-        "number of epochs; auto shows about 30,000 samples, 100,000 for tables, plus three epochs "
-        "(default: auto)",
+        "number of epochs; auto shows about 30,000 samples, 100,000 for tables, plus three "
+        "epochs; of signals, 120 at most (default: auto)",
     ),
     "--max-time": ("max_time", "time limit of training, in seconds (default: None)"),
     "--seed": (

@@ -159,7 +159,8 @@ class DIMTransformer(
         Further keyword arguments of the encoder, for instance ``{"width": 64}``.
     output : {"components", "hidden", "code", "local"}, default="components"
         What ``transform`` returns; may be changed after ``fit``. "hidden" is the layer before the
-        code, wide and best for most classifiers; "components" its first ``n_components`` principal
+        code, wide and best for most classifiers, followed by the fixed features of encoders that
+        have some, such as that of signals; "components" its first ``n_components`` principal
         components, which classify better than the code; "code" is what the bounds are about;
         "local" is the whole last local map.
     flip_averaging : bool, default=False
@@ -232,7 +233,7 @@ default="infonce"
 
     max_epochs : int or "auto", default="auto"
         Epochs. "auto" shows the encoder about 30,000 samples, 100,000 of tables, plus three
-        epochs.
+        epochs; of signals, 120 epochs at most.
     max_time : float or None, default=None
         Seconds of training after which ``fit`` ends, if ``max_epochs`` has not ended it before. The
         learning-rate schedule follows whichever ends first. Fits that time ends do not repeat.
@@ -618,9 +619,10 @@ default="infonce"
         Returns
         -------
         features : ndarray of shape (n_samples, n_features_out), float32
-            Each has mean 0 over the training samples, and standard deviation 1; components differ
-            in theirs, and have mean square 1 together. Those of a dask array are a dask array,
-            computed when it is needed.
+            Each has mean 0 over the training samples. Codes, local features and trained hidden
+            units have standard deviation 1; fixed features of the hidden layer a smaller one;
+            components differ in theirs, and have mean square 1 together. Those of a dask array are
+            a dask array, computed when it is needed.
         """
         check_is_fitted(self)
         if is_dask(X):

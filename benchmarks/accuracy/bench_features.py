@@ -58,9 +58,12 @@ def scaled(data: Data, seed: int):
     return StandardScaler()
 
 
-def pca(data: Data, seed: int):
-    n = min(64, flatten(data.X[:1]).shape[1], len(data.X))
-    return PCA(n, whiten=True, random_state=seed)
+def pca(*, whiten: bool):
+    def build(data: Data, seed: int):
+        n = min(64, flatten(data.X[:1]).shape[1], len(data.X))
+        return PCA(n, whiten=whiten, random_state=seed)
+
+    return build
 
 
 def nystroem(n: int):
@@ -127,7 +130,8 @@ def pool_in_time(features: np.ndarray, n_channels: int) -> np.ndarray:
 
 EXTRACTORS = {
     "raw": (("rows", "signals", "images"), by()),
-    "PCA-64": (("rows", "signals", "images"), by(pca)),
+    "PCA-64": (("rows", "signals", "images"), by(pca(whiten=False))),
+    "PCA-64, whitened": (("rows", "signals", "images"), by(pca(whiten=True))),
     "Nystroem-64": (("rows",), by(nystroem(64), scaled)),
     "Nystroem-256": (("rows",), by(nystroem(256), scaled)),
     "RBF-256": (("rows",), by(rbf, scaled)),

@@ -26,11 +26,11 @@ X, X_test, y, y_test = train_test_split(
 flat, flat_test = X.reshape(len(X), -1), X_test.reshape(len(X_test), -1)  # (n, 64)
 
 dim = DIMTransformer(random_state=0).fit(X)
-pca = PCA(32, whiten=True).fit(flat)
+pca = PCA(32).fit(flat / 16)
 
 features = {
     "raw pixels": (flat / 16, flat_test / 16),
-    "PCA, 32 components": (pca.transform(flat), pca.transform(flat_test)),
+    "PCA, 32 components": (pca.transform(flat / 16), pca.transform(flat_test / 16)),
     "DIM, 64 components": (dim.transform(X), dim.transform(X_test)),
 }
 

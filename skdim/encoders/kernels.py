@@ -103,7 +103,7 @@ class KernelBank(nn.Module):
         shares = [x.new_zeros(len(x), 0)]
         # Never in half precision: a threshold is finer than that.
         with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
-            for i, signals in enumerate(_with_differences(x.float())):
+            for i, signals in enumerate(_with_differences(x.to(self.filters.dtype))):
                 for j in range(len(self.dilations)):
                     responses = self._respond(signals, i, j)  # (n, 84, n_positions)
                     for thresholds in self.thresholds[i, j]:

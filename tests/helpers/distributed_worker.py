@@ -72,7 +72,7 @@ def step(processes: ProcessGroup, encoder_name, estimator, critic, is_grouped) -
     draws = torch.Generator().manual_seed(1)
     shard = processes.shard(torch.arange(N))
     with sync_batch_norm(processes, encoder, objective):
-        encoding = encode(encoder, views[:, shard].flatten(0, 1))
+        encoding = encode(encoder, views[:, shard].flatten(0, 1), with_fixed=False)
         code = encoding.code.unflatten(0, (2, -1))
         local_maps = tuple(m.unflatten(0, (2, -1)) for m in encoding.local_maps)
         processes.weight_by_shard(objective.discriminator_term(code, draws)).backward()
