@@ -15,6 +15,9 @@ from torch.nn import functional
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
+# Side in pixels from which on images that are no colour photographs are cropped.
+CROPPED_FROM = 16
+
 
 def make_views(
     batch: Tensor,
@@ -117,10 +120,11 @@ def occlude(views: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def augment_images(images: Tensor, generator: torch.Generator, size: float = 1.0) -> Tensor:
-    """The default for images: crops, flips and colour changes for photographs, `move` for others.
+    """The default for images: crops, flips and colour changes, crops and contrast, or `move`.
 
     Images of three channels are taken for colour photographs. All others (digits, spectra, scans)
-    are only moved.
+    are cropped and change their contrast, and are not flipped; those of less than `CROPPED_FROM`
+    pixels on a side, of which a crop leaves too little, are only moved.
 
     Parameters
     ----------
@@ -135,7 +139,9 @@ def augment_images(images: Tensor, generator: torch.Generator, size: float = 1.0
     """
     if images.shape[1] == 3:
         return jitter_colors(crop_and_flip(images, generator, size=size), generator)
-    return move(images, generator)
+    if min(images.shape[2:]) < CROPPED_FROM:
+        return move(images, generator)
+    return jitter_contrast(crop_and_flip(images, generator, flip=0.0), generator)
 
 
 def move(
@@ -183,9 +189,13 @@ def _rotation(n_sides: int, a: int, b: int, angle: Tensor) -> Tensor:
 
 
 def crop_and_flip(
-    images: Tensor, generator: torch.Generator, smallest: float = 0.3, size: float = 1.0
+    images: Tensor,
+    generator: torch.Generator,
+    smallest: float = 0.3,
+    size: float = 1.0,
+    flip: float = 0.5,
 ) -> Tensor:
-    """Cut out a random box, flip it with probability 1/2, and resize it.
+    """Cut out a random box, flip some of them, and resize it.
 
     Parameters
     ----------
@@ -196,6 +206,8 @@ def crop_and_flip(
     size : float, default=1.0
         Sides of the result, as a fraction of those of the image. At 0.75 objects in a box of
         average area keep their size.
+    flip : float, default=0.5
+        Probability that the last axis is flipped.
     """
     n = len(images)
     area = smallest + (1 - smallest) * _uniform(n, 1, generator)
@@ -203,8 +215,8 @@ def crop_and_flip(
     box = area.sqrt() * torch.cat([log_aspect.exp(), (-log_aspect).exp()], 1)
     box = box.clamp(max=1)  # (n, 2): width, height
     center = (1 - box) * _symmetric(n, 2, generator)
-    flip = 1 - 2 * (_uniform(n, 1, generator) < 0.5).to(box.dtype)
-    box = torch.cat([box[:, :1] * flip, box[:, 1:]], 1)
+    sign = 1 - 2 * (_uniform(n, 1, generator) < flip).to(box.dtype)
+    box = torch.cat([box[:, :1] * sign, box[:, 1:]], 1)
     theta = torch.cat([torch.diag_embed(box), center[:, :, None]], 2)  # (n, 2, 3)
     sides = [round(size * side) for side in images.shape[2:]]
     return _resample(images, theta, sides)
@@ -232,6 +244,26 @@ def jitter_colors(
     saturation = torch.where(is_gray, -1.0, saturation)
     gray_images = images.mean(1, keepdim=True)
     images = gray_images + (images - gray_images) * (1 + saturation)
+    return _change(images, contrast, brightness)
+
+
+def jitter_contrast(images: Tensor, generator: torch.Generator, strength: float = 0.4) -> Tensor:
+    """Change brightness and contrast.
+
+    Parameters
+    ----------
+    images : Tensor of shape (n, channels, height, width)
+        Standardised, so that a change of brightness is measured in standard deviations.
+    generator : torch.Generator
+    strength : float, default=0.4
+        Largest relative change of each, in both directions.
+    """
+    draws = _symmetric(len(images), 2, generator)[:, :, None, None, None] * strength
+    brightness, contrast = draws.unbind(1)  # each (n, 1, 1, 1)
+    return _change(images, contrast, brightness)
+
+
+def _change(images: Tensor, contrast: Tensor, brightness: Tensor) -> Tensor:
     mean = images.mean((1, 2, 3), keepdim=True)
     return mean + (images - mean) * (1 + contrast) + brightness
 

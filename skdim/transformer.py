@@ -213,11 +213,11 @@ default="infonce"
 
     augment : "auto", None or callable, default="auto"
         Two random views of each sample are compared, the code of one with local features of the
-        other. "auto" moves grey images and volumes, crops, flips and recolours colour images (to
-        three quarters of their size, where the encoder takes any size and there is no global
-        term), cuts, warps and scales signals, swaps and jitters cells of tables; None compares
-        each sample with itself (the paper); a callable maps ``(batch, generator)`` to a batch. See
-        `skdim.augmentation`.
+        other. "auto" moves volumes and images of less than 16 pixels, crops other grey images and
+        changes their contrast, crops, flips and recolours colour images (to three quarters of
+        their size, where the encoder takes any size and there is no global term), cuts, warps and
+        scales signals, swaps and jitters cells of tables; None compares each sample with itself
+        (the paper); a callable maps ``(batch, generator)`` to a batch. See `skdim.augmentation`.
     n_views : int, default=2
         Random views of each sample in a step; the code of each is compared with the local features
         of all others. One view is compared with itself, and ``augment=None`` has only one.
@@ -232,8 +232,8 @@ default="infonce"
     Training
 
     max_epochs : int or "auto", default="auto"
-        Epochs. "auto" shows the encoder about 30,000 samples, 100,000 of tables, plus three
-        epochs; of signals, 120 epochs at most.
+        Epochs. "auto" shows the encoder about 30,000 samples, 60,000 images of 16 pixels or more on
+        each side, 100,000 rows of tables, plus three epochs; of signals, 120 epochs at most.
     max_time : float or None, default=None
         Seconds of training after which ``fit`` ends, if ``max_epochs`` has not ended it before. The
         learning-rate schedule follows whichever ends first. Fits that time ends do not repeat.

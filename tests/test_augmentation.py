@@ -10,6 +10,7 @@ from skdim.augmentation import (
     crop_grid,
     jitter_amplitudes,
     jitter_colors,
+    jitter_contrast,
     make_views,
     move,
     occlude,
@@ -17,18 +18,23 @@ from skdim.augmentation import (
 )
 
 GRAY, COLOR, ROWS = (6, 1, 8, 8), (6, 3, 16, 12), (6, 5)
+LARGE_GRAY = (6, 1, 16, 18)
 SIGNAL, VOLUME = (6, 2, 30), (6, 1, 8, 9, 10)
 CASES = [
     (move, GRAY),
     (move, VOLUME),
     (crop_and_flip, COLOR),
     (jitter_colors, COLOR),
+    (jitter_contrast, COLOR),
     (crop_and_warp, SIGNAL),
     (jitter_amplitudes, SIGNAL),
     (occlude, SIGNAL),
     (occlude, COLOR),
     (swap_cells, ROWS),
-    *((DEFAULT_AUGMENTATIONS[len(s) - 1], s) for s in (ROWS, SIGNAL, GRAY, COLOR, VOLUME)),
+    *(
+        (DEFAULT_AUGMENTATIONS[len(s) - 1], s)
+        for s in (ROWS, SIGNAL, GRAY, LARGE_GRAY, COLOR, VOLUME)
+    ),
 ]
 
 
@@ -71,6 +77,23 @@ def test_whole_image_crops_are_the_image_or_its_flip():
     is_flip = torch.isclose(views, flipped, atol=1e-4).flatten(1).float().mean(1)
     assert is_same.max() > 0.0
     assert is_flip.max() > 0.0
+
+
+def test_crops_are_not_flipped_where_that_is_not_wanted():
+    x = torch.randn(20, 1, 8, 8, generator=seeded(0))
+    views = crop_and_flip(x, seeded(1), smallest=1.0, flip=0.0)
+    assert torch.isclose(views, x, atol=1e-4).all(-1).all(-1).any()
+    assert not torch.isclose(views, x.flip(-1), atol=1e-4).all(-1).all(-1).any()
+
+
+def test_a_change_of_contrast_is_affine_in_the_image():
+    x = torch.randn(COLOR, generator=seeded(0))
+    view = jitter_contrast(x, seeded(1))
+    factor = (view.std((1, 2, 3)) / x.std((1, 2, 3)))[:, None, None, None]
+    assert factor.min() > 0.6
+    assert factor.max() < 1.4
+    expected = x * factor + (view - x * factor).mean((1, 2, 3), keepdim=True)
+    torch.testing.assert_close(view, expected)
 
 
 def test_grey_images_have_equal_channels():

@@ -256,10 +256,18 @@ def test_constant_columns_are_harmless(quick, rows):
 
 @pytest.mark.parametrize(
     ("n", "shape", "expected"),
-    [(36, (1, 8, 8), 837), (1_000, (1, 50), 33), (60_000, (3, 32, 32), 4), (1_000, (9,), 103)],
+    [
+        (36, (1, 8, 8), 837),
+        (1_000, (1, 16, 30), 63),
+        (1_000, (1, 50), 33),
+        (20, (1, 50), 120),
+        (60_000, (3, 32, 32), 4),
+        (1_000, (9,), 103),
+        (1_000, (1, 8, 8, 8), 33),
+    ],
 )
 def test_automatic_epochs(n, shape, expected):
-    assert count_epochs(DIMTransformer().max_epochs, n, len(shape)) == expected
+    assert count_epochs(DIMTransformer().max_epochs, n, shape) == expected
 
 
 def test_without_augmentation_one_view_is_trained(quick, images):

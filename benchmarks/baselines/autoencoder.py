@@ -52,7 +52,7 @@ class Autoencoder(TransformerMixin, BaseEstimator):
         )
         parameters = [*self.encoder_.parameters(), *decoder.parameters()]
         n_batches = max(1, len(samples) // BATCH_SIZE)
-        n_epochs = count_epochs("auto", len(samples), len(shape))
+        n_epochs = count_epochs("auto", len(samples), shape)
         n_steps = n_epochs * n_batches
         optimizer = torch.optim.AdamW(parameters, lr=2e-3)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, n_steps, pct_start=0.1)

@@ -174,7 +174,7 @@ def _balance(hidden: Readout, n_trained: int) -> Readout:
     """Give the fixed features, which follow the trained units, the same variance together."""
     scale = hidden.scale.copy()
     n_fixed = len(scale) - n_trained
-    if n_fixed > n_trained > 0:
+    if n_fixed and n_trained:
         scale[n_trained:] *= np.sqrt(n_fixed / n_trained)
     return hidden._replace(scale=scale)
 

@@ -9,10 +9,12 @@ import torch
 
 from skdim._utils.devices import PRECISIONS
 from skdim._utils.registry import lookup
+from skdim.augmentation import CROPPED_FROM
 from skdim.optimization import OPTIMIZERS, SCHEDULES, has_one_kernel
 
-# Samples that max_epochs="auto" shows besides three epochs; steps of tables are cheap.
-N_SHOWN, N_SHOWN_ROWS = 30_000, 100_000
+# Samples that max_epochs="auto" shows besides three epochs; steps of tables are cheap, and images
+# of which views are crops have more to show.
+N_SHOWN, N_SHOWN_ROWS, N_SHOWN_CROPPED = 30_000, 100_000, 60_000
 # Of signals, whose fixed kernels hold most of what a few hundred of them tell.
 MAX_EPOCHS_SIGNALS = 120
 
@@ -56,7 +58,12 @@ class TrainingConfig:
 
 
 def resolve_training(
-    params: Mapping[str, Any], n_samples: int, n_axes: int, precision: str, *, one_epoch: bool
+    params: Mapping[str, Any],
+    n_samples: int,
+    sample_shape: tuple[int, ...],
+    precision: str,
+    *,
+    one_epoch: bool,
 ) -> TrainingConfig:
     """Resolve the parameters of `DIMTransformer` that say how to train.
 
@@ -66,8 +73,8 @@ def resolve_training(
         Parameters of `DIMTransformer`.
     n_samples : int
         To train on.
-    n_axes : int
-        Axes of a sample, its channels included.
+    sample_shape : tuple of int
+        Channels first.
     precision : str
         In `skdim._utils.devices.PRECISIONS`.
     one_epoch : bool
@@ -77,7 +84,7 @@ def resolve_training(
     rate = params["learning_rate"]
     further = params["optimizer_params"] or {}
     return TrainingConfig(
-        n_epochs=1 if one_epoch else count_epochs(params["max_epochs"], n_samples, n_axes),
+        n_epochs=1 if one_epoch else count_epochs(params["max_epochs"], n_samples, sample_shape),
         max_time=None if one_epoch else params["max_time"],
         batch_size=params["batch_size"],
         optimizer=lookup(params["optimizer"], OPTIMIZERS, "optimizer"),
@@ -91,13 +98,19 @@ def resolve_training(
     )
 
 
-def count_epochs(max_epochs: int | str, n_samples: int, n_axes: int) -> int:
+def count_epochs(max_epochs: int | str, n_samples: int, sample_shape: tuple[int, ...]) -> int:
     """Return how many epochs ``max_epochs`` means."""
     if max_epochs != "auto":
         return int(max_epochs)
-    n_shown = N_SHOWN_ROWS if n_axes == 1 else N_SHOWN
+    _, *sides = sample_shape
+    if not sides:
+        n_shown = N_SHOWN_ROWS
+    elif len(sides) == 2 and min(sides) >= CROPPED_FROM:
+        n_shown = N_SHOWN_CROPPED
+    else:
+        n_shown = N_SHOWN
     n_epochs = 3 + math.ceil(n_shown / n_samples)
-    return min(n_epochs, MAX_EPOCHS_SIGNALS) if n_axes == 2 else n_epochs
+    return min(n_epochs, MAX_EPOCHS_SIGNALS) if len(sides) == 1 else n_epochs
 
 
 def obstacle_to_capture(params: Mapping[str, Any]) -> str | None:

@@ -55,7 +55,7 @@ class Trainer:
         self.config = resolve_training(
             setup.params,
             len(loader),
-            setup.n_axes,
+            setup.config.sample_shape,
             setup.precision,
             one_epoch=setup.one_epoch,
         )
