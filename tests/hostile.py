@@ -271,25 +271,32 @@ def use(dim: DIMTransformer) -> str:
     return "accepted" if len(features) == 3 else "CRASHED: a wrong number of features"
 
 
-def campaign(n_files: int, seed: int = 0) -> dict[str, Counter]:
-    """Load n_files mutated files; count outcomes by mutation."""
+def largest_memory() -> float:
+    """Largest memory of this process so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def campaign(n_files: int, seed: int = 0) -> tuple[dict[str, Counter], float]:
+    """Load mutated files; count outcomes by mutation, and MiB beyond those of a good file."""
     outcomes: dict[str, Counter] = {mutate.__name__: Counter() for mutate in MUTATIONS}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file.safetensors"
         good = good_file(path)
+        outcome(path)
+        before = largest_memory()
         for number in range(n_files):
             mutate = MUTATIONS[number % len(MUTATIONS)]
             path.write_bytes(mutate(good, np.random.default_rng([seed, number])))
             outcomes[mutate.__name__][outcome(path)] += 1
-    return outcomes
+        grown = largest_memory() - before
+    return outcomes, grown
 
 
 def main():
     n_files = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
-    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    outcomes = campaign(n_files)
+    start = time.perf_counter()
+    outcomes, grown = campaign(n_files)
     seconds = time.perf_counter() - start
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     for name, counts in outcomes.items():
         print(f"{name:<22} " + ", ".join(f"{n} {what}" for what, n in counts.most_common()))
     print(f"{n_files} files in {seconds:.0f} s, memory grown by {grown:.0f} MiB")
