@@ -75,8 +75,8 @@ def test_any_length(length):
 
 def test_batches_of_any_size_give_the_same_shares(bank):
     bank, samples = bank
-    n_at_once = torch.cat([bank(part) for part in samples.split(7)])
-    torch.testing.assert_close(bank(samples), n_at_once)
+    in_parts = torch.cat([bank(part) for part in samples.split(7)])
+    torch.testing.assert_close(bank(samples), in_parts)
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +114,25 @@ def test_training_and_scoring_do_not_compute_what_is_fixed():
     x = torch.randn(2, 1, 30)
     assert encode(encoder, x, with_fixed=False).fixed is None
     assert encode(encoder, x).fixed.shape == (2, encoder.bank.n_features)
+
+
+@pytest.mark.parametrize(
+    ("output", "reads_fixed"),
+    [("code", False), ("local", False), ("hidden", True), ("components", True)],
+)
+def test_fixed_features_are_computed_only_where_they_are_read(output, reads_fixed, monkeypatch):
+    dim = DIMTransformer(
+        4, channel_axis=1, max_epochs=1, random_state=0, encoder_params={"n_hidden": 8}
+    ).fit(SIGNALS)
+    dim.set_params(output=output).transform(SIGNALS)  # once: what is tried on noise is remembered
+    calls = []
+    compute = KernelBank.forward
+    monkeypatch.setattr(KernelBank, "forward", lambda *args: calls.append(1) or compute(*args))
+    dim.transform(SIGNALS)
+    assert bool(calls) == reads_fixed
+    calls.clear()
+    dim.score_samples(SIGNALS)
+    assert not calls
 
 
 def test_flip_average_averages_what_is_fixed():

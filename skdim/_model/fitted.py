@@ -93,10 +93,19 @@ class FittedModel:
         """Return how many samples are encoded at once; None leaves it to the device."""
         return choose_batch_size(wanted, self.sample_shape, self.device)
 
-    def encode(self, samples: Samples, batch_size: int | None = None) -> EncodedBatches:
-        """Encode samples (n, *sample_shape) in padded batches."""
-        size = self.batch_size(batch_size)
-        return encode_padded(self.encoder, samples, self.mean, self.scale, size, self.device)
+    def encode(
+        self, samples: Samples, batch_size: int | None = None, *, with_fixed: bool = False
+    ) -> EncodedBatches:
+        """Encode samples (n, *sample_shape) in padded batches; fixed features only if wanted."""
+        return encode_padded(
+            self.encoder,
+            samples,
+            self.mean,
+            self.scale,
+            self.batch_size(batch_size),
+            self.device,
+            with_fixed=with_fixed,
+        )
 
     def encode_all(self, samples: Samples) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Return codes (n, n_code) and local maps (n, n_locations, n_channels) of a few samples."""
@@ -110,15 +119,16 @@ class FittedModel:
         ValueError
             If features are not finite.
         """
-        return self.readouts[output].read(self.encode(samples, batch_size))
+        readout = self.readouts[output]
+        return readout.read(self.encode(samples, batch_size, with_fixed=readout.has_fixed))
 
     def write_features(
         self, samples: Samples, output: str, out: Any, batch_size: int | None = None
     ) -> None:
         """Write one output of samples to ``out[start:stop]``, a batch at a time."""
-        start = 0
-        for n, encoding in self.encode(samples, batch_size):
-            out[start : start + n] = self.readouts[output].read_batch(n, encoding)
+        start, readout = 0, self.readouts[output]
+        for n, encoding in self.encode(samples, batch_size, with_fixed=readout.has_fixed):
+            out[start : start + n] = readout.read_batch(n, encoding)
             start += n
 
     # ------------------------------------------------------------ scores

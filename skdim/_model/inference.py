@@ -55,6 +55,8 @@ def encode_padded(
     scale: np.ndarray,
     batch_size: int,
     device: torch.device,
+    *,
+    with_fixed: bool = True,
 ) -> EncodedBatches:
     """Encode samples, ``batch_size`` at a time, the last batch padded with zeros.
 
@@ -66,6 +68,8 @@ def encode_padded(
     mean, scale : ndarray of shape (n_channels,)
     batch_size : int
     device : torch.device
+    with_fixed : bool, default=True
+        Whether fixed features are wanted; see `skdim.encoders.encode`.
 
     Yields
     ------
@@ -86,7 +90,7 @@ def encode_padded(
             batch = padded
         stored = to_host_tensor(batch, mean, scale).to(device)
         with torch.inference_mode():
-            encoding = encode(encoder, standardize(stored))
+            encoding = encode(encoder, standardize(stored), with_fixed=with_fixed)
         yield n, encoding
 
 

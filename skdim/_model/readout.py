@@ -37,6 +37,11 @@ class Readout(NamedTuple):
     rotation: np.ndarray | None = None
 
     @property
+    def has_fixed(self) -> bool:
+        """Whether fixed features of an encoder are among the units."""
+        return self.layer == "hidden"
+
+    @property
     def n_features(self) -> int:
         """Length of a feature vector."""
         return len(self.mean) if self.rotation is None else self.rotation.shape[1]
@@ -121,10 +126,9 @@ def fit_readouts(
     """Learn how to read every output, in one pass over the samples.
 
     Units are standardised; those that are constant are centred only. Where an encoder has fixed
-    features, they are made small enough to weigh together what the trained units of the hidden
-    layer weigh. Components are the principal
-    components of the standardised hidden layer, the largest first, on one common scale: of
-    variance 1 on average.
+    features, these are then scaled to weigh together what the trained units of the hidden layer
+    weigh. Components are the principal components of the hidden layer, the largest first, on one
+    common scale: of variance 1 on average.
 
     Parameters
     ----------

@@ -308,15 +308,18 @@ def _assemble(
         setup.params["transform_batch_size"], setup.config.sample_shape, setup.device
     )
 
-    def encode(part: Samples) -> EncodedBatches:
-        return encode_padded(encoder, part, mean, scale, batch_size, setup.device)
+    def encode(part: Samples, with_fixed: bool = False) -> EncodedBatches:
+        return encode_padded(
+            encoder, part, mean, scale, batch_size, setup.device, with_fixed=with_fixed
+        )
 
     history = [] if setup.previous is None else list(setup.previous.history)
     history += [net.epoch(i) for i in range(len(net.history))]
     history = [{**epoch, "epoch": number} for number, epoch in enumerate(history, start=1)]
     processes = setup.processes
     share = np.array_split(np.arange(len(samples)), processes.world_size)[processes.rank]
-    encoded = encode(samples if processes.is_single else take_subset(samples, share))
+    part = samples if processes.is_single else take_subset(samples, share)
+    encoded = encode(part, with_fixed=True)
     n_components = setup.config.n_components
     readouts = fit_readouts(encoded, len(samples), n_components, share[0], processes)
     best_epoch = None

@@ -116,7 +116,7 @@ class ProcessGroup:
         if self.is_single:
             return value
         flag = torch.tensor([float(value)], device=self.device)
-        distributed.all_reduce(flag)
+        self.all_reduce([flag])
         return bool(flag.item())
 
     def sum_arrays(self, array: np.ndarray) -> np.ndarray:

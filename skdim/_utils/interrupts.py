@@ -61,10 +61,6 @@ class InterruptGuard:
         KeyboardInterrupt
             If Ctrl-C came since the last call.
         """
-        if self.take():
+        if self.is_pending:
+            self.is_pending = False
             raise KeyboardInterrupt
-
-    def take(self) -> bool:
-        """Return whether Ctrl-C was noted, and forget it."""
-        was_pending, self.is_pending = self.is_pending, False
-        return was_pending
