@@ -116,7 +116,7 @@ def occlude(views: Tensor, generator: torch.Generator) -> Tensor:
         is_inside = (position > start) & (position < start + length)  # (n, side)
         shape = [n] + [side if a == axis else 1 for a in range(1, views.ndim)]
         is_hidden = is_hidden & is_inside.view(shape)
-    return views.masked_fill(is_hidden, 0.0)
+    return views * ~is_hidden  # behind the end of a signal NaN stays NaN
 
 
 def augment_images(images: Tensor, generator: torch.Generator, size: float = 1.0) -> Tensor:
@@ -288,6 +288,8 @@ def crop_and_warp(
 ) -> Tensor:
     """Cut out a random interval, and resample it to full length at a varying speed.
 
+    Signals that end in NaN, in all channels alike, keep their length.
+
     Parameters
     ----------
     signals : Tensor of shape (n, channels, length)
@@ -298,15 +300,17 @@ def crop_and_warp(
         Standard deviation of the logarithm of the speed, which changes about four times.
     """
     n, _, length = signals.shape
+    last = (~signals[:, 0].isnan()).sum(1, keepdim=True) - 1  # (n, 1), of each signal's points
     fraction = smallest + (1 - smallest) * _uniform(n, 1, generator)
     start = (1 - fraction) * _uniform(n, 1, generator)
     speed = (warp * torch.randn(n, 1, 5, generator=generator, device=generator.device)).exp()
     speed = functional.interpolate(speed, length, mode="linear", align_corners=True)[:, 0]
     time = speed.cumsum(1)
-    time = (time - time[:, :1]) / (time[:, -1:] - time[:, :1])  # (n, length), 0 to 1
-    position = (start + fraction * time) * (length - 1)
-    before = position.floor().clamp(max=length - 2).long()
+    time = (time - time[:, :1]) / (time.gather(1, last) - time[:, :1])  # (n, length), 0 to 1
+    position = (start + fraction * time) * last
+    before = torch.minimum(position.floor().long(), last - 1)
     weight = (position - before)[:, None]  # (n, 1, length)
+    weight = weight.masked_fill((time > 1)[:, None], torch.nan)
     before = before[:, None].expand(signals.shape)
     return signals.gather(2, before) * (1 - weight) + signals.gather(2, before + 1) * weight
 

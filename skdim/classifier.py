@@ -421,6 +421,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = getattr(self.transformer, "allow_nan", False)
         return tags
 
 

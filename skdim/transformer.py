@@ -66,6 +66,7 @@ PARAMETER_CONSTRAINTS: dict = {
     "sample_shape": [tuple, list, None],
     "channel_axis": [Integral, None, StrOptions({"auto"})],
     "column_groups": [list, tuple, None],
+    "allow_nan": ["boolean"],
     "global_weight": [Interval(Real, 0, None, closed="left")],
     "local_weight": [Interval(Real, 0, None, closed="left")],
     "prior_weight": [Interval(Real, 0, None, closed="left")],
@@ -180,6 +181,11 @@ class DIMTransformer(
     column_groups : sequence of sequence of int or str, or None, default=None
         For tables: columns that belong together, such as those of a one-hot code, by number or by
         name. They share a location and are swapped together.
+    allow_nan : bool, default=False
+        Whether X may hold NaN. A signal may then end in NaN, in all channels alike: it is one of
+        less points, of at least 4, and what follows its end is neither seen nor counted. A missing
+        cell of a table is a value of its own. For encoders that have a parameter ``allow_nan``, as
+        those for signals and tables.
 
     Objective
 
@@ -373,6 +379,7 @@ default="infonce"
         sample_shape=None,
         channel_axis="auto",
         column_groups=None,
+        allow_nan=False,
         global_weight=0.0,
         local_weight=1.0,
         prior_weight=0.0,
@@ -422,6 +429,7 @@ default="infonce"
         self.sample_shape = sample_shape
         self.channel_axis = channel_axis
         self.column_groups = column_groups
+        self.allow_nan = allow_nan
         self.global_weight = global_weight
         self.local_weight = local_weight
         self.prior_weight = prior_weight
@@ -844,6 +852,7 @@ default="infonce"
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = self.allow_nan
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 

@@ -141,7 +141,25 @@ def with_value(value):
 
 
 INPUT = [
-    Case("NaN in X", ValueError, "contains NaN", fit(with_value(np.nan))),
+    Case("NaN in X", ValueError, "contains NaN.*allow_nan=True", fit(with_value(np.nan))),
+    Case(
+        "NaN in images",
+        ValueError,
+        "'allow_nan' parameter must be False for encoders without",
+        fit(with_value(np.nan), allow_nan=True),
+    ),
+    Case(
+        "NaN within signals",
+        ValueError,
+        "NaN behind the end of a signal only",
+        fit(with_value(np.nan), allow_nan=True, channel_axis=1),
+    ),
+    Case(
+        "signals that end early",
+        ValueError,
+        "at least 4 points in time before they end in NaN. Got one of 2",
+        fit(np.where(np.arange(8) < 2, IMAGES, np.nan), allow_nan=True, channel_axis=1),
+    ),
     Case("infinity in X", ValueError, "contains infinity", fit(with_value(np.inf))),
     Case(
         "values too large to be squared",
@@ -346,6 +364,12 @@ PARAMETERS = [
         ValueError,
         "'n_crops' parameter must be a multiple of 4",
         fit(IMAGES, n_crops=6),
+    ),
+    Case(
+        "crops of signals that end in NaN",
+        ValueError,
+        "'n_crops' parameter must be 0 beside allow_nan=True",
+        fit(IMAGES, n_crops=2, allow_nan=True, channel_axis=1),
     ),
     Case(
         "flip averaging of rows",

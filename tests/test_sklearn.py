@@ -18,6 +18,7 @@ from skdim import DIMTransformer
 @parametrize_with_checks(
     [
         DIMTransformer(max_epochs=2, device="cpu"),
+        DIMTransformer(max_epochs=1, allow_nan=True, device="cpu"),
         DIMTransformer(
             n_components=None, max_epochs=1, global_weight=1, prior_weight=0.1, device="cpu"
         ),

@@ -236,7 +236,7 @@ def test_what_is_in_memory_is_no_source():
 
 
 def test_stored_samples_have_the_size_of_those_in_memory():
-    there = StoredSamples(CustomSource(), None, "auto")
+    there = StoredSamples(CustomSource(), None, "auto", False)
     here = read_samples(IMAGES, None, "auto")
     assert (there.shape, there.ndim, there.nbytes) == (here.shape, here.ndim, here.nbytes)
     assert np.array_equal(there.subset(np.array([4, 2]))[:], here[[4, 2]])

@@ -60,6 +60,7 @@ class ModelConfig:
     encoder_params: dict
     flip_averaging: bool
     column_groups: tuple[tuple[int, ...], ...]
+    allow_nan: bool
     global_weight: float
     local_weight: float
     prior_weight: float
@@ -232,6 +233,8 @@ def resolve(
     encoder_params = dict(given["encoder_params"] or {})
     if column_groups and encoder is MLPEncoder:
         encoder_params = {"column_groups": column_groups, **encoder_params}
+    if given["allow_nan"]:
+        encoder_params = {**encoder_params, "allow_nan": True}
     _check_arguments(encoder, encoder_params)
     resolved = {
         "n_components": _as_int(given["n_components"]),
@@ -247,7 +250,7 @@ def resolve(
         "coordinates": lookup(given["coordinates"], COORDINATES, "coordinates", or_callable=False),
         "augment": _augmentation(given, sample_shape, encoder, column_groups),
         "n_views": 1 if given["augment"] is None else int(given["n_views"]),
-        "n_crops": _n_crops(given["n_crops"], sample_shape),
+        "n_crops": _n_crops(given, sample_shape),
         "occlusion": _occlusion(given["occlusion"], sample_shape),
     }
     return ModelConfig(sample_shape=sample_shape, given=given, **{**given, **resolved})
@@ -276,10 +279,16 @@ def _encoder(name: Any, sample_shape: tuple[int, ...]) -> type[nn.Module]:
 
 
 def _check_arguments(encoder: type[nn.Module], encoder_params: dict) -> None:
+    name = getattr(encoder, "__name__", type(encoder).__name__)
+    signature = inspect.signature(encoder)
     try:
-        inspect.signature(encoder).bind((), None, **encoder_params)
+        signature.bind((), None, **encoder_params)
     except TypeError as error:
-        name = getattr(encoder, "__name__", type(encoder).__name__)
+        if "allow_nan" in encoder_params and "allow_nan" not in signature.parameters:
+            raise ValueError(
+                "The 'allow_nan' parameter must be False for encoders without a parameter of that "
+                f"name. Got {name}."
+            ) from None
         raise TypeError(
             "The 'encoder_params' parameter must hold keyword arguments of the encoder, beside "
             f"'sample_shape' and 'n_components'. {name} {error}."
@@ -329,13 +338,18 @@ def _column_groups(
     return read_column_groups(column_groups, sample_shape[0], names)
 
 
-def _n_crops(n_crops: int, sample_shape: tuple[int, ...]) -> int:
-    n_axes = len(sample_shape)
+def _n_crops(given: Mapping[str, Any], sample_shape: tuple[int, ...]) -> int:
+    n_crops, n_axes = given["n_crops"], len(sample_shape)
     if n_crops and (n_axes == 1 or n_crops % crops_per_grid(n_axes)):
         wanted = "0 for rows" if n_axes == 1 else f"a multiple of {crops_per_grid(n_axes)}"
         raise ValueError(
             f"The 'n_crops' parameter must be {wanted}, for samples of shape {sample_shape} "
             f"(channels first). Got {n_crops}."
+        )
+    if n_crops and given["allow_nan"]:
+        raise ValueError(
+            "The 'n_crops' parameter must be 0 beside allow_nan=True, because a small crop may lie "
+            f"behind the end of a signal. Got {n_crops}."
         )
     return n_crops
 

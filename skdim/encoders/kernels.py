@@ -75,6 +75,7 @@ class KernelBank(nn.Module):
         Parameters
         ----------
         samples : Tensor of shape (n, n_channels, length), standardised
+            Signals may end in NaN, in all channels alike.
         """
         n_positions = -(-samples.shape[2] // self.stride)
         samples = samples[:: max(1, len(samples) * n_positions // N_RESPONSES)]
@@ -83,7 +84,8 @@ class KernelBank(nn.Module):
         levels = levels.view(self.thresholds.mT.shape).to(samples.device, torch.float32)
         for i, signals in enumerate(_with_differences(samples)):
             for j in range(len(self.dilations)):
-                responses = self._respond(signals, i, j).transpose(0, 1).flatten(1)  # (84, many)
+                responses = self._respond(signals, i, j).transpose(0, 1)
+                responses = responses[:, ~self._has_ended(signals)]  # (84, many)
                 width = (SOFTNESS * responses.std(1, keepdim=True)).clamp(min=1e-6)
                 self.filters[i, j] /= width.unsqueeze(-1)
                 # By sorting: torch's quantiles are limited in size, and have one level for all.
@@ -92,7 +94,10 @@ class KernelBank(nn.Module):
                 self.thresholds[i, j] = ordered.gather(1, indices).T
 
     def forward(self, x: Tensor) -> Tensor:
-        """From signals (n, n_channels, length) to shares (n, n_features) from 0 to 1."""
+        """From signals (n, n_channels, length) to shares (n, n_features) from 0 to 1.
+
+        Of signals that end in NaN, shares of the time before.
+        """
         if torch.jit.is_tracing():
             return self._shares(x)
         n_at_once = max(1, N_AT_ONCE * self.stride // (len(KERNELS) * x.shape[2]))
@@ -104,23 +109,30 @@ class KernelBank(nn.Module):
         # Never in half precision: a threshold is finer than that.
         with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
             for i, signals in enumerate(_with_differences(x.to(self.filters.dtype))):
+                has_ended = self._has_ended(signals)
+                duration = (~has_ended).float().mean(1, keepdim=True)  # (n, 1)
                 for j in range(len(self.dilations)):
                     responses = self._respond(signals, i, j)  # (n, 84, n_positions)
+                    responses = responses.masked_fill(has_ended[:, None], -torch.inf)
                     for thresholds in self.thresholds[i, j]:
                         above = (responses - thresholds[:, None]).clamp(-0.5, 0.5)
-                        shares.append(above.mean(2) + 0.5)
+                        shares.append((above.mean(2) + 0.5) / duration)
         return torch.cat(shares, 1)
 
     def _respond(self, signals: Tensor, i: int, j: int) -> Tensor:
         """Return the responses (n, 84, n_positions) at one dilation."""
         dilation = self.dilations[j]
         return functional.conv1d(
-            signals,
+            signals.nan_to_num(),
             self.filters[i, j],
             stride=self.stride,
             padding=LENGTH // 2 * dilation,
             dilation=dilation,
         )
+
+    def _has_ended(self, signals: Tensor) -> Tensor:
+        """Return at which positions (n, n_positions) signals have ended in NaN."""
+        return signals[:, 0, :: self.stride].isnan()
 
 
 def _with_differences(x: Tensor) -> tuple[Tensor, Tensor]:

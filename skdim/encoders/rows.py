@@ -28,6 +28,8 @@ class MLPEncoder(nn.Module):
         Length of the local vector of each location.
     column_groups : sequence of sequence of int, default=()
         Columns that belong together and share a location, such as those of a one-hot code.
+    allow_nan : bool, default=False
+        Whether cells may be NaN. Each column is then followed by another that says where it is.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class MLPEncoder(nn.Module):
         max_locations: int = 32,
         n_local_channels: int = 64,
         column_groups: Sequence[Sequence[int]] = (),
+        allow_nan: bool = False,
     ):
         super().__init__()
         if len(sample_shape) != 1:
@@ -50,6 +53,10 @@ class MLPEncoder(nn.Module):
         check_sizes(max_locations=max_locations, n_local_channels=n_local_channels)
         (n_columns,) = sample_shape
         locations = _locations(n_columns, column_groups, max_locations)
+        self.allow_nan = allow_nan
+        if allow_nan:
+            locations = [[*those, *(n_columns + i for i in those)] for those in locations]
+            n_columns *= 2
         n_together = max(map(len, locations))
         # Shorter locations are padded with the column of zeros that forward appends.
         filled = [[*columns, *[n_columns] * (n_together - len(columns))] for columns in locations]
@@ -73,6 +80,8 @@ class MLPEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Encoding:
         """Encode rows of a table, of shape (n, n_columns)."""
+        if self.allow_nan:
+            x = torch.cat([x.nan_to_num(), x.isnan().to(x.dtype)], 1)
         cells = nn.functional.pad(x, (0, 1))[:, self.columns]  # (n, n_locations, n_together)
         tokens = torch.einsum("nls,lsc->nlc", cells, self.token_weight) + self.token_bias
         hidden = self.hidden(x)

@@ -28,6 +28,8 @@ class SignalEncoder(nn.Module):
     n_thresholds : int, default=5
         Of each of the 84 fixed kernels, at each dilation; see
         `skdim.encoders.kernels.KernelBank`. 0 leaves the bank out.
+    allow_nan : bool, default=False
+        Whether signals may end in NaN. Locations are then spread over each signal's own length.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class SignalEncoder(nn.Module):
         width: int = 32,
         n_hidden: int = 512,
         n_thresholds: int = 5,
+        allow_nan: bool = False,
     ):
         super().__init__()
         if len(sample_shape) != 2 or sample_shape[1] < 4:
@@ -65,6 +68,7 @@ class SignalEncoder(nn.Module):
         )
         self.code = normalized_code(n_hidden, n_components)
         self.bank = KernelBank(sample_shape, n_thresholds)
+        self.allow_nan = allow_nan
 
     def adapt(self, samples: Tensor) -> None:
         """Set the thresholds of the fixed kernels by samples (n, channels, length)."""
@@ -76,10 +80,38 @@ class SignalEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Encoding:
         """Encode signals of shape (n, channels, length)."""
-        feature_map = self.layers(x)  # (n, n_channels, n_locations)
+        # (n, n_channels, n_locations)
+        feature_map = self._encode_ended(x) if self.allow_nan else self.layers(x)
         quarters = [
             functional.adaptive_avg_pool1d(feature_map, 4),
             functional.adaptive_max_pool1d(feature_map, 4),
         ]
         hidden = self.hidden(torch.cat(quarters, 1).flatten(1))
         return Encoding(self.code(hidden), hidden, (as_local_map(feature_map),))
+
+    def _encode_ended(self, x: Tensor) -> Tensor:
+        """Compute the last map of signals that may end in NaN, from what is before it only."""
+        lengths = (~x[:, 0].isnan()).sum(1)  # (n,)
+        x = x.nan_to_num()
+        *first, last = zip(*[iter(self.layers)] * 3, strict=True)
+        for convolution, norm, activation in first:
+            x = convolution(x)
+            lengths = _divide_up(lengths, convolution.stride[0])
+            t = torch.arange(x.shape[2], device=x.device)
+            # Behind its end a signal starts again for the batch's statistics, and is silent then.
+            x = activation(norm(_take_times(x, t % lengths[:, None])))
+            x = x * (t < lengths[:, None])[:, None]
+        convolution, norm, activation = last
+        x = convolution(x)
+        lengths = _divide_up(lengths, convolution.stride[0])
+        t = torch.arange(x.shape[2], device=x.device)
+        return activation(norm(_take_times(x, t * lengths[:, None] // x.shape[2])))
+
+
+def _divide_up(lengths: Tensor, stride: int) -> Tensor:
+    return (lengths + stride - 1) // stride
+
+
+def _take_times(x: Tensor, times: Tensor) -> Tensor:
+    """From (n, channels, length) take the points in time (n, n_times) of each signal."""
+    return x.gather(2, times[:, None].expand(-1, x.shape[1], -1))

@@ -125,6 +125,11 @@ def numbers_wanted() -> Iterator[None]:
         with np.errstate(over="ignore", invalid="ignore"):
             yield
     except (TypeError, ValueError, OverflowError) as error:
+        if str(error).startswith("Input X contains NaN"):
+            raise ValueError(
+                "Input X contains NaN. Set allow_nan=True if they are missing cells of a table or "
+                "follow the end of signals; else fill them, for instance by an imputer."
+            ) from None
         if not str(error).startswith(NOT_NUMERIC):
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
@@ -172,6 +177,30 @@ def read_samples(X: np.ndarray, sample_shape: tuple[int, ...] | None, channel_ax
             f"Got {channel_axis} for X of shape {X.shape}."
         )
     return np.moveaxis(X, channel_axis, 1)
+
+
+def check_ends(samples: np.ndarray) -> None:
+    """Raise ValueError if NaN in signals are not where a signal of less points has ended.
+
+    Parameters
+    ----------
+    samples : ndarray of shape (n, channels, *sides)
+    """
+    if samples.ndim != 3:
+        return
+    is_missing = np.isnan(samples)
+    has_ended = is_missing.all(1, keepdims=True)  # (n, 1, length)
+    if (is_missing != has_ended).any() or (has_ended[..., :-1] & ~has_ended[..., 1:]).any():
+        raise ValueError(
+            "X may hold NaN behind the end of a signal only, in all of its channels from one point "
+            "in time on. Got some elsewhere: fill them before, for instance by interpolation."
+        )
+    shortest = (~has_ended).sum(2).min()
+    if shortest < 4:
+        raise ValueError(
+            "X must hold signals of at least 4 points in time before they end in NaN. Got one of "
+            f"{shortest}."
+        )
 
 
 def _guess_channel_axis(shape: tuple[int, ...]) -> int | None:

@@ -9,6 +9,7 @@ from skdim._utils.user_warnings import warn
 from skdim.exceptions import DataWarning
 from skdim.sources._arrays import (
     DTYPES,
+    check_ends,
     numbers_wanted,
     read_array,
     read_samples,
@@ -79,10 +80,14 @@ def _check_array(transformer: Any, X: Any, reset: bool) -> np.ndarray:
             widen_exactly(read_array(X)),
             dtype=list(DTYPES),
             allow_nd=True,
+            ensure_all_finite="allow-nan" if transformer.allow_nan else True,
             reset=reset,
             ensure_min_samples=2 if reset else 1,
         )
-    return read_samples(X, transformer.sample_shape, transformer.channel_axis)
+    samples = read_samples(X, transformer.sample_shape, transformer.channel_axis)
+    if transformer.allow_nan:
+        check_ends(samples)
+    return samples
 
 
 def _check_source(transformer: Any, source: Source, reset: bool) -> StoredSamples:
@@ -94,4 +99,6 @@ def _check_source(transformer: Any, source: Source, reset: bool) -> StoredSample
             f"{source.shape}."
         )
     validate_data(transformer, source, reset=reset, skip_check_array=True)
-    return StoredSamples(source, transformer.sample_shape, transformer.channel_axis)
+    return StoredSamples(
+        source, transformer.sample_shape, transformer.channel_axis, transformer.allow_nan
+    )

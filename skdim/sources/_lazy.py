@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import assert_all_finite
 
-from skdim.sources._arrays import numbers_wanted, read_samples, working_dtype
+from skdim.sources._arrays import check_ends, numbers_wanted, read_samples, working_dtype
 from skdim.sources._readers import Indices, Part, Source
 
 
@@ -18,7 +18,7 @@ class StoredSamples:
     Parameters
     ----------
     source : Source
-    sample_shape, channel_axis
+    sample_shape, channel_axis, allow_nan
         As in `DIMTransformer`.
 
     Attributes
@@ -29,8 +29,15 @@ class StoredSamples:
         float32, uint8 or float64.
     """
 
-    def __init__(self, source: Source, sample_shape: tuple[int, ...] | None, channel_axis: Any):
+    def __init__(
+        self,
+        source: Source,
+        sample_shape: tuple[int, ...] | None,
+        channel_axis: Any,
+        allow_nan: bool,
+    ):
         self.source, self.sample_shape, self.channel_axis = source, sample_shape, channel_axis
+        self.allow_nan = allow_nan
         if source.dtype.kind not in "buif":
             raise ValueError(f"X must hold real numbers. Got the type {source.dtype}.")
         self.dtype = working_dtype(source.dtype)
@@ -54,13 +61,18 @@ class StoredSamples:
         """Read samples (n_indices, channels, *sides)."""
         with numbers_wanted():
             X = self.source.read(indices).astype(self.dtype, copy=False)
-        with np.errstate(invalid="ignore"):  # its sum of huge values of both signs
-            assert_all_finite(X, input_name="X", estimator_name="DIMTransformer")
-        return read_samples(X, self.sample_shape, self.channel_axis)
+            assert_all_finite(
+                X, allow_nan=self.allow_nan, input_name="X", estimator_name="DIMTransformer"
+            )
+        samples = read_samples(X, self.sample_shape, self.channel_axis)
+        if self.allow_nan:
+            check_ends(samples)
+        return samples
 
     def subset(self, indices: np.ndarray) -> "StoredSamples":
         """Return some of the samples, without reading them."""
-        return StoredSamples(Part(self.source, indices), self.sample_shape, self.channel_axis)
+        part = Part(self.source, indices)
+        return StoredSamples(part, self.sample_shape, self.channel_axis, self.allow_nan)
 
 
 # What the library works on: an array in memory, or what is read like one.

@@ -10,7 +10,8 @@ from skdim.sources._lazy import Samples
 def check_not_constant(samples: Samples) -> None:
     """Raise ValueError if all samples are the same."""
     first = samples[:1]
-    if all((samples[chunk] == first).all() for chunk in chunk_slices(samples.shape)):
+    chunks = (samples[chunk] for chunk in chunk_slices(samples.shape))
+    if all(((chunk == first) | ((chunk != chunk) & (first != first))).all() for chunk in chunks):
         raise ValueError(
             f"X must hold samples that differ. Got {len(samples)} samples that are all the same, "
             "which leaves nothing to learn."
@@ -21,6 +22,8 @@ def channel_statistics(
     samples: Samples, processes: ProcessGroup = SINGLE_PROCESS
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel, or of each column of a table; 1 for constants.
+
+    Of the values that are not missing.
 
     Several processes read a part of the samples each.
 
@@ -49,15 +52,25 @@ def channel_statistics(
 
 def _moments(samples: Samples, processes: ProcessGroup) -> tuple[np.ndarray, np.ndarray]:
     axes = (0, *range(2, samples.ndim))
-    n_values = int(np.prod(samples.shape)) // samples.shape[1]
-    total = np.zeros(samples.shape[1])
+    total, n_values = np.zeros(samples.shape[1]), np.zeros(samples.shape[1])
     chunks = list(chunk_slices(samples.shape))[processes.rank :: processes.world_size]
     for chunk in chunks:
-        total += samples[chunk].astype(np.float64).sum(axes)
+        values = samples[chunk].astype(np.float64)
+        n_values += _fill_missing(values, axes)
+        total += values.sum(axes)
+    n_values = np.maximum(processes.sum_arrays(n_values), 1)  # a column may be missing throughout
     mean = processes.sum_arrays(total) / n_values
     squares = np.zeros_like(mean)
     wide = mean.reshape(-1, *[1] * (samples.ndim - 2))
     for chunk in chunks:
         deviations = samples[chunk] - wide  # doubles
+        _fill_missing(deviations, axes)
         squares += np.square(deviations, out=deviations).sum(axes)
     return mean, np.sqrt(processes.sum_arrays(squares) / n_values)
+
+
+def _fill_missing(values: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Set missing values to 0, and return the number (n_channels,) of all others."""
+    is_missing = np.isnan(values)
+    values[is_missing] = 0.0
+    return (~is_missing).sum(axes)
