@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from skdim.encoders import (
     DEFAULT_ENCODERS,
@@ -13,6 +14,7 @@ from skdim.encoders import (
     encode,
     tap,
 )
+from skdim.encoders.paper import Bottleneck
 from skdim.encoders.whitening import WhiteningStem
 
 SHAPES = {
@@ -243,3 +245,11 @@ class ReturnsASpatialMap(nn.Module):
 def test_broken_contract_is_named(broken):
     with pytest.raises(TypeError, match=f"{broken.__name__} must return a code of shape"):
         encode(broken(), torch.zeros(2, 3, 8, 8))
+
+
+def test_a_shortcut_is_a_convolution_with_a_stride():
+    block = Bottleneck(3, 2, 6, stride=2).eval()
+    x = torch.randn(5, 3, 9, 8)
+    convolution, norm = block.shortcut
+    expected = norm(functional.conv2d(x, convolution.weight, stride=2))
+    torch.testing.assert_close(block(x), (block.residual(x) + expected).relu())
