@@ -336,27 +336,6 @@ def jitter_amplitudes(
     return gain[:, :, None] * signals + noise * white_noise
 
 
-def augment_rows(
-    rows: Tensor,
-    generator: torch.Generator,
-    column_groups: tuple[tuple[int, ...], ...] = (),
-) -> Tensor:
-    """The default for rows of a table: swap cells with other rows, and add noise.
-
-    Parameters
-    ----------
-    rows : Tensor of shape (n, n_columns)
-    generator : torch.Generator
-    column_groups : tuple of tuple of int, default=()
-        Columns whose cells are replaced together, by those of the same row.
-
-    Returns
-    -------
-    rows : Tensor of the same shape
-    """
-    return jitter_cells(swap_cells(rows, generator, column_groups=column_groups), generator)
-
-
 def swap_cells(
     rows: Tensor,
     generator: torch.Generator,
@@ -384,7 +363,7 @@ def swap_cells(
 
 
 def jitter_cells(rows: Tensor, generator: torch.Generator, noise: float = 0.3) -> Tensor:
-    """Add white noise.
+    """The default for rows of a table: add white noise.
 
     Parameters
     ----------
@@ -399,7 +378,7 @@ def jitter_cells(rows: Tensor, generator: torch.Generator, noise: float = 0.3) -
 
 # The augmentation for ``augment="auto"``, by the number of axes of a sample, channels included.
 DEFAULT_AUGMENTATIONS: dict[int, Augmentation] = {
-    1: augment_rows,
+    1: jitter_cells,
     2: augment_signals,
     3: augment_images,
     4: move,

@@ -180,7 +180,7 @@ class DIMTransformer(
         as grey images, and finds the channels of four (images) and five (volumes) by their number.
     column_groups : sequence of sequence of int or str, or None, default=None
         For tables: columns that belong together, such as those of a one-hot code, by number or by
-        name. They share a location and are swapped together.
+        name. They share a location.
     allow_nan : bool, default=False
         Whether X may hold NaN. A signal may then end in NaN, in all channels alike: it is one of
         less points, of at least 4, and what follows its end is neither seen nor counted. A missing
@@ -222,7 +222,7 @@ default="infonce"
         other. "auto" moves volumes and images of less than 16 pixels, crops other grey images and
         changes their contrast, crops, flips and recolours colour images (to three quarters of
         their size, where the encoder takes any size and there is no global term), cuts, warps and
-        scales signals, swaps and jitters cells of tables; None compares each sample with itself
+        scales signals, adds noise to tables; None compares each sample with itself
         (the paper); a callable maps ``(batch, generator)`` to a batch. See `skdim.augmentation`.
     n_views : int, default=2
         Random views of each sample in a step; the code of each is compared with the local features

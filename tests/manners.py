@@ -556,7 +556,7 @@ WARNINGS = [
         "column groups that nothing uses",
         IneffectiveParameterWarning,
         "'column_groups' parameter .* has no effect beside the custom 'encoder'",
-        fit(ROWS, encoder=OneDirection, augment=None, column_groups=[[1, 2]]),
+        fit(ROWS, encoder=OneDirection, column_groups=[[1, 2]]),
     ),
     Case(
         "a sample shape for samples that have one",

@@ -53,10 +53,9 @@ BESIDE = {
     ("validation_fraction", "n_iter_no_change", "tol"): ({}, [{"early_stopping": True}]),
     ("weight_averaging",): ({"early_stopping": True}, [{}]),
     ("column_groups",): (
-        {"encoder": CustomEncoder, "augment": None},
+        {"encoder": CustomEncoder},
         [
             {},
-            {"encoder": CustomEncoder},
             {"augment": None},
             {"encoder": "mlp", "augment": None},
             {"encoder": MLPEncoder, "augment": None},

@@ -19,7 +19,7 @@ from torch import nn
 
 from benchmarks.common import argument_parser, save, verdict
 from skdim import DIMTransformer
-from skdim.augmentation import augment_rows
+from skdim.augmentation import jitter_cells
 from skdim.encoders import encode
 from skdim.optimization import warmup_cosine
 
@@ -48,7 +48,7 @@ def bare_loop(X: np.ndarray, encoder: nn.Module, objective: nn.Module, seed: int
                 (epoch + i / n_batches) / n_epochs
             )
             batch = (stored[indices] - mean) / scale
-            views = augment_rows(torch.cat([batch, batch]), generator)
+            views = jitter_cells(torch.cat([batch, batch]), generator)
             encoding = encode(encoder, views)
             code = encoding.code.unflatten(0, (2, -1))
             local_map = encoding.local_maps[0].unflatten(0, (2, -1))

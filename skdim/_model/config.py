@@ -16,7 +16,6 @@ from skdim.augmentation import (
     DEFAULT_AUGMENTATIONS,
     Augmentation,
     augment_images,
-    augment_rows,
     crops_per_grid,
 )
 from skdim.coordinates import COORDINATES
@@ -248,7 +247,7 @@ def resolve(
         "n_locations": _as_int(given["n_locations"]),
         "prior": _prior(given["prior"]),
         "coordinates": lookup(given["coordinates"], COORDINATES, "coordinates", or_callable=False),
-        "augment": _augmentation(given, sample_shape, encoder, column_groups),
+        "augment": _augmentation(given, sample_shape, encoder),
         "n_views": 1 if given["augment"] is None else int(given["n_views"]),
         "n_crops": _n_crops(given, sample_shape),
         "occlusion": _occlusion(given["occlusion"], sample_shape),
@@ -306,7 +305,6 @@ def _augmentation(
     given: Mapping[str, Any],
     sample_shape: tuple[int, ...],
     encoder: type[nn.Module],
-    column_groups: tuple[tuple[int, ...], ...],
 ) -> Augmentation | None:
     n_axes = len(sample_shape)
     if given["augment"] != "auto":
@@ -316,8 +314,6 @@ def _augmentation(
             f"There are no default views of samples of shape {sample_shape} (channels first): "
             "set the 'augment' parameter to None or to a function."
         )
-    if column_groups:
-        return partial(augment_rows, column_groups=column_groups)
     # The global critic and positions in a map belong to whole maps, of one size only.
     has_one_size = given["global_weight"] or given["coordinate_weight"]
     if n_axes == 3 and getattr(encoder, "takes_any_size", False) and not has_one_size:

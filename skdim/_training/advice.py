@@ -76,8 +76,8 @@ RULES = [
     ),
     Rule(
         ("column_groups",),
-        lambda p: p["encoder"] not in ("auto", "mlp", MLPEncoder) and p["augment"] != "auto",
-        "the custom 'encoder' and 'augment', which are not told of them",
+        lambda p: p["encoder"] not in ("auto", "mlp", MLPEncoder),
+        "the custom 'encoder', which is not told of them",
     ),
 ]
 
