@@ -238,8 +238,9 @@ default="infonce"
     Training
 
     max_epochs : int or "auto", default="auto"
-        Epochs. "auto" shows the encoder about 30,000 samples, 60,000 images of 16 pixels or more on
-        each side, 100,000 rows of tables, plus three epochs; of signals, 120 epochs at most.
+        Epochs. "auto" shows the encoder about 30,000 samples, 60,000 rows of tables and images of
+        16 pixels or more on each side, plus three epochs; of tables 60 and of signals 120 epochs
+        at most.
     max_time : float or None, default=None
         Seconds of training after which ``fit`` ends, if ``max_epochs`` has not ended it before. The
         learning-rate schedule follows whichever ends first. Fits that time ends do not repeat.

@@ -14,9 +14,9 @@ from skdim.optimization import OPTIMIZERS, SCHEDULES, has_one_kernel
 
 # Samples that max_epochs="auto" shows besides three epochs; steps of tables are cheap, and images
 # of which views are crops have more to show.
-N_SHOWN, N_SHOWN_ROWS, N_SHOWN_CROPPED = 30_000, 100_000, 60_000
-# Of signals, whose fixed kernels hold most of what a few hundred of them tell.
-MAX_EPOCHS_SIGNALS = 120
+N_SHOWN, N_SHOWN_ROWS, N_SHOWN_CROPPED = 30_000, 60_000, 60_000
+# Of rows and of signals: fixed features hold most of what a few hundred of them tell.
+MAX_EPOCHS = {0: 60, 1: 120}
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def count_epochs(max_epochs: int | str, n_samples: int, sample_shape: tuple[int,
     else:
         n_shown = N_SHOWN
     n_epochs = 3 + math.ceil(n_shown / n_samples)
-    return min(n_epochs, MAX_EPOCHS_SIGNALS) if len(sides) == 1 else n_epochs
+    return min(n_epochs, MAX_EPOCHS.get(len(sides), n_epochs))
 
 
 def obstacle_to_capture(params: Mapping[str, Any]) -> str | None:

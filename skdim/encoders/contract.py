@@ -1,6 +1,6 @@
 """What every encoder must return, and a check of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -103,6 +103,28 @@ def add_fixed(encoder: nn.Module, x: Tensor, encoding: Encoding) -> Encoding:
         return encoding
     fixed: Tensor = encoder.fixed_features(x)  # type: ignore[operator]  # hasattr
     return encoding._replace(fixed=fixed)
+
+
+# Numbers in one layer at once, about: what the caches of a processor hold.
+N_AT_ONCE = 2**20
+
+
+def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, n_numbers: int) -> Tensor:
+    """Apply a function to a few samples of x at a time, as many as caches hold the layers of.
+
+    Parameters
+    ----------
+    function : callable (part) -> Tensor
+        Without gradients, and of each sample separately.
+    x : Tensor of shape (n, ...)
+    n_numbers : int
+        In a layer of one sample, about.
+    """
+    if torch.jit.is_tracing():
+        return function(x)
+    n_at_once = max(1, N_AT_ONCE // max(1, n_numbers))
+    n_at_once = 2 ** (n_at_once.bit_length() - 1)  # divides the sizes of batches
+    return torch.cat([function(part) for part in x.split(n_at_once)])
 
 
 def has_adapt(encoder: nn.Module) -> bool:

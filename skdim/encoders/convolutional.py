@@ -4,6 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skdim.encoders.contract import Encoding, as_local_map, check_sizes, normalized_code
+from skdim.encoders.patches import PatchBank
 from skdim.encoders.whitening import WhiteningStem
 
 # Number of sides of a sample: 2 for images, 3 for volumes.
@@ -13,12 +14,18 @@ POOL_LAYERS = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 POOLS = {2: functional.adaptive_avg_pool2d, 3: functional.adaptive_avg_pool3d}
 
 
+# Shortest side from which on images have room for fixed patches.
+FIXED_FROM = 16
+
+
 class ConvEncoder(nn.Module):
     """Whitened patches, convolutions with pooling down to a small map, a hidden layer and a code.
 
     Every level halves the sides of the map until the shortest is 4 to 7, so that 8 x 8 digits and
     64 x 64 photographs end in maps of about the same size. The first layer is not trained but
-    computed from the samples; see `skdim.encoders.whitening.WhiteningStem`.
+    computed from the samples; see `skdim.encoders.whitening.WhiteningStem`. Where features of
+    images of at least 16 pixels are read, responses to fixed patches stand beside the hidden units;
+    see `skdim.encoders.patches.PatchBank`.
 
     Parameters
     ----------
@@ -36,6 +43,8 @@ class ConvEncoder(nn.Module):
         Largest number of channels of the first layer.
     n_local_maps : int, default=1
         How many of the last levels give a local map.
+    n_patches : int, default=200
+        Fixed patches, of four features each; 0 leaves them out, as do volumes and smaller images.
     """
 
     takes_any_size = True
@@ -49,6 +58,7 @@ class ConvEncoder(nn.Module):
         n_hidden: int = 2048,
         max_filters: int = 96,
         n_local_maps: int = 1,
+        n_patches: int = 200,
     ):
         super().__init__()
         channels, *sides = sample_shape
@@ -59,7 +69,7 @@ class ConvEncoder(nn.Module):
                 "signals or rows, say so with the 'channel_axis' parameter."
             )
         check_sizes(width=width, n_hidden=n_hidden, max_filters=max_filters)
-        check_sizes(least=0, depth=depth)
+        check_sizes(least=0, depth=depth, n_patches=n_patches)
         check_sizes(n_local_maps=n_local_maps)
         self.n_sides = len(sides)
         # The stem keeps the resolution of small images.
@@ -85,10 +95,18 @@ class ConvEncoder(nn.Module):
             nn.Linear(n_flat, n_hidden, bias=False), nn.BatchNorm1d(n_hidden), nn.GELU()
         )
         self.code = normalized_code(n_hidden, n_components)
+        has_room = len(sides) == 2 and min(sides) >= FIXED_FROM
+        self.bank = PatchBank(sample_shape, n_patches) if has_room else None
 
     def adapt(self, samples: Tensor) -> None:
-        """Compute the first layer from samples of shape (n, *sample_shape)."""
+        """Compute the first layer and fixed patches from samples of shape (n, *sample_shape)."""
         self.stem.adapt(samples)
+        if self.bank is not None:
+            self.bank.adapt(samples)
+
+    def fixed_features(self, x: Tensor) -> Tensor:
+        """Responses (n, n_fixed) to fixed patches."""
+        return x.new_zeros(len(x), 0) if self.bank is None else self.bank(x)
 
     def make_level(self, n_in: int, n_out: int, pool: nn.Module) -> nn.Module:
         """Return a convolution, followed by pooling, normalisation and activation."""
@@ -113,7 +131,7 @@ class ResidualEncoder(ConvEncoder):
 
     Parameters
     ----------
-    sample_shape, n_components, width, depth, n_hidden, max_filters, n_local_maps
+    sample_shape, n_components, width, depth, n_hidden, max_filters, n_local_maps, n_patches
         As in `ConvEncoder`.
 
     References

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skdim.encoders.contract import in_parts
+
 LENGTH = 9
 # Three weights of 2 and six of -1: each kernel has sum 0, and answers to shape, not to level.
 KERNELS = [
@@ -28,8 +30,6 @@ SOFTNESS = 0.1
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 # Numbers per kernel that thresholds are computed from, about.
 N_RESPONSES = 10_000
-# Numbers in one layer at once, about: what the caches of a processor hold.
-N_AT_ONCE = 2**20
 
 
 class KernelBank(nn.Module):
@@ -98,11 +98,7 @@ class KernelBank(nn.Module):
 
         Of signals that end in NaN, shares of the time before.
         """
-        if torch.jit.is_tracing():
-            return self._shares(x)
-        n_at_once = max(1, N_AT_ONCE * self.stride // (len(KERNELS) * x.shape[2]))
-        n_at_once = 2 ** (n_at_once.bit_length() - 1)  # divides the sizes of batches
-        return torch.cat([self._shares(part) for part in x.split(n_at_once)])
+        return in_parts(self._shares, x, len(KERNELS) * x.shape[2] // self.stride)
 
     def _shares(self, x: Tensor) -> Tensor:
         shares = [x.new_zeros(len(x), 0)]

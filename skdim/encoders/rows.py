@@ -9,36 +9,54 @@ from torch import Tensor, nn
 
 from skdim.encoders.contract import Encoding, check_sizes, normalized_code
 
+# Parts that quantiles divide each column into, where there are few enough columns for that.
+N_PARTS = 3
+MAX_DIVIDED = 256
+# Narrower parts, in standard deviations, are a value that many rows have.
+LEAST_PART = 1e-3
+
 
 class MLPEncoder(nn.Module):
     """Two hidden layers over all columns; locations are columns or groups of columns.
+
+    Where features are read, the columns themselves stand beside the hidden units, and so do, of up
+    to 256 columns, how far each part between two quantiles is filled: a linear classifier then
+    does what it does on the columns, and may bend at the quantiles. Training leaves both alone.
 
     Parameters
     ----------
     sample_shape : tuple (n_columns,)
     n_components : int or None
         Length of the code; None makes the hidden layer the code.
-    width : int, default=512
+    width : int, default=256
         Units of the first hidden layer.
-    n_hidden : int, default=1024
+    n_hidden : int, default=512
         Units of the second hidden layer.
-    max_locations : int, default=32
+    max_locations : int, default=8
         Largest number of locations; with more columns, neighbouring columns share one.
     n_local_channels : int, default=64
         Length of the local vector of each location.
     column_groups : sequence of sequence of int, default=()
         Columns that belong together and share a location, such as those of a one-hot code.
     allow_nan : bool, default=False
-        Whether cells may be NaN. Each column is then followed by another that says where it is.
+        Whether cells may be NaN. Further columns then say where they are.
+
+    References
+    ----------
+    Gorishniy, Rubachev, Babenko, "On embeddings for numerical features in tabular deep learning",
+    NeurIPS 2022: the piecewise linear encoding.
     """
+
+    knots: Tensor
+    inverse_widths: Tensor
 
     def __init__(
         self,
         sample_shape: tuple[int, ...],
         n_components: int | None,
-        width: int = 512,
-        n_hidden: int = 1024,
-        max_locations: int = 32,
+        width: int = 256,
+        n_hidden: int = 512,
+        max_locations: int = 8,
         n_local_channels: int = 64,
         column_groups: Sequence[Sequence[int]] = (),
         allow_nan: bool = False,
@@ -53,6 +71,9 @@ class MLPEncoder(nn.Module):
         check_sizes(max_locations=max_locations, n_local_channels=n_local_channels)
         (n_columns,) = sample_shape
         locations = _locations(n_columns, column_groups, max_locations)
+        n_divided = n_columns if n_columns <= MAX_DIVIDED else 0
+        self.register_buffer("knots", torch.zeros(N_PARTS, n_divided))
+        self.register_buffer("inverse_widths", torch.zeros(N_PARTS, n_divided))
         self.allow_nan = allow_nan
         if allow_nan:
             locations = [[*those, *(n_columns + i for i in those)] for those in locations]
@@ -78,10 +99,33 @@ class MLPEncoder(nn.Module):
         )
         self.code = normalized_code(n_hidden, n_components)
 
+    @torch.no_grad()
+    def adapt(self, samples: Tensor) -> None:
+        """Divide the columns of samples (n, n_columns) by quantiles; missing cells do not count."""
+        n_divided = self.knots.shape[1]
+        ordered = samples[:, :n_divided].sort(0).values  # missing cells come last
+        n_there = (~ordered.isnan()).sum(0)
+        levels = torch.linspace(0, 1, N_PARTS + 1, device=samples.device)[:, None]
+        indices = (levels * (n_there - 1).clamp(min=0)).round().long()
+        quantiles = ordered.gather(0, indices).nan_to_num()  # (N_PARTS + 1, n_divided)
+        widths = quantiles.diff(dim=0)
+        self.knots.copy_(quantiles[:-1])
+        self.inverse_widths.copy_(torch.where(widths > LEAST_PART, 1 / widths, 0.0))
+
+    def fixed_features(self, x: Tensor) -> Tensor:
+        """Columns, and how far parts of them are filled: (n, n_fixed)."""
+        columns = self._read_missing(x)
+        divided = columns[:, None, : self.knots.shape[1]]  # (n, 1, n_divided)
+        filled = ((divided - self.knots) * self.inverse_widths).clamp(0, 1)
+        return torch.cat([columns, filled.flatten(1)], 1)
+
+    def _read_missing(self, x: Tensor) -> Tensor:
+        """Return rows without NaN, followed by columns that say where they were."""
+        return torch.cat([x.nan_to_num(), x.isnan().to(x.dtype)], 1) if self.allow_nan else x
+
     def forward(self, x: Tensor) -> Encoding:
         """Encode rows of a table, of shape (n, n_columns)."""
-        if self.allow_nan:
-            x = torch.cat([x.nan_to_num(), x.isnan().to(x.dtype)], 1)
+        x = self._read_missing(x)
         cells = nn.functional.pad(x, (0, 1))[:, self.columns]  # (n, n_locations, n_together)
         tokens = torch.einsum("nls,lsc->nlc", cells, self.token_weight) + self.token_bias
         hidden = self.hidden(x)

@@ -58,21 +58,8 @@ class WhiteningStem(nn.Module):
         regularization : float, default=0.01
             Added to the variance of every component, as a fraction of the mean variance.
         """
-        windows = samples
-        for axis in range(self.n_sides):
-            windows = windows.unfold(2 + axis, self.patch, 1)
-        windows = windows.movedim(1, 1 + self.n_sides)  # (n, *grid, n_channels, *patch), a view
-        grid = windows.shape[: 1 + self.n_sides]  # with the axis of samples
-        chosen = torch.arange(0, grid.numel(), max(1, grid.numel() // n_patches))
-        indices = torch.unravel_index(chosen.to(samples.device), grid)
-        patches = windows[indices].float().flatten(1).double()  # only these are copied
-        patches = patches - patches.mean(0)
-        variances, components = torch.linalg.eigh(patches.T @ patches / len(patches))
-        variances, components = variances.flip(0), components.flip(1)  # largest first
-        # The sign of an eigenvector is arbitrary; this choice does not depend on the machine.
-        largest = components.abs().argmax(0, keepdim=True)
-        components = components * components.gather(0, largest).sign()
-        scale = (variances.clamp(min=0) + regularization * variances.mean() + 1e-12).sqrt()
+        patches = take_patches(samples, self.patch, n_patches)
+        components, scale = principal_patches(patches, regularization)
         filters = (components / scale).T[: self.n_kept]
         self.filters.copy_(filters.reshape(self.filters.shape))
 
@@ -80,3 +67,51 @@ class WhiteningStem(nn.Module):
         """From (n, n_channels, *sides) to (n, n_filters, *sides / stride)."""
         response = CONVOLVE[self.n_sides](x, self.filters, stride=self.stride, padding=self.padding)
         return torch.cat([response, -response], 1)
+
+
+def take_patches(samples: Tensor, side: int, n_patches: int) -> Tensor:
+    """Cut about ``n_patches`` patches of equal sides from samples, evenly spaced.
+
+    Parameters
+    ----------
+    samples : Tensor of shape (n, n_channels, *sides)
+    side : int
+    n_patches : int
+
+    Returns
+    -------
+    patches : Tensor of shape (n_patches, n_channels * side**n_sides), float64
+    """
+    n_sides = samples.ndim - 2
+    windows = samples
+    for axis in range(n_sides):
+        windows = windows.unfold(2 + axis, side, 1)
+    windows = windows.movedim(1, 1 + n_sides)  # (n, *grid, n_channels, *patch), a view
+    grid = windows.shape[: 1 + n_sides]  # with the axis of samples
+    chosen = torch.arange(0, grid.numel(), max(1, grid.numel() // n_patches))
+    indices = torch.unravel_index(chosen.to(samples.device), grid)
+    return windows[indices].float().flatten(1).double()  # only these are copied
+
+
+def principal_patches(patches: Tensor, regularization: float) -> tuple[Tensor, Tensor]:
+    """Return the principal components of patches, the largest first, and their scales.
+
+    Parameters
+    ----------
+    patches : Tensor of shape (n_patches, n_values)
+    regularization : float
+        Added to the variance of every component, as a fraction of the mean variance.
+
+    Returns
+    -------
+    components : Tensor of shape (n_values, n_values)
+        In columns.
+    scale : Tensor of shape (n_values,)
+        Standard deviations.
+    """
+    variances, components = torch.linalg.eigh(patches.T.cov(correction=0))
+    variances, components = variances.flip(0), components.flip(1)  # largest first
+    # The sign of an eigenvector is arbitrary; this choice does not depend on the machine.
+    largest = components.abs().argmax(0, keepdim=True)
+    components = components * components.gather(0, largest).sign()
+    return components, (variances.clamp(min=0) + regularization * variances.mean() + 1e-12).sqrt()

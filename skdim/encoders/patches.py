@@ -1,0 +1,94 @@
+"""Fixed patches of images: features that nothing is trained for, with filters cut from the data.
+
+References
+----------
+Coates, Lee, Ng, "An analysis of single-layer networks in unsupervised feature learning",
+AISTATS 2011. Coates, Ng, "The importance of encoding versus training with sparse coding and vector
+quantization", ICML 2011.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skdim.encoders.contract import in_parts
+from skdim.encoders.whitening import principal_patches, take_patches
+
+SIDE = 6
+# About so many patches of an image are looked at, along each side; larger images in strides.
+N_POSITIONS = 27
+# Added to the variance in a patch: noise of less contrast than this is no pattern.
+LEAST_VARIANCE = 0.01
+
+
+class PatchBank(nn.Module):
+    """How much of each quarter of an image looks like each of many patches of the data.
+
+    Patches of 6 x 6 pixels are brought to one mean and contrast and whitened. Responses to
+    random patches of the samples count as far as they exceed one standard deviation, and are
+    averaged over the quarters of the image. All are 0 until `adapt` is called.
+
+    Parameters
+    ----------
+    sample_shape : tuple (channels, height, width)
+        Sides at least 6.
+    n_patches : int
+
+    Attributes
+    ----------
+    n_features : int
+    """
+
+    filters: Tensor
+    thresholds: Tensor
+
+    def __init__(self, sample_shape: tuple[int, ...], n_patches: int):
+        super().__init__()
+        n_channels, *sides = sample_shape
+        self.stride = max(1, min(sides) // N_POSITIONS)
+        self.n_features = 4 * n_patches
+        self.register_buffer("filters", torch.zeros(n_patches, n_channels, SIDE, SIDE))
+        self.register_buffer("thresholds", torch.zeros(n_patches))
+
+    @torch.no_grad()
+    def adapt(self, samples: Tensor, n_candidates: int = 50_000) -> None:
+        """Cut the patches from samples, and set what their responses must exceed.
+
+        Parameters
+        ----------
+        samples : Tensor of shape (n, n_channels, height, width), standardised
+        n_candidates : int, default=50_000
+            About how many patches to whiten by, evenly spaced.
+        """
+        if not self.n_features:
+            return
+        patches = take_patches(samples, SIDE, n_candidates)
+        patches = patches - patches.mean(1, keepdim=True)
+        patches = patches / (patches.square().mean(1, keepdim=True) + LEAST_VARIANCE).sqrt()
+        mean = patches.mean(0)
+        components, scale = principal_patches(patches, 0.01)
+        whiten = components / scale @ components.T
+        drawn = np.random.default_rng(0).integers(len(patches), size=len(self.filters))
+        chosen = (patches[torch.from_numpy(drawn).to(patches.device)] - mean) @ whiten
+        chosen = chosen / (chosen.norm(dim=1, keepdim=True) + 1e-9)
+        filters = chosen @ whiten
+        responses = (patches[:: max(1, len(patches) // 5000)] - mean) @ filters.T
+        self.thresholds.copy_(filters @ mean + responses.std())
+        # What a patch has for a mean does not matter: it is taken from the filter instead.
+        filters = filters - filters.mean(1, keepdim=True)
+        self.filters.copy_(filters.reshape(self.filters.shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From images (n, n_channels, height, width) to features (n, n_features)."""
+        n_numbers = len(self.filters) * (x.shape[2] // self.stride) * (x.shape[3] // self.stride)
+        return in_parts(self._respond, x, n_numbers)
+
+    def _respond(self, x: Tensor) -> Tensor:
+        response = functional.conv2d(x, self.filters, stride=self.stride)
+        mean, square = (
+            functional.avg_pool2d(v.mean(1, keepdim=True), SIDE, self.stride) for v in (x, x * x)
+        )
+        contrast = ((square - mean * mean).clamp(min=0) + LEAST_VARIANCE).sqrt()
+        excess = functional.relu(response / contrast - self.thresholds[:, None, None])
+        return functional.adaptive_avg_pool2d(excess, 2).flatten(1)
