@@ -1,7 +1,8 @@
 # Two commands, each enough on a fresh clone:
 #   make demo   the main job on real images, with a picture
 #   make test   lint, types and the whole suite
-# and, besides: make docs check-docs (the site, looked at in a browser), make fuzz, make bench.
+# and, besides: make docs check-docs (the site, looked at in a browser), make fuzz, make bench,
+# make gpu.
 # pip, not another installer: PYTHON and PIP_ARGS may be set, e.g. PIP_ARGS="--extra-index-url ..."
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ PIP_ARGS ?=
 
 OLDEST := .venv-oldest
 
-.PHONY: demo test test-oldest matrix locked lint docs check-docs fuzz bench clean
+.PHONY: demo test test-oldest matrix locked lint docs check-docs fuzz bench gpu clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -64,6 +65,10 @@ check-docs: $(VENV)/installed-docs
 # 10,000 random inputs; the suite tries some hundreds.
 fuzz: $(VENV)/installed
 	$(BIN)/python tests/helpers/campaign.py --examples 10000
+
+# Everything that is promised of GPUs, in under twelve minutes; needs SKDIM_DATA.
+gpu: $(VENV)/installed
+	$(BIN)/python -m benchmarks.gpu
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accuracy.bench_digits

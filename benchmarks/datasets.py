@@ -70,6 +70,13 @@ def cifar10(n: int | None = None) -> Data:
     return Data("images", *data.load_cifar10("train", n=n), *data.load_cifar10("test"))
 
 
+def grey_cifar10(n: int) -> Data:
+    """32 x 32 photographs without colour: luminance of ITU-R BT.601."""
+    kind, X, y, X_test, y_test = cifar10(n)
+    luminance = np.array([0.299, 0.587, 0.114], np.float32)
+    return Data(kind, X @ luminance, y, X_test @ luminance, y_test)
+
+
 def ucr(name: str) -> Data:
     """Signals; missing ends of shorter ones are filled with the training mean of the channel."""
     data = data_loader()
@@ -99,6 +106,8 @@ DATASETS: dict[str, Callable[[], Data]] = {
     "digits": digits,
     "letter": letter,
     **{name: partial(ucr, name) for name in UCR},
+    "grey-cifar10-5k": partial(grey_cifar10, 5000),
+    "cifar10-5k": partial(cifar10, 5000),
     "cifar10-10k": partial(cifar10, 10_000),
     "cifar10": cifar10,
 }

@@ -160,10 +160,11 @@ class DIMTransformer(
         Further keyword arguments of the encoder, for instance ``{"width": 64}``.
     output : {"components", "hidden", "code", "local"}, default="components"
         What ``transform`` returns; may be changed after ``fit``. "hidden" is the layer before the
-        code, wide and best for most classifiers, followed by the fixed features of encoders that
-        have some, such as that of signals; "components" its first ``n_components`` principal
-        components, which classify better than the code; "code" is what the bounds are about;
-        "local" is the whole last local map.
+        code, wide and best for most classifiers, followed by the encoder's fixed features, which
+        are read off the data without training. "components" are the first ``n_components``
+        principal components of all of these. They classify better than the code, and should not be
+        scaled again: small ones matter less. "code" is what the bounds are about; "local" is the
+        whole last local map.
     flip_averaging : bool, default=False
         Test-time flip averaging: whether codes and hidden layers of images and volumes are means
         over the sample and the sample flipped left to right. ``transform`` then takes twice as

@@ -139,15 +139,16 @@ def test_the_shape_of_samples_that_have_one_is_warned_of():
 
 def test_more_components_than_hidden_units_are_warned_of():
     def fit(n_components):
-        return lambda: dim(n_components=n_components, encoder_params={"n_hidden": 16}).fit(ROWS)
+        few = dim(n_components=n_components, encoder_params={"n_hidden": 16})
+        return lambda: few.fit(ROWS[:, 18:22])
 
-    (warning,) = warnings_of(fit(17))
+    (warning,) = warnings_of(fit(33))  # 16 units, 4 columns, 3 parts of each of them
     assert str(warning.message) == (
-        "The 'n_components' parameter (17) has no effect beside a hidden layer of 16 units: there "
+        "The 'n_components' parameter (33) has no effect beside a hidden layer of 32 units: there "
         "are no more components."
     )
     assert warning.filename == __file__
-    assert not warnings_of(fit(16))
+    assert not warnings_of(fit(32))
     assert not warnings_of(fit(None))
     assert not warnings_of(fit(DIMTransformer().n_components))
 
