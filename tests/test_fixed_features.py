@@ -126,10 +126,18 @@ def test_responses_to_whitened_patches_exceed_one_standard_deviation_for_a_sixth
 
 
 @pytest.mark.parametrize(
-    ("shape", "n_fixed"), [((1, 15, 40), 0), ((1, 16, 16), 80), ((3, 64, 70), 80)]
+    ("shape", "n_patches", "n_fixed"),
+    [
+        ((1, 16, 16), 20, 80),
+        ((3, 64, 70), 20, 80),
+        ((3, 64, 70), 0, 0),
+        ((1, 15, 40), 20, 0),
+        ((9, 16, 16), 20, 0),
+        ((1, 16, 16, 16), 20, 0),
+    ],
 )
-def test_images_with_room_have_patches(shape, n_fixed):
-    encoder = ENCODERS["conv"](shape, 4, width=8, n_hidden=8, n_patches=20).eval()
+def test_images_with_room_have_patches(shape, n_patches, n_fixed):
+    encoder = ENCODERS["conv"](shape, 4, width=8, n_hidden=8, n_patches=n_patches).eval()
     encoder.adapt(torch.randn(30, *shape))
     with torch.no_grad():
         fixed = encode(encoder, torch.randn(3, *shape)).fixed

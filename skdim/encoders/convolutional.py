@@ -14,8 +14,9 @@ POOL_LAYERS = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 POOLS = {2: functional.adaptive_avg_pool2d, 3: functional.adaptive_avg_pool3d}
 
 
-# Shortest side from which on images have room for fixed patches.
-FIXED_FROM = 16
+# Shortest side from which on images have room for fixed patches, and channels up to which patches
+# are whitened in a moment.
+FIXED_FROM, MAX_CHANNELS = 16, 8
 
 
 class ConvEncoder(nn.Module):
@@ -44,7 +45,8 @@ class ConvEncoder(nn.Module):
     n_local_maps : int, default=1
         How many of the last levels give a local map.
     n_patches : int, default=200
-        Fixed patches, of four features each; 0 leaves them out, as do volumes and smaller images.
+        Fixed patches, of four features each. 0 leaves them out, as do volumes, smaller images and
+        those of more than 8 channels.
     """
 
     takes_any_size = True
@@ -95,8 +97,8 @@ class ConvEncoder(nn.Module):
             nn.Linear(n_flat, n_hidden, bias=False), nn.BatchNorm1d(n_hidden), nn.GELU()
         )
         self.code = normalized_code(n_hidden, n_components)
-        has_room = len(sides) == 2 and min(sides) >= FIXED_FROM
-        self.bank = PatchBank(sample_shape, n_patches) if has_room else None
+        is_fit = len(sides) == 2 and min(sides) >= FIXED_FROM and sample_shape[0] <= MAX_CHANNELS
+        self.bank = PatchBank(sample_shape, n_patches) if is_fit and n_patches else None
 
     def adapt(self, samples: Tensor) -> None:
         """Compute the first layer and fixed patches from samples of shape (n, *sample_shape)."""

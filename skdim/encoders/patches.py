@@ -20,6 +20,8 @@ SIDE = 6
 N_POSITIONS = 27
 # Added to the variance in a patch: noise of less contrast than this is no pattern.
 LEAST_VARIANCE = 0.01
+# Values of all patches that the data are whitened by: 50,000 patches in colour.
+N_VALUES = 5_400_000
 
 
 class PatchBank(nn.Module):
@@ -52,18 +54,14 @@ class PatchBank(nn.Module):
         self.register_buffer("thresholds", torch.zeros(n_patches))
 
     @torch.no_grad()
-    def adapt(self, samples: Tensor, n_candidates: int = 50_000) -> None:
+    def adapt(self, samples: Tensor) -> None:
         """Cut the patches from samples, and set what their responses must exceed.
 
         Parameters
         ----------
         samples : Tensor of shape (n, n_channels, height, width), standardised
-        n_candidates : int, default=50_000
-            About how many patches to whiten by, evenly spaced.
         """
-        if not self.n_features:
-            return
-        patches = take_patches(samples, SIDE, n_candidates)
+        patches = take_patches(samples, SIDE, N_VALUES // self.filters[0].numel())
         patches = patches - patches.mean(1, keepdim=True)
         patches = patches / (patches.square().mean(1, keepdim=True) + LEAST_VARIANCE).sqrt()
         mean = patches.mean(0)
