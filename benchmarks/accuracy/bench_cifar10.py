@@ -1,7 +1,7 @@
-"""Claim: five minutes of fit on two cores give CIFAR-10 features at 63 / 75 / 77 % accuracy.
+"""Claim: five minutes of fit on two cores give CIFAR-10 features at 65 / 75 / 75 % accuracy.
 
-These are the accuracies of the code, the hidden layer and the local map. All three are higher than
-those of k-means on patches, of PCA and of the same encoder untrained.
+These are the accuracies of 64 components, the hidden layer and the local map, all higher than those
+of PCA and of the same encoder untrained; k-means on patches has 71 %.
 
 50,000 training images without labels, then LogisticRegression with all labels. Its C is the best of
 four on 5,000 training images held out, for every extractor. ``--validation`` trains on 45,000
@@ -39,7 +39,7 @@ N_VALIDATION = 5000
 N_TO_CHOOSE = 15_000
 MAX_ITER = 100
 CS = (1e-3, 1e-2, 1e-1, 1.0)
-GOALS = {"code": 0.63, "hidden": 0.75, "local": 0.77}
+GOALS = {"components": 0.65, "hidden": 0.75, "local": 0.75}
 
 
 def pca(X, X_test, seed, seconds):
