@@ -271,3 +271,13 @@ def test_flip_average_averages_what_is_fixed():
 
     encoder, x = FlipAverage(Fixed((1, 8, 8), 4)).eval(), torch.randn(3, 1, 8, 8)
     torch.testing.assert_close(encode(encoder, x).fixed, ((x + x.flip(-1)) / 2).flatten(1))
+
+
+def test_a_fit_of_a_table_says_what_to_expect(caplog):
+    with caplog.at_level("INFO", "skdim"):
+        DIMTransformer(4, max_epochs=1).fit(np.random.default_rng(0).normal(size=(120, 3)))
+    assert "Of a table, most of what the features gain" in caplog.text
+    caplog.clear()
+    with caplog.at_level("INFO", "skdim"):
+        DIMTransformer(4, max_epochs=1, channel_axis=1).fit(SIGNALS)
+    assert "table" not in caplog.text

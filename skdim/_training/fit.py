@@ -356,8 +356,13 @@ def _draw_negatives(
 
 
 def advise_on_fit(fit: Fit, setup: Setup, samples: Samples) -> None:
-    """Warn of what a look at the finished fit shows."""
+    """Warn of what a look at the finished fit shows, and say what to expect of a table."""
     params, model, net = setup.params, fit.model, fit.net
+    if setup.n_axes == 1:
+        logger.info(
+            "Of a table, most of what the features gain over the columns is read off them without "
+            "training; see docs/when_not.md."
+        )
     advise_on_samples(len(samples), setup.n_axes)
     if params["n_components"] not in (None, setup.defaults["n_components"]):
         n_hidden = model.readouts["hidden"].n_features
