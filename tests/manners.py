@@ -568,7 +568,7 @@ WARNINGS = [
         "more components than the hidden layer has units",
         IneffectiveParameterWarning,
         "'n_components' parameter .* has no effect beside a hidden layer of 16 units",
-        fit(ROWS, n_components=20, encoder_params={"n_hidden": 16}),
+        fit(IMAGES, n_components=20, encoder_params={"n_hidden": 16}),
     ),
     Case(
         "more components than samples",

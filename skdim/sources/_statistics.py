@@ -56,21 +56,17 @@ def _moments(samples: Samples, processes: ProcessGroup) -> tuple[np.ndarray, np.
     chunks = list(chunk_slices(samples.shape))[processes.rank :: processes.world_size]
     for chunk in chunks:
         values = samples[chunk].astype(np.float64)
-        n_values += _fill_missing(values, axes)
+        is_missing = np.isnan(values)
+        values[is_missing] = 0.0
+        n_values += (~is_missing).sum(axes)
         total += values.sum(axes)
     n_values = np.maximum(processes.sum_arrays(n_values), 1)  # a column may be missing throughout
     mean = processes.sum_arrays(total) / n_values
     squares = np.zeros_like(mean)
     wide = mean.reshape(-1, *[1] * (samples.ndim - 2))
     for chunk in chunks:
-        deviations = samples[chunk] - wide  # doubles
-        _fill_missing(deviations, axes)
+        values = samples[chunk]
+        deviations = values - wide  # doubles
+        deviations[np.isnan(values)] = 0.0
         squares += np.square(deviations, out=deviations).sum(axes)
     return mean, np.sqrt(processes.sum_arrays(squares) / n_values)
-
-
-def _fill_missing(values: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-    """Set missing values to 0, and return the number (n_channels,) of all others."""
-    is_missing = np.isnan(values)
-    values[is_missing] = 0.0
-    return (~is_missing).sum(axes)
