@@ -5,7 +5,7 @@ all labels and on 520 (20 a class on average; mean of three draws); default DIMT
 
 Command: SKDIM_DATA=<folder> python -m benchmarks.accuracy.bench_letter
 n: 3 seeds
-Hardware: 1 core of an AMD EPYC (Zen 4), no GPU
+Hardware: 2 cores of an AMD EPYC (Zen 4), no GPU
 Versions: Python 3.11.7, torch 2.13.0, scikit-learn 1.9.1, skorch 1.4.0
 """
 

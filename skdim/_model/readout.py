@@ -61,9 +61,11 @@ class Readout(NamedTuple):
         units = take_layer(self.layer, n, encoding) - self.mean
         units /= self.scale
         if self.rotation is not None:
-            # As doubles, whose sums round to the same floats whatever the size of the batch.
-            exact = units.astype(np.float64) @ self.rotation.astype(np.float64)
-            units = exact.astype(np.float32)
+            # As doubles, whose sums round to the same floats whatever the size of the batch; and by
+            # torch: numpy's threads would wait, busily, in the way of those of the next batch.
+            rotation = torch.from_numpy(self.rotation.astype(np.float64))
+            exact = torch.from_numpy(units).double() @ rotation
+            units = exact.float().numpy()
         check_finite(units)
         return units
 
