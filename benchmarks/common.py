@@ -114,6 +114,15 @@ def flatten_pixels(X: np.ndarray) -> np.ndarray:
     return flatten(X) / 255
 
 
+def read_outputs(transformer, outputs, data) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Features of ``data.X`` and ``data.X_test`` by each output of a fitted transformer."""
+    found = {}
+    for output in outputs:
+        transformer.set_params(output=output)
+        found[output] = transformer.transform(data.X), transformer.transform(data.X_test)
+    return found
+
+
 def fit_and_score(train, y_train, test, y_test, **params) -> tuple[float, bool]:
     """Accuracy of LogisticRegression, and whether it warned that it had not converged."""
     with warnings.catch_warnings(record=True) as caught:

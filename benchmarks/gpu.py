@@ -20,6 +20,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,9 +29,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from benchmarks.baselines.published_dim import PublishedDIM
 from benchmarks.common import ROOT, Cells, argument_parser, data_loader, verdict
-from benchmarks.speed.bench_throughput import build, standardize
+from benchmarks.speed.bench_latency import clock
+from benchmarks.speed.bench_throughput import NAMES, build, rate
 from skdim import DIMTransformer
 from skdim._training.cuda_graph import WORTHWHILE, CUDAGraphCapturer
 
@@ -91,7 +92,7 @@ def modalities(size: Size) -> dict:
         dim = DIMTransformer(
             device=size.device, max_epochs=n_epochs, output="hidden", random_state=0, **params
         )
-        seconds, _ = timed(lambda dim=dim, X=X: dim.fit(X))
+        seconds = clock(partial(dim.fit, X))
         there = dim.transform(X[:500])
         here = dim.to("cpu").transform(X[:500])
         found[name] = {
@@ -108,16 +109,11 @@ def modalities(size: Size) -> dict:
 
 def throughput(size: Size) -> dict:
     """Samples per second of the published step, and of the lean one; at least 15 times as many."""
-    X = images(size)[0][: size.n_samples]
-    plain = PublishedDIM("jsd", size.batch_size, device=size.device)
-    plain.train_epoch(standardize(X))
-    seconds, _ = timed(lambda: plain.train_epoch(standardize(X)))
-    rates = {"plain PyTorch": len(X) / seconds}
-    for name, label in (("b", "published critic"), ("c", "lean critic"), ("d", "defaults")):
-        dim = build(name, "jsd", size.batch_size, max_epochs=4, device=size.device).fit(X)
-        rates[label] = float(np.median([e["samples_per_second"] for e in dim.history_[1:]]))
-    ratio = rates["lean critic"] / rates["plain PyTorch"]
-    return {**rates, "ratio": ratio, "holds": size.device == "cpu" or ratio >= 15}
+    X = images(size)[0][: 5 * size.n_samples]  # steps enough to be worth a CUDA graph
+    rates = {name: rate(name, "jsd", size.batch_size, X) for name in NAMES}
+    ratio = rates["c"] / rates["a"]
+    named = {NAMES[name]: rates[name] for name in NAMES}
+    return {**named, "ratio": ratio, "holds": size.device == "cpu" or ratio >= 15}
 
 
 def memory(size: Size) -> dict:
@@ -138,7 +134,7 @@ def thousand_epochs(size: Size) -> dict:
     """Seconds of the paper's 1,000 epochs, with the lean critic; at most 60."""
     X = images(size)[0]
     dim = build("c", "jsd", 64, max_epochs=size.paper_epochs, device=size.device)
-    seconds, _ = timed(lambda: dim.fit(X))
+    seconds = clock(partial(dim.fit, X))
     first = dim.history_[0]["seconds"]
     return {"seconds": seconds, "first epoch": first, "holds": size.device == "cpu" or seconds < 60}
 
@@ -169,8 +165,8 @@ def latency(size: Size) -> dict:
     X = images(size)[0]
     dim = DIMTransformer(max_epochs=1, device=size.device).fit(X[:500])
     dim.transform(X[:1])
-    one = [timed(lambda: dim.transform(X[:1]))[0] for _ in range(50)]
-    many, _ = timed(lambda: dim.transform(X))
+    one = [clock(partial(dim.transform, X[:1])) for _ in range(50)]
+    many = clock(partial(dim.transform, X))
     return {"one, ms": 1e3 * float(np.median(one)), "images per second": len(X) / many}
 
 
@@ -184,15 +180,6 @@ STEPS: dict[str, tuple[Callable[[Size], dict], int]] = {
     "thousand_epochs": (thousand_epochs, 120),
     "cifar10": (cifar10, 600),
 }
-
-
-def timed(function: Callable):
-    """Return the seconds a call takes, and what it returns."""
-    start = time.perf_counter()
-    result = function()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start, result
 
 
 def run_step(name: str, *, toy: bool) -> dict:
@@ -231,10 +218,8 @@ def main():
     results = None if arguments.toy else Cells("gpu", fresh=arguments.fresh)
     claims = {}
     for name in arguments.steps:
-        if results is None:
-            result = run_step(name, toy=True)
-        else:
-            result = results.get(name, lambda name=name: run_step(name, toy=False))
+        compute = partial(run_step, name, toy=arguments.toy)
+        result = compute() if results is None else results.get(name, compute)
         print(f"{name}: {json.dumps(result, indent=1)}", flush=True)
         claims[f"{name}: {STEPS[name][0].__doc__.splitlines()[0]}"] = result.get("holds", True)
     verdict(claims)

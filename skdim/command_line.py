@@ -494,8 +494,8 @@ FIT_OPTIONS = {
     "--n-components": ("n_components", "number of features (default: 64)"),
     "--max-epochs": (
         "max_epochs",
-        "number of epochs; auto shows about 30,000 samples, 60,000 images, 100,000 rows, plus "
-        "three epochs; of signals, 120 at most (default: auto)",
+        "number of epochs; auto shows about 30,000 samples, 60,000 images or rows, plus three "
+        "epochs; of tables 60 at most, of signals 120 (default: auto)",
     ),
     "--max-time": ("max_time", "time limit of training, in seconds (default: None)"),
     "--seed": (

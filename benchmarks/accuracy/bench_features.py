@@ -31,7 +31,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from benchmarks.baselines.autoencoder import Autoencoder
 from benchmarks.baselines.patches import KMeansPatches
-from benchmarks.common import Cells, argument_parser, fit_and_score, flatten, verdict
+from benchmarks.common import Cells, argument_parser, fit_and_score, flatten, read_outputs, verdict
 from benchmarks.datasets import DATASETS, Data, load
 from skdim import DIMTransformer
 from skdim._model.readout import OUTPUTS
@@ -96,13 +96,8 @@ def dim(**params):
 
     def extract(data: Data, seed: int) -> Features:
         transformer = DIMTransformer(random_state=seed, **data.params, **params).fit(data.X)
-        found = {}
-        for output in OUTPUTS:
-            transformer.set_params(output=output)
-            found[f" {output}"] = (
-                transformer.transform(data.X),
-                transformer.transform(data.X_test),
-            )
+        outputs = read_outputs(transformer, OUTPUTS, data)
+        found = {f" {output}": features for output, features in outputs.items()}
         local_maps = found.pop(" local")
         if data.kind == "images":
             found[" local"] = local_maps

@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from benchmarks.accuracy.bench_features import draw
-from benchmarks.common import argument_parser, flatten, save, verdict
+from benchmarks.common import argument_parser, flatten, read_outputs, save, verdict
 from benchmarks.datasets import Data, digits
 from skdim import DIMTransformer
 
@@ -79,12 +79,12 @@ def main():
 def features(data: Data, seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     pixels = flatten(data.X), flatten(data.X_test)
     pca = PCA(64, random_state=seed).fit(pixels[0])
-    found = {"pixels": pixels, "PCA-64": tuple(map(pca.transform, pixels))}
     dim = DIMTransformer(random_state=seed).fit(data.X)
-    for output in ("components", "hidden"):
-        dim.set_params(output=output)
-        found[output] = dim.transform(data.X), dim.transform(data.X_test)
-    return found
+    return {
+        "pixels": pixels,
+        "PCA-64": tuple(map(pca.transform, pixels)),
+        **read_outputs(dim, ("components", "hidden"), data),
+    }
 
 
 def measure(train, test, data: Data, seed: int, *, is_scaled: bool) -> dict[str, float]:

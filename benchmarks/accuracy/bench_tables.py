@@ -39,7 +39,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 from benchmarks.accuracy.bench_features import draw
-from benchmarks.common import Cells, argument_parser, data_loader, verdict
+from benchmarks.common import Cells, argument_parser, data_loader, read_outputs, verdict
+from benchmarks.datasets import DATASETS
 from skdim import DIMTransformer
 
 N_TRAINED_ON = 2000
@@ -71,10 +72,10 @@ def packed(name: str) -> Table:
     return Table(*data.load_table(name, "train"), *data.load_table(name, "test"), groups)
 
 
-def letter() -> Table:
-    """Letter, of the folder."""
-    data = data_loader()
-    return Table(*data.load_letter("train"), *data.load_letter("test"))
+def known(name: str) -> Table:
+    """A data set that other benchmarks use, too."""
+    _, *arrays = DATASETS[name]()
+    return Table(*arrays)
 
 
 def hastie() -> Table:
@@ -96,7 +97,7 @@ TABLES: dict[str, Callable[[], Table]] = {
     "wine": partial(split, load_wine),
     "breast_cancer": partial(split, load_breast_cancer),
     "digits": partial(split, load_digits),
-    "letter": letter,
+    "letter": partial(known, "letter"),
     **{name: partial(packed, name) for name in ("adult", "german", "phoneme", "wine_quality")},
     "hastie": hastie,
     "clusters": clusters,
@@ -117,13 +118,9 @@ def dim(**params):
     """Return an extractor: components and hidden layer of one fit."""
 
     def extract(table: Table, seed: int) -> dict:
-        groups = {"column_groups": table.groups}
-        fitted = DIMTransformer(random_state=seed, **groups, **params).fit(table.X)
-        found = {}
-        for output in ("components", "hidden"):
-            fitted.set_params(output=output)
-            found[f" {output}"] = (fitted.transform(table.X), fitted.transform(table.X_test))
-        return found
+        fitted = DIMTransformer(random_state=seed, column_groups=table.groups, **params)
+        outputs = read_outputs(fitted.fit(table.X), ("components", "hidden"), table)
+        return {f" {output}": features for output, features in outputs.items()}
 
     return extract
 

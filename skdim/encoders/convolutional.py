@@ -13,7 +13,6 @@ BATCH_NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 POOL_LAYERS = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 POOLS = {2: functional.adaptive_avg_pool2d, 3: functional.adaptive_avg_pool3d}
 
-
 # Shortest side from which on images have room for fixed patches, and channels up to which patches
 # are whitened in a moment.
 FIXED_FROM, MAX_CHANNELS = 16, 8

@@ -7,6 +7,7 @@ classification", KDD 2021. Tan et al., "MultiRocket: multiple pooling operators 
 for fast and effective time series classification", Data Mining and Knowledge Discovery, 2022.
 """
 
+from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
@@ -82,10 +83,11 @@ class KernelBank(nn.Module):
         # Multiples of the golden ratio are spread evenly, however many there are.
         levels = torch.arange(1, self.n_features + 1, dtype=torch.float64) * GOLDEN_RATIO % 1
         levels = levels.view(self.thresholds.mT.shape).to(samples.device, torch.float32)
-        for i, signals in enumerate(_with_differences(samples)):
+        for i, (signals, has_ended) in enumerate(self._with_differences(samples)):
             for j in range(len(self.dilations)):
-                responses = self._respond(signals, i, j).transpose(0, 1)
-                responses = responses[:, ~self._has_ended(signals)]  # (84, many)
+                responses = self._respond(signals, i, j).transpose(0, 1)[
+                    :, ~has_ended
+                ]  # (84, many)
                 width = (SOFTNESS * responses.std(1, keepdim=True)).clamp(min=1e-6)
                 self.filters[i, j] /= width.unsqueeze(-1)
                 # By sorting: torch's quantiles are limited in size, and have one level for all.
@@ -104,8 +106,8 @@ class KernelBank(nn.Module):
         shares = [x.new_zeros(len(x), 0)]
         # Never in half precision: a threshold is finer than that.
         with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
-            for i, signals in enumerate(_with_differences(x.to(self.filters.dtype))):
-                has_ended = self._has_ended(signals)
+            x = x.to(self.filters.dtype)
+            for i, (signals, has_ended) in enumerate(self._with_differences(x)):
                 duration = (~has_ended).float().mean(1, keepdim=True)  # (n, 1)
                 for j in range(len(self.dilations)):
                     responses = self._respond(signals, i, j)  # (n, 84, n_positions)
@@ -119,20 +121,23 @@ class KernelBank(nn.Module):
         """Return the responses (n, 84, n_positions) at one dilation."""
         dilation = self.dilations[j]
         return functional.conv1d(
-            signals.nan_to_num(),
+            signals,
             self.filters[i, j],
             stride=self.stride,
             padding=LENGTH // 2 * dilation,
             dilation=dilation,
         )
 
-    def _has_ended(self, signals: Tensor) -> Tensor:
-        """Return at which positions (n, n_positions) signals have ended in NaN."""
-        return signals[:, 0, :: self.stride].isnan()
+    def _with_differences(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield signals and their differences in time, with 0 for NaN, and where they have ended.
 
-
-def _with_differences(x: Tensor) -> tuple[Tensor, Tensor]:
-    return x, x[:, :, 1:] - x[:, :, :-1]
+        Yields
+        ------
+        signals : Tensor of shape (n, n_channels, length or length - 1)
+        has_ended : Tensor of shape (n, n_positions), bool
+        """
+        for signals in (x, x[:, :, 1:] - x[:, :, :-1]):
+            yield signals.nan_to_num(), signals[:, 0, :: self.stride].isnan()
 
 
 def _subsets(shape: tuple[int, ...], n_channels: int) -> np.ndarray:

@@ -36,10 +36,6 @@ class PatchBank(nn.Module):
     sample_shape : tuple (channels, height, width)
         Sides at least 6.
     n_patches : int
-
-    Attributes
-    ----------
-    n_features : int
     """
 
     filters: Tensor
@@ -49,7 +45,6 @@ class PatchBank(nn.Module):
         super().__init__()
         n_channels, *sides = sample_shape
         self.stride = max(1, min(sides) // N_POSITIONS)
-        self.n_features = 4 * n_patches
         self.register_buffer("filters", torch.zeros(n_patches, n_channels, SIDE, SIDE))
         self.register_buffer("thresholds", torch.zeros(n_patches))
 
@@ -78,7 +73,7 @@ class PatchBank(nn.Module):
         self.filters.copy_(filters.reshape(self.filters.shape))
 
     def forward(self, x: Tensor) -> Tensor:
-        """From images (n, n_channels, height, width) to features (n, n_features)."""
+        """From images (n, n_channels, height, width) to features (n, 4 * n_patches)."""
         n_numbers = len(self.filters) * (x.shape[2] // self.stride) * (x.shape[3] // self.stride)
         return in_parts(self._respond, x, n_numbers)
 

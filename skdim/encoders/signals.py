@@ -91,27 +91,18 @@ class SignalEncoder(nn.Module):
 
     def _encode_ended(self, x: Tensor) -> Tensor:
         """Compute the last map of signals that may end in NaN, from what is before it only."""
-        lengths = (~x[:, 0].isnan()).sum(1)  # (n,)
-        x = x.nan_to_num()
-        *first, last = zip(*[iter(self.layers)] * 3, strict=True)
-        for convolution, norm, activation in first:
-            x = convolution(x)
-            lengths = _divide_up(lengths, convolution.stride[0])
+        has_ended = x[:, 0].isnan()  # (n, length)
+        lengths = (~has_ended).sum(1, keepdim=True)  # (n, 1)
+        layers = list(zip(*[iter(self.layers)] * 3, strict=True))
+        for convolution, norm, activation in layers:
+            x = convolution(x.masked_fill(has_ended[:, None], 0.0))
+            stride = convolution.stride[0]
+            lengths = (lengths + stride - 1) // stride
             t = torch.arange(x.shape[2], device=x.device)
-            # Behind its end a signal starts again for the batch's statistics, and is silent then.
-            x = activation(norm(_take_times(x, t % lengths[:, None])))
-            x = x * (t < lengths[:, None])[:, None]
-        convolution, norm, activation = last
-        x = convolution(x)
-        lengths = _divide_up(lengths, convolution.stride[0])
-        t = torch.arange(x.shape[2], device=x.device)
-        return activation(norm(_take_times(x, t * lengths[:, None] // x.shape[2])))
-
-
-def _divide_up(lengths: Tensor, stride: int) -> Tensor:
-    return (lengths + stride - 1) // stride
-
-
-def _take_times(x: Tensor, times: Tensor) -> Tensor:
-    """From (n, channels, length) take the points in time (n, n_times) of each signal."""
-    return x.gather(2, times[:, None].expand(-1, x.shape[1], -1))
+            has_ended = t >= lengths
+            # The batch's statistics see every signal in full: behind its end it starts again, and
+            # in the last map it is spread over all locations.
+            is_last = activation is layers[-1][-1]
+            times = t * lengths // len(t) if is_last else t % lengths  # (n, length)
+            x = activation(norm(x.gather(2, times[:, None].expand(-1, x.shape[1], -1))))
+        return x

@@ -11,7 +11,7 @@ def check_not_constant(samples: Samples) -> None:
     """Raise ValueError if all samples are the same."""
     first = samples[:1]
     chunks = (samples[chunk] for chunk in chunk_slices(samples.shape))
-    if all(((chunk == first) | ((chunk != chunk) & (first != first))).all() for chunk in chunks):
+    if all(np.array_equal(c, np.broadcast_to(first, c.shape), equal_nan=True) for c in chunks):
         raise ValueError(
             f"X must hold samples that differ. Got {len(samples)} samples that are all the same, "
             "which leaves nothing to learn."
@@ -23,9 +23,7 @@ def channel_statistics(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel, or of each column of a table; 1 for constants.
 
-    Of the values that are not missing.
-
-    Several processes read a part of the samples each.
+    Missing values do not count. Several processes read a part of the samples each.
 
     Returns
     -------
