@@ -16,8 +16,11 @@ from skdim._utils.devices import PRECISIONS
 from skdim._utils.pickling import as_arrays, as_tensors, as_writable
 from skdim._utils.seeding import float32_by_default, seeded_globally
 from skdim._utils.versions import __version__, compare_versions
+from skdim.augmentation import Augmentation, make_views
+from skdim.encoders import encode
 from skdim.objective import DIMObjective
 from skdim.sources._lazy import Samples
+from skdim.sources._loaders import standardizer, to_host_tensor
 
 # More views or crops of a sample are taken for an attack on memory.
 LARGEST_N_VIEWS = 1000
@@ -130,6 +133,31 @@ class FittedModel:
         for n, encoding in self.encode(samples, batch_size, with_fixed=readout.has_fixed):
             out[start : start + n] = readout.read_batch(n, encoding)
             start += n
+
+    def features_of_views(
+        self,
+        samples: Samples,
+        output: str,
+        augment: Augmentation | None,
+        n_views: int,
+        seed: int,
+        batch_size: int | None = None,
+    ) -> np.ndarray:
+        """Return one output of random views of samples: (n_views, n, n_features), float32."""
+        readout, size = self.readouts[output], self.batch_size(batch_size)
+        standardize = standardizer(samples, self.mean, self.scale, self.device)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        features = []
+        for start in range(0, len(samples), size):
+            stored = to_host_tensor(samples[start : start + size], self.mean, self.scale)
+            with torch.inference_mode():
+                batch = standardize(stored.to(self.device))
+                views = make_views(batch, augment, generator, n_views)  # (n_views, n, ...)
+                encodings = (
+                    encode(self.encoder, view, with_fixed=readout.has_fixed) for view in views
+                )
+                features.append([readout.read_batch(len(batch), e) for e in encodings])
+        return np.concatenate(features, axis=1)
 
     # ------------------------------------------------------------ scores
 
