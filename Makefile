@@ -33,6 +33,7 @@ locked: requirements-locked.txt
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/ruff format --check --line-length 80 README.md docs/*.md
 	$(BIN)/mypy
 
 # A process for each core, of one thread each: faster than threads on tests as small as these.

@@ -4,8 +4,9 @@
 
 A fault is a link or an anchor that leads nowhere on the site, an image that is missing or of one
 colour, an error on the console, an exception, a request that failed or that left the machine, a
-search that finds nothing, and a page wider than its window. Exits with 1 if there is one. Links to
-other sites are counted and not opened. Needs playwright and an installed Chromium.
+search that finds nothing, a page wider than its window, code that scrolls sideways on a
+desktop, and a word that is printed vertically. Exits with 1 if there is one. Links to other sites
+are counted and not opened. Needs playwright and an installed Chromium.
 """
 
 import argparse
@@ -53,6 +54,22 @@ LOOK = """async () => {
     return new Set(new Uint32Array(pixels.buffer)).size;
   };
   const width = document.documentElement.clientWidth;
+  // Words broken over more than three lines: in a box that is far too narrow for them.
+  const vertical = [];
+  const texts = document.createTreeWalker(document.querySelector("article") ?? document.body, 4);
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    if (!text.parentElement.checkVisibility()) continue;
+    for (const word of text.data.matchAll(/\\w{5,}/g)) {
+      const range = document.createRange();
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      const lines = new Set([...range.getClientRects()].map(box => Math.round(box.top)));
+      if (lines.size > 3) vertical.push(word[0]);
+    }
+  }
+  const code = [...document.querySelectorAll("article pre")].filter(block =>
+    block.checkVisibility() && block.scrollWidth > block.clientWidth + 1);
   const scrolls = element => {
     for (let parent = element; parent; parent = parent.parentElement)
       if (["auto", "scroll"].includes(getComputedStyle(parent).overflowX))
@@ -67,6 +84,8 @@ LOOK = """async () => {
     links: [...document.querySelectorAll("a[href], link[rel~=icon]")].map(link => link.href),
     anchors: [...document.querySelectorAll("[id], a[name]")].map(e => e.id || e.name),
     images: images.map(image => [image.src, image.naturalWidth ? colours(image) : 0]),
+    vertical: vertical,
+    code: code.map(block => block.innerText.trim().slice(0, 40)),
     width: document.documentElement.scrollWidth,
     wide: wide.slice(0, 3).map(e => `${e.tagName.toLowerCase()}.${e.className}`.slice(0, 60)),
   };
@@ -141,6 +160,10 @@ def look(page: Page, path: str, origin: str, window: str, found: Found) -> None:
         if n_colours < 2:
             kind = "is missing" if n_colours == 0 else "has one colour"
             found.faults.add(f"{path}: image {source.removeprefix(origin)} {kind}")
+    for word in seen["vertical"]:
+        found.faults.add(f"{path}: {word!r} is printed vertically on a {window}")
+    if window == "desktop":
+        found.faults.update(f"{path}: code scrolls sideways: {code}" for code in seen["code"])
     width = WINDOWS[window]["viewport"]["width"]
     if seen["width"] > width or seen["wide"]:
         culprits = ", ".join(seen["wide"])
@@ -155,6 +178,7 @@ def broken_links(found: Found, site: Path, origin: str) -> set[str]:
     for path, links in found.links.items():
         for link in links:
             target, anchor = urldefrag(urljoin(origin + path, link))
+            anchor = anchor.partition(":~:")[0]  # what follows is text to be found on the page
             if not target.startswith(origin):
                 continue
             name = unquote(target.removeprefix(origin)).partition("?")[0] or "index.html"

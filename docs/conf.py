@@ -14,6 +14,8 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 import skdim
+from skdim._utils.documentation import project_urls
+from skdim.evaluation import ProbeClassifier
 
 HERE = Path(__file__).parent
 logger = logging.getLogger("skdim.docs")
@@ -185,6 +187,25 @@ def describe(module: str, objects: list) -> str:
     return f"{', '.join(links)}: {summary}"
 
 
+def themes_of_the_api() -> dict[str, list[str]]:
+    """Return the names on the page of the API under their headings, for its sidebar."""
+    _, *sections = re.split(r"^## (.+)$", (HERE / "api.md").read_text(), flags=re.MULTILINE)
+    return {
+        heading: re.findall(r"^ +~(skdim\.[\w.]+)$", section, re.MULTILINE)
+        for heading, section in zip(sections[::2], sections[1::2], strict=True)
+    }
+
+
+def give_themes(app, page, template, context, doctree):
+    """Let the sidebar of the API know its themes."""
+    context["themes_of_the_api"] = themes_of_the_api()
+
+
+# On the site, the links of scikit-learn's diagrams stay on the site.
+skdim.DIMTransformer._doc_link_template = "../generated/skdim.{estimator_name}.html"
+skdim.DIMClassifier._doc_link_template = "../generated/skdim.{estimator_name}.html"
+ProbeClassifier._doc_link_template = "../generated/skdim.evaluation.{estimator_name}.html"
+
 # ------------------------------------------------------------------- gallery
 
 mpl.use("Agg")
@@ -207,8 +228,11 @@ sphinx_gallery_conf = {
 
 # ---------------------------------------------------------------------- HTML
 
+# Links at the top of every page, as far as [project.urls] of pyproject.toml has addresses.
+ICONS = {"Repository": "fa-code-branch", "Issues": "fa-circle-question"}
+
 html_theme = "pydata_sphinx_theme"
-html_title = "skdim"
+html_title = f"skdim {release}"
 html_context = {"default_mode": "auto"}
 html_static_path = ["_static"]
 html_css_files = ["skdim.css"]
@@ -218,18 +242,29 @@ html_show_sourcelink = False
 html_copy_source = False
 html_math_renderer = "mathml"
 html_theme_options = {
-    "logo": {"text": "skdim", "alt_text": "skdim: to the start page"},
+    "logo": {"text": f"skdim {release}", "alt_text": "skdim: to the start page"},
     "navbar_align": "left",
-    "navbar_end": ["theme-switcher"],
+    "navbar_end": ["theme-switcher", "navbar-icon-links"],
     "header_links_before_dropdown": 6,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
+    "icon_links": [
+        {"name": label, "url": address, "icon": f"fa-solid {ICONS[label]}"}
+        for label, address in project_urls().items()
+        if label in ICONS
+    ],
     "show_toc_level": 2,
     "pygments_light_style": "tango",
     "pygments_dark_style": "monokai",
 }
-html_sidebars = {"index": [], "changelog": [], "api": ["sidebar-nav-bs"]}
+html_sidebars = {
+    "index": [],
+    "installation": [],
+    "changelog": [],
+    "api": ["sidebar-api"],
+    "generated/*": ["sidebar-api"],
+}
 
 
 def inline_math(translator, node):
@@ -252,5 +287,6 @@ def setup(app):
     app.connect("source-read", stay_on_the_site)
     app.connect("autodoc-process-docstring", escape_stars, priority=100)  # before numpydoc
     app.connect("autodoc-process-docstring", write_headings, priority=900)  # after it
+    app.connect("html-page-context", give_themes)
     app.connect("builder-inited", check_that_the_api_is_whole)
     return {"parallel_read_safe": True}

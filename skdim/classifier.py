@@ -30,6 +30,7 @@ from skdim._model.readout import ReadoutLayer
 from skdim._training.batches import Batches
 from skdim._training.loop import train_epochs
 from skdim._utils.devices import PRECISIONS, freed_memory_kept, memory_advice
+from skdim._utils.documentation import api_page
 from skdim._utils.seeding import seeded
 from skdim.augmentation import make_views
 from skdim.encoders import encode
@@ -106,11 +107,15 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
     >>> from skdim import DIMClassifier, DIMTransformer
     >>> X, y = load_digits().images, load_digits().target
     >>> dim = DIMTransformer(max_epochs=2, random_state=0).fit(X)  # no labels
-    >>> classifier = DIMClassifier(dim, max_epochs=3, random_state=0).fit(X[:300], y[:300])
+    >>> classifier = DIMClassifier(dim, max_epochs=3, random_state=0).fit(
+    ...     X[:300], y[:300]
+    ... )
     >>> classifier.score(X[300:], y[300:]) > 0.85
     True
     """
 
+    _doc_link_module = "skdim"
+    _doc_link_template = api_page("skdim")
     _parameter_constraints: dict = {
         "transformer": [HasMethods(["fit", "transform"]), None],
         "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],

@@ -32,6 +32,7 @@ from skdim._training.checkpoint import Checkpoint
 from skdim._training.fit import advise_on_fit, fit_model
 from skdim._training.setup import set_up
 from skdim._utils.devices import PRECISIONS, choose_device, memory_advice
+from skdim._utils.documentation import api_page
 from skdim._utils.interrupts import InterruptGuard
 from skdim._utils.pickling import refer
 from skdim._utils.registry import lookup
@@ -190,9 +191,13 @@ class DIMTransformer(
 
     Objective
 
-    global_weight, local_weight, prior_weight : float, default=0.0, 1.0, 0.0
-        Weights of the global bound, the local bound and the prior (alpha, beta and gamma of the
-        paper). A term of weight 0 costs nothing; at least one weight must be positive.
+    global_weight : float, default=0.0
+        Weight of the global bound (alpha of the paper), which compares the code with the whole
+        local map. A term of weight 0 costs nothing; at least one weight must be positive.
+    local_weight : float, default=1.0
+        Weight of the local bound (beta): the code is compared with every local vector.
+    prior_weight : float, default=0.0
+        Weight of the prior (gamma), which the codes are then trained to follow.
     mi_estimator : {"jsd", "infonce", "dv", "nwj", "rkl", "hellinger", "chi2"} or callable, \
 default="infonce"
         The bound that is maximised; a callable maps scores ``(joint, marginal)`` to it. See
@@ -351,10 +356,10 @@ default="infonce"
     >>> from sklearn.pipeline import make_pipeline
     >>> from skdim import DIMTransformer
     >>> digits = load_digits()
-    >>> pipeline = make_pipeline(
-    ...     DIMTransformer(max_epochs=2, random_state=0), LogisticRegression(max_iter=1000)
-    ... )
-    >>> pipeline.fit(digits.images, digits.target).score(digits.images, digits.target) > 0.9
+    >>> X, y = digits.images, digits.target
+    >>> dim = DIMTransformer(max_epochs=2, random_state=0)
+    >>> pipeline = make_pipeline(dim, LogisticRegression(max_iter=1000))
+    >>> pipeline.fit(X, y).score(X, y) > 0.9
     True
     """
 
@@ -369,6 +374,8 @@ default="infonce"
     precision_ = Learned()
 
     _parameter_constraints = PARAMETER_CONSTRAINTS
+    _doc_link_module = "skdim"
+    _doc_link_template = api_page("skdim")
 
     def __init__(
         self,

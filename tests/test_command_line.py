@@ -407,7 +407,8 @@ def test_a_process_ends_with_its_code_and_a_sentence(here):
 def test_the_page_runs_from_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = "".join(re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL))
-    commands = [shlex.split(line, comments=True) for line in text.splitlines()]
+    lines = re.split(r"\n(?=python |\n|#)", text.replace("\\\n", ""))
+    commands = [shlex.split(line, comments=True) for line in lines]
     used = set()
     for python, option, what, *words in filter(None, commands):
         assert python == "python"

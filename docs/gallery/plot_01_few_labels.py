@@ -2,9 +2,10 @@
 Digits with few labels
 ======================
 
-Many images, and labels for a few of them: the main use of `DIMTransformer`. It learns features from
-all images; a linear classifier then learns from the labelled ones only. With fifty labels, the
-learned features reach the accuracy for which raw pixels need more than a hundred.
+Many images, and labels for a few of them: the main use of `DIMTransformer`. It
+learns features from all images; a linear classifier then learns from the
+labelled ones only. With fifty labels, the learned features reach the accuracy
+for which raw pixels need more than a hundred.
 """
 
 # %%
@@ -23,14 +24,20 @@ digits = load_digits()
 X, X_test, y, y_test = train_test_split(
     digits.images, digits.target, random_state=0, stratify=digits.target
 )
-flat, flat_test = X.reshape(len(X), -1), X_test.reshape(len(X_test), -1)  # (n, 64)
+flat, flat_test = (
+    X.reshape(len(X), -1),
+    X_test.reshape(len(X_test), -1),
+)  # (n, 64)
 
 dim = DIMTransformer(random_state=0).fit(X)
 pca = PCA(32).fit(flat / 16)
 
 features = {
     "raw pixels": (flat / 16, flat_test / 16),
-    "PCA, 32 components": (pca.transform(flat / 16), pca.transform(flat_test / 16)),
+    "PCA, 32 components": (
+        pca.transform(flat / 16),
+        pca.transform(flat_test / 16),
+    ),
     "DIM, 64 components": (dim.transform(X), dim.transform(X_test)),
 }
 
@@ -46,7 +53,9 @@ def accuracies(train, test):
     return np.array(
         [
             [
-                LogisticRegression(max_iter=1000).fit(train[d[:n]], y[d[:n]]).score(test, y_test)
+                LogisticRegression(max_iter=1000)
+                .fit(train[d[:n]], y[d[:n]])
+                .score(test, y_test)
                 for d in draws
             ]
             for n in n_labels
@@ -58,16 +67,28 @@ curves = {name: accuracies(*parts) for name, parts in features.items()}
 for name, curve in curves.items():
     print(
         f"{name:<20}",
-        "  ".join(f"{n}: {a:.3f}" for n, a in zip(n_labels, curve.mean(1), strict=True)),
+        "  ".join(
+            f"{n}: {a:.3f}"
+            for n, a in zip(n_labels, curve.mean(1), strict=True)
+        ),
     )
 
 # %%
 # The bands reach from the lowest to the highest of the five draws.
 
 fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
-for (name, curve), colour in zip(curves.items(), ["0.55", "tab:blue", "tab:orange"], strict=True):
+for (name, curve), colour in zip(
+    curves.items(), ["0.55", "tab:blue", "tab:orange"], strict=True
+):
     ax.plot(n_labels, curve.mean(1), "o-", color=colour, label=name)
-    ax.fill_between(n_labels, curve.min(1), curve.max(1), color=colour, alpha=0.15, linewidth=0)
+    ax.fill_between(
+        n_labels,
+        curve.min(1),
+        curve.max(1),
+        color=colour,
+        alpha=0.15,
+        linewidth=0,
+    )
 ax.set(xscale="log", xlabel="labels", ylabel="test accuracy", ylim=(0.4, 1.0))
 ax.set_xticks(n_labels, n_labels)
 ax.minorticks_off()

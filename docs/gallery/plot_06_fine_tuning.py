@@ -2,15 +2,16 @@
 Few labels: freeze or fine-tune
 ===============================
 
-Once features are learned, there are several ways to use the labels: a linear classifier on the
-components, one on the wide hidden layer, or `DIMClassifier`, which fine-tunes the whole encoder.
-Cross-validation on the labelled samples estimates the accuracy of each. A test set, which one would
-usually not have, shows how good the estimates are.
+Once features are learned, there are several ways to use the labels: a linear
+classifier on the components, one on the wide hidden layer, or `DIMClassifier`,
+which fine-tunes the whole encoder. Cross-validation on the labelled samples
+estimates the accuracy of each. A test set, which one would usually not have,
+shows how good the estimates are.
 """
 
 # %%
-# Features are learned once, from all training images without labels. With `FrozenEstimator`,
-# cross-validation does not learn them again.
+# Features are learned once, from all training images without labels. With
+# `FrozenEstimator`, cross-validation does not learn them again.
 
 import copy
 
@@ -26,36 +27,52 @@ from skdim import DIMClassifier, DIMTransformer
 
 digits = load_digits()
 X, X_test, y, y_test = train_test_split(
-    digits.images, digits.target, test_size=500, random_state=0, stratify=digits.target
+    digits.images,
+    digits.target,
+    test_size=500,
+    random_state=0,
+    stratify=digits.target,
 )
 dim = DIMTransformer(encoder_params={"width": 64}, random_state=0).fit(X)
 wide = copy.deepcopy(dim).set_params(output="hidden")
 
 candidates = {
-    "linear, 64 components": make_pipeline(FrozenEstimator(dim), LogisticRegression(max_iter=500)),
+    "linear, 64 components": make_pipeline(
+        FrozenEstimator(dim), LogisticRegression(max_iter=500)
+    ),
     "linear, hidden layer": make_pipeline(
         FrozenEstimator(wide), LogisticRegression(C=0.01, max_iter=500)
     ),
-    "DIMClassifier": DIMClassifier(FrozenEstimator(dim), max_epochs=8, random_state=0),
+    "DIMClassifier": DIMClassifier(
+        FrozenEstimator(dim), max_epochs=8, random_state=0
+    ),
 }
 
 # %%
-# For three numbers of labels: the estimate from the labelled samples and the accuracy on the test
-# samples.
+# For three numbers of labels: the estimate from the labelled samples and the
+# accuracy on the test samples.
 
 n_labels = [30, 100, 300]
-draws = [train_test_split(X, y, train_size=n, random_state=1, stratify=y) for n in n_labels]
+draws = [
+    train_test_split(X, y, train_size=n, random_state=1, stratify=y)
+    for n in n_labels
+]
 estimates, tests = np.empty((2, len(candidates), len(n_labels)))
 for row, candidate in enumerate(candidates.values()):
     for column, (X_labelled, _, y_labelled, _) in enumerate(draws):
-        estimates[row, column] = cross_val_score(candidate, X_labelled, y_labelled, cv=3).mean()
-        tests[row, column] = candidate.fit(X_labelled, y_labelled).score(X_test, y_test)
+        estimates[row, column] = cross_val_score(
+            candidate, X_labelled, y_labelled, cv=3
+        ).mean()
+        tests[row, column] = candidate.fit(X_labelled, y_labelled).score(
+            X_test, y_test
+        )
 for name, estimate, test in zip(candidates, estimates, tests, strict=True):
     print(f"{name:<25} estimated {estimate.round(3)}  test {test.round(3)}")
 
 # %%
-# Bars are test accuracies, dots the estimates. They are within three points of each other: enough
-# to see that all three methods work, and that more labels help more than another method.
+# Bars are test accuracies, dots the estimates. They are within three points of
+# each other: enough to see that all three methods work, and that more labels
+# help more than another method.
 
 centers = np.arange(len(n_labels))
 fig, ax = plt.subplots(figsize=(8, 4), layout="constrained")

@@ -2,9 +2,10 @@
 Displays of a fitted transformer
 ================================
 
-Each display draws a picture of a fitted transformer with one call, in the style of scikit-learn: a
-map of the features, the terms of the objective during training, samples with their nearest
-neighbours, where in an image its code scores high, and the codes beside their prior.
+Each display draws a picture of a fitted transformer with one call, in the style
+of scikit-learn: a map of the features, the terms of the objective during
+training, samples with their nearest neighbours, where in an image its code
+scores high, and the codes beside their prior.
 """
 
 # %%
@@ -23,19 +24,21 @@ from skdim.displays import (
 )
 
 X, y = load_digits().images, load_digits().target
-dim = DIMTransformer(prior_weight=0.1, encoder_params={"width": 64}, random_state=0).fit(X[:1400])
+dim = DIMTransformer(
+    prior_weight=0.1, encoder_params={"width": 64}, random_state=0
+).fit(X[:1400])
 X_test, y_test = X[1400:], y[1400:]
 
 # %%
-# A map of held-out digits, coloured by labels that ``fit`` has not seen. Equal digits are close to
-# each other.
+# A map of held-out digits, coloured by labels that ``fit`` has not seen. Equal
+# digits are close to each other.
 
 CodeDisplay.from_estimator(dim, X_test, y=y_test)
 plt.show()
 
 # %%
-# The terms of the objective in each epoch. The bound rises; the adversarial losses of encoder and
-# discriminator balance each other.
+# The terms of the objective in each epoch. The bound rises; the adversarial
+# losses of encoder and discriminator balance each other.
 
 LossCurveDisplay.from_estimator(dim)
 plt.show()
@@ -47,14 +50,15 @@ NearestNeighborsDisplay.from_estimator(dim, X_test)
 plt.show()
 
 # %%
-# Where the code of a digit scores its own local features higher than those of other digits: at the
-# strokes that tell it from them.
+# Where the code of a digit scores its own local features higher than those of
+# other digits: at the strokes that tell it from them.
 
 LocalScoreDisplay.from_estimator(dim, X_test)
 plt.show()
 
 # %%
-# The first components of the codes, mapped into the range of the prior, beside samples of it.
+# The first components of the codes, mapped into the range of the prior, beside
+# samples of it.
 
 PriorDisplay.from_estimator(dim, X_test)
 plt.show()

@@ -2,10 +2,10 @@
 Your own MI estimator in one function
 =====================================
 
-An MI estimator turns the scores of a critic into a bound. It is a function of the scores of a code
-with local features of its own sample (joint) and of other samples (marginal), and returns a number
-to be maximised. This example writes the hinge loss of adversarial networks as an MI estimator and
-trains with it.
+An MI estimator turns the scores of a critic into a bound. It is a function of
+the scores of a code with local features of its own sample (joint) and of other
+samples (marginal), and returns a number to be maximised. This example writes
+the hinge loss of adversarial networks as an MI estimator and trains with it.
 """
 
 # %%
@@ -25,14 +25,14 @@ from skdim.mutual_information import ESTIMATORS
 
 
 def hinge(joint, marginal):
-    """At most 2, with all joint scores above 1 and all marginal ones below -1; 0 at chance."""
+    """0 at chance; at most 2: joint scores above 1, marginal ones below -1."""
     return 2 - (1 - joint).relu().mean() - (1 + marginal).relu().mean()
 
 
 # %%
 # Pass the function itself. To give it a name, add a line to
-# ``skdim.mutual_information.ESTIMATORS``. Eight epochs are few, for all three alike; the warnings
-# that say so are ignored.
+# ``skdim.mutual_information.ESTIMATORS``. Eight epochs are few, for all three
+# alike; the warnings that say so are ignored.
 
 X, y = load_digits().images, load_digits().target
 train, test = slice(0, 1300), slice(1300, None)
@@ -41,7 +41,10 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", ConvergenceWarning)
     fitted = {
         name: DIMTransformer(
-            mi_estimator=estimator, encoder_params={"width": 64}, max_epochs=8, random_state=0
+            mi_estimator=estimator,
+            encoder_params={"width": 64},
+            max_epochs=8,
+            random_state=0,
         ).fit(X[train])
         for name, estimator in estimators.items()
     }
@@ -49,9 +52,15 @@ with warnings.catch_warnings():
 
 def accuracy(dim, n_labels=100):
     features = dim.transform(X)
-    draws = [np.random.default_rng(seed).permutation(1300)[:n_labels] for seed in range(10)]
+    draws = [
+        np.random.default_rng(seed).permutation(1300)[:n_labels]
+        for seed in range(10)
+    ]
     return [
-        LogisticRegression().fit(features[d], y[d]).score(features[test], y[test]) for d in draws
+        LogisticRegression()
+        .fit(features[d], y[d])
+        .score(features[test], y[test])
+        for d in draws
     ]
 
 
@@ -60,22 +69,33 @@ for name, found in accuracies.items():
     print(f"{name:<13} {np.mean(found):.3f} +- {np.std(found):.3f}")
 
 # %%
-# On the left, the bound as a function of a joint score (solid) and of a marginal score (dashed).
-# The hinge is constant once a pair is clearly on the right side. On the right, accuracy with a
-# hundred labels, over ten draws of them: all three bounds work.
+# On the left, the bound as a function of a joint score (solid) and of a
+# marginal score (dashed). The hinge is constant once a pair is clearly on the
+# right side. On the right, accuracy with a hundred labels, over ten draws of
+# them: all three bounds work.
 
 scores = torch.linspace(-3, 3, 121)
 chance = torch.zeros(2, 1), torch.zeros(2, 1, 1)
 fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
-for name, colour in (("jsd", "tab:orange"), ("chi2", "tab:green"), ("hinge (custom)", "tab:red")):
+for name, colour in (
+    ("jsd", "tab:orange"),
+    ("chi2", "tab:green"),
+    ("hinge (custom)", "tab:red"),
+):
     bound = ESTIMATORS.get(name, hinge)
     joint = [bound(torch.full((2, 1), float(s)), chance[1]) for s in scores]
-    marginal = [bound(chance[0], torch.full((2, 1, 1), float(s))) for s in scores]
+    marginal = [
+        bound(chance[0], torch.full((2, 1, 1), float(s))) for s in scores
+    ]
     left.plot(scores, joint, color=colour, label=name)
     left.plot(scores, marginal, "--", color=colour)
-left.set(xlabel="score", ylabel="bound", title="Bound against score", ylim=(-4, 2))
+left.set(
+    xlabel="score", ylabel="bound", title="Bound against score", ylim=(-4, 2)
+)
 left.legend(frameon=False)
-right.boxplot(accuracies.values(), tick_labels=accuracies.keys(), orientation="horizontal")
+right.boxplot(
+    accuracies.values(), tick_labels=accuracies.keys(), orientation="horizontal"
+)
 right.set(xlabel="accuracy with 100 labels", title="After eight epochs")
 for ax in (left, right):
     ax.grid(alpha=0.3)

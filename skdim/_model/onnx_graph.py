@@ -250,6 +250,6 @@ def _import_onnx():
         import onnx
     except ImportError:
         raise ImportError(
-            'Export needs the package onnx, which is missing: pip install "skdim[onnx]".'
+            "Export needs the package onnx, which is missing: pip install onnx onnxruntime."
         ) from None
     return onnx

@@ -80,7 +80,9 @@ class Checkpoint:
     Examples
     --------
     >>> from skdim import Checkpoint, DIMTransformer
-    >>> dim = DIMTransformer(checkpoint=Checkpoint("states", every_epochs=None, every_minutes=10))
+    >>> dim = DIMTransformer(
+    ...     checkpoint=Checkpoint("states", every_epochs=None, every_minutes=10)
+    ... )
     """
 
     path: str | os.PathLike

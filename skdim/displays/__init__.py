@@ -2,7 +2,7 @@
 
 A display holds arrays and draws them with ``plot(ax=None)``. ``from_estimator`` makes one from a
 fitted transformer. Displays need matplotlib, which is imported only when something is drawn:
-``pip install "skdim[plot]"``.
+``pip install matplotlib``.
 """
 
 from skdim.displays.code import CodeDisplay

@@ -42,7 +42,7 @@ def check_matplotlib() -> None:
         import matplotlib  # noqa: F401
     except ImportError:
         raise ImportError(
-            'Displays need the package matplotlib, which is missing: pip install "skdim[plot]".'
+            "Displays need the package matplotlib, which is missing: pip install matplotlib."
         ) from None
 
 

@@ -92,7 +92,9 @@ class LossCurveDisplay:
     >>> from skdim import DIMTransformer
     >>> from skdim.displays import LossCurveDisplay
     >>> dim = DIMTransformer(prior_weight=0.1, max_epochs=2, random_state=0)
-    >>> display = LossCurveDisplay.from_estimator(dim.fit(load_digits().images[:500]))
+    >>> display = LossCurveDisplay.from_estimator(
+    ...     dim.fit(load_digits().images[:500])
+    ... )
     >>> list(display.lines_)
     ['loss', 'local', 'prior', 'discriminator']
     """

@@ -42,7 +42,9 @@ class NearestNeighborsDisplay:
     >>> from skdim.displays import NearestNeighborsDisplay
     >>> images = load_digits().images[:500]
     >>> dim = DIMTransformer(max_epochs=2, random_state=0).fit(images)
-    >>> display = NearestNeighborsDisplay.from_estimator(dim, images, n_queries=5, n_neighbors=7)
+    >>> display = NearestNeighborsDisplay.from_estimator(
+    ...     dim, images, n_queries=5, n_neighbors=7
+    ... )
     >>> display.thumbnails_.shape
     (5, 8)
     """

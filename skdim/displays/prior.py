@@ -38,7 +38,9 @@ class PriorDisplay:
     >>> from skdim import DIMTransformer
     >>> from skdim.displays import PriorDisplay
     >>> images = load_digits().images[:500]
-    >>> dim = DIMTransformer(prior_weight=1.0, max_epochs=2, random_state=0).fit(images)
+    >>> dim = DIMTransformer(prior_weight=1.0, max_epochs=2, random_state=0).fit(
+    ...     images
+    ... )
     >>> display = PriorDisplay.from_estimator(dim, images, components=[0, 1, 5])
     >>> [panel.get_title() for panel in display.panels_]
     ['component 0', 'component 1', 'component 5']

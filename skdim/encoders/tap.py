@@ -68,9 +68,14 @@ def tap(factory: Callable[..., nn.Module], *, local: str | tuple[str, ...], hidd
     >>> from skdim.encoders import tap
     >>> def build(width=8):
     ...     return nn.Sequential(
-    ...         nn.Conv2d(1, width, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    ...         nn.Conv2d(1, width, 3),
+    ...         nn.ReLU(),
+    ...         nn.AdaptiveAvgPool2d(1),
+    ...         nn.Flatten(),
     ...     )
-    >>> dim = DIMTransformer(8, encoder=tap(build, local="1", hidden="2"), max_epochs=1)
+    >>> dim = DIMTransformer(
+    ...     8, encoder=tap(build, local="1", hidden="2"), max_epochs=1
+    ... )
     """
     return Tap(factory, local, hidden)
 

@@ -35,7 +35,9 @@ def nearest_neighbors(
     Examples
     --------
     >>> from skdim.evaluation import nearest_neighbors
-    >>> distances, indices = nearest_neighbors([[0.0], [1.0], [5.0]], [[0.9]], n_neighbors=2)
+    >>> distances, indices = nearest_neighbors(
+    ...     [[0.0], [1.0], [5.0]], [[0.9]], n_neighbors=2
+    ... )
     >>> indices.tolist()
     [[1, 0]]
     """

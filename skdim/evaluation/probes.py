@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from skdim._utils.documentation import api_page
 from skdim.evaluation._training import (
     TRAINING,
     check_one_each,
@@ -121,11 +122,15 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
     >>> from sklearn.datasets import load_digits
     >>> from skdim.evaluation import ProbeClassifier
     >>> X, y = load_digits(return_X_y=True)
-    >>> probe = ProbeClassifier(max_epochs=10, random_state=0).fit(X[:1000], y[:1000])
+    >>> probe = ProbeClassifier(max_epochs=10, random_state=0).fit(
+    ...     X[:1000], y[:1000]
+    ... )
     >>> bool(probe.score(X[1000:], y[1000:]) > 0.9)
     True
     """
 
+    _doc_link_module = "skdim"
+    _doc_link_template = api_page("skdim.evaluation")
     _parameter_constraints: dict = {
         **TRAINING,
         "n_hidden": [Interval(Integral, 1, None, closed="left")],

@@ -190,7 +190,9 @@ class ImageFolder(Source):
     >>> from skdim.sources import ImageFolder
     >>> folder = tempfile.mkdtemp()
     >>> for name in ("one.png", "two.png"):
-    ...     noise = np.random.default_rng(0).integers(0, 256, (60, 40, 3), dtype=np.uint8)
+    ...     noise = np.random.default_rng(0).integers(
+    ...         0, 256, (60, 40, 3), dtype=np.uint8
+    ...     )
     ...     Image.fromarray(noise).save(os.path.join(folder, name))
     >>> ImageFolder(folder, size=16).shape
     (2, 16, 16, 3)
@@ -299,7 +301,7 @@ def _pillow() -> Any:
         from PIL import Image
     except ImportError:
         raise ImportError(
-            'Folders of images need Pillow: pip install "skdim[images]" brings it.'
+            "Folders of images need the package Pillow, which is missing: pip install pillow."
         ) from None
     return Image
 

@@ -1,0 +1,284 @@
+"""Pictures of the benchmarks: accuracy against labels and against time, ours beside others.
+
+They are drawn from the files under ``results/`` and show nothing else. Each is one SVG file under
+``docs/_static/plots/``; ``accuracy.svg`` has all three panels, for the README.
+
+Command: python -m benchmarks.plots
+n: 3 seeds (photographs: 1)
+Hardware: that of the files, 2 cores of an AMD EPYC (Zen 4), no GPU
+"""
+
+import json
+from typing import NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+
+from benchmarks.common import RESULTS, ROOT
+
+FOLDER = ROOT / "docs" / "_static" / "plots"
+
+# Data sets of signals that have ten labels a class.
+SIGNALS = ("OSULeaf", "ACSF1", "ItalyPowerDemand", "ArrowHead", "GunPoint")
+SIGNALS += ("BasicMotions", "JapaneseVowels")
+
+STYLES = {
+    "skdim": {"color": "tab:orange", "linewidth": 3, "zorder": 3},
+    "untrained": {"color": "tab:orange", "linestyle": "--", "zorder": 2},
+    "raw": {"color": "0.5"},
+    "PCA": {"color": "tab:blue"},
+    "k-means patches": {"color": "tab:green"},
+    "MiniRocket": {"color": "tab:green"},
+    "autoencoder": {"color": "tab:brown"},
+    "Nystroem": {"color": "tab:green"},
+    "tree leaves": {"color": "tab:brown"},
+    "gradient boosting": {"color": "tab:purple"},
+}
+
+# Of names beside points: ours are often close to others.
+ABOVE = {"xytext": (0, 7), "ha": "center", "va": "bottom"}
+POSITIONS = {
+    "skdim": {"xytext": (9, 0), "ha": "left", "va": "center"},
+    "tree leaves": {"xytext": (0, -8), "ha": "center", "va": "top"},
+    "untrained": {"xytext": (0, -8), "ha": "center", "va": "top"},
+}
+
+
+class Panel(NamedTuple):
+    """Curves of one kind of data: names of extractors and their values."""
+
+    title: str
+    x_label: str
+    y_label: str
+    x: tuple[str, ...]
+    curves: dict[str, np.ndarray]  # (positions of x,); or (seconds, accuracy)
+
+
+def cells(name: str) -> dict[str, dict]:
+    """Return the cells of ``results/<name>.json``."""
+    return json.loads((RESULTS / f"{name}.json").read_text())["cells"]
+
+
+def mean_over_seeds(found: dict, data: str, extractor: str, read) -> np.ndarray:
+    """Mean of ``read(cell)`` over the seeds of a data set and an extractor."""
+    prefix = f"{data}|{extractor}|"
+    return np.mean([read(cell) for key, cell in found.items() if key.startswith(prefix)], axis=0)
+
+
+def reader(output: str, *labels: str):
+    """Return a function that reads seconds and accuracies of an output from a cell."""
+
+    def read(cell: dict) -> list[float]:
+        accuracy = cell["accuracy"][output]
+        return [cell["seconds"], *(accuracy[label] for label in labels)]
+
+    return read
+
+
+# ---- What is shown ------------------------------------------------------------------------------
+
+
+def photographs() -> dict[str, np.ndarray]:
+    """Seconds, and accuracies with 100, 500 and 5,000 labels."""
+    found = cells("features")
+    shown = {
+        "raw": ("raw", ""),
+        "PCA": ("PCA-64", ""),
+        "k-means patches": ("k-means patches", ""),
+        "untrained": ("untrained", " components"),
+        "skdim": ("skdim", " components"),
+    }
+    labels = ("linear, 10 a class", "linear, 50 a class", "linear")
+    return {
+        name: mean_over_seeds(found, "cifar10-5k", extractor, reader(output, *labels))
+        for name, (extractor, output) in shown.items()
+    }
+
+
+def signals(*labels: str) -> dict[str, np.ndarray]:
+    """Seconds, and accuracies with some numbers of labels: means of the sets that have them."""
+    found = cells("features")
+    shown = {
+        "raw": ("raw", ""),
+        "PCA": ("PCA-64", ""),
+        "autoencoder": ("autoencoder-64", ""),
+        "MiniRocket": ("MiniRocket", ""),
+        "untrained": ("untrained", " components"),
+        "skdim": ("skdim", " components"),
+    }
+    sets = [data for data in SIGNALS if set(labels) <= set(found[f"{data}|raw|0"]["accuracy"][""])]
+    return {
+        name: np.mean(
+            [mean_over_seeds(found, data, extractor, reader(output, *labels)) for data in sets],
+            axis=0,
+        )
+        for name, (extractor, output) in shown.items()
+    }
+
+
+def tables() -> dict[str, np.ndarray]:
+    """Seconds, and balanced accuracies with 20 labels a class and with all: means of all tables."""
+    found = cells("tables")
+    shown = {
+        "raw": ("columns", ""),
+        "Nystroem": ("Nystroem-256", ""),
+        "tree leaves": ("random tree leaves", ""),
+        "gradient boosting": ("boosting", ""),
+        "untrained": ("untrained", " components"),
+        "skdim": ("skdim", " components"),
+    }
+    sets = dict.fromkeys(key.partition("|")[0] for key in found)
+    return {
+        name: np.mean(
+            [
+                mean_over_seeds(
+                    found,
+                    data,
+                    extractor,
+                    lambda cell, output=output: [cell["seconds"], *cell["accuracy"][output]],
+                )
+                for data in sets
+            ],
+            axis=0,
+        )
+        for name, (extractor, output) in shown.items()
+    }
+
+
+def many_photographs() -> dict[str, np.ndarray]:
+    """Seconds to the first features of 50,000 photographs, and accuracy with all labels."""
+    shown = {
+        "PCA": ("PCA-64", ""),
+        "k-means patches": ("k-means patches", ""),
+        "untrained": ("untrained", "components"),
+        "skdim": ("skdim", "components"),
+        "skdim, hidden layer": ("skdim", "hidden"),
+    }
+    found = cells("cifar10")
+    return {
+        name: np.array(
+            [
+                found[f"{extractor}|300 s|0"]["seconds to first features"],
+                found[f"{extractor}|300 s|0"][output]["accuracy"],
+            ]
+        )
+        for name, (extractor, output) in shown.items()
+    }
+
+
+def accuracy_against_labels() -> dict[str, Panel]:
+    """Three kinds of data."""
+    few_and_all = ("linear, 10 a class", "linear")
+    panels = {
+        "photographs": ("Colour photographs", ("100", "500", "5,000"), photographs()),
+        "signals": ("Signals, mean of 5 sets", ("10 a class", "all"), signals(*few_and_all)),
+        "tables": ("Tables, mean of 11", ("20 a class", "all"), tables()),
+    }
+    return {
+        name: Panel(
+            title,
+            "labels",
+            "balanced accuracy" if name == "tables" else "accuracy",
+            x,
+            {extractor: values[1:] for extractor, values in curves.items()},
+        )
+        for name, (title, x, curves) in panels.items()
+    }
+
+
+def accuracy_against_time() -> dict[str, Panel]:
+    """Seconds until the features can be computed, and accuracy with all labels."""
+    panels = {
+        "photographs": ("5,000 colour photographs", photographs()),
+        "many_photographs": ("50,000 colour photographs", many_photographs()),
+        "signals": ("Signals, mean of 7 sets", signals("linear")),
+        "tables": ("Tables, mean of 11", tables()),
+    }
+    return {
+        name: Panel(
+            title,
+            "seconds to learn the features, two cores",
+            "balanced accuracy" if name == "tables" else "accuracy",
+            (),
+            # gradient boosting learns no features: it has no such seconds
+            {each: values[[0, -1]] for each, values in curves.items() if values[0] > 0},
+        )
+        for name, (title, curves) in panels.items()
+    }
+
+
+# ---- How it is drawn ----------------------------------------------------------------------------
+
+
+def style_of(name: str) -> dict:
+    """Return the style of an extractor: every picture has the same."""
+    return STYLES[name.partition(",")[0]]
+
+
+def draw(ax, panel: Panel) -> None:
+    """Draw curves over numbers of labels, or a point for each extractor over seconds."""
+    for name, values in panel.curves.items():
+        if panel.x:
+            ax.plot(panel.x, values, marker="o", label=name, **style_of(name))
+        else:
+            ax.plot(*values, "o", color=style_of(name)["color"], markersize=8)
+            if name.startswith("untrained"):
+                ax.plot(*values, "o", color="white", markersize=4)
+            ax.annotate(
+                name,
+                values,
+                textcoords="offset points",
+                **POSITIONS.get(name.partition(",")[0], ABOVE),
+                fontweight="bold" if name.startswith("skdim") else "normal",
+            )
+    ax.set(title=panel.title, xlabel=panel.x_label, ylabel=panel.y_label)
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    if panel.x:
+        ax.margins(x=0.1)
+        handles, names = ax.get_legend_handles_labels()
+        order = np.argsort([-panel.curves[name][0] for name in names])
+        ax.legend(
+            [handles[k] for k in order],
+            [names[k] for k in order],
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.16),
+            ncols=2,
+            frameon=False,
+        )
+    else:
+        seconds = [values[0] for values in panel.curves.values()]
+        ax.set(xscale="log", xlim=(min(seconds) / 4, max(seconds) * 20))  # room for names
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.margins(y=0.15)
+
+
+def write(panels: dict[str, Panel], name: str, size: tuple[float, float]) -> None:
+    """Draw panels side by side into one file."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(panels), figsize=size, layout="constrained", squeeze=False)
+    for ax, panel in zip(axes[0], panels.values(), strict=True):
+        draw(ax, panel)
+    figure.savefig(FOLDER / f"{name}.svg", metadata={"Date": None})
+    if name == "accuracy":  # previews of links take no SVG
+        figure.savefig(FOLDER / f"{name}.png", dpi=110, metadata={"Software": None})
+    plt.close(figure)
+
+
+def main():
+    mpl.use("Agg")
+    mpl.rcParams.update({"svg.hashsalt": "skdim", "axes.titleweight": "bold", "font.size": 11})
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    labels, time = accuracy_against_labels(), accuracy_against_time()
+    write(labels, "accuracy", (11, 4.6))
+    for name, panel in labels.items():
+        write({name: panel}, f"accuracy_{name}", (4.2, 4.6))
+    for name, panel in time.items():
+        write({name: panel}, f"time_{name}", (5.5, 3.8))
+    for path in sorted(FOLDER.iterdir()):
+        print(f"written: {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
