@@ -1,8 +1,8 @@
 # Two commands, each enough on a fresh clone:
 #   make demo   the main job on real images, with a picture
 #   make test   lint, types and the whole suite
-# and, besides: make docs check-docs (the site, looked at in a browser), make fuzz, make bench,
-# make gpu.
+# and, besides: make docs check-docs (the site, looked at in a browser), make plots (pictures of the
+# benchmarks), make fuzz, make bench, make gpu.
 # pip, not another installer: PYTHON and PIP_ARGS may be set, e.g. PIP_ARGS="--extra-index-url ..."
 
 PYTHON ?= python3
@@ -12,7 +12,7 @@ PIP_ARGS ?=
 
 OLDEST := .venv-oldest
 
-.PHONY: demo test test-oldest matrix locked lint docs check-docs fuzz bench gpu clean
+.PHONY: demo test test-oldest matrix locked lint docs check-docs plots fuzz bench gpu clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -62,6 +62,10 @@ docs: $(VENV)/installed-docs
 # Needs Chromium or Chrome, which is found by its name.
 check-docs: $(VENV)/installed-docs
 	$(BIN)/python docs/check_site.py
+
+# The pictures of README and benchmarks, from the files under benchmarks/results.
+plots: $(VENV)/installed
+	$(BIN)/python -m benchmarks.plots
 
 # 10,000 random inputs; the suite tries some hundreds.
 fuzz: $(VENV)/installed

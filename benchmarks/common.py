@@ -8,6 +8,7 @@ import platform
 import sys
 import warnings
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,9 @@ def argument_parser(doc: str) -> argparse.ArgumentParser:
 
 
 def machine() -> dict:
-    """Processor, cores and versions."""
+    """Date, processor, cores and versions."""
     return {
+        "date": date.today().isoformat(),
         "processor": _processor(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,

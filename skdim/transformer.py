@@ -135,14 +135,14 @@ class DIMTransformer(
 ):
     """Features learned without labels, by Deep InfoMax.
 
-    ``fit`` trains an encoder whose code of a sample tells the sample's local features from those
-    of other samples; ``transform`` returns what it has learned, ``n_components`` features a
-    sample. Images and tables are recognised by the shape of X, signals and volumes by
-    ``channel_axis``; training needs no labels and ignores ``y``.
+    ``fit`` trains an encoder without labels; it ignores ``y``. The encoder learns a code of each
+    sample from which a critic can tell the sample's own local features from those of other
+    samples. ``transform`` returns ``n_components`` features for each sample. Images and tables are
+    recognised by the shape of X; for signals and volumes, set ``channel_axis``.
 
-    The five parameters to change first: ``channel_axis`` (what X holds), ``output`` and
-    ``n_components`` (which features, and how many), ``augment`` (which changes of a sample leave
-    its meaning alone) and ``max_epochs`` (how long to train).
+    Change these five parameters first: ``channel_axis`` (what X holds), ``output`` and
+    ``n_components`` (which features, and how many), ``augment`` (random changes of a sample that do
+    not change its meaning) and ``max_epochs`` (how long to train).
 
     Parameters
     ----------

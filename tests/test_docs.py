@@ -12,7 +12,7 @@ RUNNABLE = [
     "README.md",
     *(
         f"docs/{name}.md"
-        for name in ("tour", "training", "extending", "paper", "deployment", "scale")
+        for name in ("tour", "training", "pretrained", "extending", "paper", "deployment", "scale")
     ),
 ]
 # What a page needs besides skdim.

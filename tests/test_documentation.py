@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import skdim
 from skdim import DIMClassifier, DIMTransformer
 from skdim._utils import documentation
 from skdim.evaluation import ProbeClassifier
@@ -45,12 +46,19 @@ def test_without_an_address_there_is_no_link(monkeypatch):
     monkeypatch.setattr(documentation, "metadata", missing)
     assert documentation.api_page("skdim") == ""
     monkeypatch.setattr(DIMTransformer, "_doc_link_template", "")
-    assert "http" not in re.sub(r"http://www\.w3\.org[^\"]*", "", DIMTransformer()._repr_html_())
+    assert "Documentation for DIMTransformer" not in DIMTransformer()._repr_html_()
+    monkeypatch.setattr(DIMTransformer, "_doc_link_template", SITE)
+    assert "Documentation for DIMTransformer" in DIMTransformer()._repr_html_()
 
 
 def test_every_parameter_of_the_transformer_has_an_entry_of_its_own():
     names = re.findall(r"^    (\w+) : ", DIMTransformer.__doc__.partition("Attributes\n")[0], re.M)
     assert sorted(names) == sorted(DIMTransformer().get_params(deep=False))
+
+
+def test_pages_state_the_version_of_the_code():
+    assert f"This is version {skdim.__version__}." in (ROOT / "README.md").read_text()
+    assert f"\nversion: {skdim.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -59,7 +67,8 @@ EXAMPLES = sorted((ROOT / "docs" / "gallery").glob("*.py"))
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_code_on_a_page_is_at_most_eighty_columns_wide(page):
-    blocks = re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    fenced = re.findall(r"^```(\S*)[^\n]*\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    blocks = [code for language, code in fenced if not language.startswith("{")]
     assert not [line for block in blocks for line in block.splitlines() if len(line) > 80]
 
 

@@ -16,11 +16,15 @@ from skdim.displays.drawing import (
 )
 from skdim.sources._checks import check_samples
 
+# Of classes, in the order of the palette: colours alone are hard to tell apart.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", "*")
+
 
 class CodeDisplay:
     """Samples in a plane, coloured by class or number, some of them shown as thumbnails.
 
-    Both axes have the same scale.
+    Both axes have the same scale. A class has a colour and a shape. Thumbnails hide no point: they
+    are drawn where there is none, with a line to their sample.
 
     Parameters
     ----------
@@ -40,6 +44,8 @@ class CodeDisplay:
         All samples.
     thumbnails_ : list of matplotlib artists
         AxesImage, or LineCollection for signals.
+    leaders_ : matplotlib LineCollection or None
+        A line from each thumbnail to its sample.
     legend_ : matplotlib Legend or None
         If ``y`` holds classes.
     colorbar_ : matplotlib Colorbar or None
@@ -125,7 +131,7 @@ class CodeDisplay:
         ax : matplotlib Axes, default=None
             None makes a new figure.
         n_thumbnails : int, default=40
-            Largest number of thumbnails; there are fewer if more would overlap.
+            Largest number of thumbnails; there are fewer if their samples are too close.
         thumbnail_size : float, default=0.06
             Longer side of a thumbnail, as a fraction of the longer side of the map.
         cmap : str or matplotlib Colormap, default="gray"
@@ -141,21 +147,35 @@ class CodeDisplay:
             raise ValueError(
                 f"The 'thumbnail_size' parameter must be positive. Got {thumbnail_size}."
             )
-        colors, key = color_by(self.y, len(embedding))
+        colors, key, numbers = color_by(self.y, len(embedding))
         ax = axes_or_new(ax, (7, 6))
         self.ax_, self.figure_ = ax, ax.figure
-        self.scatter_ = ax.scatter(*embedding.T, c=colors, s=9, linewidths=0, alpha=0.7)
+        self.scatter_ = ax.scatter(*embedding.T, c=colors, s=14, linewidths=0, alpha=0.8)
+        if numbers is not None:
+            self.scatter_.set_paths([marker_path(number) for number in numbers])
         size = thumbnail_size * (np.ptp(embedding, axis=0).max() or 1.0)
-        self.thumbnails_ = []
+        self.thumbnails_, self.leaders_ = [], None
         if self.samples is not None and n_thumbnails:
             check_drawable(self.samples)
             chosen = choose_apart(embedding, 1.2 * size, n_thumbnails)
+            centers = choose_free(embedding, chosen, 1.2 * size)
+            self.leaders_ = self._draw_leaders(centers, embedding[chosen], colors[chosen])
             self.thumbnails_ = draw_thumbnails(
-                ax, self.samples[chosen], embedding[chosen], size, cmap, edges=colors[chosen]
+                ax, self.samples[chosen], centers, size, cmap, edges=colors[chosen]
             )
+            embedding = np.concatenate([embedding, centers])
         self._set_scales(embedding, size)
         self._draw_key(key)
         return self
+
+    def _draw_leaders(self, centers: np.ndarray, positions: np.ndarray, colors: np.ndarray):
+        """Draw a line from each thumbnail to its sample."""
+        from matplotlib.collections import LineCollection
+
+        lines = np.stack([centers, positions], axis=1)  # (n, 2, 2)
+        return self.ax_.add_collection(
+            LineCollection(lines, colors=colors, linewidths=0.8, alpha=0.6, zorder=0.5)
+        )
 
     def _set_scales(self, embedding: np.ndarray, margin: float) -> None:
         low, high = embedding.min(0) - margin, embedding.max(0) + margin
@@ -172,8 +192,8 @@ class CodeDisplay:
         self.legend_ = self.colorbar_ = None
         if isinstance(key, dict):
             markers = [
-                Line2D([], [], marker="o", linestyle="", color=color, label=str(name))
-                for name, color in key.items()
+                Line2D([], [], marker=marker, linestyle="", color=color, label=str(name))
+                for (name, color), marker in zip(key.items(), MARKERS, strict=False)
             ]
             self.legend_ = self.ax_.legend(
                 handles=markers,
@@ -279,6 +299,57 @@ def choose_apart(positions: np.ndarray, distance: float, n_most: int) -> np.ndar
     return np.array(chosen, dtype=np.int64)
 
 
+def choose_free(positions: np.ndarray, chosen: np.ndarray, size: float) -> np.ndarray:
+    """Choose where thumbnails are drawn: near their samples, and over no sample.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n, 2)
+        Of all samples.
+    chosen : ndarray of int, of shape (n_chosen,)
+        The samples that have a thumbnail.
+    size : float
+        Side of the square that a thumbnail needs.
+
+    Returns
+    -------
+    centers : ndarray of shape (n_chosen, 2)
+        Of squares that contain no sample, and do not overlap.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdim.displays.code import choose_free
+    >>> centers = choose_free(np.zeros((3, 2)), np.array([0]), 1.0)
+    >>> float(np.abs(centers).max())  # the next square
+    1.0
+    """
+    # A ring of free squares around the map has room for all, also if no square within is free.
+    n_ring = 1 + len(chosen) // 4
+    low, high = positions.min(0), positions.max(0)
+    n_inside = np.ceil((high - low) / size).astype(int) + 1
+    axes = [low[axis] + size * np.arange(-n_ring, n_inside[axis] + n_ring) for axis in range(2)]
+    cells = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
+    numbers = np.rint((positions - low) / size).astype(int) + n_ring  # of the cell of each sample
+    is_free = np.ones(len(cells), dtype=bool)
+    is_free[numbers[:, 0] * len(axes[1]) + numbers[:, 1]] = False
+    free = cells[is_free]
+    centers = np.empty((len(chosen), 2))
+    for i, position in enumerate(positions[chosen]):
+        nearest = np.square(free - position).sum(1).argmin()
+        centers[i] = free[nearest]
+        free = np.delete(free, nearest, axis=0)
+    return centers
+
+
+def marker_path(number: int):
+    """Return the outline of the marker of a class, by its number."""
+    from matplotlib.markers import MarkerStyle
+
+    marker = MarkerStyle(MARKERS[number % len(MARKERS)])
+    return marker.get_path().transformed(marker.get_transform())
+
+
 def color_by(y, n: int):
     """Return a colour for every sample.
 
@@ -293,23 +364,25 @@ def color_by(y, n: int):
         Red, green, blue and opacity.
     key : dict from class to color, ScalarMappable for numbers, or None
         Meaning of the colours.
+    numbers : ndarray of int, of shape (n,), or None
+        Number of the class of each sample; None where there are no classes.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize, to_rgba, to_rgba_array
 
     if y is None:
-        return np.tile(to_rgba(MUTED), (n, 1)), None
+        return np.tile(to_rgba(MUTED), (n, 1)), None, None
     y = column_or_1d(y)
     if len(y) != n:
         raise ValueError(f"'y' must have a value for each of the {n} samples. Got {len(y)}.")
     classes, numbers = np.unique(y, return_inverse=True)
     if len(classes) <= len(PALETTE):
         colors = to_rgba_array(PALETTE)
-        return colors[numbers], dict(zip(classes.tolist(), PALETTE, strict=False))
+        return colors[numbers], dict(zip(classes.tolist(), PALETTE, strict=False)), numbers
     if y.dtype.kind not in "iuf":
         raise ValueError(
             f"'y' must hold numbers, or {len(PALETTE)} classes at most, as many as colours can "
             f"tell apart. Got {len(classes)} classes."
         )
     scale = ScalarMappable(Normalize(y.min(), y.max()), "viridis")
-    return scale.to_rgba(y), scale
+    return scale.to_rgba(y), scale, None

@@ -21,9 +21,6 @@ PALETTE = (
 )
 INK, MUTED = "0.2", "0.55"
 
-# Weights of red, green and blue in the perceived brightness (ITU-R BT.601).
-BRIGHTNESS = np.array([0.299, 0.587, 0.114])
-
 
 def check_transformer(estimator) -> None:
     """Raise unless matplotlib is installed and ``estimator`` is a fitted transformer."""
@@ -136,14 +133,6 @@ def as_pictures(samples: np.ndarray) -> np.ndarray:
     return scale_to_unit(np.moveaxis(samples, 1, -1))
 
 
-def as_grey(pictures: np.ndarray, cmap) -> np.ndarray:
-    """Return the brightness (n, height, width) of pictures; grey ones are coloured by ``cmap``."""
-    from matplotlib import colormaps
-
-    colored = pictures if pictures.ndim == 4 else colormaps.get_cmap(cmap)(pictures)[..., :3]
-    return colored @ BRIGHTNESS
-
-
 def draw_thumbnails(
     ax, samples: np.ndarray, centers: np.ndarray, size: float, cmap, edges=None
 ) -> list:
@@ -210,8 +199,10 @@ def _draw_signals(ax, samples: np.ndarray, boxes: list) -> list:
     colors = [INK] if n_channels == 1 else [PALETTE[i % len(PALETTE)] for i in range(n_channels)]
     time = np.linspace(0, 1, length)
     artists = []
+    # each channel has a lane of its own, the first on top
+    lanes = np.arange(n_channels)[::-1, None]
     for sample, (left, right, bottom, top) in zip(scale_to_unit(samples), boxes, strict=True):
-        x, y = left + (right - left) * time, bottom + (top - bottom) * sample
+        x, y = left + (right - left) * time, bottom + (top - bottom) * (lanes + sample) / n_channels
         curves = [np.column_stack([x, channel]) for channel in y]
         lines = LineCollection(curves, colors=colors, linewidths=1, zorder=3)
         artists.append(ax.add_collection(lines, autolim=False))

@@ -1,4 +1,4 @@
-"""Local scores of a code, as heat over images or signals."""
+"""Local scores of a code, as a map below each image or signal."""
 
 import numpy as np
 import torch
@@ -10,7 +10,6 @@ from skdim.displays.drawing import (
     INK,
     MUTED,
     PALETTE,
-    as_grey,
     as_pictures,
     axes_or_new,
     box_around,
@@ -26,7 +25,6 @@ from skdim.sources._lazy import Samples
 UNIT = "score above other samples' codes"
 N_COLUMNS, N_COLUMNS_OF_SIGNALS = 6, 3  # at most
 FOR, AGAINST = np.array([0.88, 0.36, 0.0]), np.array([0.37, 0.24, 0.60])  # orange, purple
-OPACITY = 0.75  # at most
 # Distance from one picture to the next, in pictures; from one pair of rows to the next, in steps.
 STEP, PAIR = 1.08, 2.15
 
@@ -63,7 +61,7 @@ def local_scores(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
 
 
 class LocalScoreDisplay:
-    """Locations of images or signals that identify the code, as heat over the sample.
+    """Locations of images or signals that identify the code, as a map below the sample.
 
     The critic of the local term scores a sample's code with the local vector at each location.
     The display shows this score minus the mean score of the codes of other samples at the same
@@ -72,7 +70,7 @@ class LocalScoreDisplay:
     that of the critic: nats for MI estimators whose optimal critic is a logarithm of densities
     ("infonce", "jsd", "dv", "nwj", "rkl").
 
-    The local map is stretched over the sample. The receptive field of a local vector is larger than
+    The map is as large as the sample above it. The receptive field of a local vector is larger than
     the area drawn for it.
 
     Parameters
@@ -191,8 +189,8 @@ class LocalScoreDisplay:
         ax = axes_or_new(ax, (1.3 + 1.25 * n_columns, 0.3 + 2.6 * n_rows))
         self.ax_, self.figure_ = ax, ax.figure
         pictures = as_pictures(self.samples)
-        pale = 1 - 0.6 * (1 - as_grey(pictures, cmap))
-        heat, scale = as_heat(np.asarray(self.scores))
+        scale = color_scale(np.asarray(self.scores))
+        heat = scale.to_rgba(np.asarray(self.scores))
         self.pictures_, self.heat_ = [], []
         for i in range(n):
             row, column = divmod(i, n_columns)
@@ -202,7 +200,6 @@ class LocalScoreDisplay:
             )
             limits = {"vmin": 0, "vmax": 1}
             self.pictures_.append(ax.imshow(pictures[i], cmap=cmap, extent=above, **limits))
-            ax.imshow(pale[i], cmap="gray", extent=below, **limits)
             self.heat_.append(ax.imshow(heat[i], extent=below, interpolation="nearest"))
         lowest = -STEP * (PAIR * (n_rows - 1) + 1)
         ax.set(
@@ -228,12 +225,14 @@ class LocalScoreDisplay:
         edges = np.linspace(0, length, scores.shape[1] + 1)
         time = np.arange(length) + 0.5
         colors = [INK] if n_channels == 1 else PALETTE
+        # each channel has a lane of its own, the first on top
+        lanes = -1.1 * np.ptp(self.samples) * np.arange(n_channels)
         for i in range(n):
             row, column = divmod(i, n_columns)
             signal, evidence = self.panels_[2 * row : 2 * row + 2, column]
-            for channel, values in enumerate(self.samples[i]):
+            for channel, values in enumerate(self.samples[i] + lanes[:, None]):
                 signal.plot(time, values, color=colors[channel % len(colors)], linewidth=1)
-            evidence.stairs(scores[i], edges, fill=True, color=FOR, alpha=OPACITY)
+            evidence.stairs(scores[i], edges, fill=True, color=FOR)
             evidence.axhline(0, color=MUTED, linewidth=0.8)
         self._label_signals(n, length)
         return self
@@ -268,26 +267,14 @@ def check_flat(samples: Samples) -> None:
         )
 
 
-def as_heat(scores: np.ndarray):
-    """Turn scores into colours: one for positive, one for negative scores; opaque if large.
-
-    Returns
-    -------
-    heat : ndarray of shape (*scores.shape, 4)
-        Red, green, blue and opacity.
-    scale : matplotlib ScalarMappable
-        From scores to their colours on white.
-    """
+def color_scale(scores: np.ndarray):
+    """Return a matplotlib ScalarMappable: orange for positive, purple for negative, white for 0."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
     largest = np.abs(scores).max() or 1.0
-    heat = np.empty((*scores.shape, 4))
-    heat[..., :3] = np.where(scores[..., None] < 0, AGAINST, FOR)
-    heat[..., 3] = OPACITY * np.abs(scores) / largest
-    ends = [1 - OPACITY * (1 - color) for color in (AGAINST, FOR)]
-    cmap = LinearSegmentedColormap.from_list("evidence", [ends[0], np.ones(3), ends[1]])
-    return heat, ScalarMappable(Normalize(-largest, largest), cmap)
+    cmap = LinearSegmentedColormap.from_list("evidence", [AGAINST, np.ones(3), FOR])
+    return ScalarMappable(Normalize(-largest, largest), cmap)
 
 
 @torch.no_grad()

@@ -63,6 +63,9 @@ COLORS = {
     "learning_rate": PALETTE[8],
 }
 
+# What the loss is the weighted sum of.
+TERMS = {"local", "global", "coordinates", "prior"}
+
 
 class LossCurveDisplay:
     """All terms of the objective over the epochs of a fit, with a panel for each quantity.
@@ -143,7 +146,8 @@ class LossCurveDisplay:
         ax : matplotlib Axes, default=None
             Divided into panels. None makes a new figure.
         terms : list of str, default=None
-            Names of curves; None draws all except the learning rate.
+            Names of curves. None draws all except the learning rate; and except the loss if there
+            is only one term, since the loss is then the same curve upside down.
         learning_rate : bool, default=False
             Whether to draw the learning rate too, if ``terms`` is None.
 
@@ -153,7 +157,10 @@ class LossCurveDisplay:
             The same object.
         """
         if terms is None:
-            terms = [name for name in self.curves if learning_rate or name != "learning_rate"]
+            left_out = set() if learning_rate else {"learning_rate"}
+            if len(TERMS & set(self.curves)) == 1:
+                left_out.add("loss")
+            terms = [name for name in self.curves if name not in left_out]
         chosen = {name: lookup(name, self.curves, "terms", or_callable=False) for name in terms}
         if not chosen:
             raise ValueError(

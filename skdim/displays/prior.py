@@ -10,6 +10,7 @@ from skdim.sources._checks import check_samples
 
 N_DRAWS = 20_000
 N_COLUMNS = 3  # at most
+NOT_TRAINED = "No prior was trained (prior_weight=0): codes need not follow it."
 
 
 class PriorDisplay:
@@ -21,6 +22,8 @@ class PriorDisplay:
         Squashed, like the input of the discriminator.
     draws : array-like of shape (n_draws, n_code)
         Draws of the prior.
+    is_trained : bool, default=True
+        Whether codes were trained to follow the prior. If not, the plot says so.
 
     Attributes
     ----------
@@ -46,9 +49,10 @@ class PriorDisplay:
     ['component 0', 'component 1', 'component 5']
     """
 
-    def __init__(self, codes, draws):
+    def __init__(self, codes, draws, *, is_trained=True):
         self.codes = codes
         self.draws = draws
+        self.is_trained = is_trained
 
     @classmethod
     def from_estimator(cls, estimator, X, *, components=6, n_bins=20, ax=None):
@@ -57,7 +61,8 @@ class PriorDisplay:
         Parameters
         ----------
         estimator : DIMTransformer
-            Fitted. If its ``prior_weight`` was 0, codes were not trained to follow the prior.
+            Fitted. If its ``prior_weight`` was 0, codes were not trained to follow the prior, and
+            the plot says so.
         X : array-like of the kind and sample shape that ``fit`` saw
         components, n_bins, ax
             As in `plot`.
@@ -78,9 +83,9 @@ class PriorDisplay:
             ]
         )
         draws = prior.sample((N_DRAWS, codes.shape[1]), generator)
-        return cls(codes.cpu().numpy(), draws.cpu().numpy()).plot(
-            ax, components=components, n_bins=n_bins
-        )
+        is_trained = model.config.prior_weight > 0
+        display = cls(codes.cpu().numpy(), draws.cpu().numpy(), is_trained=is_trained)
+        return display.plot(ax, components=components, n_bins=n_bins)
 
     def plot(self, ax=None, *, components=6, n_bins=20):
         """Draw the histograms, all with the same bins.
@@ -153,6 +158,9 @@ class PriorDisplay:
             fontsize="small",
             labelcolor=INK,
             borderaxespad=0,
+            title=None if self.is_trained else NOT_TRAINED,
+            title_fontproperties={"size": "small", "weight": "bold"},
+            alignment="left",
         )
 
 
