@@ -233,7 +233,11 @@ ICONS = {"Repository": "fa-code-branch", "Issues": "fa-circle-question"}
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"skdim {release}"
-html_context = {"default_mode": "auto"}
+html_context = {
+    "default_mode": "auto",
+    "summary": "Features learned without labels, as an ordinary scikit-learn transformer.",
+    "site": project_urls().get("Documentation", "").rstrip("/"),
+}
 html_static_path = ["_static"]
 html_css_files = ["skdim.css"]
 html_logo = "_static/logo.svg"

@@ -30,8 +30,9 @@ dim = DIMTransformer(
 X_test, y_test = X[1400:], y[1400:]
 
 # %%
-# A map of held-out digits, coloured by labels that ``fit`` has not seen. Equal
-# digits are close to each other.
+# A map of held-out digits. Colours and shapes are labels that ``fit`` has not
+# seen. Equal digits are close to each other. Thumbnails are drawn where there
+# is no point, with a line to theirs.
 
 CodeDisplay.from_estimator(dim, X_test, y=y_test)
 plt.show()
@@ -50,15 +51,15 @@ NearestNeighborsDisplay.from_estimator(dim, X_test)
 plt.show()
 
 # %%
-# Where the code of a digit scores its own local features higher than those of
-# other digits: at the strokes that tell it from them.
+# Which parts of a digit identify it? Orange: there, the code of the digit has
+# a higher score than the codes of other digits. Purple: a lower one.
 
 LocalScoreDisplay.from_estimator(dim, X_test)
 plt.show()
 
 # %%
-# The first components of the codes, mapped into the range of the prior, beside
-# samples of it.
+# The first components of the codes, mapped into the range of the prior, and
+# random draws of the prior. If no prior was trained, the picture says so.
 
 PriorDisplay.from_estimator(dim, X_test)
 plt.show()

@@ -51,7 +51,7 @@ class Block(nn.Module):
 class SmallResNet(nn.Module):
     """The layout of ``torchvision.models.resnet18``, but smaller."""
 
-    def __init__(self, n_classes=2, width=32):
+    def __init__(self, n_classes=2, width=16):
         super().__init__()
         self.conv1 = nn.Conv2d(1, width, 3, padding=1)
         self.layer1 = Block(width, width, 1)
@@ -131,6 +131,7 @@ X, y = digits.images[:1300], digits.target[:1300]
 X_test, y_test = digits.images[1300:], digits.target[1300:]
 
 settings = {"n_components": 32, "output": "hidden", "random_state": 0}
+tuning = {"max_epochs": 8}
 off = {"max_epochs": 1, "learning_rate": 1e-12}
 # A fit that is switched off does not converge; the warning is expected.
 warnings.simplefilter("ignore", ConvergenceWarning)
@@ -139,8 +140,12 @@ transformers = {
         encoder=untrained, **settings, **off
     ),
     "pretrained, frozen": DIMTransformer(encoder=encoder, **settings, **off),
-    "random weights, then DIM": DIMTransformer(encoder=untrained, **settings),
-    "pretrained, then DIM": DIMTransformer(encoder=encoder, **settings),
+    "random weights, then DIM": DIMTransformer(
+        encoder=untrained, **settings, **tuning
+    ),
+    "pretrained, then DIM": DIMTransformer(
+        encoder=encoder, **settings, **tuning
+    ),
 }
 for transformer in transformers.values():
     transformer.fit(X)  # no labels
