@@ -190,7 +190,7 @@ class LocalScoreDisplay:
         self.ax_, self.figure_ = ax, ax.figure
         pictures = as_pictures(self.samples)
         scale = color_scale(np.asarray(self.scores))
-        heat = scale.to_rgba(np.asarray(self.scores))
+        heat = scale.cmap(scale.norm(np.asarray(self.scores)))
         self.pictures_, self.heat_ = [], []
         for i in range(n):
             row, column = divmod(i, n_columns)
@@ -235,6 +235,12 @@ class LocalScoreDisplay:
             evidence.stairs(scores[i], edges, fill=True, color=FOR)
             evidence.axhline(0, color=MUTED, linewidth=0.8)
         self._label_signals(n, length)
+        if n_channels > 1:
+            middle = (self.samples.min() + self.samples.max()) / 2
+            for panel in self.panels_[::2].ravel()[:n]:
+                panel.set_yticks(middle + lanes, range(n_channels))
+            for panel in self.panels_[::2, 0]:
+                panel.set_ylabel("channel", color=INK, fontsize="small")
         return self
 
     def _label_signals(self, n: int, length: int) -> None:
