@@ -135,14 +135,14 @@ class DIMTransformer(
 ):
     """Features learned without labels, by Deep InfoMax.
 
-    ``fit`` trains an encoder without labels; it ignores ``y``. The encoder learns a code of each
-    sample from which a critic can tell the sample's own local features from those of other
-    samples. ``transform`` returns ``n_components`` features for each sample. Images and tables are
-    recognised by the shape of X; for signals and volumes, set ``channel_axis``.
+    ``fit`` trains an encoder without labels; it ignores ``y``. From the code of a sample, a critic
+    learns to tell the sample's own local features from those of others. ``transform`` returns
+    ``n_components`` features for each sample. Images and tables are recognised by the shape of X;
+    for signals and volumes, set ``channel_axis``.
 
     Change these five parameters first: ``channel_axis`` (what X holds), ``output`` and
-    ``n_components`` (which features, and how many), ``augment`` (random changes of a sample that do
-    not change its meaning) and ``max_epochs`` (how long to train).
+    ``n_components`` (which features, how many), ``augment`` (random changes that keep the meaning
+    of a sample) and ``max_epochs`` (how long to train).
 
     Parameters
     ----------
@@ -192,10 +192,9 @@ class DIMTransformer(
     Objective
 
     global_weight : float, default=0.0
-        Weight of the global bound (alpha of the paper), which compares the code with the whole
-        local map. A term of weight 0 costs nothing; at least one weight must be positive.
+        Weight of the global bound (alpha of the paper). A term of weight 0 costs nothing.
     local_weight : float, default=1.0
-        Weight of the local bound (beta): the code is compared with every local vector.
+        Weight of the local bound (beta). At least one weight must be positive.
     prior_weight : float, default=0.0
         Weight of the prior (gamma), which the codes are then trained to follow.
     mi_estimator : {"jsd", "infonce", "dv", "nwj", "rkl", "hellinger", "chi2"} or callable, \
@@ -207,8 +206,7 @@ default="infonce"
     critic_width : int, default=128
         Length of the critic's embeddings, or units of its hidden layers.
     n_locations : int or None, default=None
-        Locations of each local map that a step draws at random, anew for every sample, for the
-        local term; None takes all.
+        Random locations of each local map in a step, for the local term; None takes all.
     prior : {"uniform", "normal", "sphere"} or callable, default="uniform"
         The distribution that the code, squashed into its range, is trained to follow; a callable
         draws ``(shape, generator)`` and takes codes as they are. See `skdim.priors`.
@@ -244,12 +242,11 @@ default="infonce"
     Training
 
     max_epochs : int or "auto", default="auto"
-        Epochs. "auto" shows the encoder about 30,000 samples, 60,000 rows of tables and images of
-        16 pixels or more on each side, plus three epochs; of tables 60 and of signals 120 epochs
-        at most.
+        "auto" is three epochs and as many as show 30,000 samples, 60,000 of tables and of images
+        of 16 pixels or more; at most 60 epochs of tables and 120 of signals.
     max_time : float or None, default=None
-        Seconds of training after which ``fit`` ends, if ``max_epochs`` has not ended it before. The
-        learning-rate schedule follows whichever ends first. Fits that time ends do not repeat.
+        Seconds after which training ends, if ``max_epochs`` has not ended it before. The schedule
+        follows whichever ends first. Fits that time ends do not repeat.
     batch_size : int, default=128
         Largest number of samples in a step, at least 2; they are negatives of each other.
     optimizer : {"muon", "adamw", "adam", "sgd"} or callable, default="muon"
@@ -268,8 +265,8 @@ default="infonce"
         Factor on the learning rate; a callable gets the finished part of training, 0 to 1; None
         leaves learning rates to ``callbacks``. Not used by ``partial_fit``, which has no end.
     weight_averaging : float, default=0.0
-        Last part of training, 0 to 1, over whose steps the weights are averaged; 0 takes those of
-        the last step. Early stopping takes those of the best epoch instead.
+        Last part of training, 0 to 1, whose weights are averaged; 0 takes the last step. Early
+        stopping takes the best epoch instead.
     warm_start : bool, default=False
         Whether ``fit`` starts from the weights and statistics of the last fit.
 
@@ -307,8 +304,7 @@ default="infonce"
         Of training; ``transform`` is float32 always. "auto" is bfloat16 for convolutions where
         the processor has instructions for it.
     compile : bool, default=False
-        Whether ``torch.compile`` compiles the encoder for training, which takes up to minutes and
-        needs a compiler on the machine.
+        Whether ``torch.compile`` compiles the encoder: takes up to minutes, and needs a compiler.
     transform_batch_size : int or None, default=None
         Samples encoded at once by ``transform``, at most 65,536 and 128 MiB of them. None is 16 to
         1024 on a CPU, by their size, and 1024 elsewhere.
@@ -355,8 +351,7 @@ default="infonce"
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.pipeline import make_pipeline
     >>> from skdim import DIMTransformer
-    >>> digits = load_digits()
-    >>> X, y = digits.images, digits.target
+    >>> X, y = load_digits().images, load_digits().target
     >>> dim = DIMTransformer(max_epochs=2, random_state=0)
     >>> pipeline = make_pipeline(dim, LogisticRegression(max_iter=1000))
     >>> pipeline.fit(X, y).score(X, y) > 0.9
@@ -374,8 +369,7 @@ default="infonce"
     precision_ = Learned()
 
     _parameter_constraints = PARAMETER_CONSTRAINTS
-    _doc_link_module = "skdim"
-    _doc_link_template = api_page("skdim")
+    _doc_link_module, _doc_link_template = "skdim", api_page("skdim")
 
     def __init__(
         self,
