@@ -151,7 +151,7 @@ def was_cut_off(request) -> bool:
 
 def look(page: Page, path: str, origin: str, window: str, found: Found) -> None:
     """Open one page in one window and note what it holds and what is wrong."""
-    page.goto(origin + path, wait_until="load")
+    page.goto(origin + path, wait_until="load", timeout=120_000)  # a machine may be busy
     seen = page.evaluate(LOOK)
     found.links.setdefault(path, set()).update(seen["links"])
     found.anchors.setdefault(path, set()).update(seen["anchors"])
