@@ -15,6 +15,7 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
+from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -35,9 +36,11 @@ from skdim._utils.devices import PRECISIONS, choose_device, memory_advice
 from skdim._utils.interrupts import InterruptGuard
 from skdim._utils.pickling import refer
 from skdim._utils.registry import lookup
+from skdim.augmentation import DEFAULT_AUGMENTATIONS
 from skdim.priors import Prior
 from skdim.sources._arrays import read_groups
 from skdim.sources._checks import check_samples
+from skdim.sources._lazy import take_subset
 from skdim.sources._output import is_path, open_output, transform_lazily
 from skdim.sources._readers import is_dask
 from skdim.sources._statistics import check_not_constant
@@ -677,6 +680,49 @@ default="infonce"
         ):
             self.model_.write_features(samples, self.output, features, batch_size)
         return np.load(out, mmap_mode="r") if is_path(out) else out
+
+    def transform_views(self, X, n_views=4, *, augment="auto", max_samples=None, random_state=None):
+        """Return the features of random views of X: what they do not share is due to the views.
+
+        Parameters
+        ----------
+        X : array-like of the kind and sample shape that ``fit`` saw
+        n_views : int, default=4
+        augment : callable (batch, generator) -> batch, or "auto", default="auto"
+            "auto" makes the default views of the modality, whatever views the encoder was trained
+            on, so that encoders can be compared. See the parameter ``augment`` of the class.
+        max_samples : int or None, default=None
+            Of more samples, so many are drawn at random.
+        random_state : int, RandomState or None, default=None
+            An int makes views reproducible.
+
+        Returns
+        -------
+        features : ndarray of shape (n_views, n_samples, n_features_out), float32
+            The samples are in the order of X.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skdim import DIMTransformer
+        >>> X = np.random.default_rng(0).normal(size=(200, 5))
+        >>> dim = DIMTransformer(4, max_epochs=1).fit(X)
+        >>> dim.transform_views(X, max_samples=50).shape
+        (4, 50, 4)
+        """
+        check_is_fitted(self)
+        check_scalar(n_views, "n_views", Integral, min_val=1)
+        samples = check_samples(self, X)
+        rng = check_random_state(random_state)
+        if max_samples is not None:
+            check_scalar(max_samples, "max_samples", Integral, min_val=1)
+            chosen = rng.permutation(len(samples))[:max_samples]
+            samples = take_subset(samples, np.sort(chosen))
+        if augment == "auto":
+            augment = DEFAULT_AUGMENTATIONS[samples.ndim - 1]
+        seed, size = int(rng.randint(2**31 - 1)), self.transform_batch_size
+        with memory_advice(self.device_, transform_batch_size=self.model_.batch_size(size)):
+            return self.model_.features_of_views(samples, self.output, augment, n_views, seed, size)
 
     # ---------------------------------------------------------------- score
 

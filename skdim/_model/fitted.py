@@ -22,6 +22,10 @@ from skdim.objective import DIMObjective
 from skdim.sources._lazy import Samples
 from skdim.sources._loaders import standardizer, to_host_tensor
 
+# Samples that views are made of at a time, as in a batch of training: features of views do not
+# depend on how many are encoded at once.
+N_AUGMENTED = 128
+
 # More views or crops of a sample are taken for an attack on memory.
 LARGEST_N_VIEWS = 1000
 
@@ -148,15 +152,17 @@ class FittedModel:
         standardize = standardizer(samples, self.mean, self.scale, self.device)
         generator = torch.Generator(self.device).manual_seed(seed)
         features = []
-        for start in range(0, len(samples), size):
-            stored = to_host_tensor(samples[start : start + size], self.mean, self.scale)
+        for start in range(0, len(samples), N_AUGMENTED):
+            stored = to_host_tensor(samples[start : start + N_AUGMENTED], self.mean, self.scale)
             with torch.inference_mode():
                 batch = standardize(stored.to(self.device))
                 views = make_views(batch, augment, generator, n_views)  # (n_views, n, ...)
-                encodings = (
-                    encode(self.encoder, view, with_fixed=readout.has_fixed) for view in views
-                )
-                features.append([readout.read_batch(len(batch), e) for e in encodings])
+                parts = views.flatten(0, 1).split(size)
+                encodings = (encode(self.encoder, p, with_fixed=readout.has_fixed) for p in parts)
+                read = [
+                    readout.read_batch(len(p), e) for p, e in zip(parts, encodings, strict=True)
+                ]
+            features.append(np.concatenate(read).reshape(n_views, len(batch), -1))
         return np.concatenate(features, axis=1)
 
     # ------------------------------------------------------------ scores

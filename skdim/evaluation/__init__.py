@@ -20,20 +20,40 @@ from skdim.evaluation.reconstruction import (
     reconstruction_similarity,
     ssim,
 )
-from skdim.evaluation.unsupervised import effective_rank_scorer
+from skdim.evaluation.unsupervised import (
+    alpha_req,
+    effective_rank_scorer,
+    few_labels_scorer,
+    lidar,
+    neighbor_overlap,
+    neighbor_overlap_scorer,
+    shared_dimension,
+    shared_dimension_scorer,
+    view_nearest_neighbor,
+    view_nearest_neighbor_scorer,
+)
 
 __all__ = [
     "ProbeClassifier",
+    "alpha_req",
     "dependence",
     "effective_rank",
     "effective_rank_scorer",
+    "few_labels_scorer",
+    "lidar",
     "mine",
     "mine_scorer",
     "ms_ssim",
     "nearest_neighbors",
     "neg_dependence_scorer",
+    "neighbor_overlap",
+    "neighbor_overlap_scorer",
     "reconstruct",
     "reconstruction_similarity",
+    "shared_dimension",
+    "shared_dimension_scorer",
     "ssim",
     "svm_accuracy",
+    "view_nearest_neighbor",
+    "view_nearest_neighbor_scorer",
 ]
