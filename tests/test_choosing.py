@@ -21,11 +21,14 @@ from skdim.evaluation import (
     shared_dimension_scorer,
     view_nearest_neighbor,
     view_nearest_neighbor_scorer,
+    view_retrieval,
+    view_retrieval_scorer,
 )
 
-MEASURES = (view_nearest_neighbor, neighbor_overlap, shared_dimension, lidar)
+MEASURES = (view_nearest_neighbor, view_retrieval, neighbor_overlap, shared_dimension, lidar)
 SCORERS = (
     view_nearest_neighbor_scorer,
+    view_retrieval_scorer,
     neighbor_overlap_scorer,
     shared_dimension_scorer,
     effective_rank_scorer,
@@ -52,6 +55,30 @@ def test_view_nearest_neighbor_is_that_of_plain_loops():
                 hits += [nearest(other, x, range(40), 1) == {i} for i, x in enumerate(view)]
     assert 0 < np.mean(hits) < 1
     assert view_nearest_neighbor(views) == pytest.approx(np.mean(hits))
+
+
+def test_view_retrieval_is_that_of_plain_loops():
+    views = noisy_views(0.7) * [9, 4, 1, 1, 1, 1]
+    around = (views - views.mean(0)).reshape(120, 6)
+    within = around.T @ around / 80
+    variance = np.trace(within + np.cov(views.mean(0).T)) / 6
+    inverse = np.linalg.inv(within + 0.1 * variance * np.eye(6))
+    logs = []
+    for a, view in enumerate(views):
+        for b, other in enumerate(views):
+            if a != b:
+                for i, x in enumerate(view):
+                    distances = [(x - z) @ inverse @ (x - z) for z in other]
+                    logs.append(np.log(1 + sum(d < distances[i] for d in distances)))
+    assert view_retrieval(views) == pytest.approx(1 - np.mean(logs) / np.log(40))
+
+
+def test_view_retrieval_hardly_sees_a_direction_in_which_views_differ():
+    views = noisy_views(0.2)
+    loud = np.random.default_rng(1).normal(scale=3.0, size=(3, 40, 1))
+    spoilt = np.concatenate([views, loud], axis=2)
+    assert view_retrieval(spoilt) > 0.9 * view_retrieval(views)
+    assert view_nearest_neighbor(spoilt) < 0.7 * view_nearest_neighbor(views)
 
 
 def test_neighbor_overlap_is_that_of_plain_loops():
@@ -100,7 +127,7 @@ def test_measures_ignore_order_offset_and_rotation(measure):
     assert measure(changed) == pytest.approx(measure(views))
 
 
-@pytest.mark.parametrize("measure", MEASURES[:3])
+@pytest.mark.parametrize("measure", MEASURES[:4])
 def test_less_noise_is_better_and_none_is_best(measure):
     values = [measure(noisy_views(noise)) for noise in (10.0, 1.0, 0.3, 0.0)]
     assert values == sorted(values)
@@ -194,7 +221,7 @@ def test_scorers_choose_in_a_search(quick, digits, scorer):
     )
 
 
-@pytest.mark.parametrize("scorer", SCORERS[:3])
+@pytest.mark.parametrize("scorer", SCORERS[:4])
 def test_scorers_read_the_last_step_of_a_pipeline(quick, digits, scorer):
     X = digits.data[:120]
     scaled = StandardScaler().fit_transform(X)
@@ -208,7 +235,7 @@ def test_scorers_see_a_trained_encoder_from_a_random_one(digits):
     X = digits.images[:1000]
     untrained = DIMTransformer(max_epochs=1, learning_rate=1e-12, random_state=0).fit(X)
     trained = DIMTransformer(max_epochs=8, random_state=0).fit(X)
-    for scorer in SCORERS[:3]:
+    for scorer in SCORERS[:4]:
         assert scorer(trained, X) > scorer(untrained, X)
 
 

@@ -126,6 +126,7 @@ CHOICES = {
 }
 
 MEASURES = {
+    "view retrieval": evaluation.view_retrieval,
     "view nearest neighbour": evaluation.view_nearest_neighbor,
     "neighbour overlap": evaluation.neighbor_overlap,
     "shared dimension": evaluation.shared_dimension,

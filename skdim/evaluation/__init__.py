@@ -31,6 +31,8 @@ from skdim.evaluation.unsupervised import (
     shared_dimension_scorer,
     view_nearest_neighbor,
     view_nearest_neighbor_scorer,
+    view_retrieval,
+    view_retrieval_scorer,
 )
 
 __all__ = [
@@ -56,4 +58,6 @@ __all__ = [
     "svm_accuracy",
     "view_nearest_neighbor",
     "view_nearest_neighbor_scorer",
+    "view_retrieval",
+    "view_retrieval_scorer",
 ]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import pairwise_distances_argmin
+from sklearn.metrics import euclidean_distances, pairwise_distances_argmin
 from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline
@@ -55,6 +55,53 @@ def view_nearest_neighbor(views) -> float:
     own = np.arange(views.shape[1])
     found = [pairwise_distances_argmin(a, b) == own for a, b in permutations(views, 2)]
     return float(np.mean(found))
+
+
+def view_retrieval(views, regularization: float = 0.1) -> float:
+    r"""How early a search among views of all samples comes to the same sample.
+
+    .. math:: 1 - \frac{\operatorname{mean} \log r}{\log n}
+
+    with :math:`r` the position of the sample itself, 1 to n, when the samples of another view are
+    sorted by their distance. Distances are Mahalanobis distances by the covariance of views around
+    their sample's mean: a direction counts the less, the more views vary in it, as in linear
+    discriminant analysis. So a linear classifier, too, would weigh it.
+
+    Parameters
+    ----------
+    views : array-like of shape (n_views, n_samples, n_features)
+        Features of at least two views of at least two samples.
+    regularization : float, default=0.1
+        Part of the mean variance of features that is added to the variance of views in every
+        direction; more than 0.
+
+    Returns
+    -------
+    retrieval : float
+        1 at best; about ``1 / log(n_samples)`` is chance.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdim.evaluation import view_retrieval
+    >>> features = np.random.default_rng(0).normal(size=(50, 8))
+    >>> view_retrieval([features, features])
+    1.0
+    """
+    views = _read_views(views)
+    n = views.shape[1]
+    within, between = _covariances(views)
+    variance = np.trace(within + between) / len(within)
+    if variance == 0:  # features are constant, and all distances 0
+        return 0.0
+    values, vectors = np.linalg.eigh(within + regularization * variance * np.eye(len(within)))
+    weighed = views @ (vectors / np.sqrt(values))
+    positions = []
+    for a, b in permutations(weighed, 2):
+        distances = euclidean_distances(a, b, squared=True)  # (n, n)
+        own = distances.diagonal()[:, None]
+        positions.append(1 + np.count_nonzero(distances < own, axis=1))
+    return float(1 - np.log(positions).mean() / np.log(n))
 
 
 def neighbor_overlap(views, n_neighbors: int = 10) -> float:
@@ -237,6 +284,25 @@ def view_nearest_neighbor_scorer(estimator, X, y=None) -> float:
         Higher is better.
     """
     return view_nearest_neighbor(_features_of_views(estimator, X))
+
+
+def view_retrieval_scorer(estimator, X, y=None) -> float:
+    """`view_retrieval` of four views of X; may be passed as ``scoring``.
+
+    Parameters
+    ----------
+    estimator : DIMTransformer, or a Pipeline that ends in one
+    X : array-like
+        At least two samples; 600 of them are compared, if there are more.
+    y : None
+        Ignored.
+
+    Returns
+    -------
+    retrieval : float
+        Higher is better.
+    """
+    return view_retrieval(_features_of_views(estimator, X))
 
 
 def neighbor_overlap_scorer(estimator, X, y=None) -> float:
