@@ -1,10 +1,11 @@
 """Claim: what early stopping watches finds an epoch that is about as good as the best one.
 
-Nine data sets of all kinds, two settings each, 30,000 samples shown. Ten times in a fit, measures are read off a tenth of the samples that was held
-out: `score`, and `shared_dimension` and `view_retrieval` of the codes of two views, made as in the
-fit. The truth is the accuracy of LogisticRegression on the test part, five labels a class, mean of
-ten draws. Regret: what the epoch that a measure takes loses to the best epoch, in accuracy; beside
-it the last epoch, which is what a fit without early stopping takes.
+Nine data sets of all kinds, two settings each, 30,000 samples shown. Ten times in a fit, measures
+are read off a tenth of the samples that was held out: `score`, and `shared_dimension` and
+`view_retrieval` of the codes of two views, made as in the fit. The truth is the accuracy of
+LogisticRegression on the test part, five labels a class, mean of ten draws. Regret: what the epoch
+that a measure takes loses to the best epoch, in accuracy; beside it the last epoch, which is what a
+fit without early stopping takes.
 
 Every cell is written when it is computed; run again, the command continues.
 
