@@ -19,15 +19,25 @@ from skdim.evaluation import (
     neighbor_overlap_scorer,
     shared_dimension,
     shared_dimension_scorer,
+    view_agreement,
+    view_agreement_scorer,
     view_nearest_neighbor,
     view_nearest_neighbor_scorer,
     view_retrieval,
     view_retrieval_scorer,
 )
 
-MEASURES = (view_nearest_neighbor, view_retrieval, neighbor_overlap, shared_dimension, lidar)
+MEASURES = (
+    view_nearest_neighbor,
+    view_agreement,
+    view_retrieval,
+    neighbor_overlap,
+    shared_dimension,
+    lidar,
+)
 SCORERS = (
     view_nearest_neighbor_scorer,
+    view_agreement_scorer,
     view_retrieval_scorer,
     neighbor_overlap_scorer,
     shared_dimension_scorer,
@@ -115,6 +125,12 @@ def test_alpha_req_is_the_exponent_of_the_spectrum(alpha):
     assert np.isnan(alpha_req(np.ones((5, 3))))
 
 
+def test_view_agreement_is_the_geometric_mean_of_its_parts():
+    views = noisy_views(0.7)
+    parts = view_retrieval(views), neighbor_overlap(views, 8), shared_dimension(views) / 6
+    assert view_agreement(views) == pytest.approx(np.prod(parts) ** (1 / 3))
+
+
 # ------------------------------------------------------------ laws
 
 
@@ -127,7 +143,7 @@ def test_measures_ignore_order_offset_and_rotation(measure):
     assert measure(changed) == pytest.approx(measure(views))
 
 
-@pytest.mark.parametrize("measure", MEASURES[:4])
+@pytest.mark.parametrize("measure", MEASURES[:5])
 def test_less_noise_is_better_and_none_is_best(measure):
     values = [measure(noisy_views(noise)) for noise in (10.0, 1.0, 0.3, 0.0)]
     assert values == sorted(values)
@@ -221,7 +237,7 @@ def test_scorers_choose_in_a_search(quick, digits, scorer):
     )
 
 
-@pytest.mark.parametrize("scorer", SCORERS[:4])
+@pytest.mark.parametrize("scorer", SCORERS[:5])
 def test_scorers_read_the_last_step_of_a_pipeline(quick, digits, scorer):
     X = digits.data[:120]
     scaled = StandardScaler().fit_transform(X)
@@ -235,7 +251,7 @@ def test_scorers_see_a_trained_encoder_from_a_random_one(digits):
     X = digits.images[:1000]
     untrained = DIMTransformer(max_epochs=1, learning_rate=1e-12, random_state=0).fit(X)
     trained = DIMTransformer(max_epochs=8, random_state=0).fit(X)
-    for scorer in SCORERS[:4]:
+    for scorer in SCORERS[:5]:
         assert scorer(trained, X) > scorer(untrained, X)
 
 

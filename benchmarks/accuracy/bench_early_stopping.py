@@ -1,8 +1,8 @@
 """Claim: what early stopping watches finds an epoch that is about as good as the best one.
 
 Nine data sets of all kinds, two settings each, 30,000 samples shown. Ten times in a fit, measures
-are read off a tenth of the samples that was held out: `score`, and `shared_dimension` and
-`view_retrieval` of the codes of two views, made as in the fit. The truth is the accuracy of
+are read off a tenth of the samples that was held out: `score`, and measures of the codes
+of two views, made as in the fit. The truth is the accuracy of
 LogisticRegression on the test part, five labels a class, mean of ten draws. Regret: what the epoch
 that a measure takes loses to the best epoch, in accuracy; beside it the last epoch, which is what a
 fit without early stopping takes.
@@ -25,11 +25,11 @@ from sklearn.model_selection import train_test_split
 from benchmarks.accuracy.bench_selection import DATA, five_per_class, load_part
 from benchmarks.common import Cells, argument_parser, fit_and_score, verdict
 from skdim import DIMTransformer
-from skdim.evaluation import shared_dimension, view_retrieval
+from skdim.evaluation import shared_dimension, view_agreement, view_retrieval
 
 N_SHOWN, N_LOOKS, N_DRAWS = 30_000, 10, 10
 
-WATCHED = ("score", "shared dimension", "view retrieval")
+WATCHED = ("score", "shared dimension", "view retrieval", "view agreement")
 
 SETTINGS = {
     "default": {},
@@ -89,6 +89,7 @@ def examine(name: str, setting: str) -> dict:
             "score": dim.score(data.X[held_out]),
             "shared dimension": shared_dimension(own),
             "view retrieval": view_retrieval(own),
+            "view agreement": view_agreement(own),
             "few": float(np.mean(few)),
         }
 

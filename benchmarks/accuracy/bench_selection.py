@@ -10,7 +10,8 @@ For each measure: Spearman's rank correlation with the truth over the settings o
 95 % interval of its mean over data sets (bootstrap of settings), and the regret: what the setting
 that it takes for the best loses to the best one, as a share of the range of accuracies. Beside them
 a choice by 50 labels (`few_labels_scorer`, mean of three draws of them), and the seconds that a
-measure takes, as a share of the fit.
+measure takes, as a share of the fit. The truth of one fit against that of another shows what any
+measure can reach.
 
 One measure is chosen on the first, third, fifth ... data set, and evaluated on the others. Every
 cell is written when it is computed; run again, the command continues. With ``--keep`` the features
@@ -25,6 +26,7 @@ Versions: Python 3.11.7, torch 2.13.0, scikit-learn 1.9.1, skorch 1.4.0
 import time
 import warnings
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,8 @@ DATA = (
     "clusters",
 )
 CHOSEN_ON, CONFIRMED_ON = DATA[::2], DATA[1::2]
+
+NAMED = ("score", "view agreement", "shared dimension", "50 labels")
 
 N_SETTINGS, N_FITS = 24, 3
 N_TRAINING, N_TEST = 5000, 2000  # samples at most
@@ -126,6 +130,7 @@ CHOICES = {
 }
 
 MEASURES = {
+    "view agreement": evaluation.view_agreement,
     "view retrieval": evaluation.view_retrieval,
     "view nearest neighbour": evaluation.view_nearest_neighbor,
     "neighbour overlap": evaluation.neighbor_overlap,
@@ -258,6 +263,16 @@ def read_measure(cell: dict, name: str) -> list[float]:
     return cell["50 labels"] if name == "50 labels" else [cell["measures"][name]]
 
 
+def agreement(cells: dict, data: str, truth: str) -> float:
+    """Mean rank correlation of the truth of one fit of all settings with that of another fit."""
+    fits = []
+    for seed in range(N_FITS):
+        of_fit = [cells[f"{data}|{number}|{seed}"] for number in range(N_SETTINGS)]
+        fits.append([cell.get(truth, np.nan) for cell in of_fit])
+    pairs = combinations(np.array(fits), 2)
+    return float(np.mean([spearmanr(a, b, nan_policy="omit").statistic for a, b in pairs]))
+
+
 def regret(measure: np.ndarray, truth: np.ndarray) -> float:
     """What the setting with the highest measure loses, as a share of the range of the truth."""
     return float((truth.max() - truth[measure.argmax()]) / np.ptp(truth))
@@ -291,6 +306,7 @@ def compare(cells: dict, data: list[str], truth: str) -> dict:
             for key, row in found.items()
         }
         table[name]["interval"] = interval([(ms[0], t) for ms, t in both])
+    table["agreement"] = {d: round(agreement(cells, d, truth), 4) for d in data}
     extremes = [(t.min(), np.median(t), t.max()) for t in truths]
     table["worst, median, best"] = dict(zip(data, np.round(extremes, 4).tolist(), strict=True))
     return table
@@ -313,11 +329,17 @@ def report(cells: Cells, data: list[str]) -> None:
             low, high = table[name]["interval"]
             lost = mean_over(table[name]["regret"], data)
             print(f"{name:<24}{each} | {mean:5.2f} ({low:.2f} to {high:.2f}) | {lost:.2f}")
-        print("accuracy: worst, median and best setting; chosen by shared dimension, by 50 labels")
+        each = " ".join(f"{r:9.2f}" for r in table["agreement"].values())
+        print(f"{'truth of another fit':<24}{each} | {mean_over(table['agreement'], data):5.2f}")
+        print(f"accuracy: worst, median and best setting; chosen by {', '.join(NAMED)}")
         for d in data:
             row = [*table["worst, median, best"][d]]
-            row += [table[name]["chosen"][d] for name in ("shared dimension", "50 labels")]
+            row += [table[name]["chosen"][d] for name in NAMED]
             print(f"{d:<24}" + " ".join(f"{x:9.3f}" for x in row))
+        for name in NAMED:
+            best = np.array([table["worst, median, best"][d][2] for d in data])
+            lost = best - [table[name]["chosen"][d] for d in data]
+            print(f"{name} loses {100 * lost.mean():.1f} points in the mean")
     finished = [cell for cell in cells.cells.values() if "few" in cell]
     shares = {
         name: float(np.median([cell["share of the fit"][name] for cell in finished]))

@@ -1,8 +1,9 @@
 """Choosing without labels, or with a few: functions of features, and scorers for a search.
 
-Three measures compare features of random views of the same samples. They ask whether features tell
-a sample from others whatever its view: what training is for. The published `lidar`, `alpha_req` and
-`skdim.evaluation.effective_rank` (RankMe) look at spectra only; they are here to be compared with.
+`view_agreement` and its parts compare features of random views of the same samples. They ask
+whether features tell a sample from others whatever its view: what training is for. The published
+`lidar`, `alpha_req` and `skdim.evaluation.effective_rank` (RankMe) look at spectra only; they are
+here to be compared with.
 
 The scorers compare all candidates on the same views: the default ones of the modality, whatever
 views a candidate was trained on.
@@ -174,6 +175,44 @@ def shared_dimension(views) -> float:
     return float(np.trace(np.linalg.pinv(within + between, rcond=1e-9, hermitian=True) @ between))
 
 
+def view_agreement(views) -> float:
+    """Geometric mean of `view_retrieval`, `neighbor_overlap` and `shared_dimension`.
+
+    They see different things: whether a sample is found again, whether its neighbourhood stays the
+    same, and in how many directions. Of `neighbor_overlap`, ten neighbours are compared, or, of
+    less than 50 samples, a fifth of them; the shared dimension counts as a share of the features.
+
+    Parameters
+    ----------
+    views : array-like of shape (n_views, n_samples, n_features)
+
+    Returns
+    -------
+    agreement : float
+        0 to 1; 1 where all views have the same features.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdim.evaluation import view_agreement
+    >>> features = np.random.default_rng(0).normal(size=(50, 8))
+    >>> round(view_agreement([features, features]), 6)
+    1.0
+    """
+    views = _read_views(views)
+    _, n, n_features = views.shape
+    parts = (
+        view_retrieval(views),
+        neighbor_overlap(views, n_neighbors=_count_neighbors(n)),
+        shared_dimension(views) / n_features,
+    )
+    return float(np.prod(np.maximum(parts, 0)) ** (1 / 3))
+
+
+def _count_neighbors(n: int) -> int:
+    return min(10, max(1, n // 5))
+
+
 def lidar(views, regularization: float = 1e-4) -> float:
     r"""Effective rank of the directions that tell samples from views, by discriminant analysis.
 
@@ -286,6 +325,27 @@ def view_nearest_neighbor_scorer(estimator, X, y=None) -> float:
     return view_nearest_neighbor(_features_of_views(estimator, X))
 
 
+def view_agreement_scorer(estimator, X, y=None) -> float:
+    """`view_agreement` of four views of X; may be passed as ``scoring``.
+
+    The measure to choose settings by, where there are no labels.
+
+    Parameters
+    ----------
+    estimator : DIMTransformer, or a Pipeline that ends in one
+    X : array-like
+        At least two samples; 600 of them are compared, if there are more.
+    y : None
+        Ignored.
+
+    Returns
+    -------
+    agreement : float
+        Higher is better.
+    """
+    return view_agreement(_features_of_views(estimator, X))
+
+
 def view_retrieval_scorer(estimator, X, y=None) -> float:
     """`view_retrieval` of four views of X; may be passed as ``scoring``.
 
@@ -324,7 +384,7 @@ def neighbor_overlap_scorer(estimator, X, y=None) -> float:
         Higher is better.
     """
     views = _features_of_views(estimator, X)
-    return neighbor_overlap(views, n_neighbors=min(10, max(1, views.shape[1] // 5)))
+    return neighbor_overlap(views, n_neighbors=_count_neighbors(views.shape[1]))
 
 
 def shared_dimension_scorer(estimator, X, y=None) -> float:
