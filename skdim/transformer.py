@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdim._model.fitted import FittedModel
 from skdim._model.onnx_graph import write_graph
-from skdim._model.paper_settings import PAPER_SETTINGS, PAPER_WEIGHTS
+from skdim._model.paper_settings import paper_settings
 from skdim._model.persistence import (
     read_into,
     select_sklearn_state,
@@ -35,7 +35,6 @@ from skdim._training.setup import set_up
 from skdim._utils.devices import PRECISIONS, choose_device, memory_advice
 from skdim._utils.interrupts import InterruptGuard
 from skdim._utils.pickling import refer
-from skdim._utils.registry import lookup
 from skdim.augmentation import DEFAULT_AUGMENTATIONS
 from skdim.priors import Prior
 from skdim.sources._arrays import read_groups
@@ -481,7 +480,9 @@ default="infonce"
         """A transformer with the settings of the paper's experiments, all visible in its repr.
 
         One view, the published critic of width 2048, batches of 64, 1000 epochs of Adam: hours on
-        a GPU. The encoder is that for CIFAR-10; name another for images of another size.
+        a GPU. DIM(G) has its own critic: three layers of width 512 over the code and the map of
+        the last convolution. The encoder is that for CIFAR-10; name another for images of another
+        size.
 
         Parameters
         ----------
@@ -489,7 +490,8 @@ default="infonce"
             DIM(L), DIM(G) or DIM(L+G).
         mi_estimator : str or callable, default="jsd"
         **params
-            Any parameter of the constructor, in place of the paper's value.
+            Any parameter of the constructor, in place of the paper's value. ``encoder_params`` are
+            added to those of the paper.
 
         Returns
         -------
@@ -502,9 +504,7 @@ default="infonce"
         >>> dim.prior_weight, dim.batch_size, dim.max_epochs
         (0.1, 64, 20)
         """
-        weights = lookup(variant, PAPER_WEIGHTS, "variant", or_callable=False)
-        settings = copy.deepcopy(PAPER_SETTINGS)  # each instance has dicts of its own
-        return cls(**{**settings, **weights, "mi_estimator": mi_estimator, **params})
+        return cls(**paper_settings(variant, {"mi_estimator": mi_estimator, **params}))
 
     # ------------------------------------------------------------------ fit
 

@@ -447,10 +447,40 @@ def test_settings_of_the_paper(variant, weights, mi_estimator, images):
     assert np.isfinite(dim.fit_transform(images)).all()
 
 
-def test_instances_of_the_paper_share_nothing():
-    first, second = DIMTransformer.paper(), DIMTransformer.paper()
-    assert first.optimizer_params == second.optimizer_params
-    assert first.optimizer_params is not second.optimizer_params
+@pytest.mark.parametrize("variant", ["local", "global"])
+def test_instances_of_the_paper_share_nothing(variant):
+    first, second = DIMTransformer.paper(variant), DIMTransformer.paper(variant)
+    for name in ("optimizer_params", "encoder_params"):
+        ours, others = getattr(first, name), getattr(second, name)
+        assert ours == others
+        assert ours is None or ours is not others
+
+
+@pytest.mark.parametrize(
+    ("encoder", "shape", "n_top"),
+    [
+        ("paper28", (1, 28, 28), 128 * 7 * 7),
+        ("paper32", (3, 32, 32), 256 * 4 * 4),
+        ("paper64", (3, 64, 64), 512 * 4 * 4),
+    ],
+)
+def test_the_critic_of_dim_g_has_three_layers_over_code_and_last_convolution(encoder, shape, n_top):
+    dim = DIMTransformer.paper("global", encoder=encoder, max_epochs=1, learning_rate=1e-12)
+    X = np.random.default_rng(0).normal(size=(4, *shape)).astype(np.float32)
+    objective = dim.set_params(channel_axis=1).fit(X).model_.objective
+    n_critic = sum(p.numel() for p in objective.global_critic.parameters())
+    assert n_critic == (64 + n_top + 1) * 512 + 513 * 512 + 513
+    assert n_critic == {"paper28": 3_507_713, "paper32": 2_393_601, "paper64": 4_490_753}[encoder]
+
+
+def test_parameters_of_an_encoder_are_added_to_those_of_the_paper():
+    params = {"encoder_params": {"scale": 0.5}}
+    dim = DIMTransformer.paper("global", **params)
+    assert dim.encoder_params == {"local_layer": -1, "scale": 0.5}
+    assert params == {"encoder_params": {"scale": 0.5}}
+    assert DIMTransformer.paper("local", **params).encoder_params == {"scale": 0.5}
+    # Other encoders have no such parameter.
+    assert DIMTransformer.paper("global", encoder="conv").encoder_params is None
 
 
 # -------------------------------------------------------------------- groups
