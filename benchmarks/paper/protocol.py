@@ -158,9 +158,17 @@ class Orderings:
     def check(self, claim: str, higher, lower) -> None:
         """Print whether the first numbers are above the second."""
         higher, lower = np.asarray(higher, float), np.asarray(lower, float)
-        gap = higher.mean() - lower.mean()
         n = min(len(higher), len(lower))
         error = np.sqrt((higher.var(ddof=1) + lower.var(ddof=1)) / n) if n > 1 else np.inf
+        self._report(claim, higher.mean() - lower.mean(), error)
+
+    def check_gaps(self, claim: str, gaps) -> None:
+        """Print whether numbers that are compared seed by seed are above 0."""
+        gaps = np.asarray(gaps, float)
+        error = gaps.std(ddof=1) / np.sqrt(len(gaps)) if len(gaps) > 1 else np.inf
+        self._report(claim, gaps.mean(), error)
+
+    def _report(self, claim: str, gap: float, error: float) -> None:
         if abs(gap) <= 2 * error:
             outcome = "unresolved at this budget"
         else:
