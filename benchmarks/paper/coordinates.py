@@ -41,7 +41,10 @@ def cell(budget, data, params: dict, seed: int) -> dict:
     """Accuracy of the probe on every layer."""
     model = dim(budget, "local", "infonce", seed, **params).fit(data.X)
     train, test = layers_of(model, data.X), layers_of(model, data.X_test)
-    return {layer: probe(train[layer], data.y, test[layer], data.y_test, seed) for layer in train}
+    return {
+        layer: probe(budget, train[layer], data.y, test[layer], data.y_test, seed)
+        for layer in train
+    }
 
 
 def main():

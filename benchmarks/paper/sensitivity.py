@@ -137,7 +137,7 @@ def accuracy(budget: Budget, data: Data, name: str, level: Level, seed: int) -> 
     bound = partial(limited_bound, name=name, level=level)
     model = dim(budget, "local", bound, seed, batch_size=BATCH_SIZE)
     codes, codes_test = (model.fit(data.X).transform(X) for X in (data.X, data.X_test))
-    return {"Y": probe(codes, data.y, codes_test, data.y_test, seed)}
+    return {"Y": probe(budget, codes, data.y, codes_test, data.y_test, seed)}
 
 
 def run_cell(budget: Budget, name: str, level: Level, seed: int) -> dict:
