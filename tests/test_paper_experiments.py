@@ -5,9 +5,25 @@ import argparse
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torch.distributions import MultivariateNormal
 
 from benchmarks import common
-from benchmarks.paper import coordinates, crops, priors, protocol, sensitivity, weights
+from benchmarks.paper import (
+    coordinates,
+    crops,
+    folders,
+    independence,
+    neighbors,
+    priors,
+    protocol,
+    sensitivity,
+    summary,
+    table1,
+    weights,
+)
+from benchmarks.paper import jsd_and_information as jsd
+from skdim.encoders import ENCODERS
 from skdim.mutual_information import ESTIMATORS
 
 
@@ -154,9 +170,155 @@ def test_coordinates(budget, data):
     assert set(cell) == {"conv", "fc", "Y"}
 
 
-def test_crops(budget, data):
-    for encoder in crops.ROWS.values():
-        assert set(crops.cell(budget, data, {"encoder": encoder}, 0)) == {"hidden", "code"}
+@pytest.mark.parametrize("name", crops.ROWS)
+def test_crops(budget, data, name):
+    cell = crops.cell(budget, data, name, "cifar10", {}, 0)
+    assert set(cell) == {"local map", crops.ROWS[name].further} - {None}
+
+
+def test_crops_have_no_prior_and_several_globals_no_output_layer(budget, data):
+    name = "DIM(L), several globals"
+    model = crops.build(name, budget, "cifar10", 0).fit(data.X)
+    assert not model.prior_weight
+    # A twentieth of 1,024 channels, at 25 windows; the local map has 7 x 7 locations.
+    layers = crops.read_layers(model, data.X[:3], ["local map", "global codes"])
+    assert [layers[layer].shape for layer in layers] == [(3, 49 * 51), (3, 25 * 51)]
+    assert isinstance(model.encoder_.code, torch.nn.Identity)
+
+
+def test_the_local_map_of_alexnet_on_crops_has_the_units_of_the_authors(budget):
+    full = protocol.BUDGETS["full"]
+    widths = [crops.build(name, full, "folder", 0).critic_width for name in list(crops.ROWS)[:2]]
+    assert widths == [1024, 1024]
+    encoder = ENCODERS["paper_crops_alexnet64"]((3, 64, 64), 64).eval()
+    assert encoder(torch.zeros(1, 3, 64, 64)).local_maps[0].numel() == 9408
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Images of two classes in files, as `folders` reads them; 20 x 20 pixels."""
+    rng = np.random.default_rng(0)
+    for part, n in (
+        ("train/a", 8),
+        ("train/b", 8),
+        ("test/a", 4),
+        ("test/b", 4),
+        ("unlabelled", 6),
+    ):
+        (tmp_path / part).mkdir(parents=True)
+        for i in range(n):
+            picture = rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)
+            Image.fromarray(picture).save(tmp_path / part / f"{i}.png")
+    return tmp_path
+
+
+def test_a_folder_is_read_with_its_labels_and_its_images_without(folder, budget):
+    data = folders.read(folder, 32, budget._replace(n_train=10, n_test=100))
+    assert data.X.shape == (10, 32, 32, 3)
+    assert data.X_test.shape == (8, 32, 32, 3)
+    assert sorted(data.y_test) == ["a"] * 4 + ["b"] * 4
+    assert data.all_images.shape == (16, 32, 32, 3)
+    again = folders.read(folder, 32, budget._replace(n_train=10, n_test=100))
+    assert (again.X == data.X).all()
+
+
+@pytest.mark.parametrize("model", ["VAE", "DIM(L) infoNCE", table1.SUPERVISED])
+def test_a_row_of_a_folder(folder, budget, model):
+    data_set = folders.DATA_SETS["stl10"]._replace(size=32, encoder="paper32")
+    data = folders.read(folder, 32, budget)
+    setup = folders.setup_of(data_set, model)
+    assert setup["augment"] is data_set.augment
+    cell = table1.accuracies(model, budget, data, 0, **setup)
+    assert set(cell) == set(table1.columns_of(model))
+
+
+def test_neighbors(budget, data):
+    for model in neighbors.MODELS:
+        cell = neighbors.cell(budget, data, model, 0)
+        assert 0 <= cell["same class"] <= 100
+        assert np.shape(cell["shown"]) == (10, 4)
+
+
+def test_independence(budget, data, monkeypatch, tmp_path):
+    monkeypatch.setattr(independence, "dependence", lambda *_, **__: 0.5)
+    found = {}
+    for method, (build, values) in independence.METHODS.items():
+        cell = independence.cell(budget, data, build, values[-1], 0)
+        assert set(cell) == set(independence.MEASURES)
+        found[method] = {value: [cell, cell] for value in values}
+    independence.draw(found, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size
+    for method, steps in independence.STEPS.items():
+        assert {value for step in steps for value in step} <= set(independence.METHODS[method][1])
+
+
+def test_the_jsd_of_tables_and_of_gaussian_pairs():
+    independent = np.outer([0.2, 0.8], [0.5, 0.5])
+    assert jsd.mutual_information(independent) == pytest.approx(0)
+    assert jsd.jensen_shannon(independent) == pytest.approx(0)
+    copied = np.eye(4) / 4
+    assert jsd.mutual_information(copied) == pytest.approx(np.log(4))
+    # Of densities 1/4 on the diagonal and 1/16 everywhere.
+    on, off = 0.25 * np.log(0.25 / (5 / 32)), np.log(2) / 16
+    expected = 4 * on + 4 * np.log((1 / 16) / (5 / 32)) / 16 + 12 * off
+    assert jsd.jensen_shannon(copied) == pytest.approx(expected)
+    x, y = torch.tensor([[0.3, -1.2], [0.7, 0.1]], dtype=torch.float64)
+    covariance = torch.tensor([[1, 0.6], [0.6, 1]], dtype=torch.float64)
+    zero = torch.zeros(2, dtype=torch.float64)
+    correlated, independent = (
+        MultivariateNormal(zero, c) for c in (covariance, torch.eye(2, dtype=torch.float64))
+    )
+    pairs = torch.stack([x, y], 1)
+    torch.testing.assert_close(
+        jsd.log_ratio(x, y, 0.6), correlated.log_prob(pairs) - independent.log_prob(pairs)
+    )
+
+
+def test_the_paper_s_probe_is_the_mean_of_its_last_epochs():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 240)
+    x = (rng.normal(size=(240, 5)) + 3 * y[:, None]).astype(np.float32)
+    names = np.array(["no", "yes"])[y]
+    parts = x[:160], names[:160], x[160:], names[160:]
+    assert protocol.paper_probe(*parts, seed=0, n_epochs=40, n_last=5) > 0.9
+    by_length = [protocol.paper_probe(*parts, seed=0, n_epochs=8, n_last=n) for n in (1, 8)]
+    assert by_length[0] > by_length[1]  # early epochs are worse
+    assert protocol.BUDGETS["full"].probe == "paper"
+    assert protocol.BUDGETS["full"].n_seeds >= 3
+
+
+@pytest.mark.parametrize("name", ["table1", "measures", "coordinates"])
+def test_cells_of_results_are_known_to_their_scripts(name):
+    given = argparse.Namespace(budget="small", fresh=False)
+    assert protocol.Cells(name, given, protocol.BUDGETS["small"]).cells
+
+
+def test_a_number_of_epochs_has_a_file_of_its_own():
+    given = argparse.Namespace(budget="small", fresh=False, epochs=60)
+    budget = protocol.BUDGETS["small"]._replace(n_epochs=60)
+    assert protocol.Cells("table1", given, budget).path.name == "paper_table1_small_60_epochs.json"
+
+
+def test_the_page_of_the_paper_has_the_table_of_the_results():
+    table = "\n".join([summary.HEAD, *map(summary.summarise, summary.LINES)])
+    page = summary.PAGE.read_text(encoding="utf-8")
+    assert summary.page_with(table, page) == page, "run python -m benchmarks.paper.summary --write"
+    assert table in page
+
+
+@pytest.mark.parametrize(
+    ("gaps", "status"),
+    [
+        ([("a", np.array([1.0, 1.1]))], "ordering holds (1 of 1)"),
+        (
+            [("a", np.array([1.0, 1.1])), ("b", np.array([-1.0, -1.1]))],
+            "**contradicted**: b (1 of 2 hold)",
+        ),
+        ([("a", np.array([1.0, 1.1]), np.array([0.0, 3.0]))], "unresolved: a (0 of 1 hold)"),
+    ],
+)
+def test_a_status_names_what_does_not_hold(gaps, status):
+    assert summary.status_of(gaps) == status
 
 
 def test_priors(budget, data):

@@ -1,6 +1,6 @@
 """Claim: predicting coordinates and occluding the code's input raise the accuracy of the code.
 
-Table 4: CIFAR-10, DIM(L) with infoNCE, without additions, with both coordinate tasks, with occluded
+Table 5: CIFAR-10, DIM(L) with infoNCE, without additions, with both coordinate tasks, with occluded
 codes, with both; the probe on conv / fc / Y. CIFAR-100 is not run.
 
 Command: SKDIM_DATA=<folder> python -m benchmarks.paper.coordinates

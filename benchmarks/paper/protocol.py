@@ -210,6 +210,25 @@ def timed(compute: Callable[[], dict]) -> dict:
     return {**compute(), "seconds": time.perf_counter() - start}
 
 
+def outcome_of(higher, lower=None) -> tuple[str, float, float]:
+    """Return whether the first numbers are above the second, the gap, and its standard error.
+
+    Without second numbers, the first ones are gaps, which are compared with 0.
+    """
+    higher = np.asarray(higher, float)
+    if lower is None:
+        gap, variance, n = higher.mean(), higher.var(ddof=1) if len(higher) > 1 else 0, len(higher)
+    else:
+        lower = np.asarray(lower, float)
+        n = min(len(higher), len(lower))
+        gap = higher.mean() - lower.mean()
+        variance = higher.var(ddof=1) + lower.var(ddof=1) if n > 1 else 0
+    error = np.sqrt(variance / n) if n > 1 else np.inf
+    if abs(gap) <= 2 * error:
+        return "unresolved at this budget", gap, error
+    return ("holds" if gap > 0 else "CONTRADICTED"), gap, error
+
+
 class Orderings:
     """Orderings of the paper, asserted where the gap exceeds two standard errors."""
 
@@ -218,23 +237,15 @@ class Orderings:
 
     def check(self, claim: str, higher, lower) -> None:
         """Print whether the first numbers are above the second."""
-        higher, lower = np.asarray(higher, float), np.asarray(lower, float)
-        n = min(len(higher), len(lower))
-        error = np.sqrt((higher.var(ddof=1) + lower.var(ddof=1)) / n) if n > 1 else np.inf
-        self._report(claim, higher.mean() - lower.mean(), error)
+        self._report(claim, higher, lower)
 
     def check_gaps(self, claim: str, gaps) -> None:
         """Print whether numbers that are compared seed by seed are above 0."""
-        gaps = np.asarray(gaps, float)
-        error = gaps.std(ddof=1) / np.sqrt(len(gaps)) if len(gaps) > 1 else np.inf
-        self._report(claim, gaps.mean(), error)
+        self._report(claim, gaps)
 
-    def _report(self, claim: str, gap: float, error: float) -> None:
-        if abs(gap) <= 2 * error:
-            outcome = "unresolved at this budget"
-        else:
-            outcome = "holds" if gap > 0 else "CONTRADICTED"
-            self.n_contradicted += gap < 0
+    def _report(self, claim: str, *numbers) -> None:
+        outcome, gap, error = outcome_of(*numbers)
+        self.n_contradicted += outcome == "CONTRADICTED"
         print(f"{outcome}: {claim} (gap {gap:+.2f}, standard error {error:.2f})")
 
     def end(self) -> None:

@@ -256,7 +256,7 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
 
 def main():
     given, budget = arguments(
-        __doc__, add_jobs, n_train=6400, n_test=10_000, n_epochs=8, n_seeds=8, learning_rate=1e-3
+        __doc__, add_jobs, n_train=6400, n_test=10_000, n_epochs=6, n_seeds=8, learning_rate=1e-3
     )
     cells = Cells("sensitivity", given, budget)
     fill(cells, budget, given.jobs)

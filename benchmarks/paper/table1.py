@@ -55,6 +55,14 @@ MODELS: dict[str, Callable] = {
     ),
 }
 
+# Of the paper: the first above the second on these layers.
+ORDERINGS = (
+    ("DIM(L) JSD", "DIM(G)", LAYERS),
+    ("DIM(L) infoNCE", "DIM(G)", LAYERS),
+    ("DIM(L) JSD", "VAE", ("Y", "conv")),
+    ("DIM(L) infoNCE", "VAE", ("Y", "conv")),
+)
+
 # Of conv, fc and Y; of supervised training, its only one.
 PUBLISHED = {
     "CIFAR-10": {
@@ -167,12 +175,7 @@ def make_table(name: str, budget: Budget, data: Data, cells: Cells, setup: Calla
 
 def check(name: str, table: dict, orderings: Orderings) -> None:
     """Assert the paper's orderings, layer by layer."""
-    for higher, lower, layers in (
-        ("DIM(L) JSD", "DIM(G)", LAYERS),
-        ("DIM(L) infoNCE", "DIM(G)", LAYERS),
-        ("DIM(L) JSD", "VAE", ("Y", "conv")),
-        ("DIM(L) infoNCE", "VAE", ("Y", "conv")),
-    ):
+    for higher, lower, layers in ORDERINGS:
         for layer in layers:
             claim = f"{name}, {layer}: {higher} over {lower}"
             orderings.check(claim, table[higher, layer], table[lower, layer])
