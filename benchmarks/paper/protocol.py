@@ -31,6 +31,10 @@ from skdim.evaluation._training import seeded_device
 from skdim.sources._arrays import read_samples
 
 
+# Of a budget that does not say otherwise; results do not name them.
+DEFAULTS = {"probe": "quick", "precision": "auto"}
+
+
 class Budget(NamedTuple):
     """How much of the paper's protocol is run."""
 
@@ -41,8 +45,8 @@ class Budget(NamedTuple):
     critic_width: int
     n_seeds: int
     learning_rate: float
-    probe: str = "quick"  # one of PROBES
-    precision: str = "auto"
+    probe: str = DEFAULTS["probe"]  # one of PROBES
+    precision: str = DEFAULTS["precision"]
 
 
 BUDGETS = {
@@ -190,7 +194,7 @@ class Cells(common.Cells):
 
     def __init__(self, name: str, given: argparse.Namespace, budget: Budget):
         # More seeds are more cells; any other change makes other cells.
-        defaults = {**Budget._field_defaults, "n_seeds": budget.n_seeds}
+        defaults = {**DEFAULTS, "n_seeds": budget.n_seeds}
         protocol = {k: v for k, v in budget._asdict().items() if defaults.get(k) != v}
         length = f"_{given.epochs}_epochs" if getattr(given, "epochs", None) else ""
         super().__init__(f"paper_{name}_{given.budget}{length}", fresh=given.fresh, budget=protocol)

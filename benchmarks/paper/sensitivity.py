@@ -135,8 +135,8 @@ def small_images(budget: Budget) -> Data:
 def accuracy(budget: Budget, data: Data, name: str, level: Level, seed: int) -> dict:
     """Accuracy of the probe on codes, in percent."""
     bound = partial(limited_bound, name=name, level=level)
-    model = dim(budget, "local", bound, seed, batch_size=BATCH_SIZE)
-    codes, codes_test = (model.fit(data.X).transform(X) for X in (data.X, data.X_test))
+    model = dim(budget, "local", bound, seed, batch_size=BATCH_SIZE).fit(data.X)
+    codes, codes_test = (model.transform(X) for X in (data.X, data.X_test))
     return {"Y": probe(budget, codes, data.y, codes_test, data.y_test, seed)}
 
 

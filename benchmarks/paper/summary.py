@@ -51,13 +51,22 @@ class Line(NamedTuple):
 
 
 def by_seed(cells: dict, key: str, column: str) -> np.ndarray:
-    """Return one number of the cells of all seeds; KeyError if there is none."""
-    values = []
+    """Return one number of the cells of all seeds; none where nothing was measured."""
+    values: list[float] = []
     while (cell := cells.get(key.format(len(values)))) is not None:
         values.append(np.mean(cell[column]))
-    if not values:
-        raise KeyError(key)
     return np.array(values)
+
+
+def gaps_by_seed(higher: np.ndarray, lower: np.ndarray) -> np.ndarray:
+    """Subtract numbers of the same seeds, as many as both have."""
+    n = min(len(higher), len(lower))
+    return higher[:n] - lower[:n]
+
+
+def show(values: np.ndarray, digits: int = 1) -> str:
+    """Return the mean as text."""
+    return f"{values.mean():.{digits}f}" if len(values) else "not run"
 
 
 def read_table1(name: str) -> Callable[[dict], Found]:
@@ -73,7 +82,7 @@ def read_table1(name: str) -> Callable[[dict], Found]:
             for layer in layers
         ]
         shown = [
-            f"{model} {series(model, 'conv').mean():.1f} ({table1.PUBLISHED[name][model][0]})"
+            f"{model} {show(series(model, 'conv'))} ({table1.PUBLISHED[name][model][0]})"
             for model in ("DIM(L) infoNCE", "DIM(L) JSD", "DIM(G)", "VAE", table1.SUPERVISED)
         ]
         return Found(gaps, "conv: " + ", ".join(shown))
@@ -88,7 +97,7 @@ def read_crops(cells: dict) -> Found:
         for how in ("trained", "untrained")
     )
     shown = [
-        f"{name} {values.mean():.1f} ({crops.ROWS[name].recalled['cifar10']} [R])"
+        f"{name} {show(values)} ({crops.ROWS[name].recalled['cifar10']} [R])"
         for name, values in trained.items()
     ]
     gaps: list[Gap] = [
@@ -111,7 +120,7 @@ def read_measures(cells: dict) -> Found:
     for model in ("DIM(L)", "VAE"):
         paper = measures.PUBLISHED[model]
         for name, published in (("SVM conv", paper.svm[0][0]), ("NDM", paper.ndm)):
-            shown.append(f"{name} of {model} {series(model, name).mean():.1f} ({published})")
+            shown.append(f"{name} of {model} {show(series(model, name))} ({published})")
     return Found(gaps, ", ".join(shown))
 
 
@@ -120,8 +129,7 @@ def read_coordinates(cells: dict) -> Found:
     codes = {row: by_seed(cells, f"{row}|{{}}", "Y") for row in coordinates.ROWS}
     gaps: list[Gap] = [(f"{row} over DIM", codes[row], codes["DIM"]) for row in list(codes)[1:]]
     shown = [
-        f"{row} {values.mean():.1f} ({coordinates.PUBLISHED[row]['Y']})"
-        for row, values in codes.items()
+        f"{row} {show(values)} ({coordinates.PUBLISHED[row]['Y']})" for row, values in codes.items()
     ]
     return Found(gaps, "Y: " + ", ".join(shown))
 
@@ -134,9 +142,12 @@ def read_sensitivity(axis: str) -> Callable[[dict], Found]:
         changes = {}
         for name in sensitivity.LABELS:
             keys = [sensitivity.key_of(name, level, "{}") for level in levels.values()]
-            accuracies = np.array([by_seed(cells, key, "Y") for key in keys])
-            changes[name] = sensitivity.changes_per_doubling(list(levels), accuracies)
-        gain = changes["infonce"] - changes["jsd"]
+            columns = [by_seed(cells, key, "Y") for key in keys]
+            accuracies = np.array([column[: min(map(len, columns))] for column in columns])
+            is_known = accuracies.size > 0
+            fit = sensitivity.changes_per_doubling
+            changes[name] = fit(list(levels), accuracies) if is_known else np.array([])
+        gain = gaps_by_seed(changes["infonce"], changes["jsd"])
         gaps: list[Gap] = [
             ("infoNCE gains with more", changes["infonce"]),
             ("more than JSD", gain),
@@ -144,6 +155,7 @@ def read_sensitivity(axis: str) -> Callable[[dict], Found]:
         shown = [
             f"{sensitivity.LABELS[name]} {sensitivity.with_error(values)}"
             for name, values in changes.items()
+            if len(values)
         ]
         return Found(gaps, "points per doubling: " + ", ".join(shown))
 
@@ -162,7 +174,7 @@ def read_priors(cells: dict) -> Found:
         for name in PRIORS
     ]
     shown = [
-        f"{name} {distances[name, 0.0].mean():.2f} to {distances[name, 1.0].mean():.2f}"
+        f"{name} {show(distances[name, 0.0], 2)} to {show(distances[name, 1.0], 2)}"
         for name in PRIORS
     ]
     return Found(gaps, "distance to the prior, weight 0 to 1: " + ", ".join(shown))
@@ -173,6 +185,7 @@ def read_weights(cells: dict) -> Found:
     accuracy = {
         (weight, *pair): value
         for weight in ("0.0", "0.1", "1.0")
+        if f"prior {weight}" in cells
         for pair, value in zip(
             map(tuple, cells[f"prior {weight}"]["pairs"]),
             cells[f"prior {weight}"]["accuracy"],
@@ -184,7 +197,7 @@ def read_weights(cells: dict) -> Found:
         for local in (1.0, 0.0)
     )
     gap: Gap = ("a local weight of 1 over none", with_local, without)
-    return Found([gap], f"accuracy {with_local.mean():.1f} with, {without.mean():.1f} without it")
+    return Found([gap], f"accuracy {show(with_local)} with, {show(without)} without it")
 
 
 def read_independence(method: str) -> Callable[[dict], Found]:
@@ -194,10 +207,10 @@ def read_independence(method: str) -> Callable[[dict], Found]:
         values = independence.METHODS[method][1]
         ndm = {v: by_seed(cells, f"{method} {v:g}|{{}}", "NDM") for v in values}
         gaps: list[Gap] = [
-            (f"NDM falls from {low:g} to {high:g}", ndm[low] - ndm[high])
+            (f"NDM falls from {low:g} to {high:g}", gaps_by_seed(ndm[low], ndm[high]))
             for low, high in independence.STEPS[method]
         ]
-        shown = [f"{value:g}: {series.mean():.1f}" for value, series in ndm.items()]
+        shown = [f"{value:g}: {show(series)}" for value, series in ndm.items()]
         return Found(gaps, "NDM of squashed codes in nats, by " + method + " " + ", ".join(shown))
 
     return read
@@ -206,8 +219,8 @@ def read_independence(method: str) -> Callable[[dict], Found]:
 def read_neighbors(cells: dict) -> Found:
     """Share of neighbours of the same class."""
     ours, vae = (by_seed(cells, f"{m}|{{}}", "same class") for m in ("DIM(L) infoNCE", "VAE"))
-    shown = f"neighbours of the same class: DIM(L) {ours.mean():.1f} %, VAE {vae.mean():.1f} %"
-    return Found([("DIM(L) over VAE", ours - vae)], shown)
+    shown = f"neighbours of the same class: DIM(L) {show(ours)} %, VAE {show(vae)} %"
+    return Found([("DIM(L) over VAE", gaps_by_seed(ours, vae))], shown)
 
 
 def read_jsd(record: dict) -> Found:
@@ -291,14 +304,11 @@ def summarise(line: Line) -> str:
     """Return a line of the table."""
     command = f"`{line.command}`" if line.command else "no script"
     path = RESULTS / f"{FILES.get(line.result, f'paper_{line.result}_small')}.json"
-    found = None
+    status, shown = "not run", ""
     if line.read is not None and path.exists():
         record = json.loads(path.read_text())
-        try:
-            found = line.read(record.get("cells", record))
-        except KeyError:  # not all cells are there
-            found = None
-    status, shown = (status_of(found.gaps), found.shown) if found else ("not run", "")
+        found = line.read(record.get("cells", record))
+        status, shown = status_of(found.gaps), found.shown
     return f"| {line.what} | {command} | {status} | {shown} | {line.hours} |"
 
 
@@ -306,14 +316,21 @@ def status_of(gaps: list[Gap]) -> str:
     """Return the status of a line, with the orderings that do not hold."""
     outcomes: dict[str, list[str]] = {}
     for claim, *numbers in gaps:
-        outcomes.setdefault(outcome_of(*numbers)[0], []).append(claim)
-    n_held = len(outcomes.pop("holds", []))
-    if not outcomes:
-        return f"ordering holds ({n_held} of {len(gaps)})"
-    contradicted = outcomes.get("CONTRADICTED")
-    name, claims = ("**contradicted**", contradicted) if contradicted else ("unresolved", None)
-    claims = claims or [claim for claims in outcomes.values() for claim in claims]
-    return f"{name}: {'; '.join(claims)} ({n_held} of {len(gaps)} hold)"
+        is_known = all(len(series) for series in numbers)
+        outcome = outcome_of(*numbers)[0].split()[0] if is_known else "not run"
+        outcomes.setdefault(outcome, []).append(claim)
+    n_held = len(outcomes.get("holds", []))
+    counts = f"({n_held} of {len(gaps)})"
+    if n_held == len(gaps):
+        return f"ordering holds {counts}"
+    contradicted = outcomes.get("CONTRADICTED", [])
+    if contradicted:
+        return f"**contradicted**: {'; '.join(contradicted)} ({n_held} of {len(gaps)} hold)"
+    if len(outcomes.get("not run", [])) == len(gaps):
+        return "not run"
+    unknown = [f"unresolved: {'; '.join(claims)}"] if (claims := outcomes.get("unresolved")) else []
+    unknown += [f"not run: {len(claims)}"] if (claims := outcomes.get("not run")) else []
+    return f"{', '.join(unknown)} ({n_held} of {len(gaps)} hold)"
 
 
 def page_with(table: str, page: str) -> str:
