@@ -30,7 +30,6 @@ from skdim.evaluation import ProbeClassifier
 from skdim.evaluation._training import seeded_device
 from skdim.sources._arrays import read_samples
 
-
 # Of a budget that does not say otherwise; results do not name them.
 DEFAULTS = {"probe": "quick", "precision": "auto"}
 
