@@ -299,7 +299,7 @@ def _pillow() -> Any:
         from PIL import Image
     except ImportError:
         raise ImportError(
-            'Folders of images need Pillow: pip install "skdim[images]" brings it.'
+            "Folders of images need the package Pillow, which is missing: pip install pillow."
         ) from None
     return Image
 
