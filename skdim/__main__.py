@@ -1,6 +1,6 @@
 """``python -m skdim``, and the script ``skdim``: see `skdim.command_line`."""
 
-import os
+import signal
 import sys
 
 INTERRUPTED = 130
@@ -22,7 +22,8 @@ def end_if_interrupted(unraisable) -> None:
     """End the process if Ctrl-C came where Python can only drop it, as in the midst of imports."""
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
         print("Interrupted.", file=sys.stderr, flush=True)
-        os._exit(INTERRUPTED)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
     sys.__unraisablehook__(unraisable)
 
 

@@ -613,8 +613,15 @@ runpy.run_module("skdim", run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("how", ["Interrupt", "InterruptInCallback"])
-@pytest.mark.parametrize("module", ["skdim.command_line", "numpy", "torch", "torch.optim"])
+@pytest.mark.parametrize(
+    ("module", "how"),
+    [
+        ("skdim.command_line", "Interrupt"),
+        ("numpy", "InterruptInCallback"),
+        ("torch", "Interrupt"),
+        ("torch.optim", "InterruptInCallback"),
+    ],
+)
 def test_an_interrupt_of_imports_is_no_traceback(here, module, how):
     script = INTERRUPTED_IMPORT.format(module=module, how=how)
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
