@@ -35,6 +35,7 @@ from skdim._training.setup import set_up
 from skdim._utils.devices import PRECISIONS, choose_device, memory_advice
 from skdim._utils.interrupts import InterruptGuard
 from skdim._utils.pickling import refer
+from skdim._utils.synonyms import known_names_only
 from skdim.augmentation import DEFAULT_AUGMENTATIONS
 from skdim.priors import Prior
 from skdim.sources._arrays import read_groups
@@ -372,6 +373,7 @@ default="infonce"
 
     _parameter_constraints = PARAMETER_CONSTRAINTS
 
+    @known_names_only
     def __init__(
         self,
         n_components=64,
