@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
-        # Columns of a .csv file are put in order by their names before they lose them.
+        # Columns of tables are read by their names, which arrays do not keep.
         warnings.filterwarnings("ignore", "X does not have valid feature names")
         try:
             results = COMMANDS[args.command].run(args)

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -291,6 +292,7 @@ def test_numbers_of_parquet_keep_their_value(tmp_path):
         "large": np.array([2**40 + 1, -1]),
         "half": np.array([0.5, np.nan], np.float16),
         "nullable": pd.array([7, None], dtype="Int64"),
+        "decimal": [Decimal("0.25"), Decimal("-3")],
         "nothing": [None, None],
     }
     frame = pd.DataFrame(columns)

@@ -186,19 +186,18 @@ class ParquetFile:
     def numbers(self, columns: Sequence[str]) -> np.ndarray:
         """Return some columns as numbers (n, n_columns), missing ones as NaN."""
         arrow, _ = _pyarrow()
+        types = arrow.types
+        are_numbers = (
+            types.is_integer,
+            types.is_floating,
+            types.is_decimal,
+            types.is_boolean,
+            types.is_null,
+        )
         table = self.file.read(columns=list(columns))
         for name in columns:
             kind = table.schema.field(name).type
-            is_number = getattr(arrow.types, "is_decimal", bool)(kind) or any(
-                test(kind)
-                for test in (
-                    arrow.types.is_integer,
-                    arrow.types.is_floating,
-                    arrow.types.is_boolean,
-                    arrow.types.is_null,
-                )
-            )
-            if not is_number:
+            if not any(is_of(kind) for is_of in are_numbers):
                 cells = table.column(name).to_pylist()
                 row = next((row for row, cell in enumerate(cells) if cell is not None), 0)
                 raise not_a_number(row + 1, name, cells[row] if cells else str(kind))
