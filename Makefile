@@ -1,8 +1,8 @@
 # Two commands, each enough on a fresh clone:
 #   make demo   the main job on real images, with a picture
 #   make test   lint, types and the whole suite
-# and, besides: make docs check-docs (the site, looked at in a browser), make fuzz, make bench,
-# make gpu.
+# and, besides: make test-all (every combination of choices), make docs check-docs (the site,
+# looked at in a browser), make fuzz, make bench, make gpu.
 # pip, not another installer: PYTHON and PIP_ARGS may be set, e.g. PIP_ARGS="--extra-index-url ..."
 
 PYTHON ?= python3
@@ -12,7 +12,7 @@ PIP_ARGS ?=
 
 OLDEST := .venv-oldest
 
-.PHONY: demo test test-oldest matrix locked lint docs check-docs fuzz bench gpu clean
+.PHONY: demo test test-all test-oldest matrix locked lint docs check-docs fuzz bench gpu clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +38,10 @@ lint: $(VENV)/installed
 # A process for each core, of one thread each: faster than threads on tests as small as these.
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+
+# The suite samples products of choices (tests/helpers/products.py); this runs all combinations.
+test-all: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m ""
 
 $(OLDEST)/installed: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv $(OLDEST)

@@ -8,6 +8,7 @@ import warnings
 import joblib
 import numpy as np
 import pytest
+from helpers.products import cover
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -209,8 +210,10 @@ def test_defaults_are_not_warned_of(modality):
     assert not warnings_of(lambda: DIMTransformer(max_epochs=1, **params).fit(X))
 
 
-@pytest.mark.parametrize("variant", ["local", "global", "local+global"])
-@pytest.mark.parametrize("mi_estimator", ["jsd", "infonce", "dv"])
+VARIANTS = ["local", "global", "local+global"]
+
+
+@pytest.mark.parametrize(("variant", "mi_estimator"), cover(VARIANTS, ["jsd", "infonce", "dv"]))
 def test_settings_of_the_paper_are_not_warned_of(variant, mi_estimator):
     small = {"max_epochs": 1, "critic_width": 64, "encoder_params": {"scale": 0.1}}
     paper = DIMTransformer.paper(variant, mi_estimator, **small)

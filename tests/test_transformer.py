@@ -9,6 +9,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from helpers.products import cover
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -55,8 +56,7 @@ def test_exponential_mi_estimators_learn_with_the_published_critic(quick, images
     assert dim.fit(images).history_[-1]["local"] > -1
 
 
-@pytest.mark.parametrize("critic", CRITICS)
-@pytest.mark.parametrize("mi_estimator", ESTIMATORS)
+@pytest.mark.parametrize(("critic", "mi_estimator"), cover(CRITICS, ESTIMATORS))
 def test_every_critic_trains_with_every_mi_estimator(quick, images, critic, mi_estimator):
     transformer = quick(
         critic=critic, mi_estimator=mi_estimator, critic_width=32, global_weight=0.5, n_locations=8
@@ -344,8 +344,7 @@ def test_views_of_colour_images_are_smaller_where_the_encoder_takes_any_size(
     assert np.isfinite(dim.score_samples(X)).all()
 
 
-@pytest.mark.parametrize("n_views", [1, 2, 3])
-@pytest.mark.parametrize("n_crops", [0, 4, 8])
+@pytest.mark.parametrize(("n_views", "n_crops"), cover([1, 2, 3], [0, 4, 8]))
 def test_views_and_crops_train_every_term(quick, images, n_views, n_crops):
     weights = {"global_weight": 1.0, "local_weight": 1.0, "prior_weight": 0.1}
     dim = quick(n_views=n_views, n_crops=n_crops, **weights).fit(images)
@@ -431,16 +430,20 @@ def test_divergence_names_epoch_and_term_and_leaves_the_last_fit_alone(quick, im
 # ----------------------------------------------------------------- the paper
 
 
-@pytest.mark.parametrize("mi_estimator", ESTIMATORS)
-@pytest.mark.parametrize(
-    ("variant", "weights"),
-    [("global", (1.0, 0.0, 1.0)), ("local", (0.0, 1.0, 0.1)), ("local+global", (0.5, 0.1, 0.1))],
-)
-def test_settings_of_the_paper(variant, weights, mi_estimator, images):
+# The weights of global bound, local bound and prior.
+WEIGHTS = {
+    "global": (1.0, 0.0, 1.0),
+    "local": (0.0, 1.0, 0.1),
+    "local+global": (0.5, 0.1, 0.1),
+}
+
+
+@pytest.mark.parametrize(("variant", "mi_estimator"), cover(WEIGHTS, ESTIMATORS))
+def test_settings_of_the_paper(variant, mi_estimator, images):
     dim = DIMTransformer.paper(
         variant, mi_estimator, max_epochs=2, critic_width=64, encoder_params={"scale": 0.1}
     )
-    assert (dim.global_weight, dim.local_weight, dim.prior_weight) == weights
+    assert (dim.global_weight, dim.local_weight, dim.prior_weight) == WEIGHTS[variant]
     assert dim.mi_estimator == mi_estimator
     assert (dim.augment, dim.batch_size, dim.learning_rate) == (None, 64, 1e-4)
     assert dim.gradient_clip_norm is None
