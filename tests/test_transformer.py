@@ -1,6 +1,7 @@
 """What a user of DIMTransformer sees: learning, repeating, errors, files."""
 
 import copy
+import logging
 import pickle
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from skdim import DIMTransformer
 from skdim._training.config import count_epochs
 from skdim.critics import CRITICS
 from skdim.encoders import ConvEncoder, MLPEncoder, encode, tap
-from skdim.mutual_information import ESTIMATORS
+from skdim.mutual_information import ESTIMATORS, jsd
 from skdim.priors import PRIORS, Prior
 
 
@@ -496,6 +497,21 @@ def test_groups_change_the_negatives_whatever_their_names(quick, images):
     named = quick().fit(images, groups=[f"patient {i // 2:02}" for i in range(n)])
     assert single.history_[0]["loss"] != paired.history_[0]["loss"]
     np.testing.assert_array_equal(named.transform(images), paired.transform(images))
+
+
+def test_the_log_says_where_negatives_are_repeated(quick, images, caplog):
+    def my_jsd(joint, marginal):
+        return jsd(joint, marginal)
+
+    groups = np.arange(len(images)) // 2
+    with caplog.at_level(logging.WARNING, logger="skdim"):
+        quick(mi_estimator=jsd).fit(images, groups=groups)
+        quick(mi_estimator=my_jsd).fit(images)
+        quick(mi_estimator=my_jsd, critic="concat").fit(images, groups=groups)
+        assert "add up" not in caplog.text
+        quick(mi_estimator=my_jsd).fit(images, groups=groups)
+    assert caplog.text.count("add up") == 1
+    assert "negatives are repeated" in caplog.text
 
 
 def test_the_batch_size_that_the_sentence_names_is_enough(quick, images):

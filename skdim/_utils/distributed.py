@@ -107,6 +107,15 @@ class ProcessGroup:
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
 
+    @torch.no_grad()
+    def log_sum_exp(self, tensor: Tensor) -> Tensor:
+        """Return the logarithm of the sum over processes of the exponentials of a tensor."""
+        highest = tensor.clone()
+        distributed.all_reduce(highest, distributed.ReduceOp.MAX)
+        total = (tensor - highest).exp()
+        distributed.all_reduce(total)
+        return highest + total.log()
+
     def all_reduce_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Give every process the gradient of the whole batch."""
         self.all_reduce([p.grad for p in parameters if p.grad is not None])
