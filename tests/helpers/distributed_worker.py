@@ -1,6 +1,7 @@
 """The processes of `tests/test_distributed.py`: ``torchrun distributed_worker.py TASK FOLDER``."""
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -216,6 +217,8 @@ def train(processes: ProcessGroup, folder: Path) -> None:
     compare(processes, folder)
     count_bytes(processes, folder)
     fit(processes, folder, "whole")
+    logging.getLogger("skdim").addHandler(logging.FileHandler(folder / f"log{processes.rank}.txt"))
+    fit(processes, folder, "gathered", max_epochs=1, mi_estimator=opaque_mean)
     fit(processes, folder, "no_seed", random_state=None, early_stopping=True)
     fit(processes, folder, "in_time", max_epochs=10**6, max_time=1.0)
     try:
