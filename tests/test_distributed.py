@@ -69,7 +69,6 @@ def test_chunks_of_several_processes_are_all_pairs_of_one(errors):
 def test_a_step_exchanges_less_than_2_kib_for_each_sample_beside_the_gradients(folder):
     for rank in range(2):
         counted = json.loads((folder / f"bytes{rank}.json").read_text())
-        assert counted["gradients"] in counted["sizes"]
         beside = sum(counted["sizes"]) - counted["gradients"]
         # Codes of two views, 64 numbers in half precision or more, and their gradients in float32.
         assert 768 * counted["batch_size"] <= beside <= 2048 * counted["batch_size"]

@@ -75,7 +75,7 @@ class Step:
     gradient_bytes : float
         Of all weights, once a step.
     n_messages : int
-        Of a step, whatever their length.
+        Of a step, that something waits for.
     """
 
     encoder_flops: float
@@ -128,10 +128,14 @@ class Step:
 
 
 def total_seconds(parts: dict[str, float]) -> float:
-    """Add the parts of a step, of which reading and arithmetic go on at the same time."""
+    """Add the parts of a step.
+
+    Reading goes on beside arithmetic, and gradients are sent while backward, which is two thirds of
+    the encoder's operations, computes others.
+    """
     arithmetic = parts["encoder"] + parts["pairs"] + parts["update"]
-    exchange = parts["codes"] + parts["gradients"] + parts["messages"]
-    return max(parts["reading"], arithmetic) + exchange
+    gradients = max(0.0, parts["gradients"] - parts["encoder"] * 2 / 3)
+    return max(parts["reading"], arithmetic) + parts["codes"] + gradients + parts["messages"]
 
 
 def images(n: int, side: int) -> np.ndarray:
@@ -189,8 +193,8 @@ def step_of(X: np.ndarray, **params) -> Step:
         # A sum with the number of samples, then a sum of squares; backward the same.
         batch_norm_bytes=4.0 * sum(4 * n + 2 for n in n_channels),
         gradient_bytes=4.0 * n_parameters,
-        # Of each critic: codes, their gradients and three statistics. One is that of the weights'
-        # gradients, one asks whether Ctrl-C came.
+        # Of each critic: codes, their gradients and three statistics. One is the last of the
+        # gradients of weights (backward hides the others), one asks whether Ctrl-C came.
         n_messages=4 * len(n_channels) + 5 * len(critics) + 2,
     )
 

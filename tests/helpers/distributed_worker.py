@@ -17,7 +17,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import distributed
 
-from skdim import DIMTransformer
+from skdim import DIMTransformer, _utils
 from skdim._model.config import outline
 from skdim._training.net import DIMNet
 from skdim._utils.distributed import (
@@ -92,11 +92,11 @@ def step(processes: ProcessGroup, encoder_name, estimator, critic, is_grouped) -
         encoding = encode(encoder, views[:, shard].flatten(0, 1), with_fixed=False)
         code = encoding.code.unflatten(0, (2, -1))
         local_maps = tuple(m.unflatten(0, (2, -1)) for m in encoding.local_maps)
-        processes.weight_by_shard(objective.discriminator_term(code, draws)).backward()
-        processes.all_reduce_gradients(list(objective.discriminator.parameters()))
+        with processes.summed_gradients(list(objective.discriminator.parameters())):
+            processes.weight_by_shard(objective.discriminator_term(code, draws)).backward()
         terms = objective(code, local_maps, draws, groups, processes)
-        objective.loss(terms).backward()
-    processes.all_reduce_gradients([*encoder.parameters(), *objective.critic_parameters()])
+        with processes.summed_gradients([*encoder.parameters(), *objective.critic_parameters()]):
+            objective.loss(terms).backward()
     sums = torch.stack([term.detach() for term in terms.values()])
     processes.all_reduce([sums])
     states = [*encoder.buffers(), *(p.grad for p in encoder.parameters() if p.grad is not None)]
@@ -106,6 +106,7 @@ def step(processes: ProcessGroup, encoder_name, estimator, critic, is_grouped) -
 
 def compare_steps(processes: ProcessGroup, folder: Path) -> None:
     """Compare one step of several processes with one step of one process on the whole batch."""
+    _utils.distributed.BUCKET_SIZE = 256  # bytes: gradients leave in several messages
     variants = product(("mlp",), EVERY_ESTIMATOR, CRITICS, (False, True))
     if processes.world_size == 2:  # other encoders have other layers, but no other bounds
         others = product(("signal", "conv"), ("infonce", "jsd", "dv"), CRITICS, (False, True))
