@@ -36,11 +36,9 @@ from skdim._utils.devices import PRECISIONS, choose_device, memory_advice
 from skdim._utils.interrupts import InterruptGuard
 from skdim._utils.pickling import refer
 from skdim._utils.synonyms import known_names_only
-from skdim.augmentation import DEFAULT_AUGMENTATIONS
 from skdim.priors import Prior
 from skdim.sources._arrays import read_groups
 from skdim.sources._checks import check_samples
-from skdim.sources._lazy import take_subset
 from skdim.sources._output import is_path, open_output, transform_lazily
 from skdim.sources._readers import is_dask
 from skdim.sources._statistics import check_not_constant
@@ -690,9 +688,9 @@ default="infonce"
         ----------
         X : array-like of the kind and sample shape that ``fit`` saw
         n_views : int, default=4
-        augment : callable (batch, generator) -> batch, or "auto", default="auto"
-            "auto" makes the default views of the modality, whatever views the encoder was trained
-            on, so that encoders can be compared. See the parameter ``augment`` of the class.
+        augment : callable, None or "auto", default="auto"
+            As in the constructor. "auto" makes the default views of the modality, whatever views
+            the encoder was trained on, so that encoders can be compared.
         max_samples : int or None, default=None
             Of more samples, so many are drawn at random.
         random_state : int, RandomState or None, default=None
@@ -714,17 +712,14 @@ default="infonce"
         """
         check_is_fitted(self)
         check_scalar(n_views, "n_views", Integral, min_val=1)
-        samples = check_samples(self, X)
-        rng = check_random_state(random_state)
         if max_samples is not None:
             check_scalar(max_samples, "max_samples", Integral, min_val=1)
-            chosen = rng.permutation(len(samples))[:max_samples]
-            samples = take_subset(samples, np.sort(chosen))
-        if augment == "auto":
-            augment = DEFAULT_AUGMENTATIONS[samples.ndim - 1]
-        seed, size = int(rng.randint(2**31 - 1)), self.transform_batch_size
+        samples, size = check_samples(self, X), self.transform_batch_size
+        rng = check_random_state(random_state)
         with memory_advice(self.device_, transform_batch_size=self.model_.batch_size(size)):
-            return self.model_.features_of_views(samples, self.output, augment, n_views, seed, size)
+            return self.model_.features_of_views(
+                samples, self.output, augment, n_views, max_samples, rng, size
+            )
 
     # ---------------------------------------------------------------- score
 
@@ -735,8 +730,8 @@ default="infonce"
         other samples of X (all, if there are fewer), by the critics of the local term, or of the
         global term where that is the only one. Views and negatives are seeded.
 
-        Unlike the loss it does not depend on weights, MI estimator and scale of the critic, so that
-        a search over these can be ranked by it, without labels. It is no accuracy of a classifier.
+        Unlike the loss it does not depend on weights, MI estimator and scale of the critic. For a
+        search without labels, `skdim.evaluation.view_agreement_scorer` is better.
 
         Parameters
         ----------

@@ -16,10 +16,10 @@ from skdim._utils.devices import PRECISIONS
 from skdim._utils.pickling import as_arrays, as_tensors, as_writable
 from skdim._utils.seeding import float32_by_default, seeded_globally
 from skdim._utils.versions import __version__, compare_versions
-from skdim.augmentation import Augmentation, make_views
+from skdim.augmentation import DEFAULT_AUGMENTATIONS, Augmentation, make_views
 from skdim.encoders import encode
 from skdim.objective import DIMObjective
-from skdim.sources._lazy import Samples
+from skdim.sources._lazy import Samples, take_subset
 from skdim.sources._loaders import standardizer, to_host_tensor
 
 # Samples that views are made of at a time, as in a batch of training: features of views do not
@@ -142,15 +142,21 @@ class FittedModel:
         self,
         samples: Samples,
         output: str,
-        augment: Augmentation | None,
+        augment: Augmentation | str | None,
         n_views: int,
-        seed: int,
+        max_samples: int | None,
+        rng: np.random.RandomState,
         batch_size: int | None = None,
     ) -> np.ndarray:
         """Return one output of random views of samples: (n_views, n, n_features), float32."""
+        if max_samples is not None:
+            chosen = rng.permutation(len(samples))[:max_samples]
+            samples = take_subset(samples, np.sort(chosen))
+        if isinstance(augment, str):  # "auto", whatever views the encoder was trained on
+            augment = DEFAULT_AUGMENTATIONS[samples.ndim - 1]
         readout, size = self.readouts[output], self.batch_size(batch_size)
         standardize = standardizer(samples, self.mean, self.scale, self.device)
-        generator = torch.Generator(self.device).manual_seed(seed)
+        generator = torch.Generator(self.device).manual_seed(int(rng.randint(2**31 - 1)))
         features = []
         for start in range(0, len(samples), N_AUGMENTED):
             stored = to_host_tensor(samples[start : start + N_AUGMENTED], self.mean, self.scale)
