@@ -91,9 +91,13 @@ class Cells:
     def get(self, key: str, compute: Callable[[], dict]) -> dict:
         """Return a cell; compute and write it if it is not known yet."""
         if key not in self.cells:
-            self.cells[key] = compute()
-            self.write()
+            self.add(key, compute())
         return self.cells[key]
+
+    def add(self, key: str, cell: dict) -> None:
+        """Write a cell that was computed elsewhere."""
+        self.cells[key] = cell
+        self.write()
 
     def write(self, **further) -> None:
         """Write all cells, and what else is to be recorded."""

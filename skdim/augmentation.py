@@ -98,6 +98,9 @@ def crop_grid(views: Tensor, generator: torch.Generator) -> Tensor:
 def occlude(views: Tensor, generator: torch.Generator) -> Tensor:
     """Set a random box of each view to 0: between a third and two thirds of every side.
 
+    At one end of every side at least a third is left visible. Of 32 x 32 pixels, at least 10 x 10
+    are then hidden and 10 x 10 visible, as in the paper.
+
     Parameters
     ----------
     views : Tensor of shape (n, channels, *sides), standardised
@@ -111,7 +114,9 @@ def occlude(views: Tensor, generator: torch.Generator) -> Tensor:
     is_hidden = torch.ones((), dtype=torch.bool, device=views.device)
     for axis, side in enumerate(sides, start=2):
         length = side * (1 + _uniform(n, 1, generator)) / 3
-        start = (side - length) * _uniform(n, 1, generator)
+        third = side / 3
+        is_late = _uniform(n, 1, generator) < 0.5  # then the visible third is before the box
+        start = (side - third - length) * _uniform(n, 1, generator) + third * is_late
         position = torch.arange(side, device=views.device) + 0.5
         is_inside = (position > start) & (position < start + length)  # (n, side)
         shape = [n] + [side if a == axis else 1 for a in range(1, views.ndim)]

@@ -32,6 +32,7 @@ from skdim._training.loop import train_epochs
 from skdim._utils.devices import PRECISIONS, freed_memory_kept, memory_advice
 from skdim._utils.documentation import api_page
 from skdim._utils.seeding import seeded
+from skdim._utils.synonyms import known_names_only
 from skdim.augmentation import make_views
 from skdim.encoders import encode
 from skdim.sources import as_source
@@ -128,6 +129,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         "random_state": ["random_state"],
     }
 
+    @known_names_only
     def __init__(
         self,
         transformer=None,

@@ -6,6 +6,7 @@ import are imported by the commands that need them, so that help is shown at onc
 
 import argparse
 import ast
+import csv
 import json
 import os
 import sys
@@ -13,12 +14,22 @@ import time
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from skdim._utils.atomic_write import replace_when_done
+from skdim._utils.tables import (
+    TABLE_WRITERS,
+    TABLES,
+    Table,
+    check_complete,
+    read_column,
+    read_table,
+)
+from skdim._utils.versions import __version__
 
 if TYPE_CHECKING:
     from skdim.transformer import DIMTransformer
@@ -62,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
-        # Columns of a .csv file are put in order by their names before they lose them.
+        # Columns of tables are read by their names, which arrays do not keep.
         warnings.filterwarnings("ignore", "X does not have valid feature names")
         try:
             results = COMMANDS[args.command].run(args)
@@ -86,6 +97,7 @@ def fit(args: argparse.Namespace) -> dict[str, Any]:
     check_output(args.output, args.force, args.input)
     params = unique(args.params)
     X = read(args.input, **reading_options(args))
+    check_missing(args.input, X, params.get("allow_nan", False))
     from skdim.transformer import DIMTransformer
 
     dim = DIMTransformer(verbose=0 if args.quiet else 1).set_params(**params)
@@ -108,30 +120,37 @@ def fit(args: argparse.Namespace) -> dict[str, Any]:
         "epochs": dim.n_iter_,
         "loss": dim.history_[-1]["loss"],
         "seconds": round(seconds, 1),
+        **left_out(X),
         "wrote": str(args.output),
     }
 
 
 def transform(args: argparse.Namespace) -> dict[str, Any]:
     """Write the features of X to a file."""
-    check_output(args.output, args.force, args.model, args.input)
+    inputs = args.model, args.input
+    check_output(args.output, args.force, *inputs)
+    paths = args.output.with_suffix(".paths.txt")  # a .npy file has no column for them
+    has_paths = args.input.is_dir() and args.output.suffix == ".npy"
+    if has_paths:
+        check_output(paths, args.force, *inputs)
     dim = load(args.model)
     X = read_like(dim, args)
     if args.what:
         dim.set_params(output=args.what)
     shape = WRITERS[args.output.suffix](dim, X, args.output)
-    results = {"shape": shape, "features": dim.output, "wrote": str(args.output)}
-    return (
-        {**results, "paths": str(write_paths(X, args.output))} if args.input.is_dir() else results
-    )
+    results = {"shape": shape, "features": dim.output, **left_out(X), "wrote": str(args.output)}
+    if has_paths:
+        write_paths(X, paths)
+        results["paths"] = str(paths)
+    return results
 
 
 def score(args: argparse.Namespace) -> dict[str, Any]:
     """Score X and, with labels, compute accuracies of classifiers."""
     dim = load(args.model)
     X = read_like(dim, args)
-    labels = read_labels(args.labels, X) if args.labels else None
-    results = {"score": dim.score(X), "score_terms": dim.score_terms(X)}
+    labels = read_labels(args, X) if args.labels else None
+    results = {"score": dim.score(X), "score_terms": dim.score_terms(X), **left_out(X)}
     return results if labels is None else {**results, **accuracies(dim, X, labels)}
 
 
@@ -223,64 +242,36 @@ def read_npz(path: Path, array: str | None = None) -> np.ndarray:
         return file[name]
 
 
-class Table(np.ndarray):
-    """Numbers (n, n_columns) whose columns have names."""
-
-    names: list[str]
-
-
-def read_csv(path: Path) -> Table:
-    """Return the numbers (n, n_columns) below a line of column names."""
-    with open(path, encoding="utf-8-sig") as file:
-        names = [name.strip().strip('"') for name in file.readline().strip().split(",")]
-        if any(_is_number(name) for name in names):
-            raise ValueError(f"its first line must name the columns. Got {','.join(names)!r}.")
-        if not all(names) or len(set(names)) < len(names):
-            raise ValueError(
-                "its first line must give each column a name of its own. Got "
-                f"{','.join(names)!r}; a column without a name may be an index, to be left out."
-            )
-        table = np.loadtxt(file, delimiter=",", ndmin=2, comments=None).view(Table)
-    table.names = names
-    return table
-
-
-def in_order_of(dim: "DIMTransformer", X: Any) -> Any:
-    """Return a table with its columns in the order of ``fit``, by their names."""
-    names = getattr(dim, "feature_names_in_", None)
-    if not isinstance(X, Table) or names is None:
-        return X
-    if set(names) != set(X.names):
-        raise ValueError(
-            f"The columns must be those of fit, {', '.join(names)}. Got {', '.join(X.names)}."
-        )
-    return np.asarray(X)[:, [X.names.index(name) for name in names]]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def read_folder(path: Path, size: int | tuple[int, int] = 32, grey: bool = False) -> Any:
+def read_folder(
+    path: Path, size: int | tuple[int, int] = 32, grey: bool = False, on_error: str = "raise"
+) -> Any:
     """Return images on disk."""
     from skdim.sources import ImageFolder
 
-    return ImageFolder(path, size=size, color=not grey)
+    return ImageFolder(path, size=size, color=not grey, on_error=on_error)
 
 
 READERS: dict[str, Callable[..., Any]] = {
     ".npy": read_npy,
     ".npz": read_npz,
-    ".csv": read_csv,
+    **dict.fromkeys(TABLES, read_table),
     "folder": read_folder,
 }
 
-# The kind of input that each reading option is for.
-READING_OPTIONS = {"array": ".npz", "size": "folder", "grey": "folder"}
+# The kinds of input that each reading option is for.
+READING_OPTIONS = {
+    "array": (".npz",),
+    "columns": tuple(TABLES),
+    "drop_columns": tuple(TABLES),
+    "size": ("folder",),
+    "grey": ("folder",),
+    "on_error": ("folder",),
+}
+
+
+def kind_of(path: Path) -> str:
+    """Return the key of an input in `READERS`."""
+    return "folder" if path.is_dir() else path.suffix.lower()
 
 
 def read(path: Path, **options) -> Any:
@@ -295,15 +286,23 @@ def read(path: Path, **options) -> Any:
     """
     if not path.exists():
         raise FileNotFoundError(f"An input must be an existing file or folder. Got {path}.")
-    kind = "folder" if path.is_dir() else path.suffix.lower()
+    kind = kind_of(path)
     if kind not in READERS:
         raise ValueError(f"An input must be one of {', '.join(READERS)}. Got {path}.")
     for name in options:
-        if READING_OPTIONS[name] != kind:
-            raise ValueError(f"--{name} is for the kind {READING_OPTIONS[name]}. Got {path}.")
-    try:
+        if kind not in READING_OPTIONS[name]:
+            kinds = ", ".join(READING_OPTIONS[name])
+            raise ValueError(f"--{name.replace('_', '-')} is for the kind {kinds}. Got {path}.")
+    with named(path):
         return READERS[kind](path, **options)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Name the file in errors about what is in it."""
+    try:
+        yield
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, csv.Error) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
 
 
@@ -313,9 +312,9 @@ def reading_options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def read_like(dim: "DIMTransformer", args: argparse.Namespace) -> Any:
-    """Return X; images are read with the size and channels on which the transformer was fitted."""
-    options = reading_options(args)
-    if args.input.is_dir():
+    """Return X: images of the size and channels, tables of the columns that ``fit`` has read."""
+    options, kind = reading_options(args), kind_of(args.input)
+    if kind == "folder":
         n_channels, *sides = dim.sample_shape_
         if len(sides) != 2 or n_channels not in (1, 3):
             raise ValueError(
@@ -323,20 +322,69 @@ def read_like(dim: "DIMTransformer", args: argparse.Namespace) -> Any:
                 f"of samples of shape {dim.sample_shape_} (channels first)."
             )
         options = {**options, "size": tuple(sides), "grey": n_channels == 1}
-    return in_order_of(dim, read(args.input, **options))
+    elif kind in TABLES:
+        options = {**options, **columns_like(dim, args)}
+    X = read(args.input, **options)
+    check_missing(args.input, X, dim.allow_nan)
+    return X
 
 
-def read_labels(source: str, X: Any) -> np.ndarray:
-    """Return a label for each sample: from a file, or the names of the folders of the images."""
+def columns_like(dim: "DIMTransformer", args: argparse.Namespace) -> dict[str, list[str]]:
+    """Return which columns of a table to read: those of ``fit``, in their order, if it had names.
+
+    Else all but that of the labels.
+    """
+    names = getattr(dim, "feature_names_in_", None)
+    labels = [args.labels] if is_column(getattr(args, "labels", None)) else []
+    if names is None:
+        return {"drop_columns": [*(args.drop_columns or []), *labels]}
+    if args.columns or args.drop_columns:
+        raise ValueError(
+            "--columns and --drop-columns are for models that know no names of columns. "
+            f"{args.model} reads those of fit: {', '.join(names)}."
+        )
+    if set(labels) & set(names):
+        raise ValueError(f"--labels must not be a column that fit has read. Got {args.labels}.")
+    return {"columns": list(names)}
+
+
+def check_missing(path: Path, X: Any, allow_nan: Any) -> None:
+    """Raise if cells of a table are missing that may not be."""
+    if isinstance(X, Table) and not allow_nan:
+        with named(path):
+            check_complete(X)
+
+
+def left_out(X: Any) -> dict[str, Any]:
+    """Return what was not read of an input: columns of a table, files that are no images."""
+    if isinstance(X, Table) and X.left_out:
+        return {"left_out": X.left_out}
+    n_skipped = getattr(X, "n_skipped", 0)
+    return {"skipped": n_skipped} if n_skipped else {}
+
+
+def is_column(source: str | None) -> bool:
+    """Whether labels are a column of the table that is read."""
+    return source is not None and source != "folder" and Path(source).suffix.lower() != ".npy"
+
+
+def read_labels(args: argparse.Namespace, X: Any) -> np.ndarray:
+    """Return a label for each sample: from a file, a column, or the folders of the images."""
     from skdim.sources import ImageFolder
 
-    if source == "folder":
+    if args.labels == "folder":
         if not isinstance(X, ImageFolder):
             raise ValueError("--labels folder is for an input that is a folder of images.")
         return X.labels
-    if Path(source).suffix.lower() != ".npy":
-        raise ValueError(f"--labels must be a .npy file, or 'folder'. Got {source}.")
-    labels = read(Path(source))
+    if is_column(args.labels):
+        if not isinstance(X, Table):
+            raise ValueError(
+                "--labels must be a .npy file, 'folder' where the input is a folder of images, or "
+                f"the name of a column where it is a table. Got {args.labels}."
+            )
+        with named(args.input):
+            return read_column(args.input, args.labels)
+    labels = read(Path(args.labels))
     if labels.shape != X.shape[:1]:
         raise ValueError(
             f"--labels must hold one label for each of {len(X)} samples. Got shape {labels.shape}."
@@ -364,25 +412,28 @@ def write_npy(dim: "DIMTransformer", X: Any, path: Path) -> tuple[int, ...]:
     return dim.transform_to(X, path).shape
 
 
-def write_csv(dim: "DIMTransformer", X: Any, path: Path) -> tuple[int, ...]:
-    """Write a line of names, then features with enough digits to recover the same float32."""
+def write_table(dim: "DIMTransformer", X: Any, path: Path) -> tuple[int, ...]:
+    """Write features with their names, and of images with their files in a first column."""
     features = dim.transform(X)
-    names = ",".join(dim.get_feature_names_out())
-    with replace_when_done(path) as temporary:
-        np.savetxt(temporary, features, fmt="%.9g", delimiter=",", header=names, comments="")
+    TABLE_WRITERS[path.suffix](path, features, dim.get_feature_names_out(), image_paths(X))
     return features.shape
 
 
-def write_paths(X: Any, path: Path) -> Path:
-    """Write beside the features which image each of them is of, a line each."""
-    beside = path.with_suffix(".paths.txt")
-    with replace_when_done(beside) as temporary:
-        names = (image.relative_to(X.folder).as_posix() for image in X.paths)
-        temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-    return beside
+def write_paths(X: Any, path: Path) -> None:
+    """Write which image each of the features is of, a line each."""
+    with replace_when_done(path) as temporary:
+        temporary.write_text("".join(f"{name}\n" for name in image_paths(X)), encoding="utf-8")
 
 
-WRITERS: dict[str, Callable[..., tuple[int, ...]]] = {".npy": write_npy, ".csv": write_csv}
+def image_paths(X: Any) -> list[str]:
+    """Return the paths of images below their folder; nothing for all other inputs."""
+    return [image.relative_to(X.folder).as_posix() for image in getattr(X, "paths", [])]
+
+
+WRITERS: dict[str, Callable[..., tuple[int, ...]]] = {
+    ".npy": write_npy,
+    **dict.fromkeys(TABLE_WRITERS, write_table),
+}
 
 
 def lines(results: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -462,6 +513,14 @@ def unique(params: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(params)
 
 
+def names(text: str) -> list[str]:
+    """Read names with commas between them; one that has a comma is put in double quotes."""
+    (found,) = csv.reader([text], skipinitialspace=True)
+    if not all(found) or len(set(found)) < max(len(found), 1):
+        raise argparse.ArgumentTypeError(f"must be different names, such as a,b. Got {text!r}.")
+    return found
+
+
 def sides(text: str) -> int | tuple[int, int]:
     """Read SIDE or HEIGHTxWIDTH, in pixels."""
     numbers = text.split("x")
@@ -485,7 +544,7 @@ def features_path(text: str) -> Path:
     """Read the path of features to be written."""
     path = Path(text)
     if path.suffix not in WRITERS:
-        raise argparse.ArgumentTypeError(f"must end in {' or '.join(WRITERS)}. Got {text!r}.")
+        raise argparse.ArgumentTypeError(f"must end in one of {', '.join(WRITERS)}. Got {text!r}.")
     return path
 
 
@@ -546,7 +605,7 @@ def _add_transform(parser: argparse.ArgumentParser) -> None:
     _add_output(
         parser,
         features_path,
-        "the features: a .npy file, float32, or .csv with a line of names",
+        "the features: a .npy file of float32, or a .csv, .tsv or .parquet file with their names",
     )
     parser.add_argument(
         "--what",
@@ -561,9 +620,9 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
     _add_input(parser)
     parser.add_argument(
         "--labels",
-        metavar="FILE",
-        help="a .npy file with one label for each sample, or 'folder', which takes the names of "
-        "the folders of the images (default: no accuracies)",
+        metavar="LABELS",
+        help="a .npy file with one label for each sample, the name of a column of the table, or "
+        "'folder', which takes the names of the folders of the images (default: no accuracies)",
     )
 
 
@@ -580,17 +639,35 @@ def _add_input(parser: argparse.ArgumentParser) -> None:
         "input",
         metavar="INPUT",
         type=Path,
-        help="a .npy, .npz or .csv file, or a folder of images",
+        help="a .npy, .npz, .csv, .tsv or .parquet file, or a folder of images",
     )
     parser.add_argument(
         "--array",
         metavar="NAME",
         help="name of an array in a .npz file (default: the only one, or X)",
     )
+    parser.add_argument(
+        "--columns",
+        metavar="NAMES",
+        type=names,
+        help="columns of a table to be read, with commas between them (default: all, or those of "
+        "the model)",
+    )
+    parser.add_argument(
+        "--drop-columns",
+        metavar="NAMES",
+        type=names,
+        help="columns of a table to be left out, such as that of labels (default: none)",
+    )
+    parser.add_argument(
+        "--on-error",
+        choices=("raise", "skip"),
+        help="what to do with files in a folder that are no images (default: raise)",
+    )
 
 
 def _add_output(parser: argparse.ArgumentParser, read_path: Callable, text: str) -> None:
-    parser.add_argument("--output", metavar="FILE", type=read_path, required=True, help=text)
+    parser.add_argument("-o", "--output", metavar="FILE", type=read_path, required=True, help=text)
     parser.add_argument(
         "--force", action="store_true", help="replace an existing output (default: an error)"
     )
@@ -623,8 +700,9 @@ COMMANDS = {
         _add_transform,
         "write the features of samples",
         "The output is either complete or not written. A .npy file is written in batches; for\n"
-        ".csv all features are held in memory. Images are read with the size and channels of\n"
-        "the model.",
+        "other files all features are held in memory. Images are read with the size and channels\n"
+        "of the model, tables with its columns. Which image features are of is told in the first\n"
+        "column, file, of a table, or in a .paths.txt file beside a .npy file.",
         "python -m skdim transform model.safetensors images.npy --output features.npy",
     ),
     "score": Command(
@@ -656,8 +734,11 @@ Learn features without labels, by Deep InfoMax.
 An input is one of
   .npy     an array written by numpy.save, samples on its first axis; read when needed
   .npz     several such arrays, of which one is read into memory
-  .csv     numbers below a line of column names; columns are matched by position, not by name
-  folder   images in the folder and its sub-folders, read when needed; needs Pillow\
+  .csv     numbers below a line of column names, with commas between them; .tsv with tabs
+  .parquet numbers in columns with names; needs pyarrow
+  folder   images in the folder and its sub-folders, read when needed; needs Pillow
+
+The script skdim, which is installed with the package, is the same as python -m skdim.\
 """
 
 EXIT_CODES = """\
@@ -675,6 +756,7 @@ example:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = _parser(Parser, DESCRIPTION, f"{EXAMPLE}\n{EXIT_CODES}", prog="python -m skdim")
+    parser.add_argument("--version", action="version", version=f"skdim {__version__}")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
         "--json", action="store_true", help="print results as one line of JSON (default: as text)"

@@ -23,7 +23,7 @@ class CoordinateTask(nn.Module):
 
     References
     ----------
-    Hjelm et al., ICLR 2019, table 4.
+    Hjelm et al., ICLR 2019, table 5.
     """
 
     n_vectors: int  # local vectors in the input of the network, besides the code

@@ -4,7 +4,10 @@ A critic is an ``nn.Module`` built as ``critic(n_code, n_channels, width)`` and 
 ``critic(code, local_map)``. It returns the score of every code with each local vector of the same
 sample. A critic whose score is a dot product also has a method ``embed`` that returns queries and
 keys. Then all other samples of the batch are negatives; otherwise one negative is drawn for each
-local vector. To add a critic, list its class in `CRITICS`; it is then a legal ``critic``.
+local vector. If a query depends on its own code alone, not on the other codes of a batch, set the
+attribute ``queries_are_pointwise = True``: processes then exchange codes instead of queries, and
+``embed`` gets more codes than local maps. To add a critic, list its class in `CRITICS`; it is then
+a legal ``critic``.
 """
 
 import math
@@ -40,6 +43,8 @@ class SeparableCritic(nn.Module):
         Length of both embeddings.
     """
 
+    queries_are_pointwise = True
+
     def __init__(self, n_code: int, n_channels: int, width: int):
         super().__init__()
         self.scale = 1 / math.sqrt(width)
@@ -55,14 +60,14 @@ class SeparableCritic(nn.Module):
 
         Parameters
         ----------
-        code : Tensor of shape (..., n, n_code)
+        code : Tensor of shape (..., n_codes, n_code)
         local_map : Tensor of shape (..., n, n_locations, n_channels)
 
         Returns
         -------
         parts : list of (queries, keys)
-            Of shapes (..., n, w) and (..., n, n_locations, w), with w = width in the first part and
-            w = n_channels in the second. The score is the sum of the dot products.
+            Of shapes (..., n_codes, w) and (..., n, n_locations, w), with w = width in the first
+            part and w = n_channels in the second. The score is the sum of the dot products.
         """
         g = self.query(code) * self.scale  # (..., n, width)
         h = self.embed_local_map(local_map)  # (..., n, n_locations, width)
@@ -182,9 +187,14 @@ def _score_positives(parts: list[Part]) -> Tensor:
     return sum(products[1:], products[0])  # (..., n, n_locations)
 
 
-def is_separable(critic: nn.Module) -> bool:
+def is_separable(critic: nn.Module | type[nn.Module]) -> bool:
     """Whether the score is a dot product, so that all pairs of a batch can be scored at once."""
     return callable(getattr(critic, "embed", None))
+
+
+def queries_are_pointwise(critic: nn.Module) -> bool:
+    """Whether a query depends on its own code alone."""
+    return is_separable(critic) and getattr(critic, "queries_are_pointwise", False)
 
 
 def score_parts(parts: Sequence[Part]) -> Tensor:

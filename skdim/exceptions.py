@@ -1,7 +1,21 @@
 """Every error and warning class of skdim.
 
 This module imports nothing of skdim, so that every other module may import it.
+``ConvergenceWarning`` is that of scikit-learn.
 """
+
+from sklearn.exceptions import ConvergenceWarning
+
+__all__ = [
+    "CollapseWarning",
+    "ConvergenceWarning",
+    "DataWarning",
+    "FewSamplesWarning",
+    "FileError",
+    "IneffectiveParameterWarning",
+    "StopTraining",
+    "VersionWarning",
+]
 
 
 class FileError(ValueError):

@@ -13,25 +13,30 @@ divergence, its range, and the score at which the bound is tight, where r is the
 densities. Only ``infonce``, ``dv`` and ``nwj`` bound mutual information in nats.
 
 To add an MI estimator, write a function of (joint, marginal) and list it in `ESTIMATORS`. It is
-then a legal ``mi_estimator``, and ``tests/test_mutual_information.py`` tests it. If it is a mean
-over codes, mark it as `chunkable`: large batches are then scored a few codes at a time.
+then a legal ``mi_estimator``, and ``tests/test_mutual_information.py`` tests it.
+
+The marginal scores of a code are many, and may be computed in parts: by several processes, each for
+its own samples. An estimator says beside its formula how these parts add up: as a mean over pairs
+(`difference_of_means`), or as a log-sum-exp (`by_log_sum_exp`, `by_log_mean_exp`). One that does
+not say so gets all marginal scores of a code at once. If it is a mean over codes, mark it as
+`chunkable`: large batches are then scored a few codes at a time.
 """
 
 import math
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
 Estimator = Callable[[Tensor, Tensor], Tensor]
-ChunkForm = Callable[[Iterable[Tensor]], Estimator]
+Terms = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def chunkable(mi_estimator: Estimator) -> Estimator:
     """Mark an MI estimator as a mean over codes: each term depends on the scores of one code."""
-    mi_estimator.chunk_form = lambda marginals: mi_estimator  # type: ignore[attr-defined]
     mi_estimator.is_mean_over_codes = True  # type: ignore[attr-defined]
     return mi_estimator
 
@@ -41,21 +46,148 @@ def is_mean_over_codes(mi_estimator: Estimator) -> bool:
     return getattr(mi_estimator, "is_mean_over_codes", False)
 
 
-def chunk_form_of(mi_estimator: Estimator) -> ChunkForm | None:
-    """Return how to compute a bound a few codes at a time; None if it needs all scores at once.
+# ------------------------------------------------------------ how marginal scores add up
+
+
+@dataclass(frozen=True)
+class MeanForm:
+    """The marginal scores of a code enter as a mean over pairs, part by part.
+
+    Attributes
+    ----------
+    terms : callable (joint, marginal) -> (positives, negatives)
+        As `difference_of_means` takes it.
+    is_log : bool
+        Statistics of parts add up as they are (False) or as logarithms of a sum (True).
+    is_mean_over_codes : bool
+    excluded_score : float
+        Stands where a pair is left out.
+    """
+
+    terms: Terms
+    is_log = False
+    is_mean_over_codes = True
+    excluded_score = 0.0
+
+    def reduce(self, marginal: Tensor, is_negative: Tensor, n_negatives: Tensor) -> Tensor:
+        """Return the statistic of each code, from some of its marginal scores.
+
+        Parameters
+        ----------
+        marginal : Tensor of shape (..., n, n_samples, n_locations)
+            Scores of pairs that are left out are ``excluded_score``.
+        is_negative : Tensor of shape (n, n_samples), bool
+            Which pairs are not left out.
+        n_negatives : Tensor of shape (n,)
+            Marginal scores of each code, in all parts.
+
+        Returns
+        -------
+        statistic : Tensor of shape (..., n)
+        """
+        _, negatives = self.terms(marginal.new_empty(0), marginal)
+        return (negatives.sum(-1) * is_negative).sum(-1) / n_negatives
+
+    def bound(self, joint: Tensor, statistic: Tensor, n_codes: int) -> Tensor:
+        """Return what some codes add to the bound of a batch.
+
+        Parameters
+        ----------
+        joint : Tensor of shape (..., n_joint, n_locations)
+        statistic : Tensor of shape (..., n)
+        n_codes : int
+            Of the whole batch.
+        """
+        positives, _ = self.terms(joint, joint.new_empty(0))
+        # Sums: a part may hold no positives.
+        of_codes = positives.sum((-2, -1)) / joint.shape[-1] - statistic.sum(-1)  # (...)
+        return of_codes.mean() / n_codes
+
+
+@dataclass(frozen=True)
+class LogSumExpForm:
+    """The marginal scores of a code enter as their log-sum-exp or log-mean-exp.
+
+    One negative of that score stands for all of them. The interface is that of `MeanForm`.
+    """
+
+    mi_estimator: Estimator
+    is_mean: bool
+    is_log = True
+    excluded_score = torch.finfo(torch.float32).min
+
+    @property
+    def is_mean_over_codes(self) -> bool:
+        """Whether the statistic of a code matters to that code alone."""
+        return is_mean_over_codes(self.mi_estimator)
+
+    def reduce(self, marginal: Tensor, is_negative: Tensor, n_negatives: Tensor) -> Tensor:
+        """Return the log-sum-exp of each code, or what it adds to the log-mean-exp."""
+        statistic = marginal.flatten(-2).logsumexp(-1)  # (..., n)
+        return statistic - n_negatives.log() if self.is_mean else statistic
+
+    def bound(self, joint: Tensor, statistic: Tensor, n_codes: int) -> Tensor:
+        """Return what some codes add to the bound of a batch."""
+        bound = self.mi_estimator(joint, statistic[..., None, None])
+        return bound * (joint.shape[-2] / n_codes)
+
+
+AdditiveForm = MeanForm | LogSumExpForm
+
+
+def additive_form_of(mi_estimator: Estimator) -> AdditiveForm | None:
+    """Return how the marginal scores of an MI estimator add up; None if it does not say so."""
+    return getattr(mi_estimator, "additive_form", None)
+
+
+def difference_of_means(terms: Terms) -> Estimator:
+    """Make an MI estimator that is a mean over positives minus a mean over negatives.
+
+    Parameters
+    ----------
+    terms : callable (joint, marginal) -> (positives, negatives)
+        Both of the shapes of their scores, which may be of any shape, entry by entry.
 
     Returns
     -------
-    chunk_form : callable (marginals) -> MI estimator, or None
-        Takes the marginal scores of every chunk, each of shape (..., n_queries, n_others,
-        n_locations). Returns an MI estimator whose mean over the chunks, weighted by their number
-        of codes, has the value and the gradient of the bound of the whole batch.
+    mi_estimator : callable (joint, marginal) -> bound
+        The mean of the positives minus the mean of the negatives.
     """
-    return getattr(mi_estimator, "chunk_form", None)
+
+    @wraps(terms)
+    def mi_estimator(joint: Tensor, marginal: Tensor) -> Tensor:
+        positives, negatives = terms(joint, marginal)
+        return positives.mean() - negatives.mean()
+
+    mi_estimator.additive_form = MeanForm(terms)  # type: ignore[attr-defined]
+    return chunkable(mi_estimator)
 
 
-@chunkable
-def jsd(joint: Tensor, marginal: Tensor) -> Tensor:
+def by_log_sum_exp(mi_estimator: Estimator) -> Estimator:
+    """Mark an MI estimator that sees of the negatives of a code only their log-sum-exp.
+
+    A code whose negatives are replaced by one of that score has the same bound.
+    """
+    form = LogSumExpForm(mi_estimator, is_mean=False)
+    mi_estimator.additive_form = form  # type: ignore[attr-defined]
+    return mi_estimator
+
+
+def by_log_mean_exp(mi_estimator: Estimator) -> Estimator:
+    """Mark an MI estimator that sees of the negatives of a code only their log-mean-exp.
+
+    As `by_log_sum_exp`: the logarithm is of the mean, not of the sum.
+    """
+    form = LogSumExpForm(mi_estimator, is_mean=True)
+    mi_estimator.additive_form = form  # type: ignore[attr-defined]
+    return mi_estimator
+
+
+# ------------------------------------------------------------ MI estimators
+
+
+@difference_of_means
+def jsd(joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
     r"""Jensen-Shannon bound.
 
     .. math:: 2 \log 2 - E_J[\mathrm{sp}(-T)] - E_M[\mathrm{sp}(T)],
@@ -79,9 +211,10 @@ def jsd(joint: Tensor, marginal: Tensor) -> Tensor:
     Hjelm et al., "Learning deep representations by mutual information estimation and
     maximization", ICLR 2019, equation 4; Nowozin et al., "f-GAN", NeurIPS 2016.
     """
-    return 2 * math.log(2) - softplus(-joint).mean() - softplus(marginal).mean()
+    return 2 * math.log(2) - softplus(-joint), softplus(marginal)
 
 
+@by_log_sum_exp
 @chunkable
 def infonce(joint: Tensor, marginal: Tensor) -> Tensor:
     r"""InfoNCE: find the positive local vector among the local features of all other samples.
@@ -111,6 +244,7 @@ def infonce(joint: Tensor, marginal: Tensor) -> Tensor:
     return -softplus(negatives - joint).mean()
 
 
+@by_log_mean_exp
 def dv(joint: Tensor, marginal: Tensor) -> Tensor:
     r"""Donsker-Varadhan bound on mutual information, in nats.
 
@@ -137,29 +271,8 @@ def dv(joint: Tensor, marginal: Tensor) -> Tensor:
     return joint.mean() - log_mean_exp.mean()
 
 
-def _dv_chunk_form(marginals: Iterable[Tensor]) -> Estimator:
-    r"""Replace the logarithm by its tangent at the mean over all chunks: a mean over pairs.
-
-    .. math:: E_J[T] - E_M[e^{T - c}] + 1 - c, \qquad c = \log E_M[e^T]
-    """
-    log_sums, n_pairs = [], 0
-    for marginal in marginals:
-        log_sums.append(torch.logsumexp(marginal.flatten(-3), -1))  # (...,)
-        n_pairs += marginal.shape[-3:].numel()
-    log_mean_exp = torch.logsumexp(torch.stack(log_sums), 0) - math.log(n_pairs)
-    return partial(_dv_tangent, log_mean_exp=log_mean_exp)
-
-
-def _dv_tangent(joint: Tensor, marginal: Tensor, log_mean_exp: Tensor) -> Tensor:
-    centered = marginal - log_mean_exp[..., None, None, None]
-    return joint.mean() - centered.exp().mean() + 1 - log_mean_exp.mean()
-
-
-dv.chunk_form = _dv_chunk_form  # type: ignore[attr-defined]
-
-
-@chunkable
-def nwj(joint: Tensor, marginal: Tensor) -> Tensor:
+@difference_of_means
+def nwj(joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
     r"""Nguyen-Wainwright-Jordan bound on mutual information, in nats.
 
     .. math:: E_J[T] - E_M[e^{T - 1}]
@@ -181,11 +294,11 @@ def nwj(joint: Tensor, marginal: Tensor) -> Tensor:
     Nguyen et al., "Estimating divergence functionals and the likelihood ratio by convex risk
     minimization", 2010; "KL" in Nowozin et al., "f-GAN", NeurIPS 2016.
     """
-    return joint.mean() - _exp(marginal - 1).mean()
+    return joint, _exp(marginal - 1)
 
 
-@chunkable
-def rkl(joint: Tensor, marginal: Tensor) -> Tensor:
+@difference_of_means
+def rkl(joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
     r"""Bound on the reverse Kullback-Leibler divergence, of the marginal from the joint pairs.
 
     .. math:: -E_J[e^{-T}] - E_M[T - 1]
@@ -207,11 +320,11 @@ def rkl(joint: Tensor, marginal: Tensor) -> Tensor:
     ----------
     Nowozin et al., "f-GAN", NeurIPS 2016, table 6.
     """
-    return -_exp(-joint).mean() - (marginal - 1).mean()
+    return -_exp(-joint), marginal - 1
 
 
-@chunkable
-def hellinger(joint: Tensor, marginal: Tensor) -> Tensor:
+@difference_of_means
+def hellinger(joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
     r"""Bound on the squared Hellinger distance between joint and marginal pairs.
 
     .. math:: E_J[1 - e^{-T}] - E_M[e^{T} - 1]
@@ -231,11 +344,11 @@ def hellinger(joint: Tensor, marginal: Tensor) -> Tensor:
     ----------
     Nowozin et al., "f-GAN", NeurIPS 2016, table 6.
     """
-    return (1 - _exp(-joint)).mean() - (_exp(marginal) - 1).mean()
+    return 1 - _exp(-joint), _exp(marginal) - 1
 
 
-@chunkable
-def chi2(joint: Tensor, marginal: Tensor) -> Tensor:
+@difference_of_means
+def chi2(joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
     r"""Bound on Pearson's chi-squared divergence of the joint from the marginal pairs.
 
     .. math:: E_J[T] - E_M[T^2 / 4 + T]
@@ -256,7 +369,7 @@ def chi2(joint: Tensor, marginal: Tensor) -> Tensor:
     ----------
     Nowozin et al., "f-GAN", NeurIPS 2016, table 6.
     """
-    return joint.mean() - (marginal.square() / 4 + marginal).mean()
+    return joint, marginal.square() / 4 + marginal
 
 
 # From here on `_exp` is linear. Gradients reach e^30 = 1e13; their squares, which optimisers keep,

@@ -15,12 +15,13 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
+from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skdim._model.fitted import FittedModel
 from skdim._model.onnx_graph import write_graph
-from skdim._model.paper_settings import PAPER_SETTINGS, PAPER_WEIGHTS
+from skdim._model.paper_settings import paper_settings
 from skdim._model.persistence import (
     read_into,
     select_sklearn_state,
@@ -35,7 +36,7 @@ from skdim._utils.devices import PRECISIONS, choose_device, memory_advice
 from skdim._utils.documentation import api_page
 from skdim._utils.interrupts import InterruptGuard
 from skdim._utils.pickling import refer
-from skdim._utils.registry import lookup
+from skdim._utils.synonyms import known_names_only
 from skdim.priors import Prior
 from skdim.sources._arrays import read_groups
 from skdim.sources._checks import check_samples
@@ -371,6 +372,7 @@ default="infonce"
     _parameter_constraints = PARAMETER_CONSTRAINTS
     _doc_link_module, _doc_link_template = "skdim", api_page("skdim")
 
+    @known_names_only
     def __init__(
         self,
         n_components=64,
@@ -479,7 +481,9 @@ default="infonce"
         """A transformer with the settings of the paper's experiments, all visible in its repr.
 
         One view, the published critic of width 2048, batches of 64, 1000 epochs of Adam: hours on
-        a GPU. The encoder is that for CIFAR-10; name another for images of another size.
+        a GPU. DIM(G) has its own critic: three layers of width 512 over the code and the map of
+        the last convolution. The encoder is that for CIFAR-10; name another for images of another
+        size.
 
         Parameters
         ----------
@@ -487,7 +491,8 @@ default="infonce"
             DIM(L), DIM(G) or DIM(L+G).
         mi_estimator : str or callable, default="jsd"
         **params
-            Any parameter of the constructor, in place of the paper's value.
+            Any parameter of the constructor, in place of the paper's value. ``encoder_params`` are
+            added to those of the paper.
 
         Returns
         -------
@@ -500,9 +505,7 @@ default="infonce"
         >>> dim.prior_weight, dim.batch_size, dim.max_epochs
         (0.1, 64, 20)
         """
-        weights = lookup(variant, PAPER_WEIGHTS, "variant", or_callable=False)
-        settings = copy.deepcopy(PAPER_SETTINGS)  # each instance has dicts of its own
-        return cls(**{**settings, **weights, "mi_estimator": mi_estimator, **params})
+        return cls(**paper_settings(variant, {"mi_estimator": mi_estimator, **params}))
 
     # ------------------------------------------------------------------ fit
 
@@ -679,6 +682,46 @@ default="infonce"
             self.model_.write_features(samples, self.output, features, batch_size)
         return np.load(out, mmap_mode="r") if is_path(out) else out
 
+    def transform_views(self, X, n_views=4, *, augment="auto", max_samples=None, random_state=None):
+        """Return the features of random views of X: what they do not share is due to the views.
+
+        Parameters
+        ----------
+        X : array-like of the kind and sample shape that ``fit`` saw
+        n_views : int, default=4
+        augment : callable, None or "auto", default="auto"
+            As in the constructor. "auto" makes the default views of the modality, whatever views
+            the encoder was trained on, so that encoders can be compared.
+        max_samples : int or None, default=None
+            Of more samples, so many are drawn at random.
+        random_state : int, RandomState or None, default=None
+            An int makes views reproducible.
+
+        Returns
+        -------
+        features : ndarray of shape (n_views, n_samples, n_features_out), float32
+            The samples are in the order of X.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skdim import DIMTransformer
+        >>> X = np.random.default_rng(0).normal(size=(200, 5))
+        >>> dim = DIMTransformer(4, max_epochs=1).fit(X)
+        >>> dim.transform_views(X, max_samples=50).shape
+        (4, 50, 4)
+        """
+        check_is_fitted(self)
+        check_scalar(n_views, "n_views", Integral, min_val=1)
+        if max_samples is not None:
+            check_scalar(max_samples, "max_samples", Integral, min_val=1)
+        samples, size = check_samples(self, X), self.transform_batch_size
+        rng = check_random_state(random_state)
+        with memory_advice(self.device_, transform_batch_size=self.model_.batch_size(size)):
+            return self.model_.features_of_views(
+                samples, self.output, augment, n_views, max_samples, rng, size
+            )
+
     # ---------------------------------------------------------------- score
 
     def score(self, X, y=None) -> float:
@@ -688,8 +731,8 @@ default="infonce"
         other samples of X (all, if there are fewer), by the critics of the local term, or of the
         global term where that is the only one. Views and negatives are seeded.
 
-        Unlike the loss it does not depend on weights, MI estimator and scale of the critic, so that
-        a search over these can be ranked by it, without labels. It is no accuracy of a classifier.
+        Unlike the loss it does not depend on weights, MI estimator and scale of the critic. For a
+        search without labels, `skdim.evaluation.view_agreement_scorer` is better.
 
         Parameters
         ----------

@@ -173,6 +173,8 @@ INPUT = [
     Case("objects", TypeError, "X must hold real numbers", fit(np.array([[{}, 1]] * 4))),
     Case("a sparse matrix", TypeError, "dense data is required", fit(scipy.sparse.eye(9).tocsr())),
     Case("dates", TypeError, "dates or times", fit(np.arange(90).astype("datetime64[D]")[:, None])),
+    Case("the path of an array", TypeError, "numpy.load.'digits.npy'", fit("digits.npy")),
+    Case("the path of another file", TypeError, "Read it into", fit(Path("notes.docx"))),
     Case("masked values", ValueError, "masked values", fit(np.ma.array(ROWS, mask=ROWS > 3))),
     Case("items that are dicts", TypeError, "dict of .'image'.", fit(DictItems())),
     Case(
@@ -313,6 +315,24 @@ PARAMETERS = [
         ValueError,
         "'device' parameter must be 'auto' or a device",
         fit(ROWS, device="tpu9"),
+    ),
+    Case(
+        "another name of a device",
+        ValueError,
+        r"Got 'gpu'\. Did you mean 'cuda'.",
+        fit(ROWS, device="gpu"),
+    ),
+    Case(
+        "another library's name of a parameter",
+        TypeError,
+        "no parameter 'lr'. Did you mean 'learning_rate'",
+        lambda: DIMTransformer(lr=0.1),
+    ),
+    Case(
+        "a misspelt parameter",
+        TypeError,
+        "no parameter 'n_componets'. Did you mean 'n_components'",
+        lambda: DIMTransformer(n_componets=8),
     ),
     Case(
         "a channel axis that is not there",

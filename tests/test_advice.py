@@ -1,18 +1,24 @@
 """Warnings of parameters that were set and have no effect beside the others."""
 
+import re
+import subprocess
+import sys
 import warnings
 
+import joblib
 import numpy as np
 import pytest
+from helpers.products import cover
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from skdim import DIMTransformer
 from skdim._training.advice import RULES
+from skdim._utils.user_warnings import warn
 from skdim.encoders import MLPEncoder
-from skdim.exceptions import IneffectiveParameterWarning
+from skdim.exceptions import ConvergenceWarning, IneffectiveParameterWarning
 
 IMAGES = load_digits().images[:60].astype(np.float32)
 ROWS = IMAGES.reshape(60, 64)
@@ -69,15 +75,17 @@ NAMES = [name for _, name in CASES]
 def dim(**params):
     """Build a transformer whose fits take a moment."""
     defaults = {"n_components": 8, "max_epochs": 1, "batch_size": 32, "random_state": 0}
+    if "encoder" not in params:
+        defaults["encoder_params"] = {"width": 16, "n_hidden": 64}
     return DIMTransformer(**{**defaults, "device": "cpu", **params})
 
 
-def warnings_of(fit):
-    """Return the warnings of ineffective parameters that a function leads to."""
+def warnings_of(fit, kinds=(IneffectiveParameterWarning,)):
+    """Return the warnings, of ineffective parameters if not of others, that a function leads to."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit()
-    return [w for w in caught if w.category is IneffectiveParameterWarning]
+    return [w for w in caught if w.category in kinds]
 
 
 def data_for(name):
@@ -202,8 +210,10 @@ def test_defaults_are_not_warned_of(modality):
     assert not warnings_of(lambda: DIMTransformer(max_epochs=1, **params).fit(X))
 
 
-@pytest.mark.parametrize("variant", ["local", "global", "local+global"])
-@pytest.mark.parametrize("mi_estimator", ["jsd", "infonce", "dv"])
+VARIANTS = ["local", "global", "local+global"]
+
+
+@pytest.mark.parametrize(("variant", "mi_estimator"), cover(VARIANTS, ["jsd", "infonce", "dv"]))
 def test_settings_of_the_paper_are_not_warned_of(variant, mi_estimator):
     small = {"max_epochs": 1, "critic_width": 64, "encoder_params": {"scale": 0.1}}
     paper = DIMTransformer.paper(variant, mi_estimator, **small)
@@ -241,3 +251,60 @@ def test_a_warning_points_to_the_line_of_the_user(way, params):
     assert caught
     line = call.__code__.co_firstlineno  # every way is a function of one line
     assert {(warning.filename, warning.lineno) for warning in caught} == {(__file__, line)}
+
+
+# ------------------------------------------------------------- how often it comes
+
+SEARCH = """
+import numpy
+from sklearn.model_selection import GridSearchCV
+from skdim import DIMTransformer
+
+if __name__ == "__main__":
+    X = numpy.random.default_rng(0).normal(size=(150, 4))
+    dim = DIMTransformer(2, max_epochs=1, batch_size=32, encoder_params={"width": 8})
+    search = GridSearchCV(dim, {"learning_rate": [1e-3, 2e-3]}, cv=2, n_jobs=2)
+    search.fit(X)  # the line that is meant
+"""
+
+
+def test_a_search_in_a_script_warns_once_in_each_process(tmp_path):
+    script = tmp_path / "search.py"
+    script.write_text(SEARCH)
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    lines = re.findall(r"^(.*): ConvergenceWarning", ended.stderr, re.MULTILINE)
+    assert 1 <= len(lines) <= 3  # five fits, by two workers and the process itself
+    line = 1 + SEARCH.splitlines().index("    search.fit(X)  # the line that is meant")
+    assert lines.count(f"{script}:{line}") == 1  # that of the process itself: the refit
+
+
+def test_two_searches_warn_twice_and_each_of_all_it_has_to_say():
+    def search():
+        GridSearchCV(dim(prior="normal", max_epochs=1), {"batch_size": [32, 64]}, cv=2).fit(ROWS)
+
+    kinds = [ConvergenceWarning, IneffectiveParameterWarning]
+    for _ in range(2):
+        found = [warning.category for warning in warnings_of(search, kinds)]
+        assert all(found.count(kind) == 1 for kind in kinds)
+
+
+def test_a_warning_that_is_an_error_is_raised_by_every_fit_of_a_search():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", IneffectiveParameterWarning)
+        with pytest.raises(ValueError, match="All the 2 fits failed"):
+            cross_val_score(dim(prior="normal"), ROWS, cv=2)
+
+
+def test_workers_in_threads_warn_once():
+    sentence = "Said by all workers."
+
+    def say():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for _ in range(3):
+                joblib.Parallel(2, backend="threading")(
+                    [joblib.delayed(warn)(sentence, UserWarning)] * 4
+                )
+        return [str(warning.message) for warning in caught]
+
+    assert say().count(sentence) == 1

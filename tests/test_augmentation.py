@@ -188,3 +188,18 @@ def test_occlusion_hides_one_box_between_a_third_and_two_thirds_of_every_side(sh
         assert len(length.unique()) > 2
         volume = volume * length
     assert boxes.flatten(1).sum(1).equal(volume.long())  # a whole box
+
+
+@pytest.mark.parametrize("shape", [(2, 60), (1, 32, 32), (3, 30, 45)])
+def test_occlusion_leaves_a_third_of_every_side_visible_at_one_end(shape):
+    boxes = occlude(torch.ones(500, *shape), seeded(0))[:, 0] == 0
+    ends = set()
+    for axis, side in enumerate(shape[1:], start=1):
+        others = [a for a in range(1, boxes.ndim) if a != axis]
+        shadow = boxes.any(others).int() if others else boxes.int()  # (n, side)
+        before, after = shadow.argmax(1), shadow.flip(1).argmax(1)
+        assert torch.maximum(before, after).min() >= side // 3
+        assert shadow.sum(1).min() >= side // 3
+        ends |= {"before"} if (before > after).any() else set()
+        ends |= {"after"} if (after > before).any() else set()
+    assert ends == {"before", "after"}

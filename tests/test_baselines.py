@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from torch.distributions import Normal, kl_divergence
 
 from benchmarks.baselines import BASELINES
+from benchmarks.baselines.cpc import CPC, RowGRU
 from benchmarks.baselines.nat import assign
 from benchmarks.baselines.networks import Generator, PairDiscriminator
 from benchmarks.baselines.reconstruction import divergence_from_normal
@@ -59,14 +60,18 @@ def linear_accuracy(X, y):
     return accuracy
 
 
+@pytest.fixture(scope="module")
+def untrained_accuracy(linear_accuracy, X):
+    """The weights do not change, but batch normalisation gets its statistics."""
+    return linear_accuracy(train("ae", X[:N_TRAIN], learning_rate=1e-12, max_epochs=3))
+
+
 # The targets of NAT say nothing of classes before very many samples have exchanged theirs.
 @pytest.mark.parametrize("name", sorted(set(BASELINES) - {"nat"}))
 def test_codes_tell_more_of_the_class_than_those_of_the_untrained_encoder(
-    name, learned, linear_accuracy, X
+    name, learned, linear_accuracy, untrained_accuracy
 ):
-    # The weights do not change, but batch normalisation gets its statistics.
-    untrained = train("ae", X[:N_TRAIN], learning_rate=1e-12, max_epochs=3)
-    assert linear_accuracy(learned[name]) > linear_accuracy(untrained) + 0.08
+    assert linear_accuracy(learned[name]) > untrained_accuracy + 0.08
 
 
 @pytest.mark.parametrize("name", ["ae", "vae", "beta_vae", "aae"])
@@ -162,6 +167,31 @@ def test_supervised_predicts_labels_of_any_kind(X, y):
     assert (baseline.predict(X[N_TRAIN:]) == names[N_TRAIN:]).mean() > 0.9
 
 
+def test_supervised_learns_by_the_last_convolution():
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 256, (40, 32, 32, 3), np.uint8), np.arange(40) % 3
+    params = {"encoder": "paper32", "encoder_params": {"scale": 0.125}}
+    baseline = train("supervised", X, y, **params, max_epochs=1)
+    assert baseline.objective_.hidden[1].in_features == 32 * 4 * 4  # an eighth of 256 channels
+    with torch.inference_mode():
+        shown = torch.from_numpy(baseline.transform(X))
+        logits = baseline.objective_.last(shown)
+    assert baseline.predict(X).tolist() == logits.argmax(1).tolist()
+    assert baseline.encoder_params == {"scale": 0.125}
+
+
+def test_samples_are_augmented_anew_in_every_step(X):
+    seen = []
+
+    def shift(x, generator):
+        seen.append(torch.rand((), generator=generator).item())
+        return x + seen[-1]
+
+    plain, shifted = (train("ae", X[:100], max_epochs=2, augment=a) for a in (None, shift))
+    assert len(set(seen)) == 2 * 2  # batches of 64
+    assert plain.history_[0]["reconstruction"] != shifted.history_[0]["reconstruction"]
+
+
 @pytest.mark.parametrize("y", [None, [0, 1, 0]])
 def test_supervised_needs_a_label_for_each_sample(y, X):
     with pytest.raises(ValueError, match="y must hold a label for each of 20 samples"):
@@ -187,7 +217,7 @@ def test_colour_images_of_bytes_in_batches_of_two_samples_at_least(name):
     params = {"encoder": "paper32", "encoder_params": {"scale": 0.05}, "n_components": 5}
     baseline = train(name, X, rng.integers(0, 2, 33), **params, batch_size=32, max_epochs=1)
     codes = baseline.transform(X)
-    assert codes.shape == (33, 5)
+    assert codes.shape == (33, 200 if name == "supervised" else 5)
     assert codes.dtype == np.float32
     assert np.isfinite(codes).all()
     assert baseline.sample_shape_ == (3, 32, 32)
@@ -232,3 +262,80 @@ def test_other_images_than_in_fit_are_refused(learned):
 def test_a_loss_that_is_no_number_ends_training(X):
     with pytest.raises(FloatingPointError, match="reduce 'learning_rate'"):
         train("ae", X[:64], learning_rate=1e30)
+
+
+def crops_of_noise(n):
+    """Images of grey rows, the same in all columns, whose lower half repeats the upper half."""
+    rng = np.random.default_rng(0)
+    half = np.repeat(rng.integers(0, 256, (n, 16, 1, 1)), 3, axis=3).repeat(32, axis=2)
+    return np.concatenate([half, half], 1).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def cpc():
+    return CPC(
+        "paper_crops_resnet19",
+        encoder_params={"scale": 0.05},
+        max_epochs=6,
+        batch_size=16,
+        learning_rate=3e-3,
+        random_state=0,
+        device="cpu",
+        precision="float32",
+    ).fit(crops_of_noise(160))
+
+
+def test_a_context_of_cpc_has_seen_its_row_and_those_above_and_nothing_below():
+    torch.manual_seed(0)
+    gru, feature_map = RowGRU(3), torch.randn(1, 3, 5, 4)
+    for changed_row in range(5):
+        changed = feature_map.clone()
+        changed[:, :, changed_row] += 1
+        differs = (gru(changed) != gru(feature_map)).any(1).any(-1)[0].tolist()
+        assert differs == [row >= changed_row for row in range(5)]
+
+
+def test_the_units_of_a_context_are_those_of_torch():
+    torch.manual_seed(0)
+    ours, theirs = RowGRU(3), torch.nn.GRU(3, 3)
+    with torch.no_grad():
+        # Torch's order is reset, update, new; one column has no neighbours.
+        order = torch.tensor([3, 4, 5, 0, 1, 2, 6, 7, 8])
+        ours.of_input.weight.copy_(theirs.weight_ih_l0[order, :, None])
+        ours.of_input.bias.copy_(theirs.bias_ih_l0[order])
+        ours.of_state.weight[:, :, 1] = theirs.weight_hh_l0[order]
+        ours.of_state.bias.copy_(theirs.bias_hh_l0[order])
+    rows = torch.randn(6, 2, 3)  # (n_rows, n, n_channels)
+    contexts = ours(rows.permute(1, 2, 0)[..., None])[..., 0].permute(2, 0, 1)
+    torch.testing.assert_close(contexts, theirs(rows)[0])
+
+
+def test_the_loss_of_cpc_is_that_of_a_loop_over_all_pairs(cpc):
+    objective = cpc.objective_
+    n_channels = objective.context.of_input.in_channels
+    local_map = torch.randn(3, 49, n_channels, generator=torch.Generator().manual_seed(0))
+    contexts = objective.context(local_map.transpose(1, 2).unflatten(2, (7, 7)))
+    by_step = []
+    assert objective.steps == [2, 3, 4, 5]
+    for step, predict in zip(objective.steps, objective.predictions, strict=True):
+        losses = []
+        for i, row, column in itertools.product(range(3), range(7 - step), range(7)):
+            predicted = predict(contexts[i, :, row, column])
+            positive = predicted @ local_map[i, (row + step) * 7 + column]
+            losses.append((local_map.flatten(0, 1) @ predicted).logsumexp(0) - positive)
+        by_step.append(torch.stack(losses).mean())
+    torch.testing.assert_close(objective.loss(local_map), torch.stack(by_step).mean())
+
+
+def test_cpc_learns_to_tell_what_is_further_down(cpc):
+    chance = np.log(16 * 49)
+    assert cpc.history_[-1]["infonce"] < cpc.history_[0]["infonce"] - 0.5
+    assert cpc.history_[-1]["infonce"] < chance - 0.5
+    features = cpc.transform(crops_of_noise(20))
+    assert features.shape == (20, round(1024 * 0.05))
+    assert np.isfinite(features).all()
+
+
+def test_cpc_needs_rows_to_predict(X):
+    with pytest.raises(ValueError, match=r"more than 2 rows. Got 4 locations"):
+        CPC("paper28", {"scale": 0.1}, max_epochs=1).fit(X[:20])

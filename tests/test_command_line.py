@@ -1,18 +1,23 @@
 """The command line does what the library does, says what is wrong, and damages no file."""
 
+import csv
 import json
 import re
 import shlex
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import skdim._training.trainer
 from skdim import DIMTransformer
 from skdim._model.readout import OUTPUTS as READOUTS
+from skdim._utils import tables
+from skdim._utils.tables import TABLES, read_table
 from skdim.command_line import COMMANDS, FIT_OPTIONS, OUTPUTS, READERS, WRITERS, main, read
 from skdim.sources import ImageFolder
 
@@ -41,6 +46,23 @@ def save_pictures(folder, n=24):
         image_module.fromarray(pixels).save(folder / kind / f"{number}.png")
 
 
+def save_labelled(folder, rows, is_low):
+    """Write the same table, whose last column is text, in every format."""
+    labels = np.where(is_low, "low", "high, or middle")
+    names = [f"pixel {i}" for i in range(4)]
+    for suffix, delimiter in ((".csv", ","), (".tsv", "\t")):
+        with open(folder / f"labelled{suffix}", "w", newline="") as file:
+            writer = csv.writer(file, delimiter=delimiter)
+            writer.writerows(
+                [[*names, "size"], *([*r, k] for r, k in zip(rows, labels, strict=True))]
+            )
+    frame = pd.DataFrame(rows, columns=names).assign(size=labels)
+    frame.index = [f"sample {i}" for i in range(len(frame))]  # becomes a column of the file
+    frame.to_parquet(folder / "labelled.parquet")
+    np.save(folder / "size.npy", labels)
+    np.save(folder / "labelled.npy", rows)
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, digits):
     """Inputs of every kind, and a model of images, in a folder whose name has a space."""
@@ -60,6 +82,10 @@ def made(tmp_path_factory, digits):
     np.savetxt(folder / "rows.csv", rows, delimiter=",", header=names, comments="")
     np.savetxt(folder / "nameless.csv", rows, delimiter=",")
     (folder / "text.csv").write_text("a,b\n1,two\n")
+    (folder / "gaps.csv").write_text('a,"b, of b"\n1,2\n3,NA\n,4\n5,6\n')
+    (folder / "short.csv").write_text("a,b\n1,2\n3\n")
+    (folder / "twice.csv").write_text("a,a\n1,2\n")
+    save_labelled(folder, rows[:, 20:24], digits.target[:90] < 5)
     (folder / "empty").mkdir()
     model = folder / "model.safetensors"
     assert run("fit", folder / "images.npy", "--output", model, *QUICK, *NARROW) == 0
@@ -75,6 +101,13 @@ def here(made, tmp_path, monkeypatch):
         folder.joinpath(path.name).symlink_to(path)
     monkeypatch.chdir(folder)
     return folder
+
+
+def as_frame(path):
+    """Read a table by pandas."""
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
 
 
 def contents(folder):
@@ -112,12 +145,12 @@ def test_features_written_are_those_of_the_model(here, what, suffix):
     assert run(*words, *(["--what", what] if what else [])) == 0
     dim = DIMTransformer.load("model.safetensors")
     dim.set_params(output=what or dim.output)
-    if suffix == ".csv":
-        names = output.read_text().splitlines()[0].split(",")
-        assert names == list(dim.get_feature_names_out())
-        found = np.loadtxt(output, np.float32, delimiter=",", skiprows=1)
-    else:
+    if suffix == ".npy":
         found = np.load(output)
+    else:
+        frame = as_frame(output)
+        assert list(frame.columns) == list(dim.get_feature_names_out())
+        found = frame.to_numpy(np.float32)
     np.testing.assert_array_equal(found, dim.transform(np.load("images.npy")))
 
 
@@ -175,10 +208,104 @@ def test_an_input_is_what_its_file_holds(here):
         ("several.npz", {}, images),
         ("several.npz", {"array": "other"}, rows),
         ("rows.csv", {}, rows),
+        *((f"labelled{suffix}", {"drop_columns": ["size"]}, rows[:, 20:24]) for suffix in TABLES),
+        *((f"labelled{suffix}", {"columns": ["pixel 2"]}, rows[:, [22]]) for suffix in TABLES),
     ]
     for name, options, expected in cases:
         np.testing.assert_array_equal(read(Path(name), **options), expected)
     assert {Path(name).suffix for name, *_ in cases} | {"folder"} == set(READERS)
+
+
+@pytest.mark.parametrize("suffix", TABLES)
+def test_labels_may_be_a_column_of_the_table(here, capsys, suffix):
+    table, model = f"labelled{suffix}", "table.safetensors"
+    assert run("fit", table, "-o", model, "--drop-columns", "size", *QUICK) == 0
+    assert "left_out: size" in capsys.readouterr().out
+    dim = DIMTransformer.load(model)
+    assert list(dim.feature_names_in_) == [f"pixel {i}" for i in range(4)]
+    assert run("score", model, table, "--labels", "size", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found.pop("left_out") == ["size"]
+    assert run("score", model, "labelled.npy", "--labels", "size.npy", "--json") == 0
+    assert found == json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("suffix", TABLES)
+def test_a_model_without_names_of_columns_leaves_out_that_of_labels(here, capsys, suffix):
+    assert run("fit", "labelled.npy", "-o", "table.safetensors", *QUICK) == 0
+    words = ["table.safetensors", f"labelled{suffix}", "--labels", "size"]
+    assert run("score", *words) == 0
+    assert "left_out: size" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", TABLES)
+def test_columns_are_found_by_the_names_that_fit_saw(here, suffix):
+    order = "pixel 3,pixel 1"
+    assert run("fit", f"labelled{suffix}", "-o", "two.safetensors", "--columns", order, *QUICK) == 0
+    assert run("transform", "two.safetensors", f"labelled{suffix}", "-o", "two.npy") == 0
+    X = np.load("labelled.npy")[:, [3, 1]].astype(np.float64)
+    dim = DIMTransformer.load("two.safetensors")
+    assert list(dim.feature_names_in_) == order.split(",")
+    frame = pd.DataFrame(X, columns=order.split(","))
+    np.testing.assert_array_equal(np.load("two.npy"), dim.transform(frame))
+
+
+def test_missing_cells_are_nan_in_every_format(here):
+    known = np.array([[1, 2], [3, np.nan], [np.nan, 4], [5, 6]])
+    frame = pd.DataFrame(known, columns=["a", "b, of b"])
+    frame.to_parquet("gaps.parquet")
+    frame.to_csv("gaps.tsv", sep="\t", index=False)
+    for suffix in TABLES:
+        table = read_table(Path(f"gaps{suffix}"))
+        np.testing.assert_array_equal(table, known)
+        assert table.names == ["a", "b, of b"]
+    assert run("fit", "gaps.csv", *FIT, "--set", "allow_nan=True", *QUICK) == 0
+
+
+@pytest.mark.parametrize("missing", tables.MISSING)
+def test_a_cell_is_missing_whatever_its_case(tmp_path, missing):
+    path = tmp_path / "t.tsv"
+    path.write_text(f"a\tb\n1\t {missing.upper()}\n2\t{missing}\n3\t4\n")
+    np.testing.assert_array_equal(read_table(path), [[1, np.nan], [2, np.nan], [3, 4]])
+
+
+def test_rows_are_counted_through_all_chunks(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "CHUNK_SIZE", 2)
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n" + "1,2\n" * 4 + "\n3,x\n")
+    with pytest.raises(ValueError, match=r"row 5, column 'b' must be a number\. Got 'x'"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("cell", ["text", pd.Timestamp("2026-01-01"), b"bytes"])
+def test_what_is_no_number_in_parquet_is_named(tmp_path, cell):
+    path = tmp_path / "t.parquet"
+    pd.DataFrame({"a": [1, 2], "b": [None, cell]}).to_parquet(path)
+    with pytest.raises(ValueError, match=r"row 2, column 'b' must be a number\. Got "):
+        read_table(path)
+
+
+def test_numbers_of_parquet_keep_their_value(tmp_path):
+    columns = {
+        "flag": [True, False],
+        "small": np.array([1, 255], np.uint8),
+        "large": np.array([2**40 + 1, -1]),
+        "half": np.array([0.5, np.nan], np.float16),
+        "nullable": pd.array([7, None], dtype="Int64"),
+        "decimal": [Decimal("0.25"), Decimal("-3")],
+        "nothing": [None, None],
+    }
+    frame = pd.DataFrame(columns)
+    frame.to_parquet(tmp_path / "t.parquet")
+    table = read_table(tmp_path / "t.parquet")
+    np.testing.assert_array_equal(table, frame.astype("float64").to_numpy())
+    assert table.names == list(columns)
+
+
+def test_without_pyarrow_a_sentence_says_what_to_install(here, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert run("fit", "labelled.parquet", *FIT) == 1
+    assert "pip install pyarrow" in capsys.readouterr().err
 
 
 def test_an_array_on_disk_stays_there(here):
@@ -194,9 +321,38 @@ def test_a_folder_of_pictures_needs_no_more_than_its_model(here, tmp_path, capsy
     assert run("transform", model, folder, "--output", "features.npy") == 0
     X = ImageFolder(folder, size=(9, 8), color=not grey)
     np.testing.assert_array_equal(np.load("features.npy"), DIMTransformer.load(model).transform(X))
+    assert Path("features.paths.txt").read_text().splitlines() == files_of(X)
     capsys.readouterr()
+    assert run("transform", model, folder, "--output", "features.npy") == 1  # nor the other file
+    Path("features.npy").unlink()
+    assert run("transform", model, folder, "--output", "features.npy") == 1
+    assert "features.paths.txt exists" in capsys.readouterr().err
     assert run("score", model, folder, "--labels", "folder") == 0
     assert "accuracy.raw: 1" in capsys.readouterr().out  # dark ones and light ones
+
+
+def files_of(X):
+    return [path.relative_to(X.folder).as_posix() for path in X.paths]
+
+
+def test_features_of_pictures_stand_beside_their_files(here, tmp_path, capsys):
+    folder, model = tmp_path / "some pictures", tmp_path / "pictures.safetensors"
+    save_pictures(folder)
+    (folder / "dark" / "0.png").rename(folder / "dark" / "a, b\t.png")
+    assert run("fit", folder, "-o", model, "--size", "8", *QUICK, *NARROW) == 0
+    (folder / "broken.png").write_text("no image")
+    capsys.readouterr()
+    assert run("transform", model, folder, "-o", "features.csv") == 1
+    assert "broken.png" in capsys.readouterr().err
+    X = ImageFolder(folder, size=8, on_error="skip")
+    features = DIMTransformer.load(model).transform(X)
+    for suffix in TABLES:
+        output = Path(f"features{suffix}")
+        assert run("transform", model, folder, "-o", output, "--on-error", "skip") == 0
+        assert "skipped: 1" in capsys.readouterr().out
+        frame = as_frame(output)
+        assert list(frame.pop("file")) == files_of(X)
+        np.testing.assert_array_equal(frame.to_numpy(np.float32), features)
 
 
 # ---- Wrong uses -----------------------------------------------------------------------------
@@ -209,7 +365,7 @@ IMAGES = ["model.safetensors", "images.npy"]
 MISUSES = [
     ([], "required: command"),
     (["fti"], "invalid choice: 'fti'"),
-    (["fit"], "required: INPUT, --output"),
+    (["fit"], "required: INPUT, -o/--output"),
     (["fit", "images.npy", *FIT, "--epochs", "3"], "unrecognized arguments: --epochs 3"),
     (["fit", "images.npy", *FIT, "--max-ep", "3"], "unrecognized arguments: --max-ep 3"),
     (["fit", "images.npy", "--output", "m.joblib"], r"\.safetensors, .* Got 'm\.joblib'"),
@@ -218,8 +374,13 @@ MISUSES = [
     (["fit", "images.npy", *FIT, "--set", "=1"], "NAME=VALUE. Got '=1'"),
     (["fit", "images.npy", *FIT, "--size", "8x8x8"], "pixels, such as 32 or 48x64. Got '8x8x8'"),
     (["fit", "images.npy", *FIT, "--size", "0"], "pixels, such as 32 or 48x64. Got '0'"),
-    (["transform", *IMAGES, "--output", "new.txt"], r"\.npy or \.csv. Got 'new\.txt'"),
+    (
+        ["transform", *IMAGES, "--output", "new.txt"],
+        r"\.tsv, \.parquet\. Got 'new\.txt'",
+    ),
     (["transform", *IMAGES, *NPY, "--what", "codes"], "invalid choice: 'codes'"),
+    (["fit", "rows.csv", *FIT, "--columns", "a,,b"], "different names, such as a,b. Got 'a,,b'"),
+    (["fit", "rows.csv", *FIT, "--columns", "a,a"], "different names, such as a,b. Got 'a,a'"),
     (["inspect"], "required: MODEL"),
 ]
 
@@ -230,12 +391,28 @@ FAILURES = [
         "must be in an existing folder with write access. Got no/m",
     ),
     (["fit", "none.npy", *FIT], "must be an existing file or folder. Got none.npy"),
-    (["fit", "notes.txt", *FIT], r"\.npy, \.npz, \.csv, folder. Got notes\.txt"),
+    (["fit", "notes.txt", *FIT], r"\.npy, \.npz, .*, folder\. Got notes\.txt"),
     (["fit", "cut.npy", *FIT], "cut.npy cannot be read: "),
     (["fit", "objects.npy", *FIT], "objects.npy cannot be read: .*Python objects"),
     (["fit", "words.npy", *FIT], "X must hold at least 2 samples, each with at least one axis"),
     (["fit", "nameless.csv", *FIT], "nameless.csv cannot be read: its first line must name"),
-    (["fit", "text.csv", *FIT], "text.csv cannot be read: could not convert string 'two'"),
+    (
+        ["fit", "text.csv", *FIT],
+        "text.csv cannot be read: row 1, column 'b' must be a number. Got 'two'. --columns names",
+    ),
+    (
+        ["fit", "gaps.csv", *FIT],
+        "gaps.csv cannot be read: row 2, column 'b, of b' must be a number. Got nothing there, and "
+        "in 2 cells in all: .* --set allow_nan=True",
+    ),
+    (["fit", "short.csv", *FIT], "row 2 must have a cell for each of 2 columns. Got 1"),
+    (["fit", "twice.csv", *FIT], "each column a name of its own. Got 'a,a'"),
+    (["fit", "labelled.csv", *FIT, "--columns", "c"], "must have a column 'c'. Its columns are"),
+    (["fit", "text.csv", *FIT, "--columns", "a", "--drop-columns", "a"], "at least one of its"),
+    (["fit", "labelled.tsv", *FIT], "row 1, column 'size' must be a number. Got 'low'"),
+    (["fit", "labelled.parquet", *FIT], "row 1, column 'size' must be a number. Got 'low'"),
+    (["fit", "images.npy", *FIT, "--columns", "a"], r"--columns is for the kind \.csv, \.tsv"),
+    (["fit", "rows.csv", *FIT, "--on-error", "skip"], "--on-error is for the kind folder"),
     (["fit", "empty", *FIT], "must hold pictures. Got none"),
     (["fit", "several.npz", *FIT, "--array", "Y"], r"--array must be one of .*'other'.* Got 'Y'"),
     (
@@ -259,7 +436,7 @@ FAILURES = [
         "--output must differ from the files that are read",
     ),
     (["score", *IMAGES, "--labels", "folder"], "for an input that is a folder"),
-    (["score", *IMAGES, "--labels", "notes.txt"], r"\.npy file, or 'folder'. Got notes\.txt"),
+    (["score", *IMAGES, "--labels", "notes.txt"], r"\.npy file, 'folder' where.* Got notes\.txt"),
     (["score", *IMAGES, "--labels", "rows.npy"], r"each of 90 samples. Got shape \(90, 64\)"),
     (["score", *IMAGES, "--labels", "words.npy"], r"each of 90 samples. Got shape \(2,\)"),
     (["inspect", "none.safetensors"], "must be an existing file. Got none.safetensors"),
@@ -308,7 +485,7 @@ def test_a_file_that_cannot_be_written_whole_is_not_there(here, monkeypatch):
         Path(path).write_text("half of it")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savetxt", fill)
+    monkeypatch.setattr(tables.csv, "writer", fill)
     before = contents(here)
     assert run("transform", *IMAGES, "--output", "new.csv") == 1
     assert contents(here) == before
@@ -377,6 +554,18 @@ def test_help_needs_no_torch():
     assert printed.stdout.startswith("usage: python -m skdim fit")
 
 
+def test_the_version_needs_no_torch():
+    script = (
+        "import sys, runpy; "
+        "sys.modules.update(torch=None, sklearn=None); "
+        "sys.argv = ['skdim', '--version']; "
+        "runpy.run_module('skdim', run_name='__main__')"
+    )
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert printed.stdout == f"skdim {skdim.__version__}\n"
+    assert printed.returncode == 0, printed.stderr
+
+
 # ---- Another process ------------------------------------------------------------------------
 
 
@@ -399,6 +588,48 @@ def test_a_process_ends_with_its_code_and_a_sentence(here):
     assert printed.returncode == 1
     assert printed.stdout == ""
     assert printed.stderr == "Error: The model must be an existing file. Got none.\n"
+
+
+INTERRUPTED_IMPORT = """
+import os, runpy, signal, sys
+
+class Interrupt:
+    def find_spec(name, *args):
+        if name == {module!r}:
+            sys.meta_path.remove(Interrupt)
+            os.kill(os.getpid(), signal.SIGINT)
+
+class Callback:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+class InterruptInCallback:
+    def find_spec(name, *args):
+        if name == {module!r}:
+            sys.meta_path.remove(InterruptInCallback)
+            Callback()
+
+sys.meta_path.insert(0, {how})
+sys.argv = ["skdim", "fit", "images.npy", "-o", "new.safetensors"]
+runpy.run_module("skdim", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "how"),
+    [
+        ("skdim.command_line", "Interrupt"),
+        ("numpy", "InterruptInCallback"),
+        ("torch", "Interrupt"),
+        ("torch.optim", "InterruptInCallback"),
+    ],
+)
+def test_an_interrupt_of_imports_is_no_traceback(here, module, how):
+    script = INTERRUPTED_IMPORT.format(module=module, how=how)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ended.returncode in (130, -2)  # a shell shows 130 for both
+    assert re.fullmatch(r"Interrupted(: nothing was written)?\.\n", ended.stderr)
+    assert not Path("new.safetensors").exists()
 
 
 # ---- The page -------------------------------------------------------------------------------

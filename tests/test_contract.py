@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from helpers.products import cover
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import OneHotEncoder
@@ -33,6 +34,7 @@ KINDS = {
 def kind(request):
     X, channel_axis = KINDS[request.param]
     settings = {"max_epochs": 1, "batch_size": 16, "random_state": 0, "device": "cpu"}
+    settings["encoder_params"] = {"width": 16, "n_hidden": 64}  # the contract knows no width
     return X.astype(np.float32), DIMTransformer(4, channel_axis=channel_axis, **settings)
 
 
@@ -91,7 +93,10 @@ def test_subsets_and_orders_of_samples_have_the_same_features(kind):
     np.testing.assert_array_equal(one_by_one, features)
 
 
-@pytest.mark.parametrize("layout", ["fortran", "read-only", "memmap", "strided", "tensor"])
+LAYOUTS = ["fortran", "read-only", "memmap", "strided", "tensor"]
+
+
+@pytest.mark.parametrize(("kind", "layout"), cover(KINDS, LAYOUTS), indirect=["kind"])
 def test_layouts_in_memory_give_the_same_features(kind, layout, tmp_path):
     X, dim = kind
     expected = clone(dim).fit(X).transform(X)
@@ -111,7 +116,10 @@ def test_layouts_in_memory_give_the_same_features(kind, layout, tmp_path):
     np.testing.assert_array_equal(features, expected)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64", "uint8", "bool"])
+DTYPES = ["float16", "float32", "float64", "int64", "uint8", "bool"]
+
+
+@pytest.mark.parametrize(("kind", "dtype"), cover(KINDS, DTYPES), indirect=["kind"])
 def test_every_numeric_type_gives_floats(kind, dtype):
     X, dim = kind
     X = (5 * X.clip(0)).astype(dtype)

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from helpers.products import cover
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import skdim._training.cuda_graph
@@ -79,8 +80,7 @@ CHOICES = [
 ]
 
 
-@pytest.mark.parametrize("params", CHOICES, ids=str)
-@pytest.mark.parametrize("with_groups", [False, True])
+@pytest.mark.parametrize(("params", "with_groups"), cover(CHOICES, [False, True]))
 def test_replayed_steps_equal_eager_ones(quick, images, capturer, monkeypatch, params, with_groups):
     groups = np.arange(len(images)) % 9 if with_groups else None
     params = {"learning_rate": 2**-9, "lr_schedule": in_quarters, "max_epochs": 3, **params}
@@ -105,8 +105,7 @@ def test_default_views_can_be_captured(n_axes):
         DEFAULT_AUGMENTATIONS[n_axes](batch, generator)
 
 
-@pytest.mark.parametrize("mi_estimator", ESTIMATORS)
-@pytest.mark.parametrize("critic", CRITICS)
+@pytest.mark.parametrize(("mi_estimator", "critic"), cover(ESTIMATORS, CRITICS))
 def test_every_objective_can_be_captured(quick, images, capturer, caplog, mi_estimator, critic):
     with caplog.at_level(logging.WARNING, logger="skdim"):
         quick(max_epochs=3, mi_estimator=mi_estimator, critic=critic).fit(images)

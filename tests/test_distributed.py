@@ -17,10 +17,10 @@ WORKER = Path(__file__).parent / "helpers" / "distributed_worker.py"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo over sockets")
 
 
-def torchrun(task, folder):
+def torchrun(task, folder, world_size=2):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     return subprocess.run(
-        [*command, "--nproc-per-node", "2", str(WORKER), task, str(folder)],
+        [*command, "--nproc-per-node", str(world_size), str(WORKER), task, str(folder)],
         capture_output=True,
         text=True,
         check=False,
@@ -41,10 +41,43 @@ def results(folder, name):
     return [np.load(folder / f"{name}{rank}.npz") for rank in range(2)]
 
 
-def test_a_step_of_two_processes_is_a_step_of_one_on_the_whole_batch(folder):
-    errors = json.loads((folder / "errors.json").read_text())
-    assert len(errors) == 54
-    assert {name: error for name, error in errors.items() if not error < 1e-10} == {}
+@pytest.fixture(scope="module", params=[2, 3, 4])
+def errors(request, tmp_path_factory):
+    """Differences between several processes and one, by what was computed."""
+    if request.param == 2:
+        folder = request.getfixturevalue("folder")
+    else:
+        folder = tmp_path_factory.mktemp("compared")
+        ended = torchrun("compare", folder, request.param)
+        assert ended.returncode == 0, ended.stderr
+    names = ("errors", "chunk_errors")
+    return [json.loads((folder / f"{name}.json").read_text()) for name in names]
+
+
+def test_a_step_of_several_processes_is_a_step_of_one_on_the_whole_batch(errors):
+    of_steps, _ = errors
+    assert len(of_steps) in (54, 90)  # estimators, critics, groups; with two processes, encoders
+    assert {name: error for name, error in of_steps.items() if not error < 1e-10} == {}
+
+
+def test_chunks_of_several_processes_are_all_pairs_of_one(errors):
+    _, of_chunks = errors
+    assert len(of_chunks) == 84
+    assert {name: error for name, error in of_chunks.items() if not error < 1e-10} == {}
+
+
+def test_a_step_exchanges_less_than_2_kib_for_each_sample_beside_the_gradients(folder):
+    for rank in range(2):
+        counted = json.loads((folder / f"bytes{rank}.json").read_text())
+        beside = sum(counted["sizes"]) - counted["gradients"]
+        # Codes of two views, 64 numbers in half precision or more, and their gradients in float32.
+        assert 768 * counted["batch_size"] <= beside <= 2048 * counted["batch_size"]
+
+
+def test_the_log_says_that_keys_are_exchanged_where_marginals_do_not_add_up(folder):
+    logs = [(folder / f"log{rank}.txt").read_text() for rank in range(2)]
+    assert logs[0].count("processes exchange keys") == 1
+    assert logs[1] == ""
 
 
 @pytest.mark.parametrize("name", ["whole", "no_seed", "in_time"])

@@ -144,6 +144,58 @@ def test_networks_of_the_paper_have_their_published_sizes(name):
     assert code.shape == (1, 64)
 
 
+def test_the_crops_of_alexnet_begin_and_drop_units_as_those_of_the_authors():
+    torch.manual_seed(0)
+    on_crops, last = ENCODERS["paper_crops_alexnet64"]((3, 64, 64), 64).convolutions
+    for layer in on_crops.layers:
+        assert layer[0].weight.std().item() == pytest.approx(0.02, rel=0.05)
+    # Channels are dropped whole, before they are normalised; the weights are those of torch.
+    assert [type(layer) for layer in last] == [nn.Conv2d, nn.Dropout2d, nn.BatchNorm2d, nn.ReLU]
+    bound = (192 * 9) ** -0.5
+    assert 0.99 * bound < last[0].weight.abs().max() <= bound
+    several = ENCODERS["paper_globals_alexnet64"]((3, 64, 64), 64).convolutions[0].layers[3][0]
+    assert several.weight.abs().max() <= (384 * 9) ** -0.5
+
+
+def test_the_hidden_layer_over_crops_of_alexnet_begins_as_that_of_the_authors():
+    torch.manual_seed(0)
+    encoder = ENCODERS["paper_crops_alexnet64"]((3, 64, 64), 64, scale=0.25)
+    linear, dropout, *_ = encoder.hidden
+    assert linear.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert dropout.p == 0.1
+    assert encoder.code.weight.abs().max() <= linear.out_features**-0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "last_map"),
+    [
+        ("paper28", (1, 28, 28), (128, 7)),
+        ("paper32", (3, 32, 32), (256, 4)),
+        ("paper64", (3, 64, 64), (512, 4)),
+    ],
+)
+def test_the_local_layer_may_be_any_convolution(name, shape, last_map):
+    torch.manual_seed(0)
+    x = torch.randn(2, *shape)
+    encoder = ENCODERS[name](shape, 64).eval()
+    last = ENCODERS[name](shape, 64, local_layer=-1).eval()
+    assert last.load_state_dict(encoder.state_dict()).missing_keys == []
+    n_channels, side = last_map
+    (top,) = last(x).local_maps
+    assert top.shape == (2, side**2, n_channels)
+    assert last(x).code.equal(encoder(x).code)
+    expected = torch.nn.Sequential(*encoder.convolutions)(x)
+    torch.testing.assert_close(top, expected.flatten(2).transpose(1, 2))
+    first = ENCODERS[name](shape, 64, local_layer=0).eval()
+    assert first(x).local_maps[0].shape[2] == 64
+
+
+@pytest.mark.parametrize("layer", [3, -4, 1.0, "last"])
+def test_a_local_layer_that_does_not_exist_is_refused(layer):
+    with pytest.raises(ValueError, match=r"'local_layer' .* 3 layers of Paper32, from -3 to 2\. "):
+        ENCODERS["paper32"]((3, 32, 32), 4, local_layer=layer)
+
+
 def test_every_modality_has_a_default():
     assert set(DEFAULT_ENCODERS) == {1, 2, 3, 4}
     assert set(DEFAULT_ENCODERS.values()) <= set(ENCODERS)

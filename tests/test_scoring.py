@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from helpers.products import cover
 from sklearn.model_selection import GridSearchCV
 
 from skdim._model.scoring import N_NEGATIVES, HeldOut, retrieval
@@ -104,8 +105,10 @@ def test_scoring_does_not_change_the_transformer(trained, digits):
     np.testing.assert_array_equal(trained.transform(digits.images[:50]), before)
 
 
-@pytest.mark.parametrize("critic", CRITICS)
-@pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0), (0.5, 1.0)])
+MIXTURES = [(1.0, 0.0), (0.0, 1.0), (0.5, 1.0)]
+
+
+@pytest.mark.parametrize(("critic", "weights"), cover(CRITICS, MIXTURES))
 def test_every_critic_is_scored_in_every_mixture(quick, images, critic, weights):
     dim = quick(critic=critic, critic_width=16, global_weight=weights[0], local_weight=weights[1])
     assert 0 <= dim.fit(images).score(images[:20]) <= 1

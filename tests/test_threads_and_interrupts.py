@@ -12,6 +12,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from helpers.products import cover
 from skorch.callbacks import Callback
 from torch import nn
 
@@ -124,8 +125,10 @@ class Raises(Callback):
             raise self.error("in the middle")
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_batch_begin", "on_batch_end"])
+HOOKS = ["on_epoch_begin", "on_batch_begin", "on_batch_end"]
+
+
+@pytest.mark.parametrize(("error", "hook"), cover([ValueError, KeyboardInterrupt], HOOKS))
 def test_partial_fit_that_fails_leaves_everything_as_it_was(error, hook):
     def new():
         return DIMTransformer(4, batch_size=32, random_state=0).partial_fit(ROWS)

@@ -1,6 +1,7 @@
 """What a user of DIMTransformer sees: learning, repeating, errors, files."""
 
 import copy
+import logging
 import pickle
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from helpers.products import cover
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -20,7 +22,7 @@ from skdim import DIMTransformer
 from skdim._training.config import count_epochs
 from skdim.critics import CRITICS
 from skdim.encoders import ConvEncoder, MLPEncoder, encode, tap
-from skdim.mutual_information import ESTIMATORS
+from skdim.mutual_information import ESTIMATORS, jsd
 from skdim.priors import PRIORS, Prior
 
 
@@ -55,8 +57,7 @@ def test_exponential_mi_estimators_learn_with_the_published_critic(quick, images
     assert dim.fit(images).history_[-1]["local"] > -1
 
 
-@pytest.mark.parametrize("critic", CRITICS)
-@pytest.mark.parametrize("mi_estimator", ESTIMATORS)
+@pytest.mark.parametrize(("critic", "mi_estimator"), cover(CRITICS, ESTIMATORS))
 def test_every_critic_trains_with_every_mi_estimator(quick, images, critic, mi_estimator):
     transformer = quick(
         critic=critic, mi_estimator=mi_estimator, critic_width=32, global_weight=0.5, n_locations=8
@@ -344,8 +345,7 @@ def test_views_of_colour_images_are_smaller_where_the_encoder_takes_any_size(
     assert np.isfinite(dim.score_samples(X)).all()
 
 
-@pytest.mark.parametrize("n_views", [1, 2, 3])
-@pytest.mark.parametrize("n_crops", [0, 4, 8])
+@pytest.mark.parametrize(("n_views", "n_crops"), cover([1, 2, 3], [0, 4, 8]))
 def test_views_and_crops_train_every_term(quick, images, n_views, n_crops):
     weights = {"global_weight": 1.0, "local_weight": 1.0, "prior_weight": 0.1}
     dim = quick(n_views=n_views, n_crops=n_crops, **weights).fit(images)
@@ -431,26 +431,60 @@ def test_divergence_names_epoch_and_term_and_leaves_the_last_fit_alone(quick, im
 # ----------------------------------------------------------------- the paper
 
 
-@pytest.mark.parametrize("mi_estimator", ESTIMATORS)
-@pytest.mark.parametrize(
-    ("variant", "weights"),
-    [("global", (1.0, 0.0, 1.0)), ("local", (0.0, 1.0, 0.1)), ("local+global", (0.5, 0.1, 0.1))],
-)
-def test_settings_of_the_paper(variant, weights, mi_estimator, images):
+# The weights of global bound, local bound and prior.
+WEIGHTS = {
+    "global": (1.0, 0.0, 1.0),
+    "local": (0.0, 1.0, 0.1),
+    "local+global": (0.5, 0.1, 0.1),
+}
+
+
+@pytest.mark.parametrize(("variant", "mi_estimator"), cover(WEIGHTS, ESTIMATORS))
+def test_settings_of_the_paper(variant, mi_estimator, images):
     dim = DIMTransformer.paper(
         variant, mi_estimator, max_epochs=2, critic_width=64, encoder_params={"scale": 0.1}
     )
-    assert (dim.global_weight, dim.local_weight, dim.prior_weight) == weights
+    assert (dim.global_weight, dim.local_weight, dim.prior_weight) == WEIGHTS[variant]
     assert dim.mi_estimator == mi_estimator
     assert (dim.augment, dim.batch_size, dim.learning_rate) == (None, 64, 1e-4)
     assert dim.gradient_clip_norm is None
     assert np.isfinite(dim.fit_transform(images)).all()
 
 
-def test_instances_of_the_paper_share_nothing():
-    first, second = DIMTransformer.paper(), DIMTransformer.paper()
-    assert first.optimizer_params == second.optimizer_params
-    assert first.optimizer_params is not second.optimizer_params
+@pytest.mark.parametrize("variant", ["local", "global"])
+def test_instances_of_the_paper_share_nothing(variant):
+    first, second = DIMTransformer.paper(variant), DIMTransformer.paper(variant)
+    for name in ("optimizer_params", "encoder_params"):
+        ours, others = getattr(first, name), getattr(second, name)
+        assert ours == others
+        assert ours is None or ours is not others
+
+
+@pytest.mark.parametrize(
+    ("encoder", "shape", "n_top"),
+    [
+        ("paper28", (1, 28, 28), 128 * 7 * 7),
+        ("paper32", (3, 32, 32), 256 * 4 * 4),
+        ("paper64", (3, 64, 64), 512 * 4 * 4),
+    ],
+)
+def test_the_critic_of_dim_g_has_three_layers_over_code_and_last_convolution(encoder, shape, n_top):
+    dim = DIMTransformer.paper("global", encoder=encoder, max_epochs=1, learning_rate=1e-12)
+    X = np.random.default_rng(0).normal(size=(4, *shape)).astype(np.float32)
+    objective = dim.set_params(channel_axis=1).fit(X).model_.objective
+    n_critic = sum(p.numel() for p in objective.global_critic.parameters())
+    assert n_critic == (64 + n_top + 1) * 512 + 513 * 512 + 513
+    assert n_critic == {"paper28": 3_507_713, "paper32": 2_393_601, "paper64": 4_490_753}[encoder]
+
+
+def test_parameters_of_an_encoder_are_added_to_those_of_the_paper():
+    params = {"encoder_params": {"scale": 0.5}}
+    dim = DIMTransformer.paper("global", **params)
+    assert dim.encoder_params == {"local_layer": -1, "scale": 0.5}
+    assert params == {"encoder_params": {"scale": 0.5}}
+    assert DIMTransformer.paper("local", **params).encoder_params == {"scale": 0.5}
+    # Other encoders have no such parameter.
+    assert DIMTransformer.paper("global", encoder="conv").encoder_params is None
 
 
 # -------------------------------------------------------------------- groups
@@ -463,6 +497,21 @@ def test_groups_change_the_negatives_whatever_their_names(quick, images):
     named = quick().fit(images, groups=[f"patient {i // 2:02}" for i in range(n)])
     assert single.history_[0]["loss"] != paired.history_[0]["loss"]
     np.testing.assert_array_equal(named.transform(images), paired.transform(images))
+
+
+def test_the_log_says_where_negatives_are_repeated(quick, images, caplog):
+    def my_jsd(joint, marginal):
+        return jsd(joint, marginal)
+
+    groups = np.arange(len(images)) // 2
+    with caplog.at_level(logging.WARNING, logger="skdim"):
+        quick(mi_estimator=jsd).fit(images, groups=groups)
+        quick(mi_estimator=my_jsd).fit(images)
+        quick(mi_estimator=my_jsd, critic="concat").fit(images, groups=groups)
+        assert "add up" not in caplog.text
+        quick(mi_estimator=my_jsd).fit(images, groups=groups)
+    assert caplog.text.count("add up") == 1
+    assert "negatives are repeated" in caplog.text
 
 
 def test_the_batch_size_that_the_sentence_names_is_enough(quick, images):

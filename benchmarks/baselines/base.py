@@ -5,7 +5,7 @@ encoder, and the losses of a step. The loop over batches is that of skdim.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from skdim._training.loop import Terms, backward_and_step, run_epoch
 from skdim._utils.devices import PRECISIONS, choose_device, choose_precision, freed_memory_kept
 from skdim._utils.registry import lookup
 from skdim._utils.seeding import seeded
-from skdim.encoders import ENCODERS, adapt, encode, evaluating
+from skdim.encoders import ENCODERS, Encoding, adapt, encode, evaluating
 from skdim.sources._arrays import read_samples
 from skdim.sources._loaders import DeviceLoader
 from skdim.sources._statistics import channel_statistics
@@ -39,6 +39,8 @@ class Task(NamedTuple):
     n_samples : int
     n_code, n_hidden : int
         Lengths of the encoder's code and of the layer before it.
+    local_shape : tuple (n_locations, n_channels)
+        Of its last local map.
     scale : float
         Factor on channels and units, that of the encoder.
     y : array-like of shape (n_samples,) or None
@@ -49,6 +51,7 @@ class Task(NamedTuple):
     n_samples: int
     n_code: int
     n_hidden: int
+    local_shape: tuple[int, int]
     scale: float
     y: Any
     generator: torch.Generator
@@ -105,6 +108,7 @@ class Trainer:
         Draws batches and noise.
     precision : torch.dtype
         Of the networks' arithmetic.
+    augment : callable (samples, generator) -> samples, or None
     """
 
     def __init__(
@@ -117,7 +121,9 @@ class Trainer:
         learning_rate: float,
         generator: torch.Generator,
         precision: torch.dtype,
+        augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
     ):
+        self.augment = augment
         self.encoder, self.objective, self.loader = encoder, objective, loader
         self.learning_rate = learning_rate
         self.generator = generator
@@ -167,6 +173,8 @@ class Trainer:
         """Make all updates of a batch; return all terms."""
         indices, _ = batch
         x = self.loader.standardize(self.loader.take(indices))
+        if self.augment is not None:
+            x = self.augment(x, self.generator)
         updates = self.objective(self.encoder, x, indices, self.generator)
         terms: Terms = {}
         for name, losses in in_precision(updates, x.device, self.precision):
@@ -189,7 +197,7 @@ def in_precision(updates: Updates, device: torch.device, precision: torch.dtype)
 
 
 class Baseline(TransformerMixin, BaseEstimator):
-    """Train an encoder by another method than DIM; `transform` returns its code.
+    """Train an encoder by another method than DIM; `transform` returns its features.
 
     Parameters
     ----------
@@ -209,6 +217,8 @@ class Baseline(TransformerMixin, BaseEstimator):
     device : str or torch.device, default="auto"
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Of arithmetic in training, as for `skdim.DIMTransformer`.
+    augment : callable (samples, generator) -> samples, or None, default=None
+        Changes standardised samples anew in every step.
 
     Attributes
     ----------
@@ -238,6 +248,7 @@ class Baseline(TransformerMixin, BaseEstimator):
         random_state=None,
         device="auto",
         precision="auto",
+        augment=None,
     ):
         self.encoder = encoder
         self.encoder_params = encoder_params
@@ -249,6 +260,7 @@ class Baseline(TransformerMixin, BaseEstimator):
         self.random_state = random_state
         self.device = device
         self.precision = precision
+        self.augment = augment
 
     def fit(self, X, y=None):
         """Train on images of shape (n, height, width) or (n, height, width, channels)."""
@@ -273,13 +285,22 @@ class Baseline(TransformerMixin, BaseEstimator):
                 learning_rate=self.learning_rate,
                 generator=generator,
                 precision=PRECISIONS[precision],
+                augment=self.augment,
             )
             self.history_ = trainer.run_epochs(self.max_epochs)
         self.encoder_, self.objective_ = encoder.eval(), objective.eval()
         return self
 
     def transform(self, X):
-        """Return codes of shape (n, n_components)."""
+        """Return features (n, n_features): codes, if the method does not say otherwise."""
+        parts = [self.read_features(encoding)[:n].cpu() for n, encoding in self._encode(X)]
+        return torch.cat(parts).float().numpy()
+
+    def read_features(self, encoding: Encoding) -> Tensor:
+        """Return what `transform` returns of a batch: (n, n_features)."""
+        return encoding.code
+
+    def _encode(self, X) -> Iterator[tuple[int, Encoding]]:
         samples = read_samples(np.asarray(X), None, "auto")
         if samples.shape[1:] != self.sample_shape_:
             raise ValueError(
@@ -287,14 +308,19 @@ class Baseline(TransformerMixin, BaseEstimator):
                 f"Got {samples.shape[1:]}."
             )
         size = inference_batch_size(self.sample_shape_, self.device_)
-        batches = encode_padded(self.encoder_, samples, self.mean_, self.scale_, size, self.device_)
-        return np.concatenate([encoding.code[:n].cpu().numpy() for n, encoding in batches])
+        yield from encode_padded(
+            self.encoder_, samples, self.mean_, self.scale_, size, self.device_
+        )
 
     def _build_encoder(self, loader: DeviceLoader) -> nn.Module:
         make = lookup(self.encoder, ENCODERS, "encoder")
-        encoder = make(self.sample_shape_, self.n_components, **(self.encoder_params or {}))
+        encoder = make(self.sample_shape_, self.n_components, **self._choose_params(make))
         adapt(encoder.to(self.device_), loader.standardize(loader.stored[:1000]))
         return encoder
+
+    def _choose_params(self, make) -> dict:
+        """Return the keyword arguments of the encoder's class."""
+        return dict(self.encoder_params or {})
 
     def _describe(self, encoder: nn.Module, n_samples: int, y, generator) -> Task:
         blank = torch.zeros(1, *self.sample_shape_, device=self.device_)
@@ -305,6 +331,7 @@ class Baseline(TransformerMixin, BaseEstimator):
             n_samples=n_samples,
             n_code=encoding.code.shape[1],
             n_hidden=encoding.hidden.shape[1],
+            local_shape=tuple(encoding.local_maps[-1].shape[1:]),
             scale=(self.encoder_params or {}).get("scale", 1.0),
             y=y,
             generator=generator,

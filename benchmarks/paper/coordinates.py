@@ -1,6 +1,6 @@
 """Claim: predicting coordinates and occluding the code's input raise the accuracy of the code.
 
-Table 4: CIFAR-10, DIM(L) with infoNCE, without additions, with both coordinate tasks, with occluded
+Table 5: CIFAR-10, DIM(L) with infoNCE, without additions, with both coordinate tasks, with occluded
 codes, with both; the probe on conv / fc / Y. CIFAR-100 is not run.
 
 Command: SKDIM_DATA=<folder> python -m benchmarks.paper.coordinates
@@ -41,7 +41,10 @@ def cell(budget, data, params: dict, seed: int) -> dict:
     """Accuracy of the probe on every layer."""
     model = dim(budget, "local", "infonce", seed, **params).fit(data.X)
     train, test = layers_of(model, data.X), layers_of(model, data.X_test)
-    return {layer: probe(train[layer], data.y, test[layer], data.y_test, seed) for layer in train}
+    return {
+        layer: probe(budget, train[layer], data.y, test[layer], data.y_test, seed)
+        for layer in train
+    }
 
 
 def main():

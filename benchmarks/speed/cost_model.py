@@ -1,10 +1,10 @@
 """Claim: operations predict the time of a step within a factor of 1.5, over sizes of every kind.
 
-The model: the time of a step is the sum of three parts, each a count divided by a rate: its
-operations, the bytes of its samples, and the bytes that processes exchange. Operations are counted:
-those of a fit of two epochs minus those of a fit of one. The rate of this machine is measured once,
-at the defaults. It predicts all other points, which are then measured. ``--extrapolate 100`` prints
-a table for GPUs of 100 TFLOP/s instead.
+The model: the time of a step is the sum of parts, each a count divided by a rate: its operations,
+the bytes of its samples, and the bytes and messages that processes exchange. Operations are
+counted: those of a fit of two epochs minus those of a fit of one. The rate of this machine is
+measured once, at the defaults. It predicts all other points, which are then measured.
+``--extrapolate 100`` prints a table for GPUs of 100 TFLOP/s instead, as it stands in docs/scale.md.
 
 Command: python -m benchmarks.speed.cost_model
 n: 7 points, 1 fit each
@@ -16,6 +16,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import argument_parser, save, verdict
@@ -33,6 +34,22 @@ POINTS: dict[str, tuple[int, dict]] = {
 }
 
 
+# What --extrapolate assumes of a network: name to (bytes per second of one process, seconds that
+# a message takes however short it is).
+NETWORKS = {
+    "within a machine, 200 GB/s": (200e9, 20e-6),
+    "between machines, 25 GB/s": (25e9, 40e-6),
+}
+# Name to (side of the images, samples of each GPU, parameters).
+EXTRAPOLATED: dict[str, tuple[int, int, dict]] = {
+    "32 x 32, 128 each": (32, 128, {}),
+    "32 x 32, 128 each, `n_locations=4`": (32, 128, {"n_locations": 4}),
+    "32 x 32, 1024 each, `n_locations=4`": (32, 1024, {"n_locations": 4}),
+    "64 x 64, 128 each": (64, 128, {}),
+}
+WORLD_SIZES = (1, 8, 64, 1000)
+
+
 @dataclass(frozen=True)
 class Step:
     """What one sample of a step costs.
@@ -47,22 +64,41 @@ class Step:
         Of the optimiser, once a step.
     sample_bytes : float
         Read from where it is stored.
+    code_bytes : float
+        Of its codes, which every other process gets; their gradients are as long.
+    statistic_bytes : float
+        Of its marginal statistics, three numbers for each view.
     key_bytes : float
-        Of critic inputs sent to each other process; their gradients take as many.
+        Of critic inputs, exchanged in the stead of codes by MI estimators that do not add up.
+    batch_norm_bytes : float
+        Of batch statistics and their gradients, once a step.
     gradient_bytes : float
         Of all weights, once a step.
+    n_messages : int
+        Of a step, that something waits for.
     """
 
     encoder_flops: float
     pair_flops: float
     update_flops: float
     sample_bytes: float
+    code_bytes: float
+    statistic_bytes: float
     key_bytes: float
+    batch_norm_bytes: float
     gradient_bytes: float
+    n_messages: int
 
     def seconds(
-        self, batch: int, world_size: int, flops: float, disk: float, network: float
-    ) -> dict:
+        self,
+        batch: int,
+        world_size: int,
+        *,
+        flops: float,
+        disk: float,
+        network: float,
+        latency: float,
+    ) -> dict[str, float]:
         """Return the seconds of each part of a step, at the rates per second of one process.
 
         Parameters
@@ -72,16 +108,34 @@ class Step:
         world_size : int
         flops, disk, network : float
             Operations, bytes of samples, bytes exchanged.
+        latency : float
+            Seconds that the shortest message takes.
         """
         joined = batch * world_size
-        exchanged = 2 * (self.gradient_bytes + joined * self.key_bytes) * (world_size > 1)
+        others = (world_size - 1) / world_size
+        # In a ring a process gets what it gathers once, and what it sums twice.
+        gathered = joined * self.code_bytes
+        summed = joined * (self.code_bytes + self.statistic_bytes) + self.batch_norm_bytes
         return {
             "encoder": batch * self.encoder_flops / flops,
             "pairs": batch * joined * self.pair_flops / flops,
             "update": self.update_flops / flops,
             "reading": batch * self.sample_bytes / disk,
-            "exchange": exchanged / network,
+            "codes": others * (gathered + 2 * summed) / network,
+            "gradients": others * 2 * self.gradient_bytes / network,
+            "messages": self.n_messages * latency * (world_size > 1),
         }
+
+
+def total_seconds(parts: dict[str, float]) -> float:
+    """Add the parts of a step.
+
+    Reading goes on beside arithmetic, and gradients are sent while backward, which is two thirds of
+    the encoder's operations, computes others.
+    """
+    arithmetic = parts["encoder"] + parts["pairs"] + parts["update"]
+    gradients = max(0.0, parts["gradients"] - parts["encoder"] * 2 / 3)
+    return max(parts["reading"], arithmetic) + parts["codes"] + gradients + parts["messages"]
 
 
 def images(n: int, side: int) -> np.ndarray:
@@ -110,22 +164,38 @@ def step_of(X: np.ndarray, **params) -> Step:
 
     Three batch sizes give three equations: encoder + pair * batch + update / batch.
     """
-    batches = np.array([64.0, 128.0, 256.0])
+    batches = np.array([16.0, 32.0, 64.0])
     counts = [flops_of_a_sample(X, batch_size=int(batch), **params) for batch in batches]
     terms = np.stack([np.ones(3), batches, 1 / batches], 1)
     encoder_flops, pair_flops, update_flops = np.linalg.solve(terms, counts)
     dim = DIMTransformer(max_epochs=1, random_state=0, device="cpu", **params).fit(X)
-    critic = dim.model_.objective.local_critics[-1]
-    n_parameters = sum(p.numel() for p in [*dim.encoder_.parameters(), *critic.parameters()])
+    objective = dim.model_.objective
+    critics = list(objective.local_critics)
+    hidden = critics[-1].hidden
+    n_parameters = sum(p.numel() for p in [*dim.encoder_.parameters(), *objective.parameters()])
     n_locations = params.get("n_locations") or _n_locations(dim, X)
-    key = critic.hidden.out_features + critic.hidden.in_features
+    n_channels = [
+        layer.num_features
+        for module in (dim.encoder_, objective)
+        for layer in module.modules()
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d)
+    ]
+    n_code = critics[-1].query.in_features
+    key = hidden.out_features + hidden.in_features
     return Step(
         encoder_flops=float(encoder_flops),
         pair_flops=float(pair_flops),
         update_flops=float(update_flops),
         sample_bytes=X[0].nbytes,
-        key_bytes=4.0 * dim.n_views * n_locations * key * len(dim.model_.objective.local_critics),
+        code_bytes=4.0 * dim.n_views * n_code * len(critics),
+        statistic_bytes=3 * 4.0 * dim.n_views * len(critics),
+        key_bytes=4.0 * dim.n_views * n_locations * key * len(critics),
+        # A sum with the number of samples, then a sum of squares; backward the same.
+        batch_norm_bytes=4.0 * sum(4 * n + 2 for n in n_channels),
         gradient_bytes=4.0 * n_parameters,
+        # Of each critic: codes, their gradients and three statistics. One is the last of the
+        # gradients of weights (backward hides the others), one asks whether Ctrl-C came.
+        n_messages=4 * len(n_channels) + 5 * len(critics) + 2,
     )
 
 
@@ -161,23 +231,37 @@ def check() -> None:
 
 def extrapolate(tflops: float) -> None:
     """Print the predicted time of a step on GPUs of so many TFLOP/s; nothing is measured."""
-    disk, network = 2e9, 25e9  # bytes per second of one process: a fast disk, a fast interconnect
-    print(
-        f"assumed per process: {tflops} TFLOP/s, {disk / 1e9} GB/s read, {network / 1e9} GB/s net"
-    )
-    for label, params in (("all locations", {}), ("n_locations=4", {"n_locations": 4})):
-        step = step_of(images(512, 32), **params)
-        print(f"\n{label}: {step}")
-        for world_size in (1, 8, 64, 1000):
-            for batch in (128, 1024):
-                seconds = step.seconds(batch, world_size, tflops * 1e12, disk, network)
-                total = max(seconds["reading"], seconds["encoder"] + seconds["pairs"])
-                total += seconds["update"] + seconds["exchange"]
-                parts = ", ".join(f"{part} {1e3 * s:9.3f}" for part, s in seconds.items())
-                print(
-                    f"{world_size:5d} processes, batch size {batch:5d} each: {batch / total:10.0f} "
-                    f"samples/s per process; ms: {parts}"
+    disk = 2e9  # bytes per second of one process: a fast disk
+    steps: dict[tuple, Step] = {}
+    print(f"assumed of each GPU: {tflops} TFLOP/s, {disk / 1e9} GB/s read")
+    names = ("encoder", "pairs", "codes", "gradients", "messages")
+    for network_name, (network, latency) in NETWORKS.items():
+        print(f"\n{network_name}, {1e6 * latency:.0f} us a message\n")
+        print(f"| images | GPUs | {' | '.join(names)} | samples/s, all | of ideal |")
+        print("|---" * (len(names) + 4) + "|")
+        for label, (side, batch, params) in EXTRAPOLATED.items():
+            key = (side, *params.items())
+            if key not in steps:
+                steps[key] = step_of(images(64, side), **params)
+            alone = 0.0
+            for world_size in WORLD_SIZES:
+                seconds = steps[key].seconds(
+                    batch,
+                    world_size,
+                    flops=tflops * 1e12,
+                    disk=disk,
+                    network=network,
+                    latency=latency,
                 )
+                speed = batch / total_seconds(seconds)
+                alone = alone or speed
+                parts = " | ".join(f"{1e3 * seconds[name]:.2g}" for name in names)
+                print(
+                    f"| {label} | {world_size} | {parts} | {speed * world_size:,.0f} | "
+                    f"{100 * speed / alone:.0f} % |"
+                )
+    for key, step in steps.items():
+        print(f"\n{key}: {step}")
 
 
 def main():

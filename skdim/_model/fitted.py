@@ -16,11 +16,15 @@ from skdim._utils.devices import PRECISIONS
 from skdim._utils.pickling import as_arrays, as_tensors, as_writable
 from skdim._utils.seeding import float32_by_default, seeded_globally
 from skdim._utils.versions import __version__, compare_versions
-from skdim.augmentation import Augmentation, make_views
+from skdim.augmentation import DEFAULT_AUGMENTATIONS, Augmentation, make_views
 from skdim.encoders import encode
 from skdim.objective import DIMObjective
-from skdim.sources._lazy import Samples
+from skdim.sources._lazy import Samples, take_subset
 from skdim.sources._loaders import standardizer, to_host_tensor
+
+# Samples that views are made of at a time, as in a batch of training: features of views do not
+# depend on how many are encoded at once.
+N_AUGMENTED = 128
 
 # More views or crops of a sample are taken for an attack on memory.
 LARGEST_N_VIEWS = 1000
@@ -138,25 +142,33 @@ class FittedModel:
         self,
         samples: Samples,
         output: str,
-        augment: Augmentation | None,
+        augment: Augmentation | str | None,
         n_views: int,
-        seed: int,
+        max_samples: int | None,
+        rng: np.random.RandomState,
         batch_size: int | None = None,
     ) -> np.ndarray:
         """Return one output of random views of samples: (n_views, n, n_features), float32."""
+        if max_samples is not None:
+            chosen = rng.permutation(len(samples))[:max_samples]
+            samples = take_subset(samples, np.sort(chosen))
+        if isinstance(augment, str):  # "auto", whatever views the encoder was trained on
+            augment = DEFAULT_AUGMENTATIONS[samples.ndim - 1]
         readout, size = self.readouts[output], self.batch_size(batch_size)
         standardize = standardizer(samples, self.mean, self.scale, self.device)
-        generator = torch.Generator(self.device).manual_seed(seed)
+        generator = torch.Generator(self.device).manual_seed(int(rng.randint(2**31 - 1)))
         features = []
-        for start in range(0, len(samples), size):
-            stored = to_host_tensor(samples[start : start + size], self.mean, self.scale)
+        for start in range(0, len(samples), N_AUGMENTED):
+            stored = to_host_tensor(samples[start : start + N_AUGMENTED], self.mean, self.scale)
             with torch.inference_mode():
                 batch = standardize(stored.to(self.device))
                 views = make_views(batch, augment, generator, n_views)  # (n_views, n, ...)
-                encodings = (
-                    encode(self.encoder, view, with_fixed=readout.has_fixed) for view in views
-                )
-                features.append([readout.read_batch(len(batch), e) for e in encodings])
+                parts = views.flatten(0, 1).split(size)
+                encodings = (encode(self.encoder, p, with_fixed=readout.has_fixed) for p in parts)
+                read = [
+                    readout.read_batch(len(p), e) for p, e in zip(parts, encodings, strict=True)
+                ]
+            features.append(np.concatenate(read).reshape(n_views, len(batch), -1))
         return np.concatenate(features, axis=1)
 
     # ------------------------------------------------------------ scores

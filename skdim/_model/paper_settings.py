@@ -1,5 +1,11 @@
 """The settings of the paper's experiments; its networks are in `skdim.encoders.paper`."""
 
+import copy
+
+from skdim._utils.registry import lookup
+from skdim.encoders import ENCODERS
+from skdim.encoders.paper import PaperEncoder
+
 PAPER_WEIGHTS: dict[str, dict[str, float]] = {
     "global": {"global_weight": 1.0, "local_weight": 0.0, "prior_weight": 1.0},
     "local": {"global_weight": 0.0, "local_weight": 1.0, "prior_weight": 0.1},
@@ -24,3 +30,31 @@ PAPER_SETTINGS: dict = {
     "lr_schedule": "constant",
     "precision": "float32",
 }
+
+# What DIM(G) has in their stead: a critic of three layers over the code and the last convolution.
+PAPER_GLOBAL_SETTINGS: dict = {
+    "encoder_params": {"local_layer": -1},
+    "critic": "concat",
+    "critic_width": 512,
+}
+
+
+def paper_settings(variant: str, params: dict) -> dict:
+    """Return the parameters of a variant, with ``params`` in place of the paper's values.
+
+    A network of the paper keeps the paper's ``encoder_params`` that ``params`` does not name; any
+    other encoder has only those of ``params``.
+    """
+    weights = lookup(variant, PAPER_WEIGHTS, "variant", or_callable=False)
+    settings = copy.deepcopy(PAPER_SETTINGS)  # each instance has dicts of its own
+    settings |= copy.deepcopy(PAPER_GLOBAL_SETTINGS) if variant == "global" else {}
+    of_encoder = settings.pop("encoder_params", {})
+    settings |= {**weights, **params}
+    if of_encoder and _is_of_the_paper(settings["encoder"]):
+        settings["encoder_params"] = of_encoder | (settings.get("encoder_params") or {})
+    return settings
+
+
+def _is_of_the_paper(encoder) -> bool:
+    make = ENCODERS.get(encoder) if isinstance(encoder, str) else encoder
+    return isinstance(make, type) and issubclass(make, PaperEncoder)

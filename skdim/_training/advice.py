@@ -4,12 +4,16 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from skdim._utils.spectra import effective_rank
 from skdim._utils.user_warnings import warn
 from skdim.encoders import MLPEncoder
-from skdim.exceptions import CollapseWarning, FewSamplesWarning, IneffectiveParameterWarning
+from skdim.exceptions import (
+    CollapseWarning,
+    ConvergenceWarning,
+    FewSamplesWarning,
+    IneffectiveParameterWarning,
+)
 
 # From benchmarks/accuracy/bench_few_samples.py: tables gain from about 100 samples on, images
 # from 15.

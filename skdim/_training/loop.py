@@ -130,11 +130,11 @@ def backward_and_step(
 ) -> None:
     """Compute the gradients of a loss, shorten them to ``clip_norm``, update the parameters."""
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
     parameters: list[nn.Parameter] = [
         p for group in optimizer.param_groups for p in group["params"]
     ]
-    processes.all_reduce_gradients(parameters)
+    with processes.summed_gradients(parameters):
+        loss.backward()
     if clip_norm is not None:
         nn.utils.clip_grad_norm_(parameters, clip_norm)
     optimizer.step()

@@ -1,5 +1,6 @@
 """From a setup and samples to a net that has been trained."""
 
+import logging
 from contextlib import ExitStack
 
 import numpy as np
@@ -20,8 +21,12 @@ from skdim._utils.seeding import (
     seed_globally,
     seeded_globally,
 )
+from skdim.critics import is_separable
 from skdim.encoders import adapt, has_adapt
+from skdim.mutual_information import additive_form_of
 from skdim.sources._loaders import Loader, to_tensor
+
+logger = logging.getLogger("skdim")
 
 # Samples that an encoder sees before training, if it asks for some.
 N_ADAPTED_TO = 1000
@@ -68,6 +73,7 @@ class Trainer:
         name = f"{device.type} generator"
         state = {} if previous is None else previous.training_state
         self.default_dtype = torch.get_default_dtype()
+        self._log_what_is_gathered()
         generator, global_seed = make_generator(self.seed, device, state.get(name))
         with ExitStack() as stack:
             stack.enter_context(seeded_globally(global_seed, device))
@@ -125,6 +131,24 @@ class Trainer:
             callbacks=callbacks,
         )
         return net.initialize(), is_same
+
+    def _log_what_is_gathered(self) -> None:
+        """Say what an MI estimator costs that does not say how its marginal scores add up."""
+        config = self.setup.config
+        has_pairs = (config.global_weight or config.local_weight) and is_separable(config.critic)
+        if not has_pairs or additive_form_of(config.mi_estimator) is not None:
+            return
+        effects = []
+        if self.groups is not None:
+            effects.append("negatives are repeated, so that all codes have as many")
+        if not self.setup.processes.is_single:
+            effects.append("processes exchange keys, which are longer than codes")
+        if effects and self.setup.processes.is_main:
+            logger.warning(
+                "The 'mi_estimator' does not say how its marginal scores add up (see "
+                "skdim.mutual_information): %s.",
+                "; ".join(effects),
+            )
 
     def _adapt(self, encoder: torch.nn.Module, generator: torch.Generator) -> None:
         """Show the encoder some samples, if it asks for them."""

@@ -12,6 +12,8 @@ from functools import partial
 
 import torch
 
+from skdim._utils.synonyms import suggest_device
+
 # A forked process has no copies of its parent's threads, and would wait for them for ever.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
@@ -48,7 +50,7 @@ def choose_device(device: str | torch.device) -> torch.device:
         # The class of the error depends on the backend.
         raise ValueError(
             "The 'device' parameter must be 'auto' or a device that torch can use here. "
-            f"Got {device!r}: {str(error).splitlines()[0]}"
+            f"Got {device!r}{suggest_device(device) or f': {str(error).splitlines()[0]}'}"
         ) from None
     return chosen
 

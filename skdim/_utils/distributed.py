@@ -21,6 +21,9 @@ from skdim._utils.devices import at_least_float32
 
 T = TypeVar("T")
 
+# Bytes of gradients that are sent in one message, as soon as backward has computed them.
+BUCKET_SIZE = 2**21
+
 # How long a process that is done waits for the others.
 EXIT_TIMEOUT = timedelta(seconds=10)
 
@@ -107,9 +110,30 @@ class ProcessGroup:
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
 
-    def all_reduce_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Give every process the gradient of the whole batch."""
-        self.all_reduce([p.grad for p in parameters if p.grad is not None])
+    @torch.no_grad()
+    def log_sum_exp(self, tensor: Tensor) -> Tensor:
+        """Return the logarithm of the sum over processes of the exponentials of a tensor."""
+        highest = tensor.clone()
+        distributed.all_reduce(highest, distributed.ReduceOp.MAX)
+        total = (tensor - highest).exp()
+        distributed.all_reduce(total)
+        return highest + total.log()
+
+    @contextmanager
+    def summed_gradients(self, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+        """Sum gradients over processes, while backward in the ``with`` block computes others."""
+        if self.is_single:
+            yield
+            return
+        messages = _GradientMessages()
+        trained = [p for p in parameters if p.requires_grad]
+        handles = [p.register_post_accumulate_grad_hook(messages.add) for p in trained]
+        try:
+            yield
+            messages.finish()
+        finally:
+            for handle in handles:
+                handle.remove()
 
     def any(self, value: bool) -> bool:
         """Return whether a value is true in any process; a number's message, for every step."""
@@ -208,6 +232,42 @@ def explain_lost_process(processes: ProcessGroup, advice: str) -> Iterator[None]
             f"Rank {processes.rank} of {processes.world_size} lost another process of this fit, "
             f"whose own output says why. {advice} ({str(error).splitlines()[0]})"
         ) from error
+
+
+class _GradientMessages:
+    """Gradients on their way: a message leaves when it is full, and is waited for at the end.
+
+    Backward runs through the same graph in every process, so that messages have one order.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[Tensor] = []
+        self.sent: list[tuple[list[Tensor], Tensor, Any]] = []
+
+    def add(self, parameter: nn.Parameter) -> None:
+        """Take the gradient of a parameter, which is complete."""
+        if parameter.grad is not None:
+            self.waiting.append(parameter.grad)
+        if sum(gradient.nbytes for gradient in self.waiting) >= BUCKET_SIZE:
+            self.send()
+
+    def send(self) -> None:
+        """Send what is waiting; backward goes on meanwhile."""
+        flat = torch.cat([gradient.flatten() for gradient in self.waiting])
+        work = distributed.all_reduce(flat, async_op=True)
+        self.sent.append((self.waiting, flat, work))
+        self.waiting = []
+
+    @torch.no_grad()
+    def finish(self) -> None:
+        """Send the rest, and replace all gradients by their sums."""
+        if self.waiting:
+            self.send()
+        for gradients, flat, work in self.sent:
+            work.wait()
+            sums = flat.split([gradient.numel() for gradient in gradients])
+            for gradient, total in zip(gradients, sums, strict=True):
+                gradient.copy_(total.view_as(gradient))
 
 
 class _GatherSamples(torch.autograd.Function):

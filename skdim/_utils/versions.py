@@ -2,13 +2,7 @@
 
 import platform
 import sys
-import warnings
 from importlib.metadata import PackageNotFoundError, version
-
-import torch
-
-from skdim._utils.devices import choose_device, choose_precision
-from skdim.exceptions import VersionWarning
 
 __version__ = "0.2.0"
 
@@ -34,6 +28,10 @@ def show_versions() -> None:
     >>> skdim.show_versions()  # doctest: +ELLIPSIS
     python: ...
     """
+    import torch  # here: the version alone is told without it
+
+    from skdim._utils.devices import choose_device, choose_precision
+
     device = choose_device("auto")
     lines = {
         "python": sys.version.split()[0],
@@ -58,9 +56,11 @@ def _version(package: str) -> str:
 def compare_versions(written_by: str | None) -> None:
     """Warn if a transformer was saved by another version than this one."""
     if written_by is not None and written_by != __version__:
-        warnings.warn(
+        from skdim._utils.user_warnings import warn  # here: as above
+        from skdim.exceptions import VersionWarning
+
+        warn(
             f"This transformer was saved by skdim {written_by} and is read by {__version__}: "
             "features may differ. Fit it again with this version, or read it with that one.",
             VersionWarning,
-            stacklevel=4,
         )

@@ -6,6 +6,7 @@ that a network was designed for. Other sizes work if the last map is not empty.
 """
 
 import math
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,11 @@ from skdim.encoders.contract import Encoding, as_local_map, evaluating
 
 
 class Conv(NamedTuple):
-    """A convolution, batch normalisation, ReLU and, if ``pool``, max-pooling of 3 with stride 2."""
+    """A convolution, batch normalisation, ReLU and, if ``pool``, max-pooling of 3 with stride 2.
+
+    ``dropout`` drops whole channels before the normalisation. ``deviation`` is that of the normal
+    distribution of initial weights; None leaves them as torch draws them.
+    """
 
     channels: int
     kernel: int
@@ -23,12 +28,15 @@ class Conv(NamedTuple):
     padding: int = 0
     pool: bool = False
     dropout: float = 0.0
+    deviation: float | None = None
 
     def build(self, n_in: int, scale: float) -> tuple[nn.Module, int]:
         """Return the layer and its number of channels."""
         n_out = _scaled(self.channels, scale)
         convolution, normalization = _convolve(n_in, n_out, *self[1:4])
-        layers = [convolution, *_dropout(self.dropout), normalization, nn.ReLU()]
+        _draw_weights(convolution, self.deviation)
+        dropout = [nn.Dropout2d(self.dropout)] if self.dropout else []
+        layers = [convolution, *dropout, normalization, nn.ReLU()]
         if self.pool:
             layers.append(nn.MaxPool2d(3, 2))
         return nn.Sequential(*layers), n_out
@@ -120,6 +128,10 @@ class PaperEncoder(nn.Module):
         Length of the code; None makes the last hidden layer the code.
     scale : float, default=1.0
         Factor on the number of channels and units of every layer, for smaller networks.
+    local_layer : int or None, default=None
+        Position of the convolution whose map is the local map, in the order of ``layers``; -1 is
+        the last, which the paper's DIM(G) compares with the code. None is the one that the paper
+        takes for DIM(L).
 
     References
     ----------
@@ -128,11 +140,17 @@ class PaperEncoder(nn.Module):
 
     layers: tuple[Conv | Bottlenecks | OnCrops, ...]
     n_hidden: tuple[int, ...] = (1024,)
-    dropout: float = 0.0
-    initial_deviation: float | None = None  # of weights; None leaves them as torch draws them
+    dropout: float = 0.0  # of hidden units
+    deviation: float | None = None  # of the initial weights of hidden layers, as in `Conv`
     local_layer: int
 
-    def __init__(self, sample_shape: tuple[int, ...], n_components: int | None, scale: float = 1.0):
+    def __init__(
+        self,
+        sample_shape: tuple[int, ...],
+        n_components: int | None,
+        scale: float = 1.0,
+        local_layer: int | None = None,
+    ):
         super().__init__()
         if len(sample_shape) != 3:
             raise ValueError(
@@ -141,6 +159,8 @@ class PaperEncoder(nn.Module):
             )
         if not (isinstance(scale, int | float) and 0 < scale < math.inf):
             raise ValueError(f"'scale' must be a number above 0. Got {scale!r}.")
+        if local_layer is not None:
+            self.local_layer = _position(local_layer, len(self.layers), type(self).__name__)
         n_channels = sample_shape[0]
         self.convolutions = nn.ModuleList()
         for layer in self.layers:
@@ -150,20 +170,12 @@ class PaperEncoder(nn.Module):
         self.hidden = nn.Sequential()
         for n_hidden in self.n_hidden:
             n_out = _scaled(n_hidden, scale)
-            self.hidden.extend(
-                [
-                    nn.Linear(n_units, n_out, bias=False),
-                    *_dropout(self.dropout),
-                    nn.BatchNorm1d(n_out),
-                    nn.ReLU(),
-                ]
-            )
+            linear = nn.Linear(n_units, n_out, bias=False)
+            _draw_weights(linear, self.deviation)
+            dropout = [nn.Dropout(self.dropout)] if self.dropout else []
+            self.hidden.extend([linear, *dropout, nn.BatchNorm1d(n_out), nn.ReLU()])
             n_units = n_out
         self.code = nn.Identity() if n_components is None else nn.Linear(n_units, n_components)
-        if self.initial_deviation is not None:
-            for parameter in self.parameters():
-                if parameter.ndim > 1:
-                    nn.init.normal_(parameter, std=self.initial_deviation)
 
     def forward(self, x: Tensor) -> Encoding:
         """Encode images of shape (n, channels, height, width)."""
@@ -260,12 +272,12 @@ class PaperCropsAlexNet64(PaperEncoder):
     """On crops of 16 pixels of 64 x 64, as in the comparison with CPC; local map 192 x 7 x 7."""
 
     layers = (
-        OnCrops(16, PaperAlexNet64.layers),
+        OnCrops(16, tuple(conv._replace(deviation=0.02) for conv in PaperAlexNet64.layers)),
         Conv(384, 3, 2, 0, dropout=0.1),
     )
     n_hidden = (4096,)
     dropout = 0.1
-    initial_deviation = 0.02
+    deviation = 0.02
     local_layer = 0
 
 
@@ -285,8 +297,14 @@ class SeveralGlobals(PaperEncoder):
 
     n_hidden = ()
 
-    def __init__(self, sample_shape: tuple[int, ...], n_components: int | None, scale: float = 1.0):
-        super().__init__(sample_shape, None, scale)
+    def __init__(
+        self,
+        sample_shape: tuple[int, ...],
+        n_components: int | None,
+        scale: float = 1.0,
+        local_layer: int | None = None,
+    ):
+        super().__init__(sample_shape, None, scale, local_layer)
         last = self.layers[-1]
         n_channels = _scaled(last.channels, scale)  # type: ignore[union-attr]  # a convolution
         self.code = nn.Identity() if n_components is None else nn.Linear(n_channels, n_components)
@@ -303,7 +321,6 @@ class PaperGlobalsAlexNet64(SeveralGlobals):
     """`PaperCropsAlexNet64` with 25 global codes; local map 192 x 7 x 7."""
 
     layers = (OnCrops(16, PaperAlexNet64.layers), Conv(192, 3), Conv(192, 1))
-    initial_deviation = 0.02
     local_layer = 0
 
 
@@ -321,8 +338,19 @@ def _convolve(n_in: int, n_out: int, kernel: int, stride: int = 1, padding: int 
     ]
 
 
-def _dropout(probability: float) -> list[nn.Module]:
-    return [nn.Dropout(probability)] if probability else []
+def _draw_weights(layer: nn.Module, deviation: float | None) -> None:
+    if deviation is not None:
+        nn.init.normal_(layer.weight, std=deviation)  # type: ignore[arg-type]  # a tensor
+
+
+def _position(layer: int, n_layers: int, name: str) -> int:
+    """Return a position counted from the front; raise ValueError if there is no such layer."""
+    if not isinstance(layer, Integral) or not -n_layers <= layer < n_layers:
+        raise ValueError(
+            f"'local_layer' must be None or the position of one of the {n_layers} layers of "
+            f"{name}, from {-n_layers} to {n_layers - 1}. Got {layer!r}."
+        )
+    return int(layer) % n_layers
 
 
 def _scaled(number: int, scale: float) -> int:

@@ -91,7 +91,7 @@ def mine(
     References
     ----------
     Belghazi et al., "Mutual information neural estimation", ICML 2018; Hjelm et al., ICLR 2019,
-    table 3, "MINE".
+    table 4, "MINE".
     """
     x, codes = read_features(x, "x"), read_features(codes, "codes")
     check_one_each(codes, "codes", x, "x")
@@ -167,7 +167,7 @@ def dependence(
 
     References
     ----------
-    Hjelm et al., ICLR 2019, table 3, "NDM"; Brakel and Bengio, "Learning independent features with
+    Hjelm et al., ICLR 2019, table 4, "NDM"; Brakel and Bengio, "Learning independent features with
     adversarial nets for non-linear ICA", 2017.
     """
     codes = read_features(codes, "codes")

@@ -65,7 +65,7 @@ def svm_accuracy(
 
     References
     ----------
-    Hjelm et al., ICLR 2019, table 3, "SVM".
+    Hjelm et al., ICLR 2019, table 4, "SVM".
     """
     features = read_features(features, "features")
     features_test = read_features(features_test, "features_test", like=features)

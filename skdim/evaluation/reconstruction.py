@@ -325,7 +325,7 @@ def reconstruct(
     References
     ----------
     Radford et al., "Unsupervised representation learning with deep convolutional generative
-    adversarial networks", ICLR 2016; Hjelm et al., ICLR 2019, table 3.
+    adversarial networks", ICLR 2016; Hjelm et al., ICLR 2019, table 4.
     """
     codes = read_features(codes, "codes")
     codes_test = read_features(codes_test, "codes_test", like=codes)
@@ -421,7 +421,7 @@ def reconstruction_similarity(
 
     References
     ----------
-    Hjelm et al., ICLR 2019, table 3, "MS-SSIM".
+    Hjelm et al., ICLR 2019, table 4, "MS-SSIM".
     """
     # Check everything first: training of the decoder takes long.
     shape_test = _read_images(images_test, "images_test", channel_axis).shape

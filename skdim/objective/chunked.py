@@ -4,17 +4,20 @@ A separable critic gives queries and keys; the score of a pair is their dot prod
 parts. The scores of a whole batch are n * n * n_locations numbers. Here those of a chunk of codes
 are computed, estimated, turned into gradients of queries and keys, and freed before the next chunk
 is computed. The result is the bound on all pairs at once, to rounding.
+
+This module serves any MI estimator; ``additive`` serves those whose marginal scores add up.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from skdim._utils.devices import at_least_float32
 from skdim.critics import Part
-from skdim.mutual_information import Estimator, chunk_form_of
+from skdim.mutual_information import Estimator, is_mean_over_codes
 from skdim.objective.negatives import join_pairs, split_pairs
 
 # Scores held at once: 16 MiB of float32. The same on every device, so that sums have one order.
@@ -48,83 +51,85 @@ def bound_all_pairs(
     bound : Tensor of shape ()
         Differentiable once.
     """
-    device, dtype = parts[0][1].device, parts[0][1].dtype
-    if torch.is_autocast_enabled(device.type):
-        dtype = torch.get_autocast_dtype(device.type)
-    n_views, n, n_locations, _ = parts[0][1].shape
-    n_codes = parts[0][0].shape[1]
-    n_queries = max(1, chunk_size // (n_views * n * n_locations))
-    with torch.autocast(device.type, enabled=False):
-        tensors = [tensor.to(dtype).contiguous() for part in parts for tensor in part]
-        chunk_form = chunk_form_of(mi_estimator)
-        if n_queries >= n_codes or chunk_form is None:
-            n_queries = n_codes
-        else:
-            with torch.no_grad():
-                chunks = _chunks(tensors, negatives, first, n_queries)
-                mi_estimator = chunk_form(marginal for _, _, marginal in chunks)
-        return _BoundAllPairs.apply(mi_estimator, negatives, first, n_queries, *tensors)
+    with torch.autocast(parts[0][1].device.type, enabled=False):
+        tensors = flatten_parts(parts)
+        n_codes = tensors[0].shape[1]
+        chunks = cut_codes(tensors, chunk_size if is_mean_over_codes(mi_estimator) else None)
+        return _BoundAllPairs.apply(mi_estimator, negatives, first, n_codes, chunks, *tensors)
 
 
 class _BoundAllPairs(torch.autograd.Function):
     """The bound as a mean over chunks, with gradients computed in the forward pass."""
 
     @staticmethod
-    def forward(ctx: Any, mi_estimator, negatives, first, n_queries, *tensors):
-        n_codes, n = len(tensors[0][0]), len(tensors[1][0])
+    def forward(ctx: Any, mi_estimator, negatives, first, n_codes, chunks, *tensors):
+        n = tensors[1].shape[1]
         needs_grad = any(ctx.needs_input_grad)
-        gradients = _Gradients(tensors, one_chunk=n_queries == n_codes) if needs_grad else None
+        gradients = Gradients(tensors, one_chunk=len(chunks) == 1) if needs_grad else None
         bounds = []
-        for chunk, *pairs in _chunks(tensors, negatives, first, n_queries):
+        for chunk in chunks:
+            here = None if negatives is None else negatives[chunk]
+            start = first + chunk.start
+            pairs = split_pairs(score_chunk(tensors, chunk), here, start)
             with torch.set_grad_enabled(needs_grad):
-                leaves = [scores.requires_grad_(needs_grad) for scores in pairs]
+                leaves = [at_least_float32(x).requires_grad_(needs_grad) for x in pairs]
                 bound = mi_estimator(*leaves) * ((chunk.stop - chunk.start) / n_codes)
             bounds.append(bound.detach())
             if gradients is not None:
                 joint, marginal = torch.autograd.grad(bound, leaves, materialize_grads=True)
-                here = None if negatives is None else negatives[chunk]
-                start = first + chunk.start
                 gradients.add(chunk, join_pairs(joint, marginal, n, here, start, tensors[0].dtype))
-        ctx.gradients = None if gradients is None else gradients.tensors()
+        ctx.gradients = gradients
         return torch.stack(bounds).sum()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_output):
-        # In place and once: a second tensor of the keys' size would cost as much as a layer.
-        if ctx.gradients is None:
-            raise RuntimeError("A bound on all pairs can be differentiated once.")
         gradients, ctx.gradients = ctx.gradients, None
-        return None, None, None, None, *(gradient.mul_(grad_output) for gradient in gradients)
+        return None, None, None, None, None, *take_gradients(gradients, grad_output)
 
 
-def _chunks(
-    tensors: Sequence[Tensor], negatives: Tensor | None, first: int, n_queries: int
-) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Score ``n_queries`` codes at a time.
+def flatten_parts(parts: Sequence[Part]) -> list[Tensor]:
+    """List queries and keys in turn, in the type of the products that autocast would compute."""
+    device, dtype = parts[0][1].device, parts[0][1].dtype
+    if torch.is_autocast_enabled(device.type):
+        dtype = torch.get_autocast_dtype(device.type)
+    return [tensor.to(dtype).contiguous() for part in parts for tensor in part]
 
-    Yields
-    ------
-    chunk : slice
-    joint : Tensor of shape (n_views, n_queries, n_locations), float32 or float64
-    marginal : Tensor of shape (n_views, n_queries, n_others, n_locations), likewise
-    """
+
+def cut_codes(tensors: Sequence[Tensor], chunk_size: int | None) -> list[slice]:
+    """Cut the codes into chunks that have ``chunk_size`` scores at most; None is one chunk."""
     n_views, n, n_locations, _ = tensors[1].shape
     n_codes = tensors[0].shape[1]
-    exact = torch.promote_types(tensors[0].dtype, torch.float32)
-    for start in range(0, n_codes, n_queries):
-        chunk = slice(start, min(start + n_queries, n_codes))
-        scores = tensors[0].new_zeros(n_views, chunk.stop - chunk.start, n * n_locations)
-        for queries, keys in zip(tensors[::2], tensors[1::2], strict=True):
-            for view in range(n_views):
-                # Products of matrices: those of stacks of matrices would copy the keys.
-                scores[view].addmm_(queries[view, chunk], keys[view].flatten(0, 1).t())
-        here = None if negatives is None else negatives[chunk]
-        joint, marginal = split_pairs(scores.unflatten(-1, (n, n_locations)), here, first + start)
-        yield chunk, joint.to(exact), marginal.to(exact)
+    n_queries = n_codes
+    if chunk_size is not None:
+        n_queries = min(n_codes, max(1, chunk_size // (n_views * n * n_locations)))
+    starts = range(0, n_codes, n_queries)
+    return [slice(start, min(start + n_queries, n_codes)) for start in starts]
 
 
-class _Gradients:
+def score_chunk(tensors: Sequence[Tensor], chunk: slice) -> Tensor:
+    """Score a chunk of codes against all local features.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        Queries and keys in turn, as `flatten_parts` lists them.
+    chunk : slice
+
+    Returns
+    -------
+    scores : Tensor of shape (n_views, n_queries, n, n_locations)
+    """
+    n_views, n, n_locations, _ = tensors[1].shape
+    scores = tensors[0].new_zeros(n_views, chunk.stop - chunk.start, n * n_locations)
+    for queries, keys in zip(tensors[::2], tensors[1::2], strict=True):
+        for view in range(n_views):
+            # Products of matrices: those of stacks of matrices would copy the keys.
+            scores[view].addmm_(queries[view, chunk], keys[view].flatten(0, 1).t())
+    return scores.unflatten(-1, (n, n_locations))
+
+
+class Gradients:
     """Gradients of queries and keys, from those of the scores, one chunk of codes at a time."""
 
     def __init__(self, tensors: Sequence[Tensor], one_chunk: bool):
@@ -155,3 +160,17 @@ class _Gradients:
         """Return the gradients in the order and type of the tensors."""
         pairs = zip(self.of_queries, self.of_keys, strict=True)
         return [x.to(self.given[0].dtype) for pair in pairs for x in pair]
+
+
+def take_gradients(gradients: Gradients | None, grad_output: Tensor) -> list[Tensor]:
+    """Multiply the gradients of queries and keys by that of the bound.
+
+    Raises
+    ------
+    RuntimeError
+        If they were taken before.
+    """
+    if gradients is None:
+        raise RuntimeError("A bound on all pairs can be differentiated once.")
+    # In place and once: a second tensor of the keys' size would cost as much as a layer.
+    return [gradient.mul_(grad_output) for gradient in gradients.tensors()]

@@ -6,8 +6,9 @@ from torch.func import functional_call
 
 from skdim._utils.devices import at_least_float32
 from skdim._utils.distributed import SINGLE_PROCESS, ProcessGroup
-from skdim.critics import is_separable
-from skdim.mutual_information import Estimator, is_mean_over_codes
+from skdim.critics import Part, is_separable, queries_are_pointwise
+from skdim.mutual_information import Estimator, additive_form_of, is_mean_over_codes
+from skdim.objective.additive import bound_in_parts
 from skdim.objective.chunked import bound_all_pairs
 from skdim.objective.negatives import (
     maps_of_other_views,
@@ -220,8 +221,21 @@ class DIMObjective(nn.Module):
             joint = at_least_float32(critic(code, local_map))  # (n_views, n, n_locations)
             marginal = at_least_float32(critic(code, negative_map)).unsqueeze(-2)
             return self.mi_estimator(joint, marginal) / processes.world_size
+        form = additive_form_of(self.mi_estimator)
+        if form is None:
+            return self._bound_of_gathered(_embed(critic, code, local_map), groups, processes)
+        if queries_are_pointwise(critic):
+            parts = _embed(critic, processes.gather_samples(code), local_map)
+        else:
+            parts = _embed(critic, code, local_map)
+            parts = [(processes.gather_samples(queries), keys) for queries, keys in parts]
+        return bound_in_parts(form, parts, groups, processes)
+
+    def _bound_of_gathered(
+        self, parts: list[Part], groups: Tensor | None, processes: ProcessGroup
+    ) -> Tensor:
+        """Bound by an MI estimator that needs all marginal scores of a code at once."""
         negatives = None if groups is None else negatives_of(groups)
-        parts = critic.embed(code, local_map)  # type: ignore[operator]  # separable
         if processes.is_single:
             return bound_all_pairs(self.mi_estimator, parts, negatives)
         parts = [(queries, processes.gather_samples(keys)) for queries, keys in parts]
@@ -263,3 +277,7 @@ class DIMObjective(nn.Module):
             "coordinates": -self.coordinate_weight,
         }
         return torch.stack([signed_weights[name] * term for name, term in terms.items()]).sum()
+
+
+def _embed(critic: nn.Module, code: Tensor, local_map: Tensor) -> list[Part]:
+    return critic.embed(code, local_map)  # type: ignore[operator]  # separable

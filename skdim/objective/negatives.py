@@ -123,8 +123,9 @@ def _cut(scores: Tensor, first: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def negatives_of(groups: Tensor) -> Tensor:
     """List for each sample the samples of other groups, n - 1 of them whatever its group.
 
-    MI estimators take means over negatives, so samples of other groups are repeated, as evenly as
-    possible, instead of those that the group excludes.
+    For MI estimators that get all marginal scores in one tensor, where every code has as many:
+    samples of other groups are repeated, as evenly as possible, instead of those that the group
+    excludes.
 
     Parameters
     ----------

@@ -1,10 +1,13 @@
 """X held against scikit-learn's contract, and read as samples."""
 
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import validate_data
 
+from skdim._utils.synonyms import READERS
 from skdim._utils.user_warnings import warn
 from skdim.exceptions import DataWarning
 from skdim.sources._arrays import (
@@ -40,6 +43,7 @@ def check_samples(transformer: Any, X: Any, *, reset: bool = False) -> Samples:
     ValueError, TypeError
         If X is unfit; the message says in which respect.
     """
+    _check_is_no_path(X)
     source = as_source(X)
     if source is None:
         samples: Samples = _check_array(transformer, X, reset)
@@ -53,6 +57,17 @@ def check_samples(transformer: Any, X: Any, *, reset: bool = False) -> Samples:
             f"fit. Got samples of shape {samples.shape[1:]}."
         )
     return samples
+
+
+def _check_is_no_path(X: Any) -> None:
+    """Raise TypeError if X is the path of a file, and say how to read it."""
+    if not isinstance(X, str | PathLike):
+        return
+    path = Path(X)
+    folder = "skdim.sources.ImageFolder({path}) if it holds images"
+    how = folder if path.is_dir() else READERS.get(path.suffix.lower())
+    how = f": pass {how.format(path=repr(str(X)))}." if how else ". Read it into an array before."
+    raise TypeError(f"X must hold samples. Got the path {str(X)!r}{how}")
 
 
 def _warn_of_signals(transformer: Any, samples: Samples) -> None:

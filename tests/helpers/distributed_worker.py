@@ -1,6 +1,7 @@
 """The processes of `tests/test_distributed.py`: ``torchrun distributed_worker.py TASK FOLDER``."""
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -8,14 +9,15 @@ import threading
 import time
 import warnings
 from contextlib import suppress
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
+from torch import distributed
 
-from skdim import DIMTransformer
+from skdim import DIMTransformer, _utils
 from skdim._model.config import outline
 from skdim._training.net import DIMNet
 from skdim._utils.distributed import (
@@ -28,14 +30,29 @@ from skdim._utils.distributed import (
 from skdim.coordinates import COORDINATES
 from skdim.critics import CRITICS
 from skdim.encoders import ENCODERS, encode
-from skdim.mutual_information import ESTIMATORS
+from skdim.mutual_information import ESTIMATORS, additive_form_of, chunkable
 from skdim.objective import DIMObjective
+from skdim.objective.additive import bound_in_parts
 from skdim.priors import Prior
 
 CPU = torch.device("cpu")
 N = 11  # does not divide evenly among the processes
 SHAPES = {"mlp": (5,), "signal": (2, 16), "conv": (1, 8, 8)}
 IMAGES = load_digits().images[:200].astype(np.float32)
+
+
+def opaque(joint, marginal):
+    """An MI estimator that does not say how it adds up."""
+    return joint.mean() - marginal.square().mean()
+
+
+@chunkable
+def opaque_mean(joint, marginal):
+    """Another one, which is a mean over codes."""
+    return joint.mean() - marginal.square().mean()
+
+
+EVERY_ESTIMATOR = {**ESTIMATORS, "opaque": opaque, "opaque_mean": opaque_mean}
 
 
 def constant_prior(shape, generator):
@@ -56,7 +73,7 @@ def step(processes: ProcessGroup, encoder_name, estimator, critic, is_grouped) -
         global_weight=0.5,
         local_weight=1.0,
         prior_weight=0.1,
-        mi_estimator=ESTIMATORS[estimator],
+        mi_estimator=EVERY_ESTIMATOR[estimator],
         critic=CRITICS[critic],
         critic_width=6,
         n_locations=None,
@@ -75,11 +92,11 @@ def step(processes: ProcessGroup, encoder_name, estimator, critic, is_grouped) -
         encoding = encode(encoder, views[:, shard].flatten(0, 1), with_fixed=False)
         code = encoding.code.unflatten(0, (2, -1))
         local_maps = tuple(m.unflatten(0, (2, -1)) for m in encoding.local_maps)
-        processes.weight_by_shard(objective.discriminator_term(code, draws)).backward()
-        processes.all_reduce_gradients(list(objective.discriminator.parameters()))
+        with processes.summed_gradients(list(objective.discriminator.parameters())):
+            processes.weight_by_shard(objective.discriminator_term(code, draws)).backward()
         terms = objective(code, local_maps, draws, groups, processes)
-        objective.loss(terms).backward()
-    processes.all_reduce_gradients([*encoder.parameters(), *objective.critic_parameters()])
+        with processes.summed_gradients([*encoder.parameters(), *objective.critic_parameters()]):
+            objective.loss(terms).backward()
     sums = torch.stack([term.detach() for term in terms.values()])
     processes.all_reduce([sums])
     states = [*encoder.buffers(), *(p.grad for p in encoder.parameters() if p.grad is not None)]
@@ -89,7 +106,11 @@ def step(processes: ProcessGroup, encoder_name, estimator, critic, is_grouped) -
 
 def compare_steps(processes: ProcessGroup, folder: Path) -> None:
     """Compare one step of several processes with one step of one process on the whole batch."""
-    variants = product(SHAPES, ("infonce", "jsd", "dv"), CRITICS, (False, True))
+    _utils.distributed.BUCKET_SIZE = 256  # bytes: gradients leave in several messages
+    variants = product(("mlp",), EVERY_ESTIMATOR, CRITICS, (False, True))
+    if processes.world_size == 2:  # other encoders have other layers, but no other bounds
+        others = product(("signal", "conv"), ("infonce", "jsd", "dv"), CRITICS, (False, True))
+        variants = chain(variants, others)
     errors = {}
     for variant in variants:
         terms, states = step(processes, *variant)
@@ -99,6 +120,75 @@ def compare_steps(processes: ProcessGroup, folder: Path) -> None:
         errors[" ".join(map(str, variant))] = max(gaps)
     if processes.is_main:
         (folder / "errors.json").write_text(json.dumps(errors))
+
+
+def bound_and_gradients(processes, name, groups, n, chunk_size) -> list[torch.Tensor]:
+    """The bound of a batch and the gradients of its queries and of all keys, over processes."""
+    generator = torch.Generator().manual_seed(0)
+    queries, keys = (
+        torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_()
+        for shape in ((2, n, 3), (2, n, 4, 3))
+    )
+    shard = processes.shard(torch.arange(n))
+    parts = [(queries, keys[:, shard])]
+    form = additive_form_of(ESTIMATORS[name])
+    bound = bound_in_parts(form, parts, groups, processes, chunk_size=chunk_size)
+    found = [bound.detach(), *torch.autograd.grad(bound, (queries, keys))]
+    processes.all_reduce(found)
+    return found
+
+
+def compare_chunks(processes: ProcessGroup, folder: Path) -> None:
+    """Compare chunks of codes of several processes with all pairs of one process."""
+    errors = {}
+    for n, name, n_queries in product((processes.world_size, 7), ESTIMATORS, (1, 2, 100)):
+        for groups in (None, torch.arange(n) % max(2, n - 1)):
+            found = bound_and_gradients(processes, name, groups, n, n_queries * 2 * 4 * 2)
+            expected = bound_and_gradients(SINGLE_PROCESS, name, groups, n, 2**22)
+            gaps = [float((a - b).abs().max()) for a, b in zip(found, expected, strict=True)]
+            errors[f"{name} {n} {n_queries} {groups}"] = max(gaps)
+    if processes.is_main:
+        (folder / "chunk_errors.json").write_text(json.dumps(errors))
+
+
+def compare(processes: ProcessGroup, folder: Path) -> None:
+    """Only what tells whether several processes are one."""
+    compare_steps(processes, folder)
+    compare_chunks(processes, folder)
+
+
+def count_bytes(processes: ProcessGroup, folder: Path) -> None:
+    """Count what the collectives exchange in one step of a fit with the defaults."""
+    sizes: list[int] = []
+
+    def counted(collective, tensor_of):
+        def call(*args, **kwargs):
+            sizes.append(sum(tensor.nbytes for tensor in tensor_of(args)))
+            return collective(*args, **kwargs)
+
+        return call
+
+    distributed.all_reduce = counted(distributed.all_reduce, lambda args: args[:1])
+    distributed.all_gather = counted(distributed.all_gather, lambda args: args[0])
+    train_step, of_steps = DIMNet.train_step, []
+
+    def counted_step(net, batch, **kwargs):
+        terms = train_step(net, batch, **kwargs)
+        of_steps.append(list(sizes))
+        sizes.clear()
+        return terms
+
+    DIMNet.train_step = counted_step
+    images = np.random.default_rng(0).integers(0, 256, (256, 32, 32, 3), dtype=np.uint8)
+    dim = DIMTransformer(max_epochs=1, random_state=0, device="cpu", distributed=True)
+    objective = dim.fit(images).model_.objective
+    parameters = [*dim.encoder_.parameters(), *objective.critic_parameters()]
+    counts = {
+        "sizes": of_steps[-1],  # from one step's end to the next one's
+        "gradients": 4 * sum(p.numel() for p in parameters if p.requires_grad),
+        "batch_size": dim.batch_size,
+    }
+    (folder / f"bytes{processes.rank}.json").write_text(json.dumps(counts))
 
 
 def fit(processes: ProcessGroup, folder: Path, name: str, images=IMAGES, **params) -> None:
@@ -125,8 +215,11 @@ def die(processes: ProcessGroup, folder: Path) -> None:
 
 def train(processes: ProcessGroup, folder: Path) -> None:
     """Everything that no process dies of."""
-    compare_steps(processes, folder)
+    compare(processes, folder)
+    count_bytes(processes, folder)
     fit(processes, folder, "whole")
+    logging.getLogger("skdim").addHandler(logging.FileHandler(folder / f"log{processes.rank}.txt"))
+    fit(processes, folder, "gathered", max_epochs=1, mi_estimator=opaque_mean)
     fit(processes, folder, "no_seed", random_state=None, early_stopping=True)
     fit(processes, folder, "in_time", max_epochs=10**6, max_time=1.0)
     try:
@@ -159,7 +252,7 @@ def interrupt(processes: ProcessGroup, folder: Path) -> None:
     np.savez(folder / f"interrupt{processes.rank}.npz", features=np.array(kept))
 
 
-TASKS = {"train": train, "die": die, "resume": resume, "interrupt": interrupt}
+TASKS = {"train": train, "compare": compare, "die": die, "resume": resume, "interrupt": interrupt}
 
 
 def threads_of_gloo() -> list[str]:

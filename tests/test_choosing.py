@@ -1,0 +1,271 @@
+"""Measures for choosing without labels: against plain loops, at their limits, and in a search."""
+
+import numpy as np
+import pytest
+from scipy.stats import special_ortho_group
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skdim import DIMTransformer
+from skdim.augmentation import move
+from skdim.evaluation import (
+    alpha_req,
+    effective_rank_scorer,
+    few_labels_scorer,
+    lidar,
+    neighbor_overlap,
+    neighbor_overlap_scorer,
+    shared_dimension,
+    shared_dimension_scorer,
+    view_agreement,
+    view_agreement_scorer,
+    view_nearest_neighbor,
+    view_nearest_neighbor_scorer,
+    view_retrieval,
+    view_retrieval_scorer,
+)
+
+MEASURES = (
+    view_nearest_neighbor,
+    view_agreement,
+    view_retrieval,
+    neighbor_overlap,
+    shared_dimension,
+    lidar,
+)
+SCORERS = (
+    view_nearest_neighbor_scorer,
+    view_agreement_scorer,
+    view_retrieval_scorer,
+    neighbor_overlap_scorer,
+    shared_dimension_scorer,
+    effective_rank_scorer,
+)
+
+
+def noisy_views(noise, n_views=3, n=40, d=6, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(1, n, d)) + noise * rng.normal(size=(n_views, n, d))
+
+
+def nearest(view, i, candidates, k):
+    return set(sorted(candidates, key=lambda j: np.sum((view[j] - i) ** 2))[:k])
+
+
+# ------------------------------------------------------------ values
+
+
+def test_view_nearest_neighbor_is_that_of_plain_loops():
+    views, hits = noisy_views(0.7), []
+    for a, view in enumerate(views):
+        for b, other in enumerate(views):
+            if a != b:
+                hits += [nearest(other, x, range(40), 1) == {i} for i, x in enumerate(view)]
+    assert 0 < np.mean(hits) < 1
+    assert view_nearest_neighbor(views) == pytest.approx(np.mean(hits))
+
+
+def test_view_retrieval_is_that_of_plain_loops():
+    views = noisy_views(0.7) * [9, 4, 1, 1, 1, 1]
+    around = (views - views.mean(0)).reshape(120, 6)
+    within = around.T @ around / 80
+    variance = np.trace(within + np.cov(views.mean(0).T)) / 6
+    inverse = np.linalg.inv(within + 0.1 * variance * np.eye(6))
+    logs = []
+    for a, view in enumerate(views):
+        for b, other in enumerate(views):
+            if a != b:
+                for i, x in enumerate(view):
+                    distances = [(x - z) @ inverse @ (x - z) for z in other]
+                    logs.append(np.log(1 + sum(d < distances[i] for d in distances)))
+    assert view_retrieval(views) == pytest.approx(1 - np.mean(logs) / np.log(40))
+
+
+def test_view_retrieval_hardly_sees_a_direction_in_which_views_differ():
+    views = noisy_views(0.2)
+    loud = np.random.default_rng(1).normal(scale=3.0, size=(3, 40, 1))
+    spoilt = np.concatenate([views, loud], axis=2)
+    assert view_retrieval(spoilt) > 0.9 * view_retrieval(views)
+    assert view_nearest_neighbor(spoilt) < 0.7 * view_nearest_neighbor(views)
+
+
+def test_neighbor_overlap_is_that_of_plain_loops():
+    views, shares = noisy_views(0.7), []
+    for a in range(3):
+        for b in range(a):
+            for i in range(40):
+                others = [j for j in range(40) if j != i]
+                mine = nearest(views[a], views[a][i], others, 5)
+                shares.append(len(mine & nearest(views[b], views[b][i], others, 5)) / 5)
+    assert 0 < np.mean(shares) < 1
+    assert neighbor_overlap(views, n_neighbors=5) == pytest.approx(np.mean(shares))
+
+
+def test_shared_dimension_adds_up_the_shares_of_independent_directions():
+    rng = np.random.default_rng(0)
+    noise = np.array([0.0, 0.5, 1.0, 3.0])
+    views = rng.normal(size=(1, 20_000, 4)) + noise * rng.normal(size=(4, 20_000, 4))
+    assert shared_dimension(views) == pytest.approx(np.sum(1 / (1 + noise**2)), abs=0.02)
+
+
+def test_lidar_is_the_effective_rank_of_what_distinguishes_samples():
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(1, 20_000, 4)) * [3, 3, 3, 0]  # of the last, all are noise
+    views = samples + rng.normal(size=(20, 20_000, 4))
+    assert lidar(views) == pytest.approx(3, abs=0.1)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, 3.0])
+def test_alpha_req_is_the_exponent_of_the_spectrum(alpha):
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(60, 12)))[0]
+    features = np.concatenate([basis, -basis]) * np.arange(1, 13) ** (-alpha / 2)
+    assert alpha_req(features) == pytest.approx(alpha, abs=1e-9)
+    assert np.isnan(alpha_req(np.ones((5, 3))))
+
+
+def test_view_agreement_is_the_geometric_mean_of_its_parts():
+    views = noisy_views(0.7)
+    parts = view_retrieval(views), neighbor_overlap(views, 8), shared_dimension(views) / 6
+    assert view_agreement(views) == pytest.approx(np.prod(parts) ** (1 / 3))
+
+
+# ------------------------------------------------------------ laws
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_measures_ignore_order_offset_and_rotation(measure):
+    views = noisy_views(0.7)
+    order = np.random.default_rng(1).permutation(40)
+    rotation = special_ortho_group.rvs(6, random_state=0)
+    changed = views[::-1][:, order] @ rotation + 5
+    assert measure(changed) == pytest.approx(measure(views))
+
+
+@pytest.mark.parametrize("measure", MEASURES[:5])
+def test_less_noise_is_better_and_none_is_best(measure):
+    values = [measure(noisy_views(noise)) for noise in (10.0, 1.0, 0.3, 0.0)]
+    assert values == sorted(values)
+    assert values[0] < values[-1]
+    assert values[-1] == pytest.approx({shared_dimension: 6}.get(measure, 1))
+
+
+@pytest.mark.parametrize("measure", MEASURES[1:])
+def test_constant_features_share_nothing_or_everything(measure):
+    assert measure(np.ones((2, 30, 3))) in (0, pytest.approx(1))
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("shape", [(5, 3), (1, 5, 3), (2, 1, 3)])
+def test_measures_name_the_shape_that_they_need(measure, shape):
+    with pytest.raises(ValueError, match="views"):
+        measure(np.ones(shape))
+
+
+@pytest.mark.parametrize("n_neighbors", [0, 40])
+def test_neighbors_are_others(n_neighbors):
+    with pytest.raises(ValueError, match=f"1 to 39.*Got {n_neighbors}"):
+        neighbor_overlap(noisy_views(1.0), n_neighbors=n_neighbors)
+
+
+# ------------------------------------------------------------ views of a fitted transformer
+
+
+@pytest.fixture(scope="module")
+def fitted(digits):
+    dim = DIMTransformer(8, max_epochs=2, batch_size=32, random_state=0)
+    return dim.fit(digits.images[:200])
+
+
+@pytest.mark.parametrize("output", ["components", "code", "hidden", "local"])
+def test_unchanged_views_have_the_features_of_transform(fitted, digits, output):
+    X = digits.images[:150]
+
+    def unchanged(batch, generator):
+        return batch
+
+    fitted.set_params(output=output)
+    views = fitted.transform_views(X, n_views=2, augment=unchanged)
+    expected = fitted.transform(X)
+    np.testing.assert_allclose(views, np.stack([expected] * 2), atol=2e-4)
+    fitted.set_params(output="components")
+
+
+def test_views_repeat_and_do_not_depend_on_the_batch(fitted, digits):
+    X = digits.images[:150]
+    views = fitted.transform_views(X, random_state=3)
+    assert views.shape == (4, 150, 8)
+    assert np.array_equal(views, fitted.transform_views(X, random_state=3))
+    assert not np.allclose(views, fitted.transform_views(X, random_state=4))
+    assert not np.allclose(views[0], views[1])
+    fitted.set_params(transform_batch_size=17)
+    np.testing.assert_allclose(views, fitted.transform_views(X, random_state=3), atol=1e-4)
+    fitted.set_params(transform_batch_size=None)
+
+
+def test_auto_makes_the_views_of_the_modality_whatever_the_encoder_saw(fitted, quick, digits):
+    X = digits.images[:60]
+    views = fitted.transform_views(X, random_state=0)
+    assert np.array_equal(views, fitted.transform_views(X, augment=move, random_state=0))
+    without = quick(augment=None).fit(X)
+    assert not np.allclose(*without.transform_views(X, n_views=2, random_state=0))
+
+
+def test_drawn_samples_keep_their_order(fitted, digits):
+    X = digits.images[:100]
+
+    def unchanged(batch, generator):
+        return batch
+
+    drawn = fitted.transform_views(X, 1, augment=unchanged, max_samples=30, random_state=0)[0]
+    distances = np.abs(drawn[:, None] - fitted.transform(X)).max(2)
+    assert distances.min(1).max() < 1e-3
+    assert (np.diff(distances.argmin(1)) > 0).all()
+
+
+# ------------------------------------------------------------ scorers
+
+
+@pytest.mark.parametrize("scorer", SCORERS)
+def test_scorers_choose_in_a_search(quick, digits, scorer):
+    search = GridSearchCV(quick(), {"learning_rate": [1e-4, 5e-3]}, cv=2, scoring=scorer)
+    search.fit(digits.images[:120])
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert scorer(search.best_estimator_, digits.images[:120]) == scorer(
+        search.best_estimator_, digits.images[:120]
+    )
+
+
+@pytest.mark.parametrize("scorer", SCORERS[:5])
+def test_scorers_read_the_last_step_of_a_pipeline(quick, digits, scorer):
+    X = digits.data[:120]
+    scaled = StandardScaler().fit_transform(X)
+    pipeline = make_pipeline(StandardScaler(), "passthrough", quick()).fit(X)
+    assert scorer(pipeline, X) == pytest.approx(scorer(quick().fit(scaled), scaled))
+    with pytest.raises(TypeError, match=r"ends in one.*Got LogisticRegression"):
+        scorer(make_pipeline(quick(), LogisticRegression()), X)
+
+
+def test_scorers_see_a_trained_encoder_from_a_random_one(digits):
+    X = digits.images[:1000]
+    untrained = DIMTransformer(max_epochs=1, learning_rate=1e-12, random_state=0).fit(X)
+    trained = DIMTransformer(max_epochs=8, random_state=0).fit(X)
+    for scorer in SCORERS[:5]:
+        assert scorer(trained, X) > scorer(untrained, X)
+
+
+def test_few_labels_are_all_that_the_scorer_reads(fitted, digits):
+    X, y = digits.images[:200], digits.target[:200].copy()
+    y[60:] = -1
+    score = few_labels_scorer(fitted, X, y)
+    assert 0.3 < score < 1
+    assert score == few_labels_scorer(fitted, X[:60], y[:60])
+    names = np.array([f"digit {label}" for label in y[:60]])
+    assert score == few_labels_scorer(fitted, X[:60], names)
+
+
+@pytest.mark.parametrize("y", [np.full(200, -1), np.r_[0, 1, np.full(198, -1)], np.zeros(200)])
+def test_few_labels_must_be_enough(fitted, digits, y):
+    with pytest.raises(ValueError, match=r"at least two classes.*Got \d+ labels of \d classes"):
+        few_labels_scorer(fitted, digits.images[:200], y)
