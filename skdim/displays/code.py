@@ -174,7 +174,7 @@ class CodeDisplay:
 
         lines = np.stack([centers, positions], axis=1)  # (n, 2, 2)
         return self.ax_.add_collection(
-            LineCollection(lines, colors=colors, linewidths=0.8, alpha=0.6, zorder=0.5)
+            LineCollection(list(lines), colors=colors, linewidths=0.8, alpha=0.6, zorder=0.5)
         )
 
     def _set_scales(self, embedding: np.ndarray, margin: float) -> None:
