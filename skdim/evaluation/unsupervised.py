@@ -216,7 +216,7 @@ def _count_neighbors(n: int) -> int:
 def lidar(views, regularization: float = 1e-4) -> float:
     r"""Effective rank of the directions that tell samples from views, by discriminant analysis.
 
-    .. math:: \exp\Big(-\sum_k p_k \log p_k\Big), \qquad p_k = \lambda_k / \sum_j \lambda_j
+    .. math:: \exp\left(-\sum_k p_k \log p_k\right), \qquad p_k = \lambda_k / \sum_j \lambda_j
 
     with :math:`\lambda` the eigenvalues of :math:`(W + \delta I)^{-1/2} B (W + \delta I)^{-1/2}`.
 
