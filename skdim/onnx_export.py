@@ -54,7 +54,7 @@ def export_onnx(estimator, path, *, dtype: str = "float32") -> None:
     >>> import onnxruntime  # doctest: +SKIP
     >>> export_onnx(dim, "dim.onnx")  # doctest: +SKIP
     >>> session = onnxruntime.InferenceSession("dim.onnx")  # doctest: +SKIP
-    >>> X32 = X.astype("float32")
+    >>> X32 = X.astype("float32")  # doctest: +SKIP
     >>> (features,) = session.run(None, {"X": X32})  # doctest: +SKIP
     """
     write_graph(path, *_graph_arguments(estimator, dtype))

@@ -4,7 +4,7 @@ Python shows a warning once a line, but forgets which it has shown when filters 
 scikit-learn changes them around every fit of a search: seventeen fits would warn seventeen times.
 """
 
-import inspect
+import sys
 import threading
 import traceback
 import warnings
@@ -30,15 +30,18 @@ def warn(sentence: str, category: type[Warning]) -> None:
 
     A worker of joblib, in another thread or process, warns once.
     """
-    stack = [frame for frame, _ in traceback.walk_stack(inspect.currentframe())]
-    level = next((i for i, frame in enumerate(stack) if _package(frame) not in INNER_PACKAGES), 0)
-    if level == 0 or _package(stack[level]) in RUNNERS:
-        level, warned = 1, warned_by_workers
+    # Without the frame of this call: a list among its variables that holds it would keep all of
+    # them, and what fits left in them, until the garbage collector comes.
+    callers = [frame for frame, _ in traceback.walk_stack(sys._getframe(1))]
+    users = (i for i, frame in enumerate(callers) if _package(frame) not in INNER_PACKAGES)
+    level = next(users, 0)
+    if level == 0 or _package(callers[level]) in RUNNERS:
+        level, warned = 0, warned_by_workers
     else:
-        warned = stack[level - 1].f_locals.setdefault(NOTE, set())
+        warned = callers[level - 1].f_locals.setdefault(NOTE, set())
     with lock:
         if sentence not in warned:
-            warnings.warn(sentence, category, stacklevel=level + 1)
+            warnings.warn(sentence, category, stacklevel=level + 2)
             warned.add(sentence)  # after: a warning that was made an error is raised every time
 
 
