@@ -4,7 +4,7 @@ Python shows a warning once a line, but forgets which it has shown when filters 
 scikit-learn changes them around every fit of a search: seventeen fits would warn seventeen times.
 """
 
-import sys
+import inspect
 import threading
 import traceback
 import warnings
@@ -30,9 +30,11 @@ def warn(sentence: str, category: type[Warning]) -> None:
 
     A worker of joblib, in another thread or process, warns once.
     """
-    # Without the frame of this call: a list among its variables that holds it would keep all of
-    # them, and what fits left in them, until the garbage collector comes.
-    callers = [frame for frame, _ in traceback.walk_stack(sys._getframe(1))]
+    here = inspect.currentframe()
+    callers = [frame for frame, _ in traceback.walk_stack(here and here.f_back)]
+    # A frame among its own variables would keep all others, and what fits left in them, until the
+    # garbage collector comes.
+    del here
     users = (i for i, frame in enumerate(callers) if _package(frame) not in INNER_PACKAGES)
     level = next(users, 0)
     if level == 0 or _package(callers[level]) in RUNNERS:
