@@ -375,3 +375,19 @@ def test_numbers_that_were_not_verified_are_printed_without_a_difference():
     assert "(-1.00)" in protocol.beside([2.0], published=3.0)
     assert "unverified" in protocol.beside([2.0], recalled=3.0)
     assert "(-1.00)" not in protocol.beside([2.0], recalled=3.0)
+
+
+def test_the_first_table_has_every_model_and_layer(monkeypatch, capsys, budget):
+    class Cells:
+        def get(self, key, compute):
+            return {**compute(), "seconds": 0}
+
+    def accuracies(model, budget, data, seed):
+        return {column: 50.0 + seed for column in table1.columns_of(model)}
+
+    monkeypatch.setattr(table1, "accuracies", accuracies)
+    table = table1.make_table("CIFAR-10", budget._replace(n_seeds=2), None, Cells())
+    assert {model for model, _ in table} == set(table1.MODELS)
+    assert all(found == [50, 51] for found in table.values())
+    printed = capsys.readouterr().out
+    assert all(f"\n{model}" in printed for model in table1.MODELS)
