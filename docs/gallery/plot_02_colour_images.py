@@ -98,7 +98,7 @@ labelled, test = slice(0, 100), slice(1500, None)
 pixels = X.reshape(len(X), -1) / 255  # (n, 3072)
 features = dim.transform(X)  # (n, 64)
 for name, F in {"pixels": pixels, "DIM": features}.items():
-    classifier = LogisticRegression(C=0.1, max_iter=300).fit(
+    classifier = LogisticRegression(C=0.1, max_iter=2000).fit(
         F[labelled], y[labelled]
     )
     neighbours = nearest_neighbors(F, F[test], 8)[1][
