@@ -22,7 +22,7 @@ import torch
 from joblib import Parallel, delayed
 from sklearn.model_selection import train_test_split
 
-from benchmarks.accuracy.bench_selection import DATA, five_per_class, load_part
+from benchmarks.accuracy.bench_selection import DATA, five_per_class, load_part, numbered_labels
 from benchmarks.common import Cells, argument_parser, fit_and_score, verdict
 from skdim import DIMTransformer
 from skdim.evaluation import shared_dimension, view_agreement, view_retrieval
@@ -70,7 +70,7 @@ def examine(name: str, setting: str) -> dict:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     data = load_part(name)
-    y, y_test = (np.searchsorted(np.unique(data.y), labels) for labels in (data.y, data.y_test))
+    y, y_test = numbered_labels(data)
     fitted_on, held_out = train_test_split(np.arange(len(y)), test_size=0.1, random_state=0)
     rng = np.random.default_rng(0)
     draws = [five_per_class(y, rng) for _ in range(N_DRAWS)]

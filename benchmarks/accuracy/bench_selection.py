@@ -216,7 +216,7 @@ def measure(data: Data, found: dict[str, np.ndarray]) -> dict:
         begin = time.perf_counter()
         values[name] = float(function(found["views"]))
         seconds[name] = time.perf_counter() - begin + views_seconds
-    y, y_test = (np.searchsorted(np.unique(data.y), labels) for labels in (data.y, data.y_test))
+    y, y_test = numbered_labels(data)
     rng = np.random.default_rng(0)
     few = [five_per_class(y, rng) for _ in range(10)]
     chosen = [rng.permutation(len(y))[:N_LABELS] for _ in range(3)]
@@ -228,6 +228,12 @@ def measure(data: Data, found: dict[str, np.ndarray]) -> dict:
         "few": float(np.mean([fit_and_score(X[i], y[i], X_test, y_test)[0] for i in few])),
         "all": fit_and_score(X, y, X_test, y_test, max_iter=300)[0],
     }
+
+
+def numbered_labels(data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of the training and of the test part as numbers from 0."""
+    classes = np.unique(data.y)
+    return np.searchsorted(classes, data.y), np.searchsorted(classes, data.y_test)
 
 
 def five_per_class(y: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -33,8 +33,19 @@ def effective_rank(features: np.ndarray) -> float:
     """
     features = np.asarray(features, dtype=np.float64)
     values = np.linalg.svd(features - features.mean(0), compute_uv=False)
-    # Rounding leaves directions that nothing lies in; they would count as a little each.
-    values = values[values > values.max(initial=0.0) * max(features.shape) * 1e-15]
+    return count_effectively(values, max(features.shape) * 1e-15)
+
+
+def count_effectively(values: np.ndarray, rounding: float) -> float:
+    """Return the exponential of the entropy of the shares of non-negative values; 0 without any.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+    rounding : float
+        Part of the largest value up to which others are rounding, and would count a little each.
+    """
+    values = values[values > values.max(initial=0.0) * rounding]
     if values.size == 0:
         return 0.0
     p = values / values.sum()

@@ -21,7 +21,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 
-from skdim._utils.spectra import effective_rank
+from skdim._utils.spectra import count_effectively, effective_rank
 
 # Of a scorer: samples that are compared, at most, and views of each.
 N_SAMPLES, N_VIEWS = 600, 4
@@ -239,10 +239,7 @@ def lidar(views, regularization: float = 1e-4) -> float:
     within, between = _covariances(_read_views(views))
     values, vectors = np.linalg.eigh(within + regularization * np.eye(len(within)))
     whiten = vectors / np.sqrt(values)
-    spectrum = np.linalg.eigvalsh(whiten.T @ between @ whiten)
-    spectrum = spectrum[spectrum > spectrum.max(initial=0.0) * 1e-12]
-    p = spectrum / spectrum.sum()
-    return float(np.exp(-(p * np.log(p)).sum())) if p.size else 0.0
+    return count_effectively(np.linalg.eigvalsh(whiten.T @ between @ whiten), 1e-12)
 
 
 def alpha_req(features) -> float:
