@@ -71,7 +71,7 @@ class Step:
     key_bytes : float
         Of critic inputs, exchanged in the stead of codes by MI estimators that do not add up.
     batch_norm_bytes : float
-        Of batch statistics and their gradients, once a step.
+        Of a process's batch statistics, which every other gets; their gradients are as long.
     gradient_bytes : float
         Of all weights, once a step.
     n_messages : int
@@ -114,7 +114,7 @@ class Step:
         joined = batch * world_size
         others = (world_size - 1) / world_size
         # In a ring a process gets what it gathers once, and what it sums twice.
-        gathered = joined * self.code_bytes
+        gathered = joined * self.code_bytes + world_size * self.batch_norm_bytes
         summed = joined * (self.code_bytes + self.statistic_bytes) + self.batch_norm_bytes
         return {
             "encoder": batch * self.encoder_flops / flops,
@@ -190,12 +190,12 @@ def step_of(X: np.ndarray, **params) -> Step:
         code_bytes=4.0 * dim.n_views * n_code * len(critics),
         statistic_bytes=3 * 4.0 * dim.n_views * len(critics),
         key_bytes=4.0 * dim.n_views * n_locations * key * len(critics),
-        # A sum with the number of samples, then a sum of squares; backward the same.
-        batch_norm_bytes=4.0 * sum(4 * n + 2 for n in n_channels),
+        # Mean, variance and the number of values.
+        batch_norm_bytes=4.0 * sum(2 * n + 1 for n in n_channels),
         gradient_bytes=4.0 * n_parameters,
         # Of each critic: codes, their gradients and three statistics. One is the last of the
-        # gradients of weights (backward hides the others), one asks whether Ctrl-C came.
-        n_messages=4 * len(n_channels) + 5 * len(critics) + 2,
+        # gradients of weights: backward hides the others.
+        n_messages=2 * len(n_channels) + 5 * len(critics) + 1,
     )
 
 
