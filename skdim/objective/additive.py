@@ -77,6 +77,7 @@ class _Scorer:
         self.form = form
         self.processes = processes
         self.n, self.n_locations = queries.shape[1], keys.shape[2]
+        self.has_groups = groups is not None
         self.groups = torch.arange(self.n, device=keys.device) if groups is None else groups
         self.shard = slice(0, self.n) if processes.is_single else processes.shard_slice
 
@@ -99,9 +100,14 @@ class _Scorer:
             Pairs that are no negatives have the form's ``excluded_score``.
         """
         scores = at_least_float32(score_chunk(tensors, chunk))
-        joint = self.positives(chunk, scores).clone()
-        excluded = ~self.is_negative(chunk)[..., None]  # (n_queries, n_shard, 1)
-        return joint, scores.masked_fill_(excluded, self.form.excluded_score)
+        positives = self.positives(chunk, scores)
+        joint = positives.clone()
+        if self.has_groups:
+            excluded = ~self.is_negative(chunk)[..., None]  # (n_queries, n_shard, 1)
+            scores.masked_fill_(excluded, self.form.excluded_score)
+        else:  # the same, without a pass over all scores
+            positives.fill_(self.form.excluded_score)
+        return joint, scores
 
     def is_negative(self, chunk: slice, samples: slice | None = None) -> Tensor:
         """Return which of some samples, by default this process's, are negatives of a chunk."""
