@@ -10,8 +10,9 @@ For each measure: Spearman's rank correlation with the truth over the settings o
 95 % interval of its mean over data sets (bootstrap of settings), and the regret: what the setting
 that it takes for the best loses to the best one, as a share of the range of accuracies. Beside them
 a choice by 50 labels (`few_labels_scorer`, mean of three draws of them), and the seconds that a
-measure takes, as a share of the fit. The truth of one fit against that of another shows what any
-measure can reach.
+measure takes, as a share of the fit. All settings are measured on the same views, the default ones;
+their correlations on the views that each setting was trained with stand below. The truth of one fit
+against that of another shows what any measure can reach.
 
 One measure is chosen on the first, third, fifth ... data set, and evaluated on the others. Every
 cell is written when it is computed; run again, the command continues. With ``--keep`` the features
@@ -206,6 +207,11 @@ def fit(data: Data, number: int, seed: int) -> dict[str, np.ndarray]:
     }
 
 
+def measures_of(views: np.ndarray) -> dict[str, float]:
+    """Return all measures of features of views, (n_views, n, n_features)."""
+    return {name: float(function(views)) for name, function in MEASURES.items()}
+
+
 def measure(data: Data, found: dict[str, np.ndarray]) -> dict:
     """Return the measures of one fit, their seconds as a share of the fit's, and the truth."""
     if "diverged" in found:
@@ -223,6 +229,7 @@ def measure(data: Data, found: dict[str, np.ndarray]) -> dict:
     X, X_test = found["features"], found["test"]
     return {
         "measures": values,
+        "on own views": measures_of(found["own_views"]),
         "share of the fit": {name: float(s / fit_seconds) for name, s in seconds.items()},
         "50 labels": [few_labels_scorer(FunctionTransformer(), X[i], y[i]) for i in chosen],
         "few": float(np.mean([fit_and_score(X[i], y[i], X_test, y_test)[0] for i in few])),
@@ -269,6 +276,21 @@ def read_measure(cell: dict, name: str) -> list[float]:
     return cell["50 labels"] if name == "50 labels" else [cell["measures"][name]]
 
 
+def correlations_on_own_views(cells: dict, data: list[str], truth: str) -> dict[str, float]:
+    """Mean rank correlation of measures on the views that each setting was trained with."""
+    means = {}
+    for name in MEASURES:
+        pairs = [
+            (
+                values(cells, d, lambda cell, name=name: cell["on own views"][name]),
+                values(cells, d, lambda cell: cell[truth]),
+            )
+            for d in data
+        ]
+        means[name] = float(np.mean([spearmanr(m, t).statistic for m, t in pairs]).round(4))
+    return means
+
+
 def agreement(cells: dict, data: str, truth: str) -> float:
     """Mean rank correlation of the truth of one fit of all settings with that of another fit."""
     fits = []
@@ -312,6 +334,7 @@ def compare(cells: dict, data: list[str], truth: str) -> dict:
             for key, row in found.items()
         }
         table[name]["interval"] = interval([(ms[0], t) for ms, t in both])
+    table["on own views"] = correlations_on_own_views(cells, data, truth)
     table["agreement"] = {d: round(agreement(cells, d, truth), 4) for d in data}
     extremes = [(t.min(), np.median(t), t.max()) for t in truths]
     table["worst, median, best"] = dict(zip(data, np.round(extremes, 4).tolist(), strict=True))
@@ -337,6 +360,7 @@ def report(cells: Cells, data: list[str]) -> None:
             print(f"{name:<24}{each} | {mean:5.2f} ({low:.2f} to {high:.2f}) | {lost:.2f}")
         each = " ".join(f"{r:9.2f}" for r in table["agreement"].values())
         print(f"{'truth of another fit':<24}{each} | {mean_over(table['agreement'], data):5.2f}")
+        print("on views of the setting's own, mean rank correlation:", table["on own views"])
         print(f"accuracy: worst, median and best setting; chosen by {', '.join(NAMED)}")
         for d in data:
             row = [*table["worst, median, best"][d]]
