@@ -3,9 +3,11 @@
 Every process has the same number of samples of a batch (weak scaling). Two processes are run three
 times: as they are, exchanging codes; with an MI estimator that does not say how its marginal scores
 add up, so that keys are exchanged; and as two fits that know nothing of each other, which shows
-what two cores of this machine can do. ``--rate 1gbit`` puts a slow network between the processes, by
-Linux's network namespaces and traffic control; ``--delay 10ms`` also makes every packet wait, where
-the kernel has ``netem``. Then one process is not run: the claim is that codes are faster than keys.
+what two cores of this machine can do.
+
+``--rate 1gbit`` puts a slow network between the processes, by Linux's network namespaces and
+traffic control; ``--delay 10ms`` also makes every packet wait, where the kernel has ``netem``. Then
+one process is not run: the claim is that codes are faster than keys.
 
 Command: python -m benchmarks.speed.bench_distributed [--rate 1gbit [--delay 10ms]]
 n: median of seven epochs after the first, of one fit each
