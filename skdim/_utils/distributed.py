@@ -336,8 +336,8 @@ class _BatchNorm(torch.autograd.Function):
         distributed.all_reduce(total)
         # So far the gradient holds this process's means, where it should hold those of all.
         n_here = x.numel() // x.shape[1]
-        slope, offset = weight * rsqrt * (sums / n_here - total / n)
-        of_x = of_x + _scale(x, slope, offset, mean, variance, ctx.eps)
+        factor, offset = weight * rsqrt * (sums / n_here - total / n)
+        of_x = of_x + _scale(x, factor, offset, mean, variance, ctx.eps)
         return of_x, of_weight, of_bias, None
 
 
