@@ -220,6 +220,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": False,
     "download_all_examples": False,
     "thumbnail_size": (480, 320),
+    "image_srcset": ["2x"],  # sharp on phones
     "show_memory": False,
     "plot_gallery": True,
     "write_computation_times": False,

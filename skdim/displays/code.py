@@ -150,7 +150,7 @@ class CodeDisplay:
         colors, key, numbers = color_by(self.y, len(embedding))
         ax = axes_or_new(ax, (7, 6))
         self.ax_, self.figure_ = ax, ax.figure
-        self.scatter_ = ax.scatter(*embedding.T, c=colors, s=14, linewidths=0, alpha=0.8)
+        self.scatter_ = ax.scatter(*embedding.T, c=colors, s=24, linewidths=0, alpha=0.8)
         if numbers is not None:
             self.scatter_.set_paths([marker_path(number) for number in numbers])
         size = thumbnail_size * (np.ptp(embedding, axis=0).max() or 1.0)

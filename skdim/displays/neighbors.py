@@ -4,7 +4,6 @@ import numpy as np
 
 from skdim.displays.drawing import (
     INK,
-    MUTED,
     axes_or_new,
     check_drawable,
     check_transformer,
@@ -139,7 +138,7 @@ class NearestNeighborsDisplay:
         )
         self.thumbnails_ = np.empty(x.shape, dtype=object)
         self.thumbnails_[...] = np.array(artists, dtype=object).reshape(x.shape)
-        above, small = {"ha": "left", "va": "bottom", "color": INK}, {"color": MUTED, "size": 7}
+        above, small = {"ha": "left", "va": "bottom", "color": INK}, {"color": INK, "size": 9}
         ax.text(-0.5, 0.6, "Query", **above)
         ax.text(QUERY_STEP - 0.5, 0.6, "Nearest neighbours, with distances", **above)
         for center, distance in zip(
