@@ -597,9 +597,10 @@ default="infonce"
         groups = read_groups(groups, len(samples))
         params, defaults = self.get_params(deep=False), type(self)().get_params(deep=False)
         columns = select_sklearn_state(vars(candidate))
-        setup = set_up(params, defaults, samples, columns, previous, one_epoch=one_epoch)
         listen = partial(self._listen, context, {"X": X, "y": y}, columns)
         with InterruptGuard() as guard:
+            setup = set_up(params, defaults, samples, columns, previous, one_epoch=one_epoch)
+            guard.processes = setup.processes
             fit = fit_model(samples, groups, setup, listen, guard)
             if fit.interrupt is None and not one_epoch:
                 advise_on_fit(fit, setup, samples)  # before: a warning may be an error

@@ -100,12 +100,46 @@ def test_no_thread_is_left_to_an_interpreter_that_ends(folder):
     ]
 
 
-def test_processes_agree_on_an_interrupt(tmp_path):
-    ended = torchrun("interrupt", tmp_path)
+@pytest.fixture(scope="module")
+def interrupts(tmp_path_factory):
+    """What each process was left with, by when Ctrl-C came and after how many ms it reached it."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    ended = torchrun("interrupt", folder)
     assert ended.returncode == 0, ended.stderr
-    first, second = results(tmp_path, "interrupt")
-    assert len(first["features"]) == 6
-    assert np.array_equal(first["features"], second["features"])
+    return [json.loads((folder / f"interrupts{rank}.json").read_text()) for rank in range(2)]
+
+
+# Epochs that are whole: Ctrl-C takes effect after the step that follows the one it came in.
+WHOLE = {
+    "before training": 0,
+    "in the first epoch": 1,
+    "in an epoch": 2,
+    "in the last step": 4,
+    "while readouts are fitted": 4,
+}
+
+
+@pytest.mark.parametrize("moment", WHOLE)
+def test_processes_end_together_whenever_an_interrupt_reaches_them(moment, interrupts):
+    n_epochs = WHOLE[moment]
+    outcomes = [found[name] for found in interrupts for name in found if name.startswith(moment)]
+    assert len(outcomes) == 10
+    # Kept are the epochs of a fit that was told to have so many, to the bit.
+    expected = interrupts[0][str(n_epochs)] if n_epochs else None
+    assert all(outcome == [True, n_epochs, expected] for outcome in outcomes)
+
+
+def test_an_interrupt_after_a_fit_is_that_of_the_process_it_reaches(interrupts):
+    for rank, found in enumerate(interrupts):
+        for milliseconds in ("(0, 0)", "(50, 0)", "(0, None)", "(None, 0)"):
+            reaches = milliseconds.strip("()").split(", ")[rank] != "None"
+            assert found[f"afterwards, {milliseconds}"] == [reaches, 4, found["4"]]
+
+
+def test_a_process_that_leaves_is_missed(tmp_path):
+    ended = torchrun("leave", tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "lost.txt").read_text().startswith("Rank 0 of 2 lost another process")
 
 
 def test_a_process_that_dies_ends_the_job_and_leaves_the_last_state(folder):

@@ -17,6 +17,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skdim import DIMClassifier, DIMTransformer
+from skdim._utils.distributed import ProcessGroup
 from skdim._utils.interrupts import SAME_PRESS, InterruptGuard
 from skdim._utils.seeding import may_draw_globally
 from skdim.encoders import MLPEncoder
@@ -166,6 +167,22 @@ def test_a_second_interrupt_is_raised_at_once():
     with pytest.raises(KeyboardInterrupt):
         interrupted_twice()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_interrupt_does_not_part_several_processes():
+    done = []
+
+    def interrupted_twice():
+        with InterruptGuard() as guard:
+            guard.processes = ProcessGroup(0, 2)
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+                guard.noted_at -= SAME_PRESS
+            done.append("a step")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_twice()
+    assert done == ["a step"]
 
 
 def test_an_interrupt_is_raised_at_the_end_of_the_block_at_the_latest():

@@ -140,6 +140,7 @@ def fit_model(
         net, interrupt, training_state = trainer.run(callbacks, progress)
         model = assemble(net)
         model.training_state = training_state
+        guard.settle()
     return Fit(model, net, interrupt)
 
 

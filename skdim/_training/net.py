@@ -203,7 +203,7 @@ class DIMNet(NeuralNet):
         self.whole, self.n_whole_epochs = self.snapshot(), self.n_whole_epochs + 1
 
     def _before_step(self, n_steps: int, i: int, batch: tuple) -> bool:
-        self._check_interrupt()
+        self.guard.check()
         self.step_progress = self.progress(self.n_whole_epochs + i / n_steps)
         if self.step_progress >= 1 and i:  # the time is over; every epoch has at least one step
             return False
@@ -212,12 +212,6 @@ class DIMNet(NeuralNet):
             set_learning_rates(self._all_optimizers(), factor)
         self.notify("on_batch_begin", batch=batch, training=True)
         return True
-
-    def _check_interrupt(self) -> None:
-        """Raise Ctrl-C, in every process if it came to one of them."""
-        if self.processes.any(self.guard.is_pending):
-            self.guard.is_pending = False
-            raise KeyboardInterrupt
 
     def _after_step(self, batch: tuple, terms: Terms) -> None:
         if self.step_progress >= 1 - self.training_config.weight_averaging:

@@ -19,6 +19,7 @@ from skdim._utils.devices import (
 from skdim._utils.distributed import (
     SINGLE_PROCESS,
     ProcessGroup,
+    explain_lost_process,
     join_process_group,
 )
 from skdim.sources._lazy import Samples
@@ -103,21 +104,19 @@ def set_up(
     if not one_epoch:
         is_flat = prod(samples.shape[1:]) == columns["n_features_in_"]
         advise_on_parameters(params, defaults, is_flat=is_flat)
-    processes = join_processes(params, samples, device)
-    seed = processes.broadcast(seed)
+    processes = join_process_group(device) if params["distributed"] else SINGLE_PROCESS
+    with explain_lost_process(processes, "Start all processes again."):
+        check_shards(processes, samples, params["batch_size"])
+        seed = processes.broadcast(seed)
     return Setup(params, defaults, config, device, precision, processes, seed, previous, one_epoch)
 
 
-def join_processes(params: Params, samples: Samples, device: torch.device) -> ProcessGroup:
-    """Join the other processes of this fit, if there are any."""
-    if not params["distributed"]:
-        return SINGLE_PROCESS
-    processes = join_process_group(device)
+def check_shards(processes: ProcessGroup, samples: Samples, batch_size: int) -> None:
+    """Raise ValueError if processes have different samples, or too few of each batch."""
     processes.check_same((samples.shape, samples.dtype.str), "X")
-    smallest = len(samples) // count_batches(len(samples), params["batch_size"])
+    smallest = len(samples) // count_batches(len(samples), batch_size)
     if smallest < processes.world_size:
         raise ValueError(
             f"The 'batch_size' parameter must leave every one of {processes.world_size} processes "
-            f"a sample of each batch. Got {params['batch_size']}, for {len(samples)} samples."
+            f"a sample of each batch. Got {batch_size}, for {len(samples)} samples."
         )
-    return processes

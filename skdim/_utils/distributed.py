@@ -8,7 +8,7 @@ the loss.
 
 import atexit
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -19,6 +19,12 @@ from torch import Tensor, distributed, nn
 from torch.autograd.function import once_differentiable
 
 from skdim._utils.devices import at_least_float32
+
+if distributed.is_available():
+    # Functions of this module take the group of the moment of import as a default argument. Training
+    # imports it; held there, the group outlives its end and with it threads, which abort the
+    # interpreter that ends under them.
+    import torch.distributed.nn.functional  # noqa: F401
 
 T = TypeVar("T")
 
@@ -50,6 +56,8 @@ class ProcessGroup:
     def __init__(self, rank: int = 0, world_size: int = 1, device: torch.device | str = "cpu"):
         self.rank, self.world_size, self.device = rank, world_size, device
         self.shard_sizes = [1] * world_size
+        on_gpu = torch.device(device).type == "cuda"
+        self.stream = torch.cuda.Stream(device) if on_gpu else None  # of `ask`
 
     @property
     def is_single(self) -> bool:
@@ -136,13 +144,25 @@ class ProcessGroup:
             for handle in handles:
                 handle.remove()
 
-    def any(self, value: bool) -> bool:
-        """Return whether a value is true in any process; a number's message, for every step."""
+    def ask(self, value: bool) -> Callable[[], bool]:
+        """Ask whether a value is true in any process; return what waits for the answer."""
         if self.is_single:
-            return value
-        flag = torch.tensor([float(value)], device=self.device)
-        self.all_reduce([flag])
-        return bool(flag.item())
+            return lambda: value
+        # Beside the steps on a GPU: the answer waits for this message, not for them.
+        with torch.cuda.stream(self.stream):
+            flag = torch.tensor([float(value)], device=self.device)
+            message = distributed.all_reduce(flag, async_op=True)
+
+        def answer() -> bool:
+            with torch.cuda.stream(self.stream):
+                message.wait()
+                return bool(flag.item())
+
+        return answer
+
+    def any(self, value: bool) -> bool:
+        """Return whether a value is true in any process."""
+        return self.ask(value)()
 
     def sum_arrays(self, array: np.ndarray) -> np.ndarray:
         """Return the sum of an array over processes."""
@@ -187,7 +207,7 @@ SINGLE_PROCESS = ProcessGroup()
 
 
 def join_process_group(device: torch.device) -> ProcessGroup:
-    """Return the processes that ``torchrun`` started, connected.
+    """Return the processes that ``torchrun`` started, connected, or those that are already.
 
     Raises
     ------
@@ -197,14 +217,10 @@ def join_process_group(device: torch.device) -> ProcessGroup:
     if not distributed.is_initialized():
         if "RANK" not in os.environ:
             raise ValueError(
-                "The 'distributed' parameter needs processes that torchrun started: "
-                "torchrun --nproc-per-node 2 script.py. Got True in a single process."
+                "The 'distributed' parameter needs processes that torchrun started, or others that "
+                "are connected by torch.distributed: torchrun --nproc-per-node 2 script.py. Got "
+                "True in a single process."
             )
-        # Functions of this module take the group of the moment of import as a default argument.
-        # Training imports it; held there, the group outlives its end and with it threads, which
-        # abort the interpreter that ends under them.
-        import torch.distributed.nn.functional  # noqa: F401
-
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         atexit.register(leave_process_group)
     return ProcessGroup(distributed.get_rank(), distributed.get_world_size(), device)
@@ -216,8 +232,19 @@ def leave_process_group() -> None:
         return
     if distributed.get_backend() == "gloo":  # whose threads abort if others are gone before them
         with suppress(RuntimeError):
-            distributed.monitored_barrier(timeout=EXIT_TIMEOUT)
+            _meet_others()
     distributed.destroy_process_group()
+
+
+def _meet_others() -> None:
+    """Return when all processes are here; torch's own barrier has a timeout in rank 0 only."""
+    rank, world_size = distributed.get_rank(), distributed.get_world_size()
+    others = [other for other in range(world_size) if other != rank]
+    tokens = [torch.zeros(1) for _ in others]
+    sent = [distributed.isend(torch.zeros(1), other) for other in others]
+    received = map(distributed.irecv, tokens, others)
+    for message in [*sent, *received]:
+        message.wait(EXIT_TIMEOUT)
 
 
 @contextmanager

@@ -9,17 +9,20 @@ import threading
 import time
 import warnings
 from contextlib import suppress
-from itertools import chain, product
+from datetime import timedelta
+from itertools import chain, count, product
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
 from torch import distributed
 
-from skdim import DIMTransformer, _utils
+from skdim import DIMTransformer, _training, _utils, transformer
 from skdim._model.config import outline
 from skdim._training.net import DIMNet
+from skdim._training.trainer import Trainer
 from skdim._utils.distributed import (
     SINGLE_PROCESS,
     ProcessGroup,
@@ -233,26 +236,80 @@ def resume(processes: ProcessGroup, folder: Path) -> None:
     fit(processes, folder, "resumed", checkpoint=str(folder / "states"))
 
 
+# When Ctrl-C comes: the function that is being called, and its how manyeth call of a fit. Four
+# epochs have two steps each.
+MOMENTS = {
+    "before training": (Trainer, "run", 1),
+    "in the first epoch": (DIMNet, "step", 1),
+    "in an epoch": (DIMNet, "step", 4),
+    "in the last step": (DIMNet, "step", 8),
+    "while readouts are fitted": (_training.fit, "fit_readouts", 1),
+    "afterwards": (transformer, "advise_on_fit", 1),
+}
+# Milliseconds until it reaches each process, None for never.
+DELAYS = [(0, 0), (0, 10), (50, 0), (0, None), (None, 0)]
+
+
+def press(delay: float | None) -> None:
+    """Send this process the signal of Ctrl-C."""
+    if delay == 0:
+        os.kill(os.getpid(), signal.SIGINT)
+    elif delay is not None:
+        threading.Timer(delay / 1000, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+
+def pressed_at(owner, name: str, number: int, delay: float | None):
+    """Press Ctrl-C at one call of a function."""
+    function, calls = getattr(owner, name), count(1)
+
+    def call(*args, **kwargs):
+        if next(calls) == number:
+            press(delay)
+        return function(*args, **kwargs)
+
+    return patch.object(owner, name, call)
+
+
 def interrupt(processes: ProcessGroup, folder: Path) -> None:
-    """Ctrl-C reaches the processes up to 50 ms apart, twice, or one of them only."""
-    fit(processes, folder, "warm")
-    random, kept = np.random.default_rng(0), []
-    for only in (None, None, None, None, 0, 1):
-        delays = 0.8 + random.uniform(0, 0.05, size=(2, 2))
-        dim = DIMTransformer(8, max_epochs=10**6, batch_size=64, random_state=0, distributed=True)
-        processes.any(True)  # start the clocks together
-        if only in (None, processes.rank):
-            for delay in delays[processes.rank]:
-                threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT)).start()
+    """Ctrl-C at every moment of a fit; it reaches the processes apart, or one of them only."""
+    rows = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+    params = {"max_epochs": 4, "batch_size": 32, "random_state": 0, "device": "cpu"}
+    params |= {"lr_schedule": "constant", "distributed": True}
+    outcomes = {}
+    for moment, delays in product(MOMENTS, DELAYS):
+        dim, is_raised, delay = DIMTransformer(4, **params), False, delays[processes.rank]
+        with pressed_at(*MOMENTS[moment], delay):
+            try:
+                dim.fit(rows)
+                time.sleep(5 if delay else 0)  # until a signal that comes after the fit
+            except KeyboardInterrupt:
+                is_raised = True
+        n_epochs = dim.n_iter_ if dim.__sklearn_is_fitted__() else 0
+        features = dim.transform(rows).tolist() if n_epochs else None
+        outcomes[f"{moment}, {delays}"] = [is_raised, n_epochs, features]
+    for n in (1, 2, 4):
+        dim = DIMTransformer(4, **{**params, "max_epochs": n}).fit(rows)
+        outcomes[str(n)] = dim.transform(rows).tolist()
+    (folder / f"interrupts{processes.rank}.json").write_text(json.dumps(outcomes))
+
+
+def leave(processes: ProcessGroup, folder: Path) -> None:
+    """Ctrl-C reaches one process before its second fit, which it then leaves out."""
+    _utils.distributed.EXIT_TIMEOUT = timedelta(seconds=1)
+    fit(processes, folder, "first", max_epochs=1)
+    if processes.rank:
         with suppress(KeyboardInterrupt):
-            with suppress(KeyboardInterrupt):
-                dim.fit(IMAGES)
-            time.sleep(0.2)
-        kept.append(dim.transform(IMAGES))
-    np.savez(folder / f"interrupt{processes.rank}.npz", features=np.array(kept))
+            press(0)
+            time.sleep(10)
+        return
+    try:
+        fit(processes, folder, "second", max_epochs=1)
+    except RuntimeError as error:
+        (folder / "lost.txt").write_text(str(error))
 
 
-TASKS = {"train": train, "compare": compare, "die": die, "resume": resume, "interrupt": interrupt}
+TASKS = {"train": train, "compare": compare, "die": die, "resume": resume}
+TASKS |= {"interrupt": interrupt, "leave": leave}
 
 
 def threads_of_gloo() -> list[str]:
