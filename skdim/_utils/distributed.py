@@ -21,10 +21,10 @@ from torch.autograd.function import once_differentiable
 from skdim._utils.devices import at_least_float32
 
 if distributed.is_available():
-    # Functions of this module take the group of the moment of import as a default argument. Training
-    # imports it; held there, the group outlives its end and with it threads, which abort the
-    # interpreter that ends under them.
-    import torch.distributed.nn.functional  # noqa: F401
+    # Functions of this module take the group of the moment of import as a default argument.
+    # Training imports it; held there, the group outlives its end and with it threads, which
+    # abort the interpreter that ends under them.
+    import torch.distributed.nn.functional
 
 T = TypeVar("T")
 
@@ -243,7 +243,7 @@ def _meet_others() -> None:
     tokens = [torch.zeros(1) for _ in others]
     sent = [distributed.isend(torch.zeros(1), other) for other in others]
     received = map(distributed.irecv, tokens, others)
-    for message in [*sent, *received]:
+    for message in filter(None, [*sent, *received]):
         message.wait(EXIT_TIMEOUT)
 
 
