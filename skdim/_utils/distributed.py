@@ -217,9 +217,9 @@ def join_process_group(device: torch.device) -> ProcessGroup:
     if not distributed.is_initialized():
         if "RANK" not in os.environ:
             raise ValueError(
-                "The 'distributed' parameter needs processes that torchrun started, or others that "
-                "are connected by torch.distributed: torchrun --nproc-per-node 2 script.py. Got "
-                "True in a single process."
+                "The 'distributed' parameter needs processes that torchrun started (torchrun "
+                "--nproc-per-node 2 script.py) or that torch.distributed has connected. Got True "
+                "in a single process."
             )
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         atexit.register(leave_process_group)

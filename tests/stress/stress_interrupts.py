@@ -77,8 +77,8 @@ def interrupt_together(processes: ProcessGroup, name: str, draws: np.random.Gene
     Half of the fits would end by themselves at about that time.
     """
     X, params = KINDS[name]
-    seconds = draws.uniform(0.1, 0.7) + draws.uniform(0, 0.05, processes.world_size)
-    only, n_epochs = draws.integers(-1, processes.world_size), int(draws.choice([3, 10**5]))
+    seconds = draws.uniform(0.1, 2.0) + draws.uniform(0, 0.05, processes.world_size)
+    only, n_epochs = draws.integers(-1, processes.world_size), int(draws.choice([5, 10**5]))
     settings = {"n_components": 4, "batch_size": 50, "random_state": 0, "device": "cpu"}
     fresh = {"max_epochs": n_epochs, "lr_schedule": "constant", "distributed": True}
     dim, is_raised = DIMTransformer(**{**settings, **fresh, **params}), False
@@ -95,7 +95,7 @@ def interrupt_together(processes: ProcessGroup, name: str, draws: np.random.Gene
     is_fitted = dim.__sklearn_is_fitted__()
     features = dim.transform(X).tobytes() if is_fitted else b""
     found = (dim.n_iter_ if is_fitted else 0, hashlib.sha256(features).hexdigest())
-    return processes.all_gather((is_raised or n_epochs == 3, *found))
+    return processes.all_gather((is_raised or n_epochs == 5, *found))
 
 
 def interrupt_processes(n_each: int) -> dict:
