@@ -290,9 +290,9 @@ default="infonce"
         killed, and does not repeat one that was complete. A `skdim.Checkpoint` also says how often
         the state is written, and whether to resume. Not for ``partial_fit``.
     distributed : bool, default=False
-        Whether the processes that ``torchrun`` started train one encoder, each on its part of every
-        batch, as one process would on the whole. All of them call ``fit`` with the same X, and
-        learn the same.
+        Whether the processes that ``torchrun`` started, or ``torch.distributed`` has connected,
+        train one encoder, each on its part of every batch, as one process would on the whole. All
+        of them call ``fit`` with the same X, and learn the same.
     callbacks : list of skorch.callbacks.Callback or of (str, Callback), or None, default=None
         Copied by every fit, never changed.
     device : str or torch.device, default="auto"

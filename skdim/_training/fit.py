@@ -130,9 +130,8 @@ def fit_model(
             return _assemble(net, setup, samples, mean, scale, stopping)
 
         loader_type = choose_loader(params["data_on_device"], samples, setup.device)
-        trainer = Trainer(
-            setup, loader_type(samples, mean, scale, setup.device), groups, seed, guard
-        )
+        loader = loader_type(samples, mean, scale, setup.device)
+        trainer = Trainer(setup, loader, groups, seed, guard)
         callbacks = _callbacks(params, stopping, processes)
         callbacks += listen(trainer.config.n_epochs, assemble)
         if file is not None and checkpoint is not None:
