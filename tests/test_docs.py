@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from skdim import classifier
+from skdim._training import config
+
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 RUNNABLE = [
@@ -21,12 +24,22 @@ NEEDED = {
     "docs/scale.md": ("distributed", "optuna", "PIL"),
 }
 
+# How many samples a fit of "auto" epochs sees: the code of a page runs, but not for minutes.
+FIT_LENGTHS = [
+    (config, "N_SHOWN"),
+    (config, "N_SHOWN_CROPPED"),
+    (config, "N_SHOWN_ROWS"),
+    (classifier, "N_SHOWN"),
+]
+
 
 @pytest.mark.parametrize("page", RUNNABLE)
 def test_page_runs(page, tmp_path, monkeypatch):
     for package in NEEDED.get(page, ()):
         pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
+    for module, name in FIT_LENGTHS:
+        monkeypatch.setattr(module, name, 1000)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert blocks
     namespace = {"__name__": "page"}
