@@ -24,12 +24,14 @@ def rows():
     return X.astype(np.float32), y
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def quick():
     """Build a transformer whose fits take a moment."""
 
     def build(**params):
         defaults = {"n_components": 8, "max_epochs": 2, "batch_size": 32, "random_state": 0}
+        if "encoder" not in params:  # others may have no such parameters
+            defaults["encoder_params"] = {"width": 8, "n_hidden": 32}
         return DIMTransformer(**{**defaults, **params})
 
     return build

@@ -200,7 +200,7 @@ MODALITIES = {
     "signals": (RNG.normal(size=(30, 2, 30)), {"channel_axis": 1}),
     "grey images": (IMAGES, {}),
     "colour images": (RNG.normal(size=(30, 16, 16, 3)), {}),
-    "volumes": (RNG.normal(size=(20, 8, 8, 8)), {"channel_axis": None}),
+    "volumes": (RNG.normal(size=(8, 8, 8, 8)), {"channel_axis": None}),
 }
 
 

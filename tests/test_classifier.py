@@ -16,12 +16,18 @@ from skdim import DIMClassifier, DIMTransformer
 from skdim.classifier import linear_layer
 from skdim.exceptions import FileError
 
+SMALL = {"width": 16, "n_hidden": 64}
+
 # Steps are taken on random batches: a sample of weight 2 is not drawn as the same one twice is.
 STOCHASTIC = {"check_sample_weight_equivalence_on_dense_data": "batches are random"}
 
 
 @parametrize_with_checks(
-    [DIMClassifier(DIMTransformer(4, max_epochs=1, device="cpu"), max_epochs=2)],
+    [
+        DIMClassifier(
+            DIMTransformer(4, max_epochs=1, encoder_params=SMALL, device="cpu"), max_epochs=2
+        )
+    ],
     expected_failed_checks=lambda estimator: STOCHASTIC,
 )
 def test_scikit_learn_checks(estimator, check):
@@ -102,7 +108,9 @@ ROWS_OF_LABELS = np.random.default_rng(0).normal(size=(150, 6)) + LABELS[:, None
 
 
 def classifier(**params):
-    transformer = DIMTransformer(4, max_epochs=2, random_state=0, device="cpu")
+    transformer = DIMTransformer(
+        4, max_epochs=2, encoder_params=SMALL, random_state=0, device="cpu"
+    )
     return DIMClassifier(
         **{"transformer": transformer, "max_epochs": 3, "random_state": 0, **params}
     )
@@ -119,7 +127,7 @@ def test_samples_of_weight_zero_are_not_learned():
     X, y = ROWS_OF_LABELS, LABELS.copy()
     y[:30] = 0  # wrong, most of them
     weights = np.r_[np.zeros(30), np.ones(120)]
-    dim = DIMTransformer(4, max_epochs=2, random_state=0, device="cpu").fit(X)
+    dim = classifier().transformer.fit(X)
     weighed = classifier(transformer=dim).fit(X, y, sample_weight=weights)
     without = classifier(transformer=dim).fit(X[30:], y[30:], sample_weight=np.ones(120))
     np.testing.assert_array_equal(weighed.predict_proba(X), without.predict_proba(X))

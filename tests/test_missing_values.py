@@ -29,11 +29,12 @@ ROWS[np.random.default_rng(1).random(ROWS.shape) < 0.2] = np.nan
 
 def dim(**params):
     quick = {"n_components": 8, "max_epochs": 2, "random_state": 0, "allow_nan": True}
+    quick["encoder_params"] = {"width": 8, "n_hidden": 16}
     return DIMTransformer(**{**quick, **params})
 
 
 def dim_of_signals(**params):
-    return dim(channel_axis=1, encoder_params={"width": 8, "n_hidden": 16}, **params)
+    return dim(channel_axis=1, **params)
 
 
 # --------------------------------------------------------------- signals
@@ -86,7 +87,8 @@ def test_batch_statistics_of_signals_that_divide_the_length_are_those_without_en
 
 
 def test_without_ends_nothing_changes():
-    params = {"channel_axis": 1, "random_state": 0, "max_epochs": 2}
+    small = {"width": 8, "n_hidden": 16}
+    params = {"channel_axis": 1, "random_state": 0, "max_epochs": 2, "encoder_params": small}
     features = [DIMTransformer(allow_nan=a, **params).fit_transform(WHOLE) for a in (False, True)]
     np.testing.assert_allclose(*features, atol=1e-4)
 

@@ -38,6 +38,7 @@ HOLDERS = {
 
 def fit(X, **params):
     settings = {"n_components": 4, "max_epochs": 1, "random_state": 0, "device": "cpu"}
+    settings["encoder_params"] = {"width": 8, "n_hidden": 32}
     return DIMTransformer(**{**settings, **params}).fit(X)
 
 

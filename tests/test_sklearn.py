@@ -14,14 +14,15 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skdim import DIMTransformer
 
+# The contract knows no width.
+NARROW = {"encoder_params": {"width": 8, "n_hidden": 32}, "max_epochs": 1, "device": "cpu"}
+
 
 @parametrize_with_checks(
     [
-        DIMTransformer(max_epochs=2, device="cpu"),
-        DIMTransformer(max_epochs=1, allow_nan=True, device="cpu"),
-        DIMTransformer(
-            n_components=None, max_epochs=1, global_weight=1, prior_weight=0.1, device="cpu"
-        ),
+        DIMTransformer(8, **NARROW),
+        DIMTransformer(8, allow_nan=True, **NARROW),
+        DIMTransformer(None, global_weight=1, prior_weight=0.1, **NARROW),
     ]
 )
 def test_scikit_learn_checks(estimator, check):

@@ -17,7 +17,10 @@ from skdim.sources._statistics import channel_statistics
 
 DIGITS = load_digits()
 IMAGES = DIGITS.images[:96].astype(np.float32)
-DIM = DIMTransformer(8, max_epochs=1, batch_size=32, random_state=0, device="cpu")
+SMALL = {"width": 8, "n_hidden": 32}
+DIM = DIMTransformer(
+    8, max_epochs=1, batch_size=32, encoder_params=SMALL, random_state=0, device="cpu"
+)
 
 
 class Stream(IterableDataset):

@@ -49,6 +49,8 @@ VARIANTS = {
 
 def fit(**params):
     settings = {"n_components": 4, "max_epochs": 2, "batch_size": 32, "device": "cpu"}
+    if "encoder" not in params:
+        settings["encoder_params"] = {"width": 16, "n_hidden": 64}
     return DIMTransformer(**{**settings, **params}).fit(ROWS)
 
 

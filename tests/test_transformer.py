@@ -36,8 +36,9 @@ def test_features_beat_those_of_an_untrained_encoder(digits):
         few = LogisticRegression(max_iter=1000).fit(codes[:100], y[:100])
         return few.score(codes[600:], y[600:])
 
-    trained = DIMTransformer(output="code", max_epochs=25, random_state=0)
-    untrained = DIMTransformer(output="code", max_epochs=1, learning_rate=1e-12, random_state=0)
+    small = {"output": "code", "encoder_params": {"width": 32, "n_hidden": 128}, "random_state": 0}
+    trained = DIMTransformer(max_epochs=25, **small)
+    untrained = DIMTransformer(max_epochs=1, learning_rate=1e-12, **small)
     assert accuracy(trained) > accuracy(untrained) + 0.05
 
 
@@ -162,15 +163,15 @@ def test_layouts_of_the_same_images_give_the_same_features(quick, images):
 
 RNG = np.random.default_rng(0)
 MODALITIES = {
-    "rows": ((30, 9), "auto", (9,)),
-    "one signal": ((30, 40), None, (1, 40)),
-    "signals, channels first": ((30, 3, 40), 1, (3, 40)),
-    "signals, channels last": ((30, 40, 3), -1, (3, 40)),
-    "grey images": ((30, 9, 10), "auto", (1, 9, 10)),
-    "colour images": ((30, 16, 17, 3), "auto", (3, 16, 17)),
-    "spectra": ((30, 16, 17, 31), 3, (31, 16, 17)),
-    "volumes": ((30, 8, 9, 10), None, (1, 8, 9, 10)),
-    "volumes of two channels": ((30, 2, 8, 9, 10), "auto", (2, 8, 9, 10)),
+    "rows": ((20, 9), "auto", (9,)),
+    "one signal": ((20, 40), None, (1, 40)),
+    "signals, channels first": ((20, 3, 40), 1, (3, 40)),
+    "signals, channels last": ((20, 40, 3), -1, (3, 40)),
+    "grey images": ((20, 9, 10), "auto", (1, 9, 10)),
+    "colour images": ((20, 16, 17, 3), "auto", (3, 16, 17)),
+    "spectra": ((20, 16, 17, 31), 3, (31, 16, 17)),
+    "volumes": ((20, 8, 9, 10), None, (1, 8, 9, 10)),
+    "volumes of two channels": ((20, 2, 8, 9, 10), "auto", (2, 8, 9, 10)),
 }
 
 
@@ -178,11 +179,11 @@ MODALITIES = {
 def test_channel_axis_determines_the_modality(quick, modality):
     shape, channel_axis, sample_shape = MODALITIES[modality]
     X = RNG.normal(size=shape).astype(np.float32)
-    transformer = quick(channel_axis=channel_axis, global_weight=0.1).fit(X)
+    transformer = quick(channel_axis=channel_axis, global_weight=0.1, max_epochs=1).fit(X)
     assert transformer.sample_shape_ == sample_shape
     assert transformer.mean_.shape == sample_shape[:1]
     features = transformer.transform(X)
-    assert features.shape == (30, 8)
+    assert features.shape == (20, 8)
     np.testing.assert_array_equal(transformer.transform(X[:7]), features[:7])
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(transformer)).transform(X), features)
 
@@ -301,7 +302,7 @@ class AdaptingEncoder(MLPEncoder):
 def test_an_encoder_sees_standardised_samples_once_before_training(quick, rows):
     X = np.repeat(rows[0], 10, axis=0)
     AdaptingEncoder.shown.clear()
-    dim = quick(encoder=AdaptingEncoder, warm_start=True).fit(X)
+    dim = quick(encoder=AdaptingEncoder, encoder_params={"width": 8}, warm_start=True).fit(X)
     (samples,) = AdaptingEncoder.shown
     assert samples.shape == (1000, 9)
     known = {tuple(row) for row in ((X - dim.mean_) / dim.scale_).round(3).tolist()}
@@ -365,9 +366,9 @@ def test_codes_see_occluded_views_and_local_features_whole_ones(quick, images, m
     monkeypatch.setattr(
         "skdim._training.net.occlude", lambda views, generator: torch.zeros_like(views)
     )
-    dim = quick(augment=None, occlusion=True, max_epochs=6).fit(images)
+    dim = quick(augment=None, occlusion=True, max_epochs=12).fit(images)
     # Codes of zeros are all the same: their loss is the loss at chance.
-    chance = quick(augment=None, max_epochs=6).fit(images).history_[-1]["local"]
+    chance = quick(augment=None, max_epochs=12).fit(images).history_[-1]["local"]
     assert dim.history_[-1]["local"] < chance - 0.5
 
 
@@ -521,20 +522,44 @@ def test_the_batch_size_that_the_sentence_names_is_enough(quick, images):
 # --------------------------------------------------------------------- files
 
 
-def test_joblib_in_a_new_process_gives_equal_features(quick, digits, tmp_path):
-    images = digits.images[:60]
+NOTEBOOK = """
+import pickle, sys
+import joblib
+import numpy as np
+from skdim import DIMTransformer
+from skdim.encoders import MLPEncoder
+
+folder = sys.argv[1]
+pipeline = joblib.load(folder + "/pipeline.joblib")
+np.save(folder + "/proba.npy", pipeline.predict_proba(np.load(folder + "/images.npy")))
+
+class Mine(MLPEncoder):
+    pass
+
+X = np.random.default_rng(0).normal(size=(20, 4))
+transformer = DIMTransformer(4, encoder=Mine, max_epochs=1).fit(X)
+file = pickle.dumps(transformer)
+assert (pickle.loads(file).transform(X) == transformer.transform(X)).all()
+open(folder + "/transformer.pickle", "wb").write(file)
+"""
+
+
+@pytest.fixture(scope="module")
+def notebook(quick, digits, tmp_path_factory):
+    """A pipeline, and the folder where another process loaded it and left a transformer."""
+    folder, images = tmp_path_factory.mktemp("notebook"), digits.images[:60]
     pipeline = make_pipeline(quick(), LogisticRegression(max_iter=1000))
     pipeline.fit(images, digits.target[:60])
-    joblib.dump(pipeline, tmp_path / "pipeline.joblib")
-    np.save(tmp_path / "images.npy", images)
-    script = (
-        "import joblib, numpy, sys; folder = sys.argv[1]; "
-        "pipeline = joblib.load(folder + '/pipeline.joblib'); "
-        "images = numpy.load(folder + '/images.npy'); "
-        "numpy.save(folder + '/proba.npy', pipeline.predict_proba(images))"
-    )
-    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
-    np.testing.assert_array_equal(np.load(tmp_path / "proba.npy"), pipeline.predict_proba(images))
+    joblib.dump(pipeline, folder / "pipeline.joblib")
+    np.save(folder / "images.npy", images)
+    subprocess.run([sys.executable, "-c", NOTEBOOK, str(folder)], check=True)
+    return pipeline, folder
+
+
+def test_joblib_in_a_new_process_gives_equal_features(notebook, digits):
+    pipeline, folder = notebook
+    expected = pipeline.predict_proba(digits.images[:60])
+    np.testing.assert_array_equal(np.load(folder / "proba.npy"), expected)
 
 
 def test_pickles_hold_numpy_and_no_net(quick, images):
@@ -637,25 +662,7 @@ def transform(transformer, X):
     return transformer.transform(X)
 
 
-NOTEBOOK = """
-import pickle, sys
-import numpy as np
-from skdim import DIMTransformer
-from skdim.encoders import MLPEncoder
-
-class Mine(MLPEncoder):
-    pass
-
-X = np.random.default_rng(0).normal(size=(20, 4))
-transformer = DIMTransformer(4, encoder=Mine, max_epochs=1).fit(X)
-file = pickle.dumps(transformer)
-assert (pickle.loads(file).transform(X) == transformer.transform(X)).all()
-open(sys.argv[1], "wb").write(file)
-"""
-
-
-def test_a_class_of_a_notebook_is_asked_for_by_name(tmp_path):
-    path = tmp_path / "transformer.pickle"
-    subprocess.run([sys.executable, "-c", NOTEBOOK, str(path)], check=True)
+def test_a_class_of_a_notebook_is_asked_for_by_name(notebook):
+    _, folder = notebook
     with pytest.raises(AttributeError, match=r"'Mine' of module '__main__', the 'encoder' param"):
-        pickle.loads(path.read_bytes())
+        pickle.loads((folder / "transformer.pickle").read_bytes())
