@@ -173,9 +173,8 @@ def test_neighbors_are_others(n_neighbors):
 
 
 @pytest.fixture(scope="module")
-def fitted(digits):
-    dim = DIMTransformer(8, max_epochs=2, batch_size=32, random_state=0)
-    return dim.fit(digits.images[:200])
+def fitted(quick, digits):
+    return quick().fit(digits.images[:200])
 
 
 @pytest.mark.parametrize("output", ["components", "code", "hidden", "local"])
@@ -248,9 +247,10 @@ def test_scorers_read_the_last_step_of_a_pipeline(quick, digits, scorer):
 
 
 def test_scorers_see_a_trained_encoder_from_a_random_one(digits):
-    X = digits.images[:1000]
-    untrained = DIMTransformer(max_epochs=1, learning_rate=1e-12, random_state=0).fit(X)
-    trained = DIMTransformer(max_epochs=8, random_state=0).fit(X)
+    X = digits.images[:400]
+    small = {"encoder_params": {"width": 16, "n_hidden": 64}, "random_state": 0}
+    untrained = DIMTransformer(16, max_epochs=1, learning_rate=1e-12, **small).fit(X)
+    trained = DIMTransformer(16, max_epochs=12, **small).fit(X)
     for scorer in SCORERS[:5]:
         assert scorer(trained, X) > scorer(untrained, X)
 

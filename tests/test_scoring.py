@@ -1,5 +1,6 @@
 """Held-out retrieval: chance level, perfect score, and what it must not depend on."""
 
+import copy
 import itertools
 
 import numpy as np
@@ -62,9 +63,15 @@ def test_all_evaluation_batches_have_one_size(n):
     assert torch.cat(batches).unique().equal(torch.arange(n))
 
 
-@pytest.fixture
-def trained(quick, digits):
+@pytest.fixture(scope="module")
+def learned(quick, digits):
     return quick(max_epochs=10, global_weight=0.5).fit(digits.images[:300])
+
+
+@pytest.fixture
+def trained(learned):
+    """A copy, which a test may change."""
+    return copy.deepcopy(learned)
 
 
 def test_score_repeats_and_beats_chance(trained, digits):
