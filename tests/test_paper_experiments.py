@@ -190,8 +190,9 @@ def test_the_local_map_of_alexnet_on_crops_has_the_units_of_the_authors(budget):
     full = protocol.BUDGETS["full"]
     widths = [crops.build(name, full, "folder", 0).critic_width for name in list(crops.ROWS)[:2]]
     assert widths == [1024, 1024]
-    encoder = ENCODERS["paper_crops_alexnet64"]((3, 64, 64), 64).eval()
-    assert encoder(torch.zeros(1, 3, 64, 64)).local_maps[0].numel() == 9408
+    with torch.device("meta"):  # sizes only, no numbers
+        encoder = ENCODERS["paper_crops_alexnet64"]((3, 64, 64), 64).eval()
+        assert encoder(torch.zeros(1, 3, 64, 64)).local_maps[0].numel() == 9408
 
 
 @pytest.fixture
