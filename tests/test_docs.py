@@ -8,6 +8,7 @@ import pytest
 
 from skdim import classifier
 from skdim._training import config
+from skdim.encoders import ConvEncoder
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
@@ -24,7 +25,8 @@ NEEDED = {
     "docs/scale.md": ("distributed", "optuna", "PIL"),
 }
 
-# How many samples a fit of "auto" epochs sees: the code of a page runs, but not for minutes.
+# The code of a page runs as it is, but a fit of "auto" epochs sees few samples, and the default
+# network of images is narrow.
 FIT_LENGTHS = [
     (config, "N_SHOWN"),
     (config, "N_SHOWN_CROPPED"),
@@ -40,6 +42,8 @@ def test_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for module, name in FIT_LENGTHS:
         monkeypatch.setattr(module, name, 1000)
+    _, *others = ConvEncoder.__init__.__defaults__
+    monkeypatch.setattr(ConvEncoder.__init__, "__defaults__", (16, *others))
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert blocks
     namespace = {"__name__": "page"}
