@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from helpers.products import cover
 from sklearn.cluster import KMeans
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -83,7 +84,7 @@ def assert_same_features(run, dim, X, rounding=0.0, **params):
         assert (difference <= 1e-4 + rounding).all(), (difference.max(), rounding)
 
 
-@pytest.fixture(scope="module", params=LAYOUTS)
+@pytest.fixture(scope="module")
 def fitted(request):
     shape, params = LAYOUTS[request.param]
     X = draw(40, *shape)
@@ -99,7 +100,7 @@ def rounding_of(dim):
     return np.sqrt(np.square(of_units) @ np.square(readout.rotation))
 
 
-@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize(("fitted", "output"), cover(LAYOUTS, OUTPUTS), indirect=["fitted"])
 def test_features_of_every_layout_and_output(fitted, output, run):
     dim, X = fitted
     dim = copy.copy(dim).set_params(output=output)
