@@ -49,7 +49,7 @@ class Size(NamedTuple):
 
 
 FULL = Size("cuda", None, 10_000, 2048, 64, 1000, (60, 300))
-TOY = Size("cpu", 60, 30, 64, 16, 1, (1,))
+TOY = Size("cpu", 32, 20, 16, 16, 1, (1,))
 
 
 def images(size: Size) -> tuple[np.ndarray, ...]:
