@@ -237,11 +237,9 @@ def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize()
 
-X = np.random.default_rng(0).normal(size=(150, 16, 16)).astype(np.float32)
-# Quick to train, and of six megabytes.
-params = {"width": 16, "n_hidden": 6000}
+X = np.random.default_rng(0).normal(size=(64, 8, 8)).astype(np.float32)
 def fit():
-    DIMTransformer(max_epochs=1, prior_weight=0.1, encoder_params=params, random_state=0).fit(X)
+    DIMTransformer(max_epochs=1, prior_weight=0.1, random_state=0).fit(X)  # six megabytes
 gc.disable()
 for _ in range(3):
     fit()
