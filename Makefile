@@ -37,12 +37,13 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 
 # A process for each core, of one thread each: faster than threads on tests as small as these.
+# Each gets neighbours, which share fixtures, until one of them has none left.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 # The suite samples products of choices (tests/helpers/products.py); this runs all combinations.
 test-all: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m ""
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m ""
 
 $(OLDEST)/installed: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv $(OLDEST)
