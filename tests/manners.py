@@ -49,6 +49,8 @@ class Case(NamedTuple):
 def dim(**params) -> DIMTransformer:
     """Build a transformer whose fits take a moment."""
     defaults = {"n_components": 8, "max_epochs": 2, "batch_size": 32, "random_state": 0}
+    if "encoder" not in params:
+        defaults["encoder_params"] = {"width": 16, "n_hidden": 64}
     return DIMTransformer(**{**defaults, "device": "cpu", **params})
 
 
