@@ -41,14 +41,20 @@ def results(folder, name):
     return [np.load(folder / f"{name}{rank}.npz") for rank in range(2)]
 
 
-@pytest.fixture(scope="module", params=[2, 3, 4])
+# Numbers of processes, and the task that compares them with one.
+COMPARED = [(2, "train"), (3, "compare_some"), (4, "compare_some")]
+EVERYTHING = [pytest.param((n, "compare"), marks=pytest.mark.exhaustive) for n in (3, 4)]
+
+
+@pytest.fixture(scope="module", params=[*COMPARED, *EVERYTHING], ids=str)
 def errors(request, tmp_path_factory):
     """Differences between several processes and one, by what was computed."""
-    if request.param == 2:
+    n_processes, task = request.param
+    if task == "train":
         folder = request.getfixturevalue("folder")
     else:
         folder = tmp_path_factory.mktemp("compared")
-        ended = torchrun("compare", folder, request.param)
+        ended = torchrun(task, folder, n_processes)
         assert ended.returncode == 0, ended.stderr
     names = ("errors", "chunk_errors")
     return [json.loads((folder / f"{name}.json").read_text()) for name in names]
@@ -56,7 +62,7 @@ def errors(request, tmp_path_factory):
 
 def test_a_step_of_several_processes_is_a_step_of_one_on_the_whole_batch(errors):
     of_steps, _ = errors
-    assert len(of_steps) in (54, 90)  # estimators, critics, groups; with two processes, encoders
+    assert len(of_steps) in (9, 54, 90)  # estimators, critics, groups; with two processes, encoders
     assert {name: error for name, error in of_steps.items() if not error < 1e-10} == {}
 
 
@@ -102,11 +108,15 @@ def test_no_thread_is_left_to_an_interpreter_that_ends(folder):
 
 @pytest.fixture(scope="module")
 def interrupts(tmp_path_factory):
-    """What each process was left with, by when Ctrl-C came and after how many ms it reached it."""
+    """What each process was left with, by when Ctrl-C came and after how many ms it reached it.
+
+    And what is said to a process that another one has left.
+    """
     folder = tmp_path_factory.mktemp("interrupted")
     ended = torchrun("interrupt", folder)
     assert ended.returncode == 0, ended.stderr
-    return [json.loads((folder / f"interrupts{rank}.json").read_text()) for rank in range(2)]
+    outcomes = [json.loads((folder / f"interrupts{rank}.json").read_text()) for rank in range(2)]
+    return outcomes, (folder / "lost.txt").read_text()
 
 
 # Epochs that are whole: Ctrl-C takes effect after the step that follows the one it came in.
@@ -122,24 +132,24 @@ WHOLE = {
 @pytest.mark.parametrize("moment", WHOLE)
 def test_processes_end_together_whenever_an_interrupt_reaches_them(moment, interrupts):
     n_epochs = WHOLE[moment]
-    outcomes = [found[name] for found in interrupts for name in found if name.startswith(moment)]
+    by_process, _ = interrupts
+    outcomes = [found[name] for found in by_process for name in found if name.startswith(moment)]
     assert len(outcomes) == 10
     # Kept are the epochs of a fit that was told to have so many, to the bit.
-    expected = interrupts[0][str(n_epochs)] if n_epochs else None
+    expected = by_process[0][str(n_epochs)] if n_epochs else None
     assert all(outcome == [True, n_epochs, expected] for outcome in outcomes)
 
 
 def test_an_interrupt_after_a_fit_is_that_of_the_process_it_reaches(interrupts):
-    for rank, found in enumerate(interrupts):
+    for rank, found in enumerate(interrupts[0]):
         for milliseconds in ("(0, 0)", "(50, 0)", "(0, None)", "(None, 0)"):
             reaches = milliseconds.strip("()").split(", ")[rank] != "None"
             assert found[f"afterwards, {milliseconds}"] == [reaches, 4, found["4"]]
 
 
-def test_a_process_that_leaves_is_missed(tmp_path):
-    ended = torchrun("leave", tmp_path)
-    assert ended.returncode == 0, ended.stderr
-    assert (tmp_path / "lost.txt").read_text().startswith("Rank 0 of 2 lost another process")
+def test_a_process_that_leaves_is_missed(interrupts):
+    _, said = interrupts
+    assert said.startswith("Rank 0 of 2 lost another process")
 
 
 def test_a_process_that_dies_ends_the_job_and_leaves_the_last_state(folder):

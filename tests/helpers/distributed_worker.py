@@ -10,12 +10,14 @@ import time
 import warnings
 from contextlib import suppress
 from datetime import timedelta
+from functools import cache
 from itertools import chain, count, product
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
 import torch
+from products import sample
 from sklearn.datasets import load_digits
 from torch import distributed
 
@@ -41,6 +43,7 @@ from skdim.priors import Prior
 CPU = torch.device("cpu")
 N = 11  # does not divide evenly among the processes
 SHAPES = {"mlp": (5,), "signal": (2, 16), "conv": (1, 8, 8)}
+NARROW = {"width": 8, "n_hidden": 32}
 IMAGES = load_digits().images[:200].astype(np.float32)
 
 
@@ -63,12 +66,19 @@ def constant_prior(shape, generator):
     return torch.full(shape, 0.3, dtype=torch.float64)
 
 
+@cache
+def outline_of(encoder_name: str) -> tuple[int, list[tuple[int, int]]]:
+    """Number of components of a code, and shapes of local maps."""
+    shape = SHAPES[encoder_name]
+    return outline(ENCODERS[encoder_name](shape, 4, **NARROW), shape, CPU)
+
+
 def step(processes: ProcessGroup, encoder_name, estimator, critic, is_grouped) -> tuple[list, list]:
     """One step in doubles: loss terms and all gradients, summed over processes."""
+    n_code, local_shapes = outline_of(encoder_name)
     torch.manual_seed(0)
     shape = SHAPES[encoder_name]
-    encoder = ENCODERS[encoder_name](shape, 4)
-    n_code, local_shapes = outline(encoder, shape, CPU)
+    encoder = ENCODERS[encoder_name](shape, 4, **NARROW)
     has_positions = encoder_name == "conv"
     objective = DIMObjective(
         n_code=n_code,
@@ -107,10 +117,10 @@ def step(processes: ProcessGroup, encoder_name, estimator, critic, is_grouped) -
     return sums.tolist(), [tensor.double() for tensor in states]
 
 
-def compare_steps(processes: ProcessGroup, folder: Path) -> None:
+def compare_steps(processes: ProcessGroup, folder: Path, combine=product) -> None:
     """Compare one step of several processes with one step of one process on the whole batch."""
-    _utils.distributed.BUCKET_SIZE = 256  # bytes: gradients leave in several messages
-    variants = product(("mlp",), EVERY_ESTIMATOR, CRITICS, (False, True))
+    _utils.distributed.BUCKET_SIZE = 1024  # bytes: gradients leave in several messages
+    variants = combine(("mlp",), EVERY_ESTIMATOR, CRITICS, (False, True))
     if processes.world_size == 2:  # other encoders have other layers, but no other bounds
         others = product(("signal", "conv"), ("infonce", "jsd", "dv"), CRITICS, (False, True))
         variants = chain(variants, others)
@@ -155,8 +165,14 @@ def compare_chunks(processes: ProcessGroup, folder: Path) -> None:
 
 
 def compare(processes: ProcessGroup, folder: Path) -> None:
-    """Only what tells whether several processes are one."""
+    """Only what tells whether several processes are one, all of it."""
     compare_steps(processes, folder)
+    compare_chunks(processes, folder)
+
+
+def compare_some(processes: ProcessGroup, folder: Path) -> None:
+    """Every MI estimator, critic and kind of groups, but not every combination."""
+    compare_steps(processes, folder, sample)
     compare_chunks(processes, folder)
 
 
@@ -197,7 +213,8 @@ def count_bytes(processes: ProcessGroup, folder: Path) -> None:
 def fit(processes: ProcessGroup, folder: Path, name: str, images=IMAGES, **params) -> None:
     """Fit together; every process writes its features."""
     defaults = {"max_epochs": 4, "batch_size": 64, "random_state": 0, "device": "cpu"}
-    params = {"prior_weight": 0.1, "distributed": True, **defaults, **params}
+    defaults |= {"encoder_params": NARROW, "prior_weight": 0.1, "distributed": True}
+    params = {**defaults, **params}
     dim = DIMTransformer(8, **params).fit(images)
     losses = np.array([[epoch["loss"] for epoch in dim.history_]])
     np.savez(folder / f"{name}{processes.rank}.npz", features=dim.transform(images), losses=losses)
@@ -274,7 +291,7 @@ def interrupt(processes: ProcessGroup, folder: Path) -> None:
     """Ctrl-C at every moment of a fit; it reaches the processes apart, or one of them only."""
     rows = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
     params = {"max_epochs": 4, "batch_size": 32, "random_state": 0, "device": "cpu"}
-    params |= {"lr_schedule": "constant", "distributed": True}
+    params |= {"encoder_params": NARROW, "lr_schedule": "constant", "distributed": True}
     outcomes = {}
     for moment, delays in product(MOMENTS, DELAYS):
         dim, is_raised, delay = DIMTransformer(4, **params), False, delays[processes.rank]
@@ -291,6 +308,7 @@ def interrupt(processes: ProcessGroup, folder: Path) -> None:
         dim = DIMTransformer(4, **{**params, "max_epochs": n}).fit(rows)
         outcomes[str(n)] = dim.transform(rows).tolist()
     (folder / f"interrupts{processes.rank}.json").write_text(json.dumps(outcomes))
+    leave(processes, folder)
 
 
 def leave(processes: ProcessGroup, folder: Path) -> None:
@@ -308,8 +326,14 @@ def leave(processes: ProcessGroup, folder: Path) -> None:
         (folder / "lost.txt").write_text(str(error))
 
 
-TASKS = {"train": train, "compare": compare, "die": die, "resume": resume}
-TASKS |= {"interrupt": interrupt, "leave": leave}
+TASKS = {
+    "train": train,
+    "compare": compare,
+    "compare_some": compare_some,
+    "die": die,
+    "resume": resume,
+}
+TASKS |= {"interrupt": interrupt}
 
 
 def threads_of_gloo() -> list[str]:
