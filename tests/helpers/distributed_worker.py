@@ -11,13 +11,12 @@ import warnings
 from contextlib import suppress
 from datetime import timedelta
 from functools import cache
-from itertools import chain, count, product
+from itertools import count, cycle, product
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
 import torch
-from products import sample
 from sklearn.datasets import load_digits
 from torch import distributed
 
@@ -117,13 +116,31 @@ def step(processes: ProcessGroup, encoder_name, estimator, critic, is_grouped) -
     return sums.tolist(), [tensor.double() for tensor in states]
 
 
-def compare_steps(processes: ProcessGroup, folder: Path, combine=product) -> None:
+# Other encoders have other layers, but no other bounds.
+BOUNDS = {"mlp": EVERY_ESTIMATOR, "signal": ("infonce", "jsd", "dv"), "conv": ("infonce", "dv")}
+
+
+def every_combination() -> list[tuple]:
+    """List encoders, MI estimators, critics, and whether there are groups."""
+    return [
+        (encoder, *choices)
+        for encoder, estimators in BOUNDS.items()
+        for choices in product(estimators, CRITICS, (False, True))
+    ]
+
+
+def every_choice() -> list[tuple]:
+    """List some of the combinations, with every choice among them."""
+    return [
+        (encoder, *choices)
+        for encoder, estimators in BOUNDS.items()
+        for choices in zip(estimators, cycle(CRITICS), cycle((False, True)), strict=False)
+    ]
+
+
+def compare_steps(processes: ProcessGroup, folder: Path, variants: list[tuple]) -> None:
     """Compare one step of several processes with one step of one process on the whole batch."""
     _utils.distributed.BUCKET_SIZE = 1024  # bytes: gradients leave in several messages
-    variants = combine(("mlp",), EVERY_ESTIMATOR, CRITICS, (False, True))
-    if processes.world_size == 2:  # other encoders have other layers, but no other bounds
-        others = product(("signal", "conv"), ("infonce", "jsd", "dv"), CRITICS, (False, True))
-        variants = chain(variants, others)
     errors = {}
     for variant in variants:
         terms, states = step(processes, *variant)
@@ -165,14 +182,14 @@ def compare_chunks(processes: ProcessGroup, folder: Path) -> None:
 
 
 def compare(processes: ProcessGroup, folder: Path) -> None:
-    """Only what tells whether several processes are one, all of it."""
-    compare_steps(processes, folder)
+    """Only what tells whether several processes are one."""
+    compare_steps(processes, folder, every_choice())
     compare_chunks(processes, folder)
 
 
-def compare_some(processes: ProcessGroup, folder: Path) -> None:
-    """Every MI estimator, critic and kind of groups, but not every combination."""
-    compare_steps(processes, folder, sample)
+def compare_all(processes: ProcessGroup, folder: Path) -> None:
+    """As `compare`, every combination."""
+    compare_steps(processes, folder, every_combination())
     compare_chunks(processes, folder)
 
 
@@ -326,14 +343,8 @@ def leave(processes: ProcessGroup, folder: Path) -> None:
         (folder / "lost.txt").write_text(str(error))
 
 
-TASKS = {
-    "train": train,
-    "compare": compare,
-    "compare_some": compare_some,
-    "die": die,
-    "resume": resume,
-}
-TASKS |= {"interrupt": interrupt}
+TASKS = {"train": train, "compare": compare, "compare_all": compare_all}
+TASKS |= {"die": die, "resume": resume, "interrupt": interrupt}
 
 
 def threads_of_gloo() -> list[str]:

@@ -15,21 +15,13 @@ def cover(*axes: Iterable[Any], seed: int = 0) -> list[Any]:
     of every axis. The others are marked ``exhaustive``: only ``make test-all`` runs them.
     """
     values = [list(axis) for axis in axes]
-    numbers = [range(len(axis)) for axis in values]
-    drawn = set(sample(*numbers, seed=seed))
+    rng = random.Random(seed)
+    orders = [rng.sample(range(len(axis)), len(axis)) for axis in values]
+    drawn = {tuple(order[i % len(order)] for order in orders) for i in range(max(map(len, values)))}
     return [
         pytest.param(
             *(axis[entry] for axis, entry in zip(values, entries, strict=True)),
             marks=() if entries in drawn else pytest.mark.exhaustive,
         )
-        for entries in itertools.product(*numbers)
+        for entries in itertools.product(*(range(len(axis)) for axis in values))
     ]
-
-
-def sample(*axes: Iterable[Any], seed: int = 0) -> list[tuple]:
-    """Draw as many combinations as the longest axis has entries, with every entry of every axis."""
-    values = [list(axis) for axis in axes]
-    rng = random.Random(seed)
-    orders = [rng.sample(axis, len(axis)) for axis in values]
-    n_drawn = max(map(len, values))
-    return [tuple(order[i % len(order)] for order in orders) for i in range(n_drawn)]
