@@ -17,10 +17,20 @@ WORKER = Path(__file__).parent / "helpers" / "distributed_worker.py"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo over sockets")
 
 
-def torchrun(task, folder, world_size=2):
+def torchrun(task, folder):
+    """Run a task in two processes that torchrun starts."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    return run([*command, "--nproc-per-node", "2", WORKER, task, folder])
+
+
+def forked(task, folder, n_processes):
+    """Run a task in processes that share their imports."""
+    return run([sys.executable, WORKER, task, folder, str(n_processes)])
+
+
+def run(command):
     return subprocess.run(
-        [*command, "--nproc-per-node", str(world_size), str(WORKER), task, str(folder)],
+        command,
         capture_output=True,
         text=True,
         check=False,
@@ -54,7 +64,7 @@ def errors(request, tmp_path_factory):
         folder = request.getfixturevalue("folder")
     else:
         folder = tmp_path_factory.mktemp("compared")
-        ended = torchrun(task, folder, n_processes)
+        ended = forked(task, folder, n_processes)
         assert ended.returncode == 0, ended.stderr
     names = ("errors", "chunk_errors")
     return [json.loads((folder / f"{name}.json").read_text()) for name in names]
@@ -113,7 +123,7 @@ def interrupts(tmp_path_factory):
     And what is said to a process that another one has left.
     """
     folder = tmp_path_factory.mktemp("interrupted")
-    ended = torchrun("interrupt", folder)
+    ended = forked("interrupt", folder, 2)
     assert ended.returncode == 0, ended.stderr
     outcomes = [json.loads((folder / f"interrupts{rank}.json").read_text()) for rank in range(2)]
     return outcomes, (folder / "lost.txt").read_text()

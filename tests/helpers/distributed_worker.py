@@ -1,4 +1,8 @@
-"""The processes of `tests/test_distributed.py`: ``torchrun distributed_worker.py TASK FOLDER``."""
+"""The processes of `tests/test_distributed.py`.
+
+``torchrun distributed_worker.py TASK FOLDER``, or ``python distributed_worker.py TASK FOLDER N``
+for N processes that are forked from one, which is faster.
+"""
 
 import json
 import logging
@@ -353,9 +357,30 @@ def threads_of_gloo() -> list[str]:
     return [name for name in names if "gloo" in name]
 
 
+def fork(n_processes: int, folder: Path) -> None:
+    """Go on as so many connected processes; this one ends when they have ended."""
+    for encoder_name in SHAPES:
+        outline_of(encoder_name)  # and what torch imports on the way, once for all
+    children = []
+    for rank in range(n_processes):
+        child = os.fork()
+        if not child:
+            address = f"file://{folder / 'connection'}"
+            distributed.init_process_group("gloo", address, rank=rank, world_size=n_processes)
+            return
+        children.append(child)
+    statuses = [os.waitpid(child, 0)[1] for child in children]
+    sys.exit(any(statuses))
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    group, folder = join_process_group(CPU), Path(sys.argv[2])
-    TASKS[sys.argv[1]](group, folder)
+    task, folder = TASKS[sys.argv[1]], Path(sys.argv[2])
+    if sys.argv[3:]:
+        fork(int(sys.argv[3]), folder)
+    group = join_process_group(CPU)
+    task(group, folder)
     leave_process_group()
     (folder / f"threads{group.rank}.json").write_text(json.dumps(threads_of_gloo()))
+    if sys.argv[3:]:
+        os._exit(0)  # to tidy up takes a second for each of them
