@@ -10,7 +10,7 @@ traffic control; ``--delay 10ms`` also makes every packet wait, where the kernel
 one process is not run: the claim is that codes are faster than keys.
 
 Command: python -m benchmarks.speed.bench_distributed [--rate 1gbit [--delay 10ms]]
-n: median of seven epochs after the first, of one fit each
+n: 3 rounds (--rounds) in turn; of each fit the median of seven epochs after the first
 Hardware: at least two free cores; the slow network needs ``unshare`` and ``tc``
 """
 
@@ -96,18 +96,21 @@ def measure(exchanged: str, world_size: int, arguments) -> float:
 def compare(arguments) -> None:
     """Measure one process and two, or two over a slow network."""
     print_machine()
-    speeds = {}
+    settings = {"2 processes, codes": ("codes", 2), "2 processes, keys": ("keys", 2)}
     if not arguments.rate:
-        speeds["1 process"] = measure("nothing", 1, arguments)
-        speeds["2 processes, nothing"] = measure("nothing", 2, arguments)
-    for exchanged in ("codes", "keys"):
-        speeds[f"2 processes, {exchanged}"] = measure(exchanged, 2, arguments)
-    for name, speed in speeds.items():
-        print(f"{name:22s} {speed:8.1f} samples/s")
+        settings |= {"1 process": ("nothing", 1), "2 processes, nothing": ("nothing", 2)}
+    rounds: dict[str, list[float]] = {name: [] for name in settings}
+    for _ in range(arguments.rounds):
+        for name, (exchanged, n_processes) in settings.items():
+            rounds[name].append(measure(exchanged, n_processes, arguments))
+    speeds = {name: float(np.median(measured)) for name, measured in rounds.items()}
+    for name, measured in rounds.items():
+        spread = f"{min(measured):.0f} to {max(measured):.0f}"
+        print(f"{name:22s} {speeds[name]:8.1f} samples/s ({spread})")
     codes, keys = speeds["2 processes, codes"], speeds["2 processes, keys"]
     network = {"rate": arguments.rate, "delay": arguments.delay}
     name = "distributed_slow" if arguments.rate else "distributed"
-    save(name, {"samples_per_second": speeds, "network": network, **vars(arguments)})
+    save(name, {"samples_per_second": rounds, "network": network, **vars(arguments)})
     if arguments.rate:
         verdict({f"codes are {codes / keys:.2f} times as fast as keys": codes > keys})
     else:
@@ -124,6 +127,7 @@ def main():
     parser.add_argument("--samples", type=int, default=1024)
     parser.add_argument("--side", type=int, default=32)
     parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--work", choices=MI_ESTIMATORS, help="what each process does")
     arguments = parser.parse_args()
     if arguments.work:

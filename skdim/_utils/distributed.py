@@ -364,7 +364,7 @@ class _BatchNorm(torch.autograd.Function):
         # So far the gradient holds this process's means, where it should hold those of all.
         n_here = x.numel() // x.shape[1]
         factor, offset = weight * rsqrt * (sums / n_here - total / n)
-        of_x = of_x + _scale(x, factor, offset, mean, variance, ctx.eps)
+        of_x += _scale(x, factor, offset, mean, variance, ctx.eps)
         return of_x, of_weight, of_bias, None
 
 
