@@ -276,19 +276,14 @@ def read_measure(cell: dict, name: str) -> list[float]:
     return cell["50 labels"] if name == "50 labels" else [cell["measures"][name]]
 
 
-def correlations_on_own_views(cells: dict, data: list[str], truth: str) -> dict[str, float]:
+def correlations_on_own_views(cells: dict, truths: dict[str, np.ndarray]) -> dict[str, float]:
     """Mean rank correlation of measures on the views that each setting was trained with."""
-    means = {}
-    for name in MEASURES:
-        pairs = [
-            (
-                values(cells, d, lambda cell, name=name: cell["on own views"][name]),
-                values(cells, d, lambda cell: cell[truth]),
-            )
-            for d in data
-        ]
-        means[name] = float(np.mean([spearmanr(m, t).statistic for m, t in pairs]).round(4))
-    return means
+    correlations = {name: [] for name in MEASURES}
+    for data, truth in truths.items():
+        measured = values(cells, data, lambda cell: [cell["on own views"][m] for m in MEASURES])
+        for name, column in zip(MEASURES, measured.T, strict=True):
+            correlations[name].append(spearmanr(column, truth).statistic)
+    return {name: float(np.mean(found).round(4)) for name, found in correlations.items()}
 
 
 def agreement(cells: dict, data: str, truth: str) -> float:
@@ -334,7 +329,7 @@ def compare(cells: dict, data: list[str], truth: str) -> dict:
             for key, row in found.items()
         }
         table[name]["interval"] = interval([(ms[0], t) for ms, t in both])
-    table["on own views"] = correlations_on_own_views(cells, data, truth)
+    table["on own views"] = correlations_on_own_views(cells, dict(zip(data, truths, strict=True)))
     table["agreement"] = {d: round(agreement(cells, d, truth), 4) for d in data}
     extremes = [(t.min(), np.median(t), t.max()) for t in truths]
     table["worst, median, best"] = dict(zip(data, np.round(extremes, 4).tolist(), strict=True))

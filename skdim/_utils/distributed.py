@@ -394,8 +394,10 @@ class _SyncBatchNorm(nn.Module):
         """Normalise x of shape (n, n_channels, ...)."""
         if not self.training:
             return super().forward(x)
-        channels = at_least_float32(x).new_ones(x.shape[1])
-        weight, bias = (self.weight, self.bias) if self.affine else (channels, 0 * channels)
+        weight, bias = self.weight, self.bias
+        if not self.affine:
+            weight = x.new_ones(x.shape[1], dtype=torch.promote_types(x.dtype, torch.float32))
+            bias = torch.zeros_like(weight)
         normal, mean, variance, n = _BatchNorm.apply(x, weight, bias, self.eps)
         self._update_statistics(mean, variance * n / (n - 1))
         return normal

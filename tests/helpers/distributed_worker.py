@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from functools import cache
@@ -121,30 +122,25 @@ def step(processes: ProcessGroup, encoder_name, estimator, critic, is_grouped) -
 
 
 # Other encoders have other layers, but no other bounds.
-BOUNDS = {"mlp": EVERY_ESTIMATOR, "signal": ("infonce", "jsd", "dv"), "conv": ("infonce", "dv")}
+SOME_ESTIMATORS = ("infonce", "jsd", "dv")
+BOUNDS = {"mlp": EVERY_ESTIMATOR, "signal": SOME_ESTIMATORS, "conv": SOME_ESTIMATORS}
 
 
-def every_combination() -> list[tuple]:
-    """List encoders, MI estimators, critics, and whether there are groups."""
-    return [
-        (encoder, *choices)
-        for encoder, estimators in BOUNDS.items()
-        for choices in product(estimators, CRITICS, (False, True))
-    ]
+def every_choice(longest: Iterable, *others: Iterable) -> Iterable[tuple]:
+    """Yield some of the product of choices, with every choice among them."""
+    return zip(longest, *map(cycle, others), strict=False)
 
 
-def every_choice() -> list[tuple]:
-    """List some of the combinations, with every choice among them."""
-    return [
-        (encoder, *choices)
-        for encoder, estimators in BOUNDS.items()
-        for choices in zip(estimators, cycle(CRITICS), cycle((False, True)), strict=False)
-    ]
-
-
-def compare_steps(processes: ProcessGroup, folder: Path, variants: list[tuple]) -> None:
+def compare_steps(
+    processes: ProcessGroup, folder: Path, combine: Callable[..., Iterable[tuple]]
+) -> None:
     """Compare one step of several processes with one step of one process on the whole batch."""
     _utils.distributed.BUCKET_SIZE = 1024  # bytes: gradients leave in several messages
+    variants = [
+        (encoder, *choices)  # an encoder, an MI estimator, a critic, whether there are groups
+        for encoder, estimators in BOUNDS.items()
+        for choices in combine(estimators, CRITICS, (False, True))
+    ]
     errors = {}
     for variant in variants:
         terms, states = step(processes, *variant)
@@ -187,13 +183,13 @@ def compare_chunks(processes: ProcessGroup, folder: Path) -> None:
 
 def compare(processes: ProcessGroup, folder: Path) -> None:
     """Only what tells whether several processes are one."""
-    compare_steps(processes, folder, every_choice())
+    compare_steps(processes, folder, every_choice)
     compare_chunks(processes, folder)
 
 
 def compare_all(processes: ProcessGroup, folder: Path) -> None:
     """As `compare`, every combination."""
-    compare_steps(processes, folder, every_combination())
+    compare_steps(processes, folder, product)
     compare_chunks(processes, folder)
 
 
@@ -274,8 +270,8 @@ def resume(processes: ProcessGroup, folder: Path) -> None:
     fit(processes, folder, "resumed", checkpoint=str(folder / "states"))
 
 
-# When Ctrl-C comes: the function that is being called, and its how manyeth call of a fit. Four
-# epochs have two steps each.
+# When Ctrl-C comes: in which function, and in which of its calls in a fit of four epochs of two
+# steps.
 MOMENTS = {
     "before training": (Trainer, "run", 1),
     "in the first epoch": (DIMNet, "step", 1),
