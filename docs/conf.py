@@ -14,7 +14,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 import skdim
-from skdim._utils.documentation import project_urls
+from skdim._documentation import project_urls
 from skdim.evaluation import ProbeClassifier
 
 HERE = Path(__file__).parent

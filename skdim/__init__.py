@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skdim._training.checkpoint import Checkpoint
-    from skdim._utils.versions import __version__, show_versions
+    from skdim._version import __version__, show_versions
     from skdim.classifier import DIMClassifier
     from skdim.transformer import DIMTransformer
 
@@ -22,8 +22,8 @@ HOMES = {
     "Checkpoint": "skdim._training.checkpoint",
     "DIMClassifier": "skdim.classifier",
     "DIMTransformer": "skdim.transformer",
-    "__version__": "skdim._utils.versions",
-    "show_versions": "skdim._utils.versions",
+    "__version__": "skdim._version",
+    "show_versions": "skdim._version",
 }
 
 

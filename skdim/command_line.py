@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from skdim._utils.atomic_write import replace_when_done
-from skdim._utils.tables import (
+from skdim._files.atomic_write import replace_when_done
+from skdim._tables import (
     TABLE_WRITERS,
     TABLES,
     Table,
@@ -29,7 +29,7 @@ from skdim._utils.tables import (
     read_column,
     read_table,
 )
-from skdim._utils.versions import __version__
+from skdim._version import __version__
 
 if TYPE_CHECKING:
     from skdim.transformer import DIMTransformer
@@ -157,7 +157,7 @@ def score(args: argparse.Namespace) -> dict[str, Any]:
 def inspect(args: argparse.Namespace) -> dict[str, Any]:
     """Describe the file of a model."""
     dim = load(args.model)
-    from skdim._utils.files import read as read_state
+    from skdim._files.safe import read as read_state
 
     defaults = type(dim)().get_params()
     return {

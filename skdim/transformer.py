@@ -19,6 +19,8 @@ from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skdim._documentation import api_page
+from skdim._files.conversion import refer
 from skdim._model.fitted import FittedModel
 from skdim._model.onnx_graph import write_graph
 from skdim._model.paper_settings import paper_settings
@@ -28,15 +30,13 @@ from skdim._model.persistence import (
     write_transformer,
 )
 from skdim._model.readout import OUTPUTS
+from skdim._runtime.devices import PRECISIONS, choose_device, memory_advice
+from skdim._runtime.interrupts import InterruptGuard
+from skdim._synonyms import known_names_only
 from skdim._training.callbacks import ScikitLearnCallbacks
 from skdim._training.checkpoint import Checkpoint
 from skdim._training.fit import advise_on_fit, fit_model
 from skdim._training.setup import set_up
-from skdim._utils.devices import PRECISIONS, choose_device, memory_advice
-from skdim._utils.documentation import api_page
-from skdim._utils.interrupts import InterruptGuard
-from skdim._utils.pickling import refer
-from skdim._utils.synonyms import known_names_only
 from skdim.priors import Prior
 from skdim.sources._arrays import read_groups
 from skdim.sources._checks import check_samples

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from skdim import DIMTransformer
-from skdim._utils.files import digest
+from skdim._files.safe import digest
 from skdim.exceptions import FileError
 
 X_SHAPE = (6,)

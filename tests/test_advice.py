@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 
 from skdim import DIMTransformer
 from skdim._training.advice import RULES
-from skdim._utils.user_warnings import warn
+from skdim._user_warnings import warn
 from skdim.encoders import MLPEncoder
 from skdim.exceptions import ConvergenceWarning, IneffectiveParameterWarning
 

@@ -13,7 +13,7 @@ from helpers.campaign import BEYOND, PROPERTIES, VALUES_OF, Case, Fault, Sketch,
 from hypothesis import HealthCheck, Phase, given, settings
 
 from skdim import DIMTransformer
-from skdim._utils.devices import choose_device
+from skdim._runtime.devices import choose_device
 from skdim.augmentation import make_views
 from skdim.encoders import ConvEncoder, MLPEncoder, Paper28, SignalEncoder
 from skdim.sources._arrays import read_array, read_column_groups, read_groups, read_samples

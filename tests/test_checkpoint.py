@@ -20,10 +20,10 @@ from skorch.callbacks import Callback, LRScheduler
 
 import skdim._training.checkpoint
 from skdim import Checkpoint, DIMTransformer
+from skdim._files.file_lock import open_lock
 from skdim._training.checkpoint import FILE, StateFile, key_of
 from skdim._training.fingerprint import fingerprint
 from skdim._training.net import DIMNet
-from skdim._utils.file_lock import open_lock
 from skdim.encoders import MLPEncoder
 from skdim.exceptions import FileError
 from skdim.mutual_information import infonce

@@ -15,9 +15,9 @@ import pytest
 
 import skdim._training.trainer
 from skdim import DIMTransformer
+from skdim import _tables as tables
 from skdim._model.readout import OUTPUTS as READOUTS
-from skdim._utils import tables
-from skdim._utils.tables import TABLES, read_table
+from skdim._tables import TABLES, read_table
 from skdim.command_line import COMMANDS, FIT_OPTIONS, OUTPUTS, READERS, WRITERS, main, read
 from skdim.sources import ImageFolder
 

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from skdim._utils import devices
-from skdim._utils.devices import NEVER, USUAL, freed_memory_kept
+from skdim._runtime import devices
+from skdim._runtime.devices import NEVER, USUAL, freed_memory_kept
 
 CPU = torch.device("cpu")
 

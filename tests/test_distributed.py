@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from skdim import DIMTransformer
-from skdim._utils.distributed import ProcessGroup, explain_lost_process
+from skdim._runtime.distributed import ProcessGroup, explain_lost_process
 
 WORKER = Path(__file__).parent / "helpers" / "distributed_worker.py"
 

@@ -8,7 +8,7 @@ import pytest
 
 import skdim
 from skdim import DIMClassifier, DIMTransformer
-from skdim._utils import documentation
+from skdim import _documentation as documentation
 from skdim.evaluation import ProbeClassifier
 
 ROOT = Path(__file__).parents[1]

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 
 import skdim
 from skdim import Checkpoint, DIMTransformer
-from skdim._utils.files import read, write
+from skdim._files.safe import read, write
 from skdim.encoders import MLPEncoder
 from skdim.exceptions import FileError, VersionWarning
 
@@ -152,7 +152,7 @@ def test_a_write_that_fails_leaves_the_file_that_was_there(tmp_path, monkeypatch
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("skdim._utils.atomic_write.os.replace", fail)
+    monkeypatch.setattr("skdim._files.atomic_write.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write(tmp_path / "state", {"a": 2})
     assert read(tmp_path / "state", {}) == {"a": 1}

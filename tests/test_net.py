@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from skdim._runtime.seeding import seeded
 from skdim._training.batches import Batches
 from skdim._training.loop import backward_and_step
-from skdim._utils.seeding import seeded
 from skdim.optimization import SCHEDULES
 from skdim.sources._loaders import DeviceLoader
 

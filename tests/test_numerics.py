@@ -11,7 +11,7 @@ import torch
 from helpers.numerics import draw, offender
 from sklearn.base import clone
 
-from skdim._utils.devices import PRECISIONS
+from skdim._runtime.devices import PRECISIONS
 from skdim.critics import CRITICS
 from skdim.mutual_information import ESTIMATORS
 from skdim.objective import DIMObjective

@@ -9,8 +9,8 @@ import pytest
 from sklearn.base import clone
 
 from skdim import DIMClassifier, DIMTransformer
-from skdim._utils.devices import choose_device
-from skdim._utils.synonyms import DEVICES, READERS, SYNONYMS
+from skdim._runtime.devices import choose_device
+from skdim._synonyms import DEVICES, READERS, SYNONYMS
 
 KINDS = {"DIMTransformer": DIMTransformer, "DIMClassifier": DIMClassifier}
 PAIRS = [

@@ -17,9 +17,9 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skdim import DIMClassifier, DIMTransformer
-from skdim._utils.distributed import ProcessGroup
-from skdim._utils.interrupts import SAME_PRESS, InterruptGuard
-from skdim._utils.seeding import may_draw_globally
+from skdim._runtime.distributed import ProcessGroup
+from skdim._runtime.interrupts import SAME_PRESS, InterruptGuard
+from skdim._runtime.seeding import may_draw_globally
 from skdim.encoders import MLPEncoder
 
 ROWS = np.random.default_rng(0).normal(size=(150, 6)).astype(np.float32)

@@ -15,11 +15,11 @@ from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
 from skdim._model.inference import encode_padded, inference_batch_size
+from skdim._names import lookup
+from skdim._runtime.devices import PRECISIONS, choose_device, choose_precision, freed_memory_kept
+from skdim._runtime.seeding import seeded
 from skdim._training.batches import Batches
 from skdim._training.loop import Terms, backward_and_step, run_epoch
-from skdim._utils.devices import PRECISIONS, choose_device, choose_precision, freed_memory_kept
-from skdim._utils.registry import lookup
-from skdim._utils.seeding import seeded
 from skdim.encoders import ENCODERS, Encoding, adapt, encode, evaluating
 from skdim.sources._arrays import read_samples
 from skdim.sources._loaders import DeviceLoader

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from skdim._utils.registry import lookup
+from skdim._names import lookup
 from skdim.augmentation import (
     DEFAULT_AUGMENTATIONS,
     Augmentation,

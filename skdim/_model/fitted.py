@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skdim._files.conversion import as_arrays, as_tensors, as_writable
 from skdim._model.config import ModelConfig, check_weights, encode_zeros, resolve
 from skdim._model.inference import EncodedBatches, choose_batch_size, concatenate, encode_padded
 from skdim._model.readout import OUTPUTS, Readout, check_finite
 from skdim._model.scoring import HeldOut, hold_for_scoring, score_single
-from skdim._utils.devices import PRECISIONS
-from skdim._utils.pickling import as_arrays, as_tensors, as_writable
-from skdim._utils.seeding import float32_by_default, seeded_globally
-from skdim._utils.versions import __version__, compare_versions
+from skdim._runtime.devices import PRECISIONS
+from skdim._runtime.seeding import float32_by_default, seeded_globally
+from skdim._version import __version__, compare_versions
 from skdim.augmentation import DEFAULT_AUGMENTATIONS, Augmentation, make_views
 from skdim.encoders import encode
 from skdim.objective import DIMObjective

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from skdim._files.atomic_write import replace_when_done
 from skdim._model.readout import ReadoutLayer
-from skdim._utils.atomic_write import replace_when_done
-from skdim._utils.registry import lookup
-from skdim._utils.versions import __version__
+from skdim._names import lookup
+from skdim._version import __version__
 from skdim.encoders import Encoding, add_fixed
 from skdim.sources._arrays import read_samples
 

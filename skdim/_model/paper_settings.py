@@ -2,7 +2,7 @@
 
 import copy
 
-from skdim._utils.registry import lookup
+from skdim._names import lookup
 from skdim.encoders import ENCODERS
 from skdim.encoders.paper import PaperEncoder
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from sklearn.utils._param_validation import validate_parameter_constraints
 
+from skdim._files.safe import read, write
 from skdim._model.config import MODEL_PARAMETERS
 from skdim._model.fitted import FittedModel, check_state, check_usable
 from skdim._model.onnx_graph import shape_of_x
-from skdim._utils.files import read, write
 from skdim.exceptions import FileError
 
 # What scikit-learn itself keeps on a fitted transformer; the last two are not always there.

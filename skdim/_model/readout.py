@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from skdim._model.inference import EncodedBatches
-from skdim._utils.distributed import SINGLE_PROCESS, ProcessGroup
+from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim.encoders import Encoding
 
 # Each output, and the layer that it is read from.

@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skdim._utils.spectra import effective_rank
-from skdim._utils.user_warnings import warn
+from skdim._user_warnings import warn
 from skdim.encoders import MLPEncoder
 from skdim.exceptions import (
     CollapseWarning,
@@ -14,6 +13,7 @@ from skdim.exceptions import (
     FewSamplesWarning,
     IneffectiveParameterWarning,
 )
+from skdim.spectra import effective_rank
 
 # From benchmarks/accuracy/bench_few_samples.py: tables gain from about 100 samples on, images
 # from 15.

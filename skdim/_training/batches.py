@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sized
 import torch
 from torch import Tensor
 
-from skdim._utils.distributed import SINGLE_PROCESS, ProcessGroup
+from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 
 class Batches:

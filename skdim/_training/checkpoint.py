@@ -1,7 +1,7 @@
 """Checkpoints: the state of a fit on disk, so that a fit that was killed can be resumed exactly.
 
 Each fit has a folder, named by a digest of everything that determines its result: its parameters
-and its data. It holds one file in the format of `skdim._utils.files`, which is replaced in one
+and its data. It holds one file in the format of `skdim._files.safe`, which is replaced in one
 step: it is complete, or that of an earlier epoch.
 """
 
@@ -22,13 +22,13 @@ import torch
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from skorch.callbacks import Callback
 
+from skdim._files.atomic_write import remove_temporary_files
+from skdim._files.conversion import as_arrays, as_tensors
+from skdim._files.file_lock import open_lock
+from skdim._files.safe import read, write
+from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim._training.fingerprint import fingerprint
-from skdim._utils.atomic_write import remove_temporary_files
-from skdim._utils.distributed import SINGLE_PROCESS, ProcessGroup
-from skdim._utils.file_lock import open_lock
-from skdim._utils.files import read, write
-from skdim._utils.pickling import as_arrays, as_tensors
-from skdim._utils.versions import __version__
+from skdim._version import __version__
 from skdim.sources._arrays import chunk_slices
 from skdim.sources._lazy import Samples
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from skdim._utils.devices import PRECISIONS
-from skdim._utils.registry import lookup
+from skdim._names import lookup
+from skdim._runtime.devices import PRECISIONS
 from skdim.augmentation import CROPPED_FROM
 from skdim.optimization import OPTIMIZERS, SCHEDULES, has_one_kernel
 
@@ -76,7 +76,7 @@ def resolve_training(
     sample_shape : tuple of int
         Channels first.
     precision : str
-        In `skdim._utils.devices.PRECISIONS`.
+        In `skdim._runtime.devices.PRECISIONS`.
     one_epoch : bool
         Whether this is one call of ``partial_fit``, which has no end that a schedule could know.
     """

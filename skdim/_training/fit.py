@@ -25,6 +25,15 @@ from skdim._model.inference import (
 )
 from skdim._model.readout import fit_readouts
 from skdim._model.scoring import N_NEGATIVES, draw_negatives, hold_for_scoring
+from skdim._runtime.devices import (
+    freed_memory_kept,
+    memory_advice,
+)
+from skdim._runtime.distributed import (
+    ProcessGroup,
+    explain_lost_process,
+)
+from skdim._runtime.interrupts import InterruptGuard
 from skdim._training.advice import (
     advise_on_budget,
     advise_on_codes,
@@ -44,15 +53,6 @@ from skdim._training.checkpoint import (
 from skdim._training.net import DIMNet
 from skdim._training.setup import Params, Setup
 from skdim._training.trainer import Trainer
-from skdim._utils.devices import (
-    freed_memory_kept,
-    memory_advice,
-)
-from skdim._utils.distributed import (
-    ProcessGroup,
-    explain_lost_process,
-)
-from skdim._utils.interrupts import InterruptGuard
 from skdim.objective import DIMObjective
 from skdim.sources._arrays import read_groups
 from skdim.sources._lazy import Samples, take_subset

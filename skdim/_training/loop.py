@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim._training.batches import Batches
-from skdim._utils.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim.optimization import warmup_cosine
 
 Terms = dict[str, Tensor]

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from skdim._model.config import ModelConfig
+from skdim._runtime.distributed import ProcessGroup, sync_batch_norm
+from skdim._runtime.interrupts import InterruptGuard
+from skdim._runtime.seeding import global_states, set_global_states
 from skdim._training.batches import Batches
 from skdim._training.callbacks import stop_requested
 from skdim._training.config import TrainingConfig
@@ -24,9 +27,6 @@ from skdim._training.loop import (
     run_epoch,
     set_learning_rates,
 )
-from skdim._utils.distributed import ProcessGroup, sync_batch_norm
-from skdim._utils.interrupts import InterruptGuard
-from skdim._utils.seeding import global_states, set_global_states
 from skdim.augmentation import make_views, occlude
 from skdim.encoders import encode
 from skdim.exceptions import StopTraining

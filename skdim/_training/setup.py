@@ -10,18 +10,18 @@ from sklearn.utils import check_random_state
 
 from skdim._model.config import ModelConfig, resolve
 from skdim._model.fitted import FittedModel
-from skdim._training.advice import advise_on_parameters
-from skdim._training.batches import count_batches
-from skdim._utils.devices import (
+from skdim._runtime.devices import (
     choose_device,
     choose_precision,
 )
-from skdim._utils.distributed import (
+from skdim._runtime.distributed import (
     SINGLE_PROCESS,
     ProcessGroup,
     explain_lost_process,
     join_process_group,
 )
+from skdim._training.advice import advise_on_parameters
+from skdim._training.batches import count_batches
 from skdim.sources._lazy import Samples
 
 Params = Mapping[str, Any]

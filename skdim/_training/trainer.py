@@ -8,19 +8,19 @@ import torch
 
 from skdim._model.config import carry_over
 from skdim._model.inference import largest_batch
-from skdim._training.batches import count_batches
-from skdim._training.config import obstacle_to_capture, resolve_training
-from skdim._training.cuda_graph import choose_capturer
-from skdim._training.net import DIMNet
-from skdim._training.setup import Setup
-from skdim._utils.devices import compiler_advice
-from skdim._utils.interrupts import InterruptGuard
-from skdim._utils.seeding import (
+from skdim._runtime.devices import compiler_advice
+from skdim._runtime.interrupts import InterruptGuard
+from skdim._runtime.seeding import (
     make_generator,
     may_draw_globally,
     seed_globally,
     seeded_globally,
 )
+from skdim._training.batches import count_batches
+from skdim._training.config import obstacle_to_capture, resolve_training
+from skdim._training.cuda_graph import choose_capturer
+from skdim._training.net import DIMNet
+from skdim._training.setup import Setup
 from skdim.critics import is_separable
 from skdim.encoders import adapt, has_adapt
 from skdim.mutual_information import additive_form_of

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skdim._utils.registry import lookup
+from skdim._names import lookup
 from skdim.displays.drawing import INK, PALETTE, axes_or_new, check_transformer, divide, tidy
 from skdim.mutual_information import (
     Estimator,

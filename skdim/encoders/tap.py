@@ -7,7 +7,7 @@ from threading import get_ident
 import torch
 from torch import Tensor, nn
 
-from skdim._utils.pickling import refer
+from skdim._files.conversion import refer
 from skdim.encoders.contract import Encoding, as_local_map, evaluating, normalized_code
 
 

@@ -5,7 +5,6 @@ the mutual information of samples and features, and the dependence between featu
 neighbours show which samples features take for similar.
 """
 
-from skdim._utils.spectra import effective_rank
 from skdim.evaluation.information import (
     dependence,
     mine,
@@ -36,6 +35,7 @@ from skdim.evaluation.unsupervised import (
     view_retrieval,
     view_retrieval_scorer,
 )
+from skdim.spectra import effective_rank
 
 __all__ = [
     "ProbeClassifier",

@@ -11,10 +11,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
+from skdim._runtime.devices import choose_device, freed_memory_kept, memory_advice
+from skdim._runtime.seeding import seeded
 from skdim._training.batches import Batches
 from skdim._training.loop import train_epochs
-from skdim._utils.devices import choose_device, freed_memory_kept, memory_advice
-from skdim._utils.seeding import seeded
 from skdim.optimization import for_device
 from skdim.sources._arrays import read_array
 

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from skdim._utils.documentation import api_page
+from skdim._documentation import api_page
 from skdim.evaluation._training import (
     TRAINING,
     check_one_each,

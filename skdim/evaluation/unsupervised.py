@@ -21,7 +21,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 
-from skdim._utils.spectra import count_effectively, effective_rank
+from skdim.spectra import count_effectively, effective_rank
 
 # Of a scorer: samples that are compared, at most, and views of each.
 N_SAMPLES, N_VIEWS = 600, 4

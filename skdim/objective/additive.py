@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from skdim._utils.devices import at_least_float32
-from skdim._utils.distributed import SINGLE_PROCESS, ProcessGroup
+from skdim._runtime.devices import at_least_float32
+from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim.critics import Part
 from skdim.mutual_information import AdditiveForm
 from skdim.objective.chunked import (

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from skdim._utils.devices import at_least_float32
+from skdim._runtime.devices import at_least_float32
 from skdim.critics import Part
 from skdim.mutual_information import Estimator, is_mean_over_codes
 from skdim.objective.negatives import join_pairs, split_pairs

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from skdim._utils.devices import at_least_float32
-from skdim._utils.distributed import SINGLE_PROCESS, ProcessGroup
+from skdim._runtime.devices import at_least_float32
+from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim.critics import Part, is_separable, queries_are_pointwise
 from skdim.mutual_information import Estimator, additive_form_of, is_mean_over_codes
 from skdim.objective.additive import bound_in_parts

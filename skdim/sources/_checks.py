@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from skdim._utils.synonyms import READERS
-from skdim._utils.user_warnings import warn
+from skdim._synonyms import READERS
+from skdim._user_warnings import warn
 from skdim.exceptions import DataWarning
 from skdim.sources._arrays import (
     DTYPES,

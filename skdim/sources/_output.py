@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skdim._utils.atomic_write import replace_when_done
+from skdim._files.atomic_write import replace_when_done
 
 
 def transform_lazily(transformer: Any, X: Any, n_features: int) -> Any:

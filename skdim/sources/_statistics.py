@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skdim._utils.distributed import SINGLE_PROCESS, ProcessGroup
+from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim.sources._arrays import chunk_slices
 from skdim.sources._lazy import Samples
 

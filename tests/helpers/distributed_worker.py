@@ -25,17 +25,17 @@ import torch
 from sklearn.datasets import load_digits
 from torch import distributed
 
-from skdim import DIMTransformer, _training, _utils, transformer
+from skdim import DIMTransformer, _runtime, _training, transformer
 from skdim._model.config import outline
-from skdim._training.net import DIMNet
-from skdim._training.trainer import Trainer
-from skdim._utils.distributed import (
+from skdim._runtime.distributed import (
     SINGLE_PROCESS,
     ProcessGroup,
     join_process_group,
     leave_process_group,
     sync_batch_norm,
 )
+from skdim._training.net import DIMNet
+from skdim._training.trainer import Trainer
 from skdim.coordinates import COORDINATES
 from skdim.critics import CRITICS
 from skdim.encoders import ENCODERS, encode
@@ -135,7 +135,7 @@ def compare_steps(
     processes: ProcessGroup, folder: Path, combine: Callable[..., Iterable[tuple]]
 ) -> None:
     """Compare one step of several processes with one step of one process on the whole batch."""
-    _utils.distributed.BUCKET_SIZE = 1024  # bytes: gradients leave in several messages
+    _runtime.distributed.BUCKET_SIZE = 1024  # bytes: gradients leave in several messages
     variants = [
         (encoder, *choices)  # an encoder, an MI estimator, a critic, whether there are groups
         for encoder, estimators in BOUNDS.items()
@@ -330,7 +330,7 @@ def interrupt(processes: ProcessGroup, folder: Path) -> None:
 
 def leave(processes: ProcessGroup, folder: Path) -> None:
     """Ctrl-C reaches one process before its second fit, which it then leaves out."""
-    _utils.distributed.EXIT_TIMEOUT = timedelta(seconds=1)
+    _runtime.distributed.EXIT_TIMEOUT = timedelta(seconds=1)
     fit(processes, folder, "first", max_epochs=1)
     if processes.rank:
         with suppress(KeyboardInterrupt):

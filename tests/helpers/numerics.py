@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from skdim._runtime.devices import PRECISIONS
 from skdim._training.loop import backward_and_step
-from skdim._utils.devices import PRECISIONS
 from skdim.critics import CRITICS
 from skdim.mutual_information import ESTIMATORS
 from skdim.objective import DIMObjective

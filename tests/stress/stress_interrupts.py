@@ -23,7 +23,7 @@ from skorch.callbacks import Callback
 
 from benchmarks.common import argument_parser, print_machine, verdict
 from skdim import DIMTransformer
-from skdim._utils.distributed import ProcessGroup, join_process_group
+from skdim._runtime.distributed import ProcessGroup, join_process_group
 
 RNG = np.random.default_rng(0)
 SMALL = {"encoder_params": {"width": 8, "n_hidden": 64}}

@@ -36,9 +36,9 @@ from sklearn.datasets import load_digits
 
 from benchmarks.common import argument_parser, save, verdict
 from skdim import Checkpoint, DIMTransformer
+from skdim._files.safe import read
 from skdim._training.checkpoint import FILE
 from skdim._training.net import DIMNet
-from skdim._utils.files import read
 from skdim.exceptions import FileError
 
 IMAGES = load_digits().images[:256].astype(np.float32)

@@ -12,7 +12,7 @@ from functools import partial
 
 import torch
 
-from skdim._utils.synonyms import suggest_device
+from skdim._synonyms import suggest_device
 
 # A forked process has no copies of its parent's threads, and would wait for them for ever.
 if hasattr(os, "register_at_fork"):

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from skdim._utils.atomic_write import replace_when_done
+from skdim._files.atomic_write import replace_when_done
 
 # Cells that hold nothing, in lower case.
 MISSING = ("", "na", "n/a", "nan", "null", "none")

@@ -18,7 +18,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save as to_bytes
 
-from skdim._utils.atomic_write import replace_when_done
+from skdim._files.atomic_write import replace_when_done
 from skdim.exceptions import FileError
 
 FORMAT = 1

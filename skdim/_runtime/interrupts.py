@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
-from skdim._utils.distributed import SINGLE_PROCESS, ProcessGroup
+from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 # Seconds within which a signal is the same press of Ctrl-C: a terminal sends it to all its
 # processes, and torchrun sends its own to those that it started.

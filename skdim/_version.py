@@ -30,7 +30,7 @@ def show_versions() -> None:
     """
     import torch  # here: the version alone is told without it
 
-    from skdim._utils.devices import choose_device, choose_precision
+    from skdim._runtime.devices import choose_device, choose_precision
 
     device = choose_device("auto")
     lines = {
@@ -56,7 +56,7 @@ def _version(package: str) -> str:
 def compare_versions(written_by: str | None) -> None:
     """Warn if a transformer was saved by another version than this one."""
     if written_by is not None and written_by != __version__:
-        from skdim._utils.user_warnings import warn  # here: as above
+        from skdim._user_warnings import warn  # here: as above
         from skdim.exceptions import VersionWarning
 
         warn(

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.autograd.function import once_differentiable
 
-from skdim._utils.devices import at_least_float32
+from skdim._runtime.devices import at_least_float32
 
 if distributed.is_available():
     # Functions of this module take the group of the moment of import as a default argument.

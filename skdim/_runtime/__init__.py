@@ -1,0 +1,1 @@
+"""What a computation runs on: devices, random numbers, processes, interrupts."""

@@ -1,1 +1,0 @@
-"""Ground floor: devices, processes, files and registries, without a word of Deep InfoMax."""
