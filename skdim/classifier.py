@@ -4,6 +4,7 @@ import copy
 import logging
 import math
 from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,30 +26,38 @@ from torch import nn
 from torch.nn import functional
 
 from skdim._documentation import api_page
-from skdim._model.onnx_graph import write_graph
-from skdim._model.persistence import does_not_fit, read_into, write_transformer
-from skdim._model.readout import ReadoutLayer
+from skdim._model.persistence import errors_of_file, write_transformer
+from skdim._model.readout import ReadoutLayer, linear_layer
 from skdim._runtime.devices import PRECISIONS, freed_memory_kept, memory_advice
 from skdim._runtime.seeding import seeded
 from skdim._synonyms import known_names_only
-from skdim._training.batches import Batches
-from skdim._training.loop import train_epochs
+from skdim._training.loop import Batches, train_epochs
 from skdim.augmentation import make_views
 from skdim.encoders import encode
+from skdim.onnx_export import write_graph
 from skdim.sources import as_source
-from skdim.sources._checks import check_samples
-from skdim.sources._lazy import Samples, take_subset
-from skdim.sources._loaders import Loader, choose_loader
-from skdim.transformer import PARAMETER_CONSTRAINTS, DIMTransformer
+from skdim.sources.loaders import load
+from skdim.sources.stored import Samples, take_subset
+from skdim.transformer import DIMTransformer, check_samples, load_transformer
 
 logger = logging.getLogger("skdim")
 
-# What ``fit`` learns beside the transformer, and how a file calls the classifier's parameters.
-LEARNED = ("coef_", "intercept_", "classes_", "history_")
-OF_IT = " of classifier"
+OF_CLASSIFIER = " of classifier"  # after the name of a parameter, in a file
 
 # With max_epochs="auto", samples shown in training, in addition to three epochs.
 N_SHOWN = 20_000
+
+
+class LinearHead(NamedTuple):
+    """What ``fit`` learns in addition to the transformer.
+
+    The attributes are those of `DIMClassifier` with the same names, without the underscore.
+    """
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    classes: np.ndarray
+    history: list[dict[str, float]]
 
 
 class DIMClassifier(ClassifierMixin, BaseEstimator):
@@ -199,11 +208,13 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
             start.fit(features, targets, sample_weight=weights)
             with freed_memory_kept(transformer.device_):
                 head, history = self._tune(transformer, samples, targets, weights, start, seed)
+        coef, intercept = (x.detach().cpu().numpy() for x in (head.weight, head.bias))
+        return self._install(transformer, LinearHead(coef, intercept, classes, history))
+
+    def _install(self, transformer: DIMTransformer, head: LinearHead) -> "DIMClassifier":
         self.transformer_ = transformer
-        self.coef_ = head.weight.detach().cpu().numpy()
-        self.intercept_ = head.bias.detach().cpu().numpy()
-        self.classes_ = classes
-        self.history_ = history
+        for name, value in head._asdict().items():
+            setattr(self, f"{name}_", value)
         return self
 
     def _weights(self, X, y: np.ndarray, sample_weight) -> np.ndarray | None:
@@ -258,8 +269,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         model, device = transformer.model_, transformer.device_
         precision = PRECISIONS[model.precision]
         augment = model.config.augment if self.augment == "auto" else self.augment
-        loader_type = choose_loader(transformer.data_on_device, samples, device)
-        loader: Loader = loader_type(samples, model.mean, model.scale, device)
+        loader = load(samples, model.standardization, transformer.data_on_device)
         labels = torch.from_numpy(targets).to(device)
         on_device = None if weights is None else torch.from_numpy(weights).float().to(device)
         readout = ReadoutLayer(model.readouts["hidden"]).to(device)
@@ -347,14 +357,12 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         params = self.get_params(deep=False)
         del params["transformer"]
-        learned = {name: getattr(self, name) for name in LEARNED}
+        head = LinearHead(*(getattr(self, f"{name}_") for name in LinearHead._fields))
+        further = {"classifier": head._asdict()}
+        further |= {name + OF_CLASSIFIER: value for name, value in params.items()}
         fine_tuned = self.transformer_
         write_transformer(
-            path,
-            fine_tuned.get_params(deep=False),
-            vars(fine_tuned),
-            fine_tuned.model_,
-            beside={"classifier": learned, **{name + OF_IT: v for name, v in params.items()}},
+            path, fine_tuned.get_params(deep=False), vars(fine_tuned), fine_tuned.model_, further
         )
 
     @classmethod
@@ -379,25 +387,21 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
             which.
         """
         names = [name for name in cls._get_param_names() if name != "transformer"]
-        of_it = {name + OF_IT: custom for name, custom in custom_objects.items()}
-        beside = {"classifier", *(name + OF_IT for name in names)}
-        transformer, custom_objects = DIMTransformer(), {**of_it, **custom_objects}
-        found = read_into(transformer, path, PARAMETER_CONSTRAINTS, custom_objects, beside)
-        try:
-            params = {name: found[name + OF_IT] for name in names}
+        own = {name + OF_CLASSIFIER: custom for name, custom in custom_objects.items()}
+        further = {"classifier", *(name + OF_CLASSIFIER for name in names)}
+        transformer, rest = load_transformer(
+            DIMTransformer, path, {**own, **custom_objects}, further
+        )
+        with errors_of_file(path):
+            params = {name: rest[name + OF_CLASSIFIER] for name in names}
             validate_parameter_constraints(cls._parameter_constraints, params, cls.__name__)
-            classifier = cls(FrozenEstimator(transformer), **params)
-            classifier.transformer_ = transformer
-            for name in LEARNED:
-                setattr(classifier, name, found["classifier"][name])
-            n_classes, n_hidden = classifier.coef_.shape
+            head = LinearHead(**rest["classifier"])
+            n_classes, n_hidden = head.coef.shape
             n_units = transformer.model_.readouts["hidden"].n_features
-            shapes = (classifier.classes_.shape, classifier.intercept_.shape)
+            shapes = (head.classes.shape, head.intercept.shape)
             if n_hidden != n_units or n_classes < 2 or shapes != ((n_classes,), (n_classes,)):
                 raise ValueError("the classifier does not fit the hidden layer or its classes")
-        except Exception as error:  # whatever a crafted file may provoke
-            raise does_not_fit(path, error) from None
-        return classifier
+            return cls(FrozenEstimator(transformer), **params)._install(transformer, head)
 
     def export_onnx(self, path, *, dtype="float32") -> None:
         """Write an ONNX graph from raw X to probabilities and the index of the most probable class.
@@ -410,7 +414,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         head = linear_layer(self.coef_, self.intercept_)
-        write_graph(path, self.transformer_, "hidden", dtype, head, self.classes_)
+        write_graph(path, self.transformer_.model_, "hidden", dtype, head, self.classes_)
 
     @property
     def n_features_in_(self) -> int:
@@ -437,20 +441,3 @@ def is_labelled(y: np.ndarray) -> np.ndarray:
     classes = np.unique(y)
     marks = classes.dtype.kind == "i" and len(classes) > 2 and -1 in classes
     return y != -1 if marks else np.ones(len(y), bool)
-
-
-def linear_layer(coef: np.ndarray, intercept: np.ndarray) -> nn.Linear:
-    """Return a layer whose softmax gives the probabilities of a fitted linear classifier.
-
-    Parameters
-    ----------
-    coef : ndarray of shape (n_classes, n_features), or (1, n_features) for two classes
-    intercept : ndarray of shape (n_classes,) or (1,)
-    """
-    if len(coef) == 1:  # two classes and one logit: half of it for each, with opposite signs
-        coef, intercept = np.vstack([-coef, coef]) / 2, np.hstack([-intercept, intercept]) / 2
-    head = nn.Linear(coef.shape[1], len(coef))
-    with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(coef))
-        head.bias.copy_(torch.from_numpy(intercept))
-    return head

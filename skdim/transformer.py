@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from functools import partial
+from collections.abc import Collection, Mapping
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any
@@ -17,15 +17,14 @@ from sklearn.base import (
 )
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdim._documentation import api_page
-from skdim._files.conversion import refer
-from skdim._model.fitted import FittedModel
-from skdim._model.onnx_graph import write_graph
+from skdim._model.fitted import FittedModel, check_usable
 from skdim._model.paper_settings import paper_settings
 from skdim._model.persistence import (
-    read_into,
+    errors_of_file,
+    read_transformer,
     select_sklearn_state,
     write_transformer,
 )
@@ -36,13 +35,16 @@ from skdim._synonyms import known_names_only
 from skdim._training.callbacks import ScikitLearnCallbacks
 from skdim._training.checkpoint import Checkpoint
 from skdim._training.fit import advise_on_fit, fit_model
-from skdim._training.setup import set_up
+from skdim._training.plan import make_plan
+from skdim.onnx_export import write_graph
 from skdim.priors import Prior
-from skdim.sources._arrays import read_groups
-from skdim.sources._checks import check_samples
-from skdim.sources._output import is_path, open_output, transform_lazily
-from skdim.sources._readers import is_dask
-from skdim.sources._statistics import check_not_constant
+from skdim.sources.checks import as_samples, warn_of_signals
+from skdim.sources.groups import number_groups
+from skdim.sources.layout import Layout
+from skdim.sources.outputs import is_path, open_output, transform_lazily
+from skdim.sources.readers import is_dask
+from skdim.sources.standardization import check_not_constant
+from skdim.sources.stored import Samples
 
 try:  # scikit-learn 1.9
     from sklearn.callback import CallbackSupportMixin
@@ -77,7 +79,6 @@ PARAMETER_CONSTRAINTS: dict = {
     "critic_width": [Interval(Integral, 1, None, closed="left")],
     "n_locations": [Interval(Integral, 1, None, closed="left"), None],
     "prior": [str, callable, Prior],
-    "gradient_penalty": [Interval(Real, 0, None, closed="left")],
     "coordinate_weight": [Interval(Real, 0, None, closed="left")],
     "coordinates": [str],
     "augment": [StrOptions({"auto"}), None, callable],
@@ -90,7 +91,6 @@ PARAMETER_CONSTRAINTS: dict = {
     "optimizer": [str, callable],
     "optimizer_params": [dict, None],
     "learning_rate": [Interval(Real, 0, None, closed="neither")],
-    "prior_learning_rate": [Interval(Real, 0, None, closed="neither"), None],
     "gradient_clip_norm": [Interval(Real, 0, None, closed="neither"), None],
     "lr_schedule": [str, callable, None],
     "weight_averaging": [Interval(Real, 0, 1, closed="both")],
@@ -121,7 +121,7 @@ class Learned:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, transformer: Any, owner: type | None = None) -> Any:
+    def __get__(self, transformer: BaseEstimator | None, owner: type | None = None) -> Any:
         if transformer is None:
             return self
         value = getattr(vars(transformer).get("model_"), self.name.removesuffix("_"), None)
@@ -208,11 +208,11 @@ default="infonce"
         Length of the critic's embeddings, or units of its hidden layers.
     n_locations : int or None, default=None
         Random locations of each local map in a step, for the local term; None takes all.
-    prior : {"uniform", "normal", "sphere"} or callable, default="uniform"
-        The distribution that the code, squashed into its range, is trained to follow; a callable
-        draws ``(shape, generator)`` and takes codes as they are. See `skdim.priors`.
-    gradient_penalty : float, default=0.0
-        Weight of the zero-centred gradient penalty on the prior's discriminator.
+    prior : {"uniform", "normal", "sphere"}, callable or Prior, default="uniform"
+        The distribution that the code, squashed into its range, is trained to follow. A callable
+        draws ``(shape, generator)``, and codes are compared with its draws unchanged. A
+        `skdim.priors.Prior` also sets the gradient penalty and the learning rate of the prior's
+        discriminator.
     coordinate_weight : float, default=0.0
         Weight of coordinate prediction: from code and local vector, where in the map the vector
         is. For maps with axes of one length; not for tables.
@@ -257,8 +257,6 @@ default="infonce"
         Further keyword arguments of the optimiser, for instance ``{"weight_decay": 0.01}``.
     learning_rate : float, default=2e-3
         Highest learning rate of encoder and critics.
-    prior_learning_rate : float or None, default=None
-        Highest learning rate of the prior's discriminator; None takes ``learning_rate``.
     gradient_clip_norm : float or None, default=10.0
         Longer gradients of encoder and critics are shortened to this norm. MI estimators with an
         exponential ("nwj", "rkl", "hellinger") hardly train without.
@@ -393,7 +391,6 @@ default="infonce"
         critic_width=128,
         n_locations=None,
         prior="uniform",
-        gradient_penalty=0.0,
         coordinate_weight=0.0,
         coordinates="both",
         augment="auto",
@@ -406,7 +403,6 @@ default="infonce"
         optimizer="muon",
         optimizer_params=None,
         learning_rate=2e-3,
-        prior_learning_rate=None,
         gradient_clip_norm=10.0,
         lr_schedule="warmup_cosine",
         weight_averaging=0.0,
@@ -443,7 +439,6 @@ default="infonce"
         self.critic_width = critic_width
         self.n_locations = n_locations
         self.prior = prior
-        self.gradient_penalty = gradient_penalty
         self.coordinate_weight = coordinate_weight
         self.coordinates = coordinates
         self.augment = augment
@@ -456,7 +451,6 @@ default="infonce"
         self.optimizer = optimizer
         self.optimizer_params = optimizer_params
         self.learning_rate = learning_rate
-        self.prior_learning_rate = prior_learning_rate
         self.gradient_clip_norm = gradient_clip_norm
         self.lr_schedule = lr_schedule
         self.weight_averaging = weight_averaging
@@ -554,7 +548,7 @@ default="infonce"
         complete epoch, or left as it was if there was none.
         """
         previous = self.model_ if self.warm_start and self.__sklearn_is_fitted__() else None
-        return self._learn(X, y, groups, previous=previous, one_epoch=False)
+        return self._learn(X, y, groups, previous=previous, is_partial=False)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, groups=None):
@@ -573,54 +567,48 @@ default="infonce"
         self : DIMTransformer
         """
         previous = self.model_ if self.__sklearn_is_fitted__() else None
-        return self._learn(X, y, groups, previous=previous, one_epoch=True)
+        return self._learn(X, y, groups, previous=previous, is_partial=True)
 
-    def _learn(self, X, y, groups, *, previous: FittedModel | None, one_epoch: bool):
-        """Fit a model and keep it; a fit that fails leaves the transformer as it was.
+    def _learn(self, X, y, groups, *, previous: FittedModel | None, is_partial: bool):
+        """Fit a model and install it; a fit that fails leaves the transformer as it was.
 
         Parameters
         ----------
         X, y, groups
             As in ``fit``.
         previous : FittedModel or None
-            That training starts from.
-        one_epoch : bool
+            Where training starts.
+        is_partial : bool
             Whether this is ``partial_fit``.
         """
         context = self._init_callback_context(max_subtasks=None)
-        if previous is not None:
-            previous.check_not_trimmed("training")
         candidate = copy.copy(self)  # scikit-learn notes the columns on what it checks
-        samples = check_samples(candidate, X, reset=previous is None)
+        samples, layout = _as_samples(candidate, X, reset=previous is None)
         if previous is None:
             check_not_constant(samples)
-        groups = read_groups(groups, len(samples))
+        else:
+            previous.check_sample_shape(samples)
+        groups = number_groups(groups, len(samples))
         params, defaults = self.get_params(deep=False), type(self)().get_params(deep=False)
         columns = select_sklearn_state(vars(candidate))
-        listen = partial(self._listen, context, {"X": X, "y": y}, columns)
+        listeners = []
+        if getattr(self, "_skl_callbacks", None):
+            listeners.append(ScikitLearnCallbacks(context, self, {"X": X, "y": y}, columns))
         with InterruptGuard() as guard:
-            setup = set_up(params, defaults, samples, columns, previous, one_epoch=one_epoch)
-            guard.processes = setup.processes
-            fit = fit_model(samples, groups, setup, listen, guard)
-            if fit.interrupt is None and not one_epoch:
-                advise_on_fit(fit, setup, samples)  # before: a warning may be an error
+            names = columns.get("feature_names_in_")
+            plan = make_plan(
+                params, defaults, samples, layout, names, previous, is_partial=is_partial
+            )
+            guard.processes = plan.runtime.processes
+            fit = fit_model(samples, groups, plan, listeners, guard)
+            if fit.interrupt is None and not is_partial:
+                advise_on_fit(fit, plan, samples)  # first, because a warning may be an error
             candidate.model_ = fit.model
             self.__dict__ = candidate.__dict__
         if fit.interrupt is not None:
             logger.info("Interrupted; the weights of epoch %d are kept.", self.n_iter_)
             raise fit.interrupt
         return self
-
-    def _listen(self, context, data: dict, columns: dict, n_epochs: int, assemble) -> list:
-        """Return what tells scikit-learn's callbacks of epochs, if there are any."""
-        if not getattr(self, "_skl_callbacks", None):
-            return []
-        context.max_subtasks = n_epochs
-
-        def reconstruct(net) -> dict:
-            return {**columns, "model_": assemble(net)}
-
-        return [ScikitLearnCallbacks(context, self, data, reconstruct)]
 
     # ------------------------------------------------------------ transform
 
@@ -641,7 +629,7 @@ default="infonce"
         """
         check_is_fitted(self)
         if is_dask(X):
-            return transform_lazily(self, X, self._n_features_out)
+            return transform_lazily(self.transform, X, self._n_features_out)
         samples = check_samples(self, X)
         batch_size = self.transform_batch_size
         with memory_advice(self.device_, transform_batch_size=self.model_.batch_size(batch_size)):
@@ -843,8 +831,7 @@ default="infonce"
         >>> np.array_equal(DIMTransformer.load(path).transform(X), dim.transform(X))
         True
         """
-        transformer = cls()
-        read_into(transformer, path, cls._parameter_constraints, custom_objects)
+        transformer, _ = load_transformer(cls, path, custom_objects)
         return transformer
 
     def export_onnx(self, path, *, dtype="float32") -> None:
@@ -857,7 +844,7 @@ default="infonce"
             Type of X.
         """
         check_is_fitted(self)
-        write_graph(path, self, self.output, dtype)
+        write_graph(path, self.model_, self.output, dtype)
 
     def trim(self) -> "DIMTransformer":
         """Forget everything that ``transform`` does not need: critics, optimisers, history.
@@ -916,12 +903,8 @@ default="infonce"
     def __getstate__(self) -> dict:
         """Plain Python and numpy only: what was fitted on a GPU loads anywhere."""
         state = dict(super().__getstate__())
-        for parameter in self._get_param_names():
-            state[parameter] = refer(state[parameter], parameter)
         if "model_" in state:
-            model = state["model_"].state()
-            given = {name: refer(value, name) for name, value in model["given"].items()}
-            state["model_"] = {**model, "given": given}
+            state["model_"] = state["model_"].state()
         return state
 
     def __setstate__(self, state: dict) -> None:
@@ -931,6 +914,70 @@ default="infonce"
         super().__setstate__(state)
         if model is not None:
             self.model_ = FittedModel.from_state(model, _device_for_loading(self.device))
+
+
+def check_samples(transformer: DIMTransformer, X: Any) -> Samples:
+    """Check an X against that of ``fit``, and read it as samples (n, channels, *sides).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If X is unfit; the message says in which respect.
+    """
+    samples, _ = _as_samples(transformer, X, reset=False)
+    transformer.model_.check_sample_shape(samples)
+    return samples
+
+
+def _as_samples(transformer: DIMTransformer, X: Any, *, reset: bool) -> tuple[Samples, Layout]:
+    """Check X as scikit-learn does and read it as samples; ``reset`` in the first fit."""
+    samples, layout = as_samples(
+        X,
+        transformer.sample_shape,
+        transformer.channel_axis,
+        transformer.allow_nan,
+        n_min=2 if reset else 1,
+    )
+    validate_data(transformer, X, reset=reset, skip_check_array=True)  # names, number of columns
+    if reset and transformer.channel_axis == "auto":
+        warn_of_signals(layout, len(samples))
+    return samples, layout
+
+
+def load_transformer(
+    kind: type[DIMTransformer],
+    path: str | PathLike,
+    custom_objects: Mapping[str, Any],
+    further: Collection[str] = (),
+) -> tuple[DIMTransformer, dict[str, Any]]:
+    """Read a transformer and try what it is for.
+
+    Parameters
+    ----------
+    kind : type
+    path, custom_objects
+        As in `DIMTransformer.load`.
+    further : collection of str
+        Names of what else the file holds.
+
+    Returns
+    -------
+    transformer : DIMTransformer
+    rest : dict of name in ``further`` to value
+        Unchecked.
+
+    Raises
+    ------
+    FileError
+        As in `DIMTransformer.load`.
+    """
+    transformer = kind()
+    params = transformer.get_params(deep=False)
+    state, rest = read_transformer(path, custom_objects, params, PARAMETER_CONSTRAINTS, further)
+    with errors_of_file(path):
+        transformer.__setstate__(state)
+        check_usable(transformer.model_)
+    return transformer, rest
 
 
 def _device_for_loading(device: str | torch.device) -> torch.device:

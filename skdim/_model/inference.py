@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from skdim.encoders import Encoding, encode
-from skdim.sources._lazy import Samples
-from skdim.sources._loaders import standardizer, to_host_tensor
+from skdim.sources.standardization import Standardization
+from skdim.sources.stored import Samples
 
 # A batch that is not full is padded to one of these sizes, if that changes no result.
 SMALLER_BATCHES = (4, 16, 64, 256)
@@ -51,10 +51,8 @@ def choose_batch_size(
 def encode_padded(
     encoder: nn.Module,
     samples: Samples,
-    mean: np.ndarray,
-    scale: np.ndarray,
+    standardization: Standardization,
     batch_size: int,
-    device: torch.device,
     *,
     with_fixed: bool = True,
 ) -> EncodedBatches:
@@ -63,34 +61,32 @@ def encode_padded(
     Parameters
     ----------
     encoder : nn.Module
-        In evaluation mode, on the device.
+        In evaluation mode, on the device of the standardisation.
     samples : ndarray or StoredSamples, of shape (n, channels, *sides)
-    mean, scale : ndarray of shape (n_channels,)
+    standardization : Standardization
     batch_size : int
-    device : torch.device
     with_fixed : bool, default=True
         Whether fixed features are wanted; see `skdim.encoders.encode`.
 
     Yields
     ------
     n : int
-        Samples in the batch; what follows them is padding.
+        Number of samples in the batch; padding follows them.
     encoding : Encoding
-        Of the batch, padding included.
+        Of the batch with its padding.
     """
-    standardize = standardizer(samples, mean, scale, device)
-    batch_size = _steady_batch(encoder, batch_size, samples.shape[1:], device)
+    sample_shape, device = samples.shape[1:], standardization.device
+    batch_size = _steady_batch(encoder, batch_size, sample_shape, device)
     for start in range(0, len(samples), batch_size):
         batch = samples[start : start + batch_size]
         n = len(batch)
         if n < batch_size:
-            n_padded = _smallest_batch(encoder, n, batch_size, samples.shape[1:], device)
-            padded = np.zeros((n_padded, *batch.shape[1:]), batch.dtype)
+            n_padded = _smallest_batch(encoder, n, batch_size, sample_shape, device)
+            padded = np.zeros((n_padded, *sample_shape), batch.dtype)
             padded[:n] = batch
             batch = padded
-        stored = to_host_tensor(batch, mean, scale).to(device)
         with torch.inference_mode():
-            encoding = encode(encoder, standardize(stored), with_fixed=with_fixed)
+            encoding = encode(encoder, standardization(batch), with_fixed=with_fixed)
         yield n, encoding
 
 

@@ -5,6 +5,7 @@ import copy
 from skdim._names import lookup
 from skdim.encoders import ENCODERS
 from skdim.encoders.paper import PaperEncoder
+from skdim.priors import Prior
 
 PAPER_WEIGHTS: dict[str, dict[str, float]] = {
     "global": {"global_weight": 1.0, "local_weight": 0.0, "prior_weight": 1.0},
@@ -18,8 +19,7 @@ PAPER_SETTINGS: dict = {
     "output": "code",
     "critic": "separable_published",
     "critic_width": 2048,
-    "prior": "uniform",
-    "gradient_penalty": 1.0,
+    "prior": Prior("uniform", gradient_penalty=1.0),
     "augment": None,
     "max_epochs": 1000,
     "batch_size": 64,

@@ -236,3 +236,20 @@ def principal_directions(units: np.ndarray, n_components: int) -> np.ndarray:
     spanned = pca.singular_values_ > 1e-6 * pca.singular_values_[0]  # the rest is rounding
     directions[:, : spanned.sum()] = pca.components_[spanned].T / np.sqrt(variance or 1.0)
     return directions
+
+
+def linear_layer(coef: np.ndarray, intercept: np.ndarray) -> nn.Linear:
+    """A layer whose softmax gives the probabilities of a fitted linear classifier.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (n_classes, n_features), or (1, n_features) for two classes
+    intercept : ndarray of shape (n_classes,) or (1,)
+    """
+    if len(coef) == 1:  # two classes and one logit: half of it for each, with opposite signs
+        coef, intercept = np.vstack([-coef, coef]) / 2, np.hstack([-intercept, intercept]) / 2
+    head = nn.Linear(coef.shape[1], len(coef))
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(coef))
+        head.bias.copy_(torch.from_numpy(intercept))
+    return head

@@ -2,18 +2,17 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from skdim._model.config import ModelConfig
-from skdim.augmentation import Augmentation, make_views
+from skdim.augmentation import make_views
 from skdim.critics import score_all
 from skdim.encoders import encode, evaluating
 from skdim.objective import DIMObjective
-from skdim.objective.negatives import split_pairs
-from skdim.sources._lazy import Samples
-from skdim.sources._loaders import standardizer, to_host_tensor
+from skdim.objective.pairs import split_pairs
+from skdim.sources.standardization import Standardization
+from skdim.sources.stored import Samples
 
 N_NEGATIVES = 127
 SEED = 0  # of views and evaluation batches: scores repeat
@@ -48,29 +47,16 @@ class HeldOut:
     ----------
     samples : ndarray or StoredSamples, of shape (n, channels, *sides), n at least 2
         Each evaluation batch is moved to the device when it is needed.
-    mean, scale : ndarray of shape (n_channels,)
-        By which they are standardised.
-    augment : callable (batch, generator) -> batch, or None
-    n_views : int
-    device : torch.device
+    config : ModelConfig
+        Names the views that are compared.
+    standardization : Standardization
     """
 
-    def __init__(
-        self,
-        samples: Samples,
-        *,
-        mean: np.ndarray,
-        scale: np.ndarray,
-        augment: Augmentation | None,
-        n_views: int,
-        device: torch.device,
-    ):
+    def __init__(self, samples: Samples, config: ModelConfig, standardization: Standardization):
         self.samples = samples
-        self.mean = mean
-        self.scale = scale
-        self.augment = augment
-        self.n_views = n_views
-        self.device = device
+        self.config = config
+        self.standardization = standardization
+        self.device = standardization.device
 
     def evaluation_batches(self) -> Iterator[Tensor]:
         """Yield indices: 1 + N_NEGATIVES at a time, or all; the last batch repeats earlier ones."""
@@ -83,15 +69,14 @@ class HeldOut:
     def encode(self, encoder: nn.Module) -> Iterator[tuple[Tensor, Tensor, tuple[Tensor, ...]]]:
         """Yield each batch's indices, codes (n_views, n, n_code) and local maps."""
         generator = torch.Generator(self.device).manual_seed(SEED)
-        standardize = standardizer(self.samples, self.mean, self.scale, self.device)
+        n_views = self.config.n_views
         for indices in self.evaluation_batches():
-            batch = self.samples[indices.numpy()]
-            stored = to_host_tensor(batch, self.mean, self.scale).to(self.device)
-            views = make_views(standardize(stored), self.augment, generator, self.n_views)
+            batch = self.standardization(self.samples[indices.numpy()])
+            views = make_views(batch, self.config.augment, generator, n_views)
             encoding = encode(encoder, views.flatten(0, 1), with_fixed=False)
-            code = encoding.draw_codes(generator).float().unflatten(0, (self.n_views, -1))
+            code = encoding.draw_codes(generator).float().unflatten(0, (n_views, -1))
             local_maps = (m.float() for m in encoding.local_maps)
-            yield indices, code, tuple(m.unflatten(0, (self.n_views, -1)) for m in local_maps)
+            yield indices, code, tuple(m.unflatten(0, (n_views, -1)) for m in local_maps)
 
     @torch.no_grad()
     def score(self, encoder: nn.Module, objective: DIMObjective) -> float:
@@ -99,7 +84,7 @@ class HeldOut:
 
         0.5 where no critic was trained.
         """
-        if not objective.has_critics:
+        if not objective.config.has_critics:
             return 0.5
         scores = torch.zeros(len(self.samples))
         with evaluating(encoder, objective):
@@ -121,24 +106,6 @@ class HeldOut:
                 for _, code, local_maps in self.encode(encoder)
             ]
         return {name: torch.stack([t[name] for t in terms]).mean().item() for name in terms[0]}
-
-
-def hold_for_scoring(
-    samples: Samples,
-    config: ModelConfig,
-    mean: np.ndarray,
-    scale: np.ndarray,
-    device: torch.device,
-) -> HeldOut:
-    """Return samples with the views that a configuration compares; see `HeldOut`."""
-    return HeldOut(
-        samples,
-        mean=mean,
-        scale=scale,
-        augment=config.augment,
-        n_views=config.n_views,
-        device=device,
-    )
 
 
 @torch.no_grad()

@@ -1,24 +1,23 @@
 """Warnings about fits that work, but not as one would expect; they name what to change."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from skdim._model.config import takes_column_groups
 from skdim._user_warnings import warn
-from skdim.encoders import MLPEncoder
 from skdim.exceptions import (
     CollapseWarning,
     ConvergenceWarning,
     FewSamplesWarning,
     IneffectiveParameterWarning,
 )
+from skdim.modalities import Modality
 from skdim.spectra import effective_rank
 
-# From benchmarks/accuracy/bench_few_samples.py: tables gain from about 100 samples on, images
-# from 15.
-FEW_SAMPLES = {1: 100}
-FEWEST_SAMPLES = 15
+logger = logging.getLogger("skdim")
 
 Params = Mapping[str, Any]
 
@@ -27,14 +26,14 @@ Params = Mapping[str, Any]
 
 
 class Rule(NamedTuple):
-    """Parameters that have no effect beside the values of others.
+    """Parameters that have no effect with certain values of others.
 
     Attributes
     ----------
     names : tuple of str
     applies : callable (params) -> bool
     reason : str
-        What makes them so.
+        Those values, and why they make the difference.
     """
 
     names: tuple[str, ...]
@@ -44,7 +43,7 @@ class Rule(NamedTuple):
 
 RULES = [
     Rule(
-        ("prior", "prior_learning_rate", "gradient_penalty"),
+        ("prior",),
         lambda p: not p["prior_weight"],
         "prior_weight=0: no prior is trained",
     ),
@@ -80,25 +79,27 @@ RULES = [
     ),
     Rule(
         ("column_groups",),
-        lambda p: p["encoder"] not in ("auto", "mlp", MLPEncoder),
+        lambda p: not takes_column_groups(p["encoder"]),
         "the custom 'encoder', which is not told of them",
     ),
 ]
 
 
-def advise_on_parameters(params: Params, defaults: Params, *, is_flat: bool) -> None:
-    """Warn of parameters that were set and have no effect beside the others.
+def advise_on_parameters(params: Params, changed: Collection[str], *, is_flat: bool) -> None:
+    """Warn of parameters that were changed and have no effect with the values of the others.
 
     Parameters
     ----------
-    params, defaults : mapping
-        Of the constructor.
+    params : mapping
+        Parameters of the constructor, with the class of the encoder.
+    changed : collection of str
+        Names of those that differ from their defaults.
     is_flat : bool
         Whether X has two axes.
     """
     for rule in RULES:
         for name in rule.names:
-            if params[name] != defaults[name] and rule.applies(params):
+            if name in changed and rule.applies(params):
                 _warn_ineffective(name, params[name], rule.reason)
     shape = params["sample_shape"]
     if shape is not None and not is_flat:
@@ -107,7 +108,7 @@ def advise_on_parameters(params: Params, defaults: Params, *, is_flat: bool) -> 
 
 def _warn_ineffective(name: str, value: Any, reason: str) -> None:
     warn(
-        f"The {name!r} parameter ({value!r}) has no effect beside {reason}.",
+        f"The {name!r} parameter ({value!r}) has no effect with {reason}.",
         IneffectiveParameterWarning,
     )
 
@@ -132,9 +133,11 @@ def advise_on_locations(n_locations: int | None, map_sizes: list[int]) -> None:
         _warn_ineffective("n_locations", n_locations, reason)
 
 
-def advise_on_samples(n_samples: int, n_axes: int) -> None:
-    """Warn if there are few; ``n_axes`` counts those of a sample, its channels included."""
-    if n_samples < FEW_SAMPLES.get(n_axes, FEWEST_SAMPLES):
+def advise_on_samples(n_samples: int, modality: Modality) -> None:
+    """Warn if there are few samples, and log what to expect of the modality."""
+    if modality.note:
+        logger.info(modality.note)
+    if n_samples < modality.few_samples:
         warn(
             f"{n_samples} samples are too few to expect better features than those of PCA. Fit "
             "on all samples there are, labelled or not, or keep the 'n_components' parameter "

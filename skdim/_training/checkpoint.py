@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -29,25 +29,12 @@ from skdim._files.safe import read, write
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim._training.fingerprint import fingerprint
 from skdim._version import __version__
-from skdim.sources._arrays import chunk_slices
-from skdim.sources._lazy import Samples
+from skdim.sources.arrays import chunk_slices
+from skdim.sources.stored import Samples
 
 logger = logging.getLogger("skdim")
 
 FILE = "state.safetensors"
-
-# Parameters that do not change what is learned, or whose effect is part of the key already.
-WITHOUT_EFFECT = {
-    "checkpoint",
-    "data_on_device",
-    "device",
-    "distributed",
-    "output",
-    "random_state",
-    "transform_batch_size",
-    "verbose",
-    "warm_start",
-}
 
 
 @dataclass(frozen=True)
@@ -206,34 +193,32 @@ def circumstances(processes: ProcessGroup) -> dict[str, str]:
 
 
 def key_of(
-    params: Mapping[str, Any], resolved: Mapping[str, Any], samples: Samples, groups: Any
+    choices: Mapping[str, Any], callbacks: Sequence[Any], samples: Samples, groups: Any
 ) -> str:
-    """Return the name of a fit: a digest of everything that determines what it learns.
+    """The name of a fit: a digest of everything that determines what it learns.
 
     Parameters
     ----------
-    params : mapping of str to value
-        Of the constructor.
-    resolved : mapping of str to value
-        What ``fit`` made of them: its seed, device and precision, weights that it starts from.
+    choices : mapping of str to value
+        Configuration, seed, device, and the weights where training starts.
+    callbacks : sequence of callback or (name, callback)
     samples : ndarray or StoredSamples, of shape (n, channels, *sides)
         Read once, from the first to the last.
     groups : ndarray of shape (n,) or None
     """
-    what = {name: value for name, value in params.items() if name not in WITHOUT_EFFECT}
-    what["callbacks"] = [_identify(callback) for callback in params.get("callbacks") or []]
-    found = hashlib.blake2b(digest_size=16)
-    found.update(json.dumps([fingerprint(what), fingerprint(resolved)]).encode())
-    found.update(f"{samples.shape} {samples.dtype.str}".encode())
+    identified = [_identify(callback) for callback in callbacks]
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps([fingerprint(choices), identified]).encode())
+    digest.update(f"{samples.shape} {samples.dtype.str}".encode())
     for chunk in chunk_slices(samples.shape):
-        found.update(np.ascontiguousarray(samples[chunk]).data)
+        digest.update(np.ascontiguousarray(samples[chunk]).data)
     if groups is not None:
-        found.update(np.ascontiguousarray(groups).data)
-    return found.hexdigest()
+        digest.update(np.ascontiguousarray(groups).data)
+    return digest.hexdigest()
 
 
 def _identify(callback: Any) -> Any:
-    """Return what is known of a callback; of one that holds a trial or a writer, its class."""
+    """Fingerprint of a callback; that of its class, if it holds a trial or a writer."""
     callback = callback[1] if isinstance(callback, tuple) else callback
     try:
         return fingerprint(callback)

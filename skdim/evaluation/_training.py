@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from skdim._runtime.devices import choose_device, freed_memory_kept, memory_advice
 from skdim._runtime.seeding import seeded
-from skdim._training.batches import Batches
-from skdim._training.loop import train_epochs
+from skdim._training.loop import Batches, train_epochs
 from skdim.optimization import for_device
-from skdim.sources._arrays import read_array
+from skdim.sources.arrays import as_numpy
 
 # Legal values of the parameters that all these networks have.
 TRAINING: dict[str, list] = {
@@ -102,7 +101,7 @@ def read_numbers(array, name: str) -> np.ndarray:
     name : str
         Name of the parameter, for the error.
     """
-    array = np.asarray(read_array(array))
+    array = np.asarray(as_numpy(array))
     if array.dtype.kind not in "biuf":
         try:
             array = array.astype(np.float64)

@@ -24,7 +24,7 @@ from skdim.evaluation._training import (
     standardize,
     train,
 )
-from skdim.sources._arrays import read_samples
+from skdim.sources.layout import find_layout
 
 # Constants of Wang et al., 2004, as fractions of the data range: they keep quotients stable.
 K1, K2 = 0.01, 0.03
@@ -151,7 +151,7 @@ def ms_ssim(
 
 def _read_images(images, name: str, channel_axis) -> np.ndarray:
     """Return images as (n, channels, height, width), a view if ``images`` is an array."""
-    images = read_samples(read_numbers(images, name), None, channel_axis)
+    images = _channels_first(read_numbers(images, name), channel_axis)
     if images.ndim != 4:
         raise ValueError(
             f"The {name!r} must be images, of shape (n, height, width) or with one more axis that "
@@ -159,6 +159,10 @@ def _read_images(images, name: str, channel_axis) -> np.ndarray:
             f"{images.ndim - 2} axes and channel_axis={channel_axis!r}."
         )
     return images
+
+
+def _channels_first(images: np.ndarray, channel_axis) -> np.ndarray:
+    return find_layout(images.shape, channel_axis=channel_axis).as_samples(images)
 
 
 def _read_pair(a, b, channel_axis) -> tuple[np.ndarray, np.ndarray]:
@@ -339,7 +343,7 @@ def reconstruct(
         decoded = _decode(codes, originals, codes_test, n_filters, generator, **training)
     images_test = np.empty((len(codes_test), *images.shape[1:]), np.float32)
     # A view with channels first, through which the array is filled.
-    read_samples(images_test, None, channel_axis)[:] = decoded
+    _channels_first(images_test, channel_axis)[:] = decoded
     return images_test
 
 

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSam
 
 from skdim._user_warnings import warn
 from skdim.exceptions import DataWarning
-from skdim.sources._arrays import chunk_slices, read_array
+from skdim.sources.arrays import as_numpy, chunk_slices
 
 Indices = slice | np.ndarray
 
@@ -315,7 +315,7 @@ def _sample_of(item: Any) -> np.ndarray:
             f"X must hold samples. Got items that are a dict of {sorted(map(str, item))}: name the "
             "sample, X=skdim.sources.StoredDataset(dataset, key=...)."
         )
-    return np.asarray(read_array(item))
+    return np.asarray(as_numpy(item))
 
 
 def spool(samples: Iterable, path: str | os.PathLike | None = None) -> np.memmap:
