@@ -27,7 +27,7 @@ from skdim._training.batches import Batches
 from skdim._training.loop import train_epochs
 from skdim.encoders import evaluating
 from skdim.evaluation import ProbeClassifier
-from skdim.evaluation._training import seeded_device
+from skdim.evaluation.training import seeded_device
 from skdim.sources._arrays import read_samples
 
 # Of a budget that does not say otherwise; results do not name them.

@@ -103,11 +103,7 @@ def find_layout(
         channel_axis = _guess_channel_axis(full_shape)
     if channel_axis is None:
         return Layout(x_shape, unflat_shape, None, bool(allow_nan))
-    if (
-        not isinstance(channel_axis, Integral)
-        or not -n_dims < channel_axis < n_dims
-        or channel_axis == 0
-    ):
+    if not isinstance(channel_axis, Integral) or not 0 < abs(int(channel_axis)) < n_dims:
         raise ValueError(
             f"The 'channel_axis' parameter must be an axis of X from 1 to {n_dims - 1}, or None. "
             f"Got {channel_axis} for X of shape {full_shape}."
