@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from skdim._model.fitted import FittedModel
 from skdim._runtime.batch_norm import sync_batch_norm
+from skdim._runtime.devices import PRECISIONS
 from skdim._runtime.interrupts import InterruptGuard
 from skdim._runtime.seeding import global_states, set_global_states
 from skdim._training.cuda_graph import Capturer, GraphedStep
@@ -103,6 +104,8 @@ class DIMNet(NeuralNet):
             verbose=0,
         )
         self.plan = plan
+        self.dtype = PRECISIONS[plan.training.precision]
+        self.n_grids = plan.model.n_grids
         self.loader = loader
         self.groups = groups
         self.generator = generator
@@ -251,18 +254,17 @@ class DIMNet(NeuralNet):
         -------
         terms : dict of str to Tensor of shape ()
         """
-        model, training = self.plan.model, self.plan.training
-        processes = self.plan.runtime.processes
+        model, processes = self.plan.model, self.plan.runtime.processes
+        clip_norm = self.plan.training.gradient_clip_norm
         batch = self.loader.standardize(samples)
         # (n_views + n_grids, n, channels, *sides)
-        views = make_views(batch, model.augment, self.draws, model.n_views, model.n_grids)
-        dtype = training.dtype
-        with torch.autocast(views.device.type, dtype, enabled=dtype != torch.float32):
+        views = make_views(batch, model.augment, self.draws, model.n_views, self.n_grids)
+        with torch.autocast(views.device.type, self.dtype, enabled=self.dtype != torch.float32):
             code, local_maps = self._encode_views(views)
             adversarial = self._update_discriminator(code)
             terms = self.criterion_(code, local_maps, self.draws, groups, processes)
             loss = self.criterion_.loss(terms)
-        backward_and_step(self.optimizer_, loss, training.gradient_clip_norm, processes)
+        backward_and_step(self.optimizer_, loss, clip_norm, processes)
         return {"loss": loss, **terms, **adversarial}
 
     def _encode_views(self, views: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:

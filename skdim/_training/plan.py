@@ -13,7 +13,7 @@ from skorch.callbacks import Callback
 from skdim._model.config import ModelConfig, resolve
 from skdim._model.fitted import FittedModel
 from skdim._names import lookup
-from skdim._runtime.devices import PRECISIONS, choose_device, choose_precision
+from skdim._runtime.devices import choose_device, choose_precision
 from skdim._runtime.distributed import (
     SINGLE_PROCESS,
     ProcessGroup,
@@ -58,11 +58,6 @@ class TrainingConfig:
     callbacks: tuple[Any, ...]
     precision: str
     compile: bool
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Type of the encoder's and the critics' arithmetic."""
-        return PRECISIONS[self.precision]
 
     def count_epochs(self, n_samples: int, layout: Layout) -> int:
         """Number of epochs that ``max_epochs`` means for so many samples."""

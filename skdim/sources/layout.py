@@ -103,16 +103,17 @@ def find_layout(
         channel_axis = _guess_channel_axis(full_shape)
     if channel_axis is None:
         return Layout(x_shape, unflat_shape, None, bool(allow_nan))
-    if not isinstance(channel_axis, Integral) or not 0 < abs(int(channel_axis)) < n_dims:
+    axis = int(channel_axis)
+    if not 0 < abs(axis) < n_dims:
         raise ValueError(
             f"The 'channel_axis' parameter must be an axis of X from 1 to {n_dims - 1}, or None. "
             f"Got {channel_axis} for X of shape {full_shape}."
         )
-    return Layout(x_shape, unflat_shape, int(channel_axis) % n_dims, bool(allow_nan))
+    return Layout(x_shape, unflat_shape, axis % n_dims, bool(allow_nan))
 
 
 def _check_sample_shape(sample_shape: tuple[Any, ...], n_values: int) -> tuple[int, ...]:
-    if not all(isinstance(side, Integral) and side > 0 for side in sample_shape):
+    if not all(isinstance(side, Integral) and int(side) > 0 for side in sample_shape):
         raise ValueError(
             "The 'sample_shape' parameter must hold whole numbers of at least 1. "
             f"Got {sample_shape}."
