@@ -65,7 +65,7 @@ def images(size: Size) -> tuple[np.ndarray, ...]:
 
 def suite(size: Size) -> dict:
     """What only a GPU can show, of the test suite."""
-    command = [sys.executable, "-m", "pytest", "tests/test_cuda.py", "-q", "-n0"]
+    command = [sys.executable, "-m", "pytest", "tests/robustness/test_cuda.py", "-q", "-n0"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     print(ended.stdout)
     return {"summary": ended.stdout.strip().splitlines()[-1], "holds": ended.returncode == 0}

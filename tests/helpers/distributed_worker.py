@@ -1,4 +1,4 @@
-"""The processes of `tests/test_distributed.py`.
+"""The processes of `tests/runtime/test_distributed.py`.
 
 ``torchrun distributed_worker.py TASK FOLDER``, or ``python distributed_worker.py TASK FOLDER N``
 for N processes that are forked from one, which is faster.

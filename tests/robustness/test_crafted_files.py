@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hostile import good_file, names_in, put, redescribed
+from helpers.hostile import good_file, names_in, put, redescribed
 
 from skdim import DIMTransformer
 from skdim.encoders import MLPEncoder

@@ -14,7 +14,7 @@ from skdim import DIMTransformer
 
 pytest.importorskip("ray")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 BEFORE = """
 import os

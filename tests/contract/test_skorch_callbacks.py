@@ -124,6 +124,6 @@ def test_what_a_callback_holds_is_the_users_own_and_not_a_copy():
 
 
 def test_the_page_names_those_that_work():
-    page = (Path(__file__).parents[1] / "docs" / "training.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
     for name in WORKING:
         assert f"`{name}`" in page, name

@@ -230,7 +230,7 @@ def test_parameters_without_effect_on_the_result_change_no_key():
 
 def test_fingerprints_are_the_same_in_every_process():
     code = (
-        "import json; from tests.test_checkpoint import *;"
+        "import json; from tests.training.test_checkpoint import *;"
         "print(json.dumps([fingerprint(one_of(3)), fingerprint(scaled(2)), "
         "fingerprint({'a': {1, 'x', 2.5}, 'b': np.arange(3)})]))"
     )
@@ -241,7 +241,7 @@ def test_fingerprints_are_the_same_in_every_process():
             capture_output=True,
             check=True,
             text=True,
-            cwd=os.path.dirname(os.path.dirname(__file__)),
+            cwd=Path(__file__).parents[2],
         ).stdout
         for seed in ("1", "2")
     }

@@ -25,7 +25,7 @@ X, y = X[:200].astype(np.float32), y[:200]
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 
-SCALE = Path(__file__).parents[1] / "docs" / "scale.md"
+SCALE = Path(__file__).parents[2] / "docs" / "scale.md"
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 Each promise is a line with its figure. A file of ``--times`` times ``--limit-mib`` is written to
 the folder for temporary files, and removed.
 
-Command: python -m tests.stress.stress_scale
+Command: python -m tests.robustness.stress_scale
 n: 1 fit of 10 x 800 MiB; 3 rounds of scaling efficiency
 Hardware: 2 cores of an AMD EPYC (Zen 4), no GPU
 Versions: Python 3.11.7, torch 2.13.0, scikit-learn 1.9.1, skorch 1.4.0
@@ -33,7 +33,7 @@ from skdim import DIMTransformer
 
 SIDE = 128  # of the images on disk: 48 KiB each
 WORKER = ROOT / "tests" / "helpers" / "distributed_worker.py"
-MODULE = "tests.stress.stress_scale"
+MODULE = "tests.robustness.stress_scale"
 
 
 class CoarseEncoder(nn.Module):

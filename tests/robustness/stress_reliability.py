@@ -8,7 +8,7 @@ or the new one. On a full disk and in a folder that cannot be written to, errors
 sentence, and no existing file is damaged. Processes are killed; power failures are not tested. For
 Linux.
 
-Command: python -m tests.stress.stress_reliability
+Command: python -m tests.robustness.stress_reliability
 n: 200 kills in fit (--kills), 100 in save
 Hardware: 1 core of an AMD EPYC (Zen 4), no GPU
 Versions: Python 3.11.7, torch 2.13.0, scikit-learn 1.9.1, skorch 1.4.0

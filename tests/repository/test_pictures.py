@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import plots
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
 PAGE = (ROOT / "benchmarks" / "README.md").read_text()
 

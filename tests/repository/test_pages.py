@@ -10,7 +10,7 @@ from skdim import classifier
 from skdim._training import config
 from skdim.encoders import ConvEncoder
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 RUNNABLE = [
     "README.md",

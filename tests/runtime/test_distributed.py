@@ -12,7 +12,7 @@ import pytest
 from skdim import DIMTransformer
 from skdim._runtime.distributed import ProcessGroup, explain_lost_process
 
-WORKER = Path(__file__).parent / "helpers" / "distributed_worker.py"
+WORKER = Path(__file__).parents[1] / "helpers" / "distributed_worker.py"
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="gloo over sockets")
 

@@ -1,6 +1,6 @@
 """Claim: files of skdim keep the promises of SECURITY.md; each promise is a line with its figure.
 
-Command: python -m tests.stress.stress_files
+Command: python -m tests.robustness.stress_files
 n: 2,000 hostile files (--files)
 Hardware: 2 cores of an AMD EPYC (Zen 4), no GPU
 Versions: Python 3.11.7, torch 2.13.0, scikit-learn 1.9.1, skorch 1.4.0
@@ -25,7 +25,7 @@ import skdim
 from benchmarks.common import ROOT, argument_parser, print_machine, verdict
 from skdim import DIMTransformer
 
-HOSTILE = ROOT / "tests" / "hostile.py"
+HOSTILE = ROOT / "tests" / "helpers" / "hostile.py"
 
 
 def weights_of(dim: DIMTransformer) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "skdim"
 FILES = sorted(PACKAGE.rglob("*.py"))
 CODE = FILES + sorted((ROOT / "benchmarks").rglob("*.py"))

@@ -12,7 +12,7 @@ open files, threads, child processes and temporary files do not change. In anoth
 module is imported and used while every call that opens a connection or asks for an address raises.
 For Linux, glibc 2.33.
 
-Command: python -m tests.stress.stress_soak
+Command: python -m tests.robustness.stress_soak
 n: 200 fits (--fits), 10,000 transforms (--transforms)
 Hardware: 1 core of an AMD EPYC (Zen 4), no GPU
 Versions: Python 3.11.7, torch 2.13.0, scikit-learn 1.9.1, skorch 1.4.0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FOLDERS = ("skdim", "docs", "tests", "benchmarks")
 KINDS = {".py", ".md", ".rst", ".json", ".css", ".toml"}
 BUILT = {"_build", "auto_examples", "generated", "__pycache__", "gen_modules"}

@@ -4,10 +4,10 @@ import re
 import warnings
 from pathlib import Path
 
-import manners
+from helpers import manners
 import pytest
 import sklearn
-from manners import CASES, WARNINGS, dim, page
+from helpers.manners import CASES, WARNINGS, dim, page
 
 from skdim import DIMTransformer
 
@@ -39,8 +39,8 @@ def test_warning_names_what_to_change(case):
 )
 @pytest.mark.filterwarnings("ignore")
 def test_the_page_lists_what_the_library_says():
-    written = (Path(__file__).parents[1] / "docs" / "errors.md").read_text()
-    assert written == page(), "run python tests/manners.py"
+    written = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
+    assert written == page(), "run python tests/helpers/manners.py"
 
 
 def test_a_default_fit_of_enough_samples_warns_of_nothing(digits):

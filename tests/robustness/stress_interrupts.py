@@ -1,6 +1,6 @@
 """Claim: Ctrl-C loses no complete epoch, whenever it comes, whatever is fitted.
 
-Command: python -m tests.stress.stress_interrupts [--processes 2]
+Command: python -m tests.robustness.stress_interrupts [--processes 2]
 n: 300 real interrupts (--interrupts), of tables, images, signals and averaged weights in turn; of
     several processes, each reached 0 to 50 ms after the first, or only one of them
 Hardware: 2 cores of an AMD EPYC (Zen 4), no GPU
@@ -115,7 +115,7 @@ def interrupt_processes(n_each: int) -> dict:
 def launch(n_processes: int, n_interrupts: int) -> int:
     """Run this module in several processes of one thread; return the exit code."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", str(n_processes), "-m", "tests.stress.stress_interrupts"]
+    command += ["--nproc-per-node", str(n_processes), "-m", "tests.robustness.stress_interrupts"]
     return subprocess.run(
         [*command, "--interrupts", str(n_interrupts)], env={**os.environ, "OMP_NUM_THREADS": "1"}
     ).returncode

@@ -1,6 +1,6 @@
 """Every error and warning that a user may see, each with a way to provoke it.
 
-The suite provokes them all; ``python tests/manners.py`` writes them to ``docs/errors.md``.
+The suite provokes them all; ``python tests/helpers/manners.py`` writes them to ``docs/errors.md``.
 """
 
 import contextlib
@@ -715,7 +715,7 @@ def page() -> str:
         "# What skdim says when something is wrong",
         "",
         "Every error and warning, with the situation that leads to it. A fit that fails leaves",
-        "the transformer as it was. `python tests/manners.py` writes this page; the tests provoke",
+        "the transformer as it was. `python tests/helpers/manners.py` writes this page; the tests provoke",
         "every error and warning on it.",
     ]
     for title, cases in TITLES.items():
@@ -728,4 +728,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    (Path(__file__).parents[1] / "docs" / "errors.md").write_text(page())
+    (Path(__file__).parents[2] / "docs" / "errors.md").write_text(page())

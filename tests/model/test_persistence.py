@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from hostile import MUTATIONS, OUTCOMES, campaign, good_file, outcome, put, redescribed
+from helpers.hostile import MUTATIONS, OUTCOMES, campaign, good_file, outcome, put, redescribed
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
