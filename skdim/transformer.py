@@ -44,7 +44,7 @@ from skdim.sources.layout import Layout
 from skdim.sources.outputs import is_path, open_output, transform_lazily
 from skdim.sources.readers import is_dask
 from skdim.sources.standardization import check_not_constant
-from skdim.sources.stored import Samples
+from skdim.sources.stored import Samples, StoredSamples
 
 try:  # scikit-learn 1.9
     from sklearn.callback import CallbackSupportMixin
@@ -938,7 +938,8 @@ def _as_samples(transformer: DIMTransformer, X: Any, *, reset: bool) -> tuple[Sa
         transformer.allow_nan,
         n_min=2 if reset else 1,
     )
-    validate_data(transformer, X, reset=reset, skip_check_array=True)  # names, number of columns
+    columns = samples.source if isinstance(samples, StoredSamples) else X  # names and number
+    validate_data(transformer, columns, reset=reset, skip_check_array=True)
     if reset and transformer.channel_axis == "auto":
         warn_of_signals(layout, len(samples))
     return samples, layout
