@@ -58,8 +58,9 @@ class Readout(NamedTuple):
         ValueError
             If they are not finite.
         """
-        units = take_layer(self.layer, n, encoding) - self.mean
-        units /= self.scale
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
+            units = take_layer(self.layer, n, encoding) - self.mean
+            units /= self.scale
         if self.rotation is not None:
             # As doubles, whose sums round to the same floats whatever the size of the batch; and by
             # torch: numpy's threads would wait, busily, in the way of those of the next batch.
