@@ -1,10 +1,14 @@
 """Views are seeded, batched and keep what they promise to keep."""
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
+from sklearn.preprocessing import OneHotEncoder
 
 from skdim.augmentation import (
     DEFAULT_AUGMENTATIONS,
+    augment_signals,
     crop_and_flip,
     crop_and_warp,
     crop_grid,
@@ -18,8 +22,14 @@ from skdim.augmentation import (
 )
 
 GRAY, COLOR, ROWS = (6, 1, 8, 8), (6, 3, 16, 12), (6, 5)
+
+
 LARGE_GRAY = (6, 1, 16, 18)
+
+
 SIGNAL, VOLUME = (6, 2, 30), (6, 1, 8, 9, 10)
+
+
 CASES = [
     (move, GRAY),
     (move, VOLUME),
@@ -203,3 +213,59 @@ def test_occlusion_leaves_a_third_of_every_side_visible_at_one_end(shape):
         ends |= {"before"} if (before > after).any() else set()
         ends |= {"after"} if (after > before).any() else set()
     assert ends == {"before", "after"}
+
+
+LENGTHS = [40, 24, 9, 4, *np.random.default_rng(1).integers(4, 40, 56)]
+
+
+def with_ends(signals, lengths=LENGTHS):
+    signals = signals.clone() if isinstance(signals, torch.Tensor) else signals.copy()
+    for signal, length in zip(signals, lengths, strict=True):
+        signal[:, length:] = np.nan
+    return signals
+
+
+WHOLE = np.random.default_rng(0).normal(size=(60, 2, 40)).cumsum(2).astype(np.float32)
+
+
+ROWS[np.random.default_rng(1).random(ROWS.shape) < 0.2] = np.nan
+
+
+def test_views_keep_the_length_of_a_signal_and_show_nothing_else():
+    generator = torch.Generator().manual_seed(0)
+    signals = torch.from_numpy(with_ends(np.ones_like(WHOLE)))
+    signals += torch.arange(60)[:, None, None]
+    for view in (augment_signals(signals, generator), occlude(signals, generator)):
+        assert torch.equal(view.isnan(), signals.isnan())
+    # Constant signals stay constant, however they are warped: no value comes from elsewhere.
+    torch.testing.assert_close(crop_and_warp(signals, generator), signals, equal_nan=True)
+
+
+NAMES = ["age", "colour_red", "colour_green", "colour_blue", "size"]
+
+
+def table(n=60, seed=0):
+    rng = np.random.default_rng(seed)
+    colour = OneHotEncoder(sparse_output=False).fit_transform(rng.integers(3, size=(n, 1)))
+    numbers = rng.normal(size=(n, 2))
+    return pd.DataFrame(np.column_stack([numbers[:, :1], colour, numbers[:, 1:]]), columns=NAMES)
+
+
+def test_swapped_groups_come_from_one_row():
+    X = torch.from_numpy(table(500).to_numpy().copy())
+    swapped = swap_cells(X, torch.Generator().manual_seed(0), 0.4, column_groups=((1, 2, 3),))
+    assert (swapped[:, 1:4].sum(1) == 1).all()
+    assert (swapped[:, 1:4] != X[:, 1:4]).any()
+    ungrouped = swap_cells(X, torch.Generator().manual_seed(0), 0.4)
+    assert (ungrouped[:, 1:4].sum(1) != 1).any()
+
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # cases check their warnings themselves
+
+
+@pytest.mark.parametrize(
+    "augment", [lambda batch, generator: batch[:1], lambda batch, generator: None]
+)
+def test_views_of_another_number_are_named(augment):
+    with pytest.raises(ValueError, match="'augment' parameter must return a batch of as many"):
+        make_views(torch.zeros(4, 3), augment, torch.Generator())

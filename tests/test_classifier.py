@@ -5,7 +5,6 @@ import pickle
 import joblib
 import numpy as np
 import pytest
-import torch
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -13,10 +12,10 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skdim import DIMClassifier, DIMTransformer
-from skdim.classifier import linear_layer
 from skdim.exceptions import FileError
 
 SMALL = {"width": 16, "n_hidden": 64}
+
 
 # Steps are taken on random batches: a sample of weight 2 is not drawn as the same one twice is.
 STOCHASTIC = {"check_sample_weight_equivalence_on_dense_data": "batches are random"}
@@ -37,16 +36,6 @@ def test_scikit_learn_checks(estimator, check):
 @pytest.fixture(scope="module")
 def dim(digits):
     return DIMTransformer(8, max_epochs=3, random_state=0).fit(digits.images[:400])
-
-
-@pytest.mark.parametrize("n_classes", [2, 5])
-def test_linear_layer_predicts_what_logistic_regression_predicts(digits, n_classes):
-    chosen = digits.target < n_classes
-    X, y = digits.data[chosen] / 16, digits.target[chosen]
-    model = LogisticRegression().fit(X, y)
-    logits = linear_layer(model.coef_, model.intercept_)(torch.from_numpy(X).float())
-    expected = model.predict_proba(X)
-    np.testing.assert_allclose(logits.softmax(1).detach().numpy(), expected, atol=1e-5)
 
 
 def test_with_tiny_steps_it_is_logistic_regression_on_the_hidden_layer(dim, digits):
@@ -104,6 +93,8 @@ def test_other_transformers_are_refused(digits):
 
 
 LABELS = np.arange(150) % 3
+
+
 ROWS_OF_LABELS = np.random.default_rng(0).normal(size=(150, 6)) + LABELS[:, None]
 
 

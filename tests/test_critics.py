@@ -135,3 +135,15 @@ def test_published_shortcuts_start_as_noisy_identities_where_they_can():
 def test_sizes_of_the_paper(critic, n_code, n_channels, width, n_parameters):
     built = critic(n_code, n_channels, width)
     assert sum(p.numel() for p in built.parameters()) == n_parameters
+
+
+@pytest.mark.parametrize("name", CRITICS)
+def test_score_all_is_the_same_with_and_without_a_shortcut(name):
+    torch.manual_seed(0)
+    critic = CRITICS[name](4, 3, 8).eval()
+    code, local_map = torch.randn(2, 5, 4), torch.randn(2, 5, 6, 3)
+    scores = score_all(critic, code, local_map)
+    assert scores.shape == (2, 5, 5, 6)
+    for i, j in itertools.product(range(5), range(5)):
+        expected = critic(code[:, i : i + 1], local_map[:, j : j + 1])[:, 0]
+        torch.testing.assert_close(scores[:, i, j], expected)

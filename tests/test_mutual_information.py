@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from skdim.objective.pairs import split_pairs
 
-from skdim.mutual_information import ESTIMATORS, dv, infonce
-from skdim.objective.negatives import split_pairs
+from skdim.mutual_information import ESTIMATORS, dv, has_reduction, infonce
 
 LOG2 = math.log(2)
 
@@ -90,6 +90,11 @@ def plain_bound(name, scores):
 def test_every_mi_estimator_has_an_oracle():
     assert set(ORACLE) == set(ESTIMATORS)
     assert set(DIVERGENCES) == set(TIGHT) == set(ESTIMATORS) - {"infonce"}
+
+
+def test_every_mi_estimator_of_skdim_says_how_it_reduces_negatives():
+    assert all(has_reduction(mi_estimator) for mi_estimator in ESTIMATORS.values())
+    assert not has_reduction(lambda joint, marginal: joint.mean())
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)

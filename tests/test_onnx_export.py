@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.products import cover
+from skdim.onnx_export import pool_slices, unfold_slices
 from sklearn.cluster import KMeans
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -17,7 +18,6 @@ from sklearn.preprocessing import StandardScaler
 from torch.nn import functional
 
 from skdim import DIMClassifier, DIMTransformer
-from skdim._model.onnx_graph import pool_slices, unfold_slices
 from skdim._model.readout import OUTPUTS
 from skdim.encoders import ENCODERS, tap
 from skdim.onnx_export import export_onnx

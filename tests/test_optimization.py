@@ -1,11 +1,13 @@
 """Optimisers and schedules: what they promise, by laws and by known values."""
 
 import copy
+import math
 
 import pytest
 import torch
 from torch import nn
 
+from skdim.optimization import backward_and_step
 from skdim.optimization import OPTIMIZERS, SCHEDULES, Muon, orthogonalize
 
 
@@ -86,3 +88,27 @@ def test_every_optimizer_goes_downhill(name):
 def test_schedules_are_factors_of_at_most_one(name):
     factors = [SCHEDULES[name](i / 50) for i in range(50)]
     assert all(0 < factor <= 1 for factor in factors)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_are_factors(name):
+    factors = [SCHEDULES[name](i / 1000) for i in range(1001)]
+    assert all(0 <= factor <= 1 for factor in factors)
+    assert max(factors) == pytest.approx(1, abs=1e-3)
+
+
+def test_warmup_cosine_rises_then_falls_to_zero():
+    schedule = SCHEDULES["warmup_cosine"]
+    assert 0 < schedule(0) < schedule(0.05) < schedule(0.1) > schedule(0.5) > schedule(0.9)
+    assert math.isclose(schedule(1.0), 0, abs_tol=1e-12)
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.5, 100.0])
+def test_long_gradients_are_shortened_and_short_ones_left(clip_norm):
+    start = torch.tensor([3.0, 4.0])
+    weights = torch.nn.Parameter(start.clone())
+    optimizer = torch.optim.SGD([weights], lr=1.0)
+    loss = weights.square().sum() / 2  # its gradient is the weights: of length 5
+    backward_and_step(optimizer, loss, clip_norm)
+    length = min(5.0, clip_norm or 5.0)
+    torch.testing.assert_close(weights.detach(), start * (1 - length / 5))

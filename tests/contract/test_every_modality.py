@@ -1,28 +1,23 @@
 """The contract that scikit-learn's suite checks on rows, held for images and signals too."""
 
 import inspect
-import json
 import pickle
 import re
-import subprocess
-import sys
 
 import joblib
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from helpers.products import cover
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.preprocessing import OneHotEncoder
 
 from skdim import DIMTransformer
-from skdim.augmentation import swap_cells
-from skdim.encoders.rows import MLPEncoder
 from skdim.exceptions import IneffectiveParameterWarning
 
 RNG = np.random.default_rng(0)
+
+
 KINDS = {
     "rows": (RNG.normal(size=(40, 7)), "auto"),
     "grey images": (RNG.normal(size=(40, 9, 8)), "auto"),
@@ -171,95 +166,3 @@ def test_the_html_repr_is_harmless(kind):
     before = attributes(dim)
     assert "DIMTransformer" in dim._repr_html_()
     assert attributes(dim) == before
-
-
-# --------------------------------------------------------------------- tables
-
-NAMES = ["age", "colour_red", "colour_green", "colour_blue", "size"]
-
-
-def table(n=60, seed=0):
-    rng = np.random.default_rng(seed)
-    colour = OneHotEncoder(sparse_output=False).fit_transform(rng.integers(3, size=(n, 1)))
-    numbers = rng.normal(size=(n, 2))
-    return pd.DataFrame(np.column_stack([numbers[:, :1], colour, numbers[:, 1:]]), columns=NAMES)
-
-
-def test_swapped_groups_come_from_one_row():
-    X = torch.from_numpy(table(500).to_numpy().copy())
-    swapped = swap_cells(X, torch.Generator().manual_seed(0), 0.4, column_groups=((1, 2, 3),))
-    assert (swapped[:, 1:4].sum(1) == 1).all()
-    assert (swapped[:, 1:4] != X[:, 1:4]).any()
-    ungrouped = swap_cells(X, torch.Generator().manual_seed(0), 0.4)
-    assert (ungrouped[:, 1:4].sum(1) != 1).any()
-
-
-def test_a_group_shares_a_location():
-    encoder = MLPEncoder((5,), 2, column_groups=[(1, 2, 3)]).eval()
-    x = torch.randn(1, 5)
-    changed = x.clone()
-    changed[0, 2] += 1
-    (before,), (after,) = encoder(x).local_maps, encoder(changed).local_maps
-    assert before.shape[1] == 3  # age, colour, size
-    assert (before != after).any(-1)[0].tolist() == [False, True, False]
-
-
-def test_columns_are_grouped_by_name_or_by_number(quick):
-    X = table()
-    named = quick(column_groups=[NAMES[1:4]]).fit(X)
-    numbered = quick(column_groups=[[1, 2, 3]]).fit(X)
-    np.testing.assert_array_equal(named.transform(X), numbered.transform(X))
-    assert not np.array_equal(named.transform(X), quick().fit(X).transform(X))
-    loaded = pickle.loads(pickle.dumps(named))
-    np.testing.assert_array_equal(loaded.transform(X), named.transform(X))
-    assert loaded.score(X) == named.score(X)
-
-
-def test_many_columns_share_locations_and_none_is_lost():
-    encoder = MLPEncoder((100,), 2, max_locations=8, column_groups=[(0, 50, 99), (3, 2)])
-    columns = encoder.columns
-    assert len(columns) <= 8
-    assert sorted(columns[columns < 100].tolist()) == list(range(100))
-
-
-# ----------------------------------------------------------------- the process
-
-PROCESS = """
-import gc, json, resource
-import numpy as np
-import torch
-from skdim import DIMTransformer
-
-DIMTransformer()
-touches_gpu = torch.cuda.is_initialized()
-
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
-
-X = np.random.default_rng(0).normal(size=(64, 8, 8)).astype(np.float32)
-def fit():
-    DIMTransformer(max_epochs=1, prior_weight=0.1, random_state=0).fit(X)  # six megabytes
-gc.disable()
-for _ in range(3):
-    fit()
-before = resident()
-for _ in range(20):
-    fit()
-print(json.dumps({"touches_gpu": touches_gpu, "grown": resident() - before}))
-"""
-
-
-@pytest.fixture(scope="module")
-def process():
-    """What happened in a process: whether construction touched a GPU, and bytes of 20 fits."""
-    command = [sys.executable, "-W", "ignore", "-c", PROCESS]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def test_import_and_construction_touch_no_gpu(process):
-    assert not process["touches_gpu"]
-
-
-def test_twenty_fits_leave_memory_where_one_did(process):
-    assert process["grown"] < 30e6

@@ -2,11 +2,13 @@
 
 import inspect
 import logging
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skorch.callbacks
+import torch
 from skorch.callbacks import (
     BatchScoring,
     Callback,
@@ -27,6 +29,7 @@ from skorch.callbacks import (
     TrainEndCheckpoint,
     Unfreezer,
 )
+from skorch.callbacks import EarlyStopping as SkorchEarlyStopping
 from torch.nn import init
 from torch.optim.lr_scheduler import StepLR
 
@@ -63,6 +66,8 @@ WORKING = {
     ),
     "TrainEndCheckpoint": (lambda folder: TrainEndCheckpoint(dirname=str(folder)), None),
 }
+
+
 # Those that need a validation set of skorch, which a fit does not have, or another net.
 NOT_WORKING = {
     "BatchScoring": "scores batches by predictions, which a fit without labels does not make",
@@ -127,3 +132,42 @@ def test_the_page_names_those_that_work():
     page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
     for name in WORKING:
         assert f"`{name}`" in page, name
+
+
+class CountingCallback(Callback):
+    def __init__(self):
+        self.epochs = 0
+
+    def on_epoch_end(self, net, **kwargs):
+        self.epochs += 1
+        LOG.append((net.history[-1]["train_loss"], self.epochs))
+
+
+LOG = []
+
+
+def test_callbacks_of_skorch_are_copied_and_told_of_every_epoch(quick, images):
+    LOG.clear()
+    counter = CountingCallback()
+    dim = quick(callbacks=[counter, ("named", CountingCallback())]).fit(images)
+    assert counter.epochs == 0
+    assert len(LOG) == 4
+    assert LOG[-1] == (dim.history_[-1]["loss"], 2)
+    assert b"CountingCallback" in pickle.dumps(dim)  # a parameter, and nothing of the net
+    assert b"DIMNet" not in pickle.dumps(dim)
+
+
+def test_early_stopping_of_skorch_ends_a_fit_without_an_interrupt(quick, images):
+    stop = SkorchEarlyStopping(
+        monitor="train_loss", patience=2, threshold=1e9, threshold_mode="abs", sink=lambda _: None
+    )
+    dim = quick(max_epochs=50, callbacks=[stop]).fit(images)
+    assert dim.n_iter_ < 5
+    assert np.isfinite(dim.transform(images)).all()
+
+
+def test_schedules_of_skorch_are_used_without_an_own_one(quick, images):
+    schedule = LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.1)
+    dim = quick(max_epochs=3, lr_schedule=None, learning_rate=1e-3, callbacks=[schedule])
+    rates = [epoch["learning_rate"] for epoch in dim.fit(images).history_]
+    np.testing.assert_allclose(rates, [1e-3, 1e-4, 1e-5])

@@ -12,7 +12,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdim import DIMTransformer, evaluation
-from skdim.augmentation import move
 from skdim.evaluation import (
     alpha_req,
     effective_rank_scorer,
@@ -38,6 +37,8 @@ MEASURES = (
     shared_dimension,
     lidar,
 )
+
+
 SCORERS = (
     view_nearest_neighbor_scorer,
     view_agreement_scorer,
@@ -55,9 +56,6 @@ def noisy_views(noise, n_views=3, n=40, d=6, seed=0):
 
 def nearest(view, i, candidates, k):
     return set(sorted(candidates, key=lambda j: np.sum((view[j] - i) ** 2))[:k])
-
-
-# ------------------------------------------------------------ values
 
 
 def test_view_nearest_neighbor_is_that_of_plain_loops():
@@ -134,9 +132,6 @@ def test_view_agreement_is_the_geometric_mean_of_its_parts():
     assert view_agreement(views) == pytest.approx(np.prod(parts) ** (1 / 3))
 
 
-# ------------------------------------------------------------ laws
-
-
 @pytest.mark.parametrize("measure", MEASURES)
 def test_measures_ignore_order_offset_and_rotation(measure):
     views = noisy_views(0.7)
@@ -172,61 +167,9 @@ def test_neighbors_are_others(n_neighbors):
         neighbor_overlap(noisy_views(1.0), n_neighbors=n_neighbors)
 
 
-# ------------------------------------------------------------ views of a fitted transformer
-
-
 @pytest.fixture(scope="module")
 def fitted(quick, digits):
     return quick().fit(digits.images[:200])
-
-
-@pytest.mark.parametrize("output", ["components", "code", "hidden", "local"])
-def test_unchanged_views_have_the_features_of_transform(fitted, digits, output):
-    X = digits.images[:150]
-
-    def unchanged(batch, generator):
-        return batch
-
-    fitted.set_params(output=output)
-    views = fitted.transform_views(X, n_views=2, augment=unchanged)
-    expected = fitted.transform(X)
-    np.testing.assert_allclose(views, np.stack([expected] * 2), atol=2e-4)
-    fitted.set_params(output="components")
-
-
-def test_views_repeat_and_do_not_depend_on_the_batch(fitted, digits):
-    X = digits.images[:150]
-    views = fitted.transform_views(X, random_state=3)
-    assert views.shape == (4, 150, 8)
-    assert np.array_equal(views, fitted.transform_views(X, random_state=3))
-    assert not np.allclose(views, fitted.transform_views(X, random_state=4))
-    assert not np.allclose(views[0], views[1])
-    fitted.set_params(transform_batch_size=17)
-    np.testing.assert_allclose(views, fitted.transform_views(X, random_state=3), atol=1e-4)
-    fitted.set_params(transform_batch_size=None)
-
-
-def test_auto_makes_the_views_of_the_modality_whatever_the_encoder_saw(fitted, quick, digits):
-    X = digits.images[:60]
-    views = fitted.transform_views(X, random_state=0)
-    assert np.array_equal(views, fitted.transform_views(X, augment=move, random_state=0))
-    without = quick(augment=None).fit(X)
-    assert not np.allclose(*without.transform_views(X, n_views=2, random_state=0))
-
-
-def test_drawn_samples_keep_their_order(fitted, digits):
-    X = digits.images[:100]
-
-    def unchanged(batch, generator):
-        return batch
-
-    drawn = fitted.transform_views(X, 1, augment=unchanged, max_samples=30, random_state=0)[0]
-    distances = np.abs(drawn[:, None] - fitted.transform(X)).max(2)
-    assert distances.min(1).max() < 1e-3
-    assert (np.diff(distances.argmin(1)) > 0).all()
-
-
-# ------------------------------------------------------------ scorers
 
 
 @pytest.mark.parametrize("scorer", SCORERS)
@@ -302,3 +245,10 @@ def test_few_labels_are_all_that_the_scorer_reads(fitted, digits):
 def test_few_labels_must_be_enough(fitted, digits, y):
     with pytest.raises(ValueError, match=r"at least two classes.*Got \d+ labels of \d classes"):
         few_labels_scorer(fitted, digits.images[:200], y)
+
+
+def test_effective_rank_is_a_scorer(quick, digits):
+    search = GridSearchCV(
+        quick(), {"mi_estimator": ["jsd", "infonce"]}, cv=2, scoring=effective_rank_scorer
+    ).fit(digits.images[:100])
+    assert (search.cv_results_["mean_test_score"] > 1).all()

@@ -40,7 +40,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skdim import DIMTransformer
 from skdim._model.readout import OUTPUTS
-from skdim.coordinates import COORDINATES
 from skdim.critics import CRITICS, ConcatCritic
 from skdim.encoders import ENCODERS, MLPEncoder
 from skdim.exceptions import (
@@ -51,6 +50,7 @@ from skdim.exceptions import (
     IneffectiveParameterWarning,
 )
 from skdim.mutual_information import ESTIMATORS, infonce
+from skdim.objective.coordinates import COORDINATES
 from skdim.optimization import OPTIMIZERS, SCHEDULES
 from skdim.priors import PRIORS, Prior, normal
 
@@ -448,7 +448,10 @@ MORE_VALUES: dict[str, list] = {
     ],
     "mi_estimator": [*ESTIMATORS, infonce],
     "critic": [*CRITICS, ConcatCritic],
-    "prior": [*PRIORS, normal, Prior(normal), ("a", "b")],
+    "prior": [
+        *(*PRIORS, normal, Prior(normal), ("a", "b"), Prior("worng")),
+        *(Prior("uniform", gradient_penalty=1.0), Prior("sphere", learning_rate=1e-3)),
+    ],
     "coordinates": [*COORDINATES],
     "augment": [unchanged, to_one, to_none],
     "lr_schedule": [*SCHEDULES, half],
@@ -496,8 +499,13 @@ good_parameters = st.fixed_dictionaries(
         "critic": names(CRITICS),
         "critic_width": st.integers(1, 3),
         "n_locations": st.integers(1, 3),
-        "prior": names(PRIORS),
-        "gradient_penalty": st.just(1.0),
+        "prior": st.builds(
+            Prior,
+            names(PRIORS),
+            st.none(),
+            st.sampled_from([0.0, 1.0]),
+            st.sampled_from([None, 1.0]),
+        ),
         "augment": st.sampled_from(["auto", None, unchanged]),
         "n_views": st.integers(1, 3),
         "max_epochs": st.integers(1, 2),

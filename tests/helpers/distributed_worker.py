@@ -5,7 +5,6 @@ for N processes that are forked from one, which is faster.
 """
 
 import json
-import logging
 import os
 import signal
 import sys
@@ -27,22 +26,21 @@ from torch import distributed
 
 from skdim import DIMTransformer, _runtime, _training, transformer
 from skdim._model.config import outline
+from skdim._runtime.batch_norm import sync_batch_norm
 from skdim._runtime.distributed import (
     SINGLE_PROCESS,
     ProcessGroup,
     join_process_group,
     leave_process_group,
-    sync_batch_norm,
 )
 from skdim._training.net import DIMNet
-from skdim._training.trainer import Trainer
-from skdim.coordinates import COORDINATES
 from skdim.critics import CRITICS
 from skdim.encoders import ENCODERS, encode
-from skdim.mutual_information import ESTIMATORS, additive_form_of, chunkable
-from skdim.objective import DIMObjective
-from skdim.objective.additive import bound_in_parts
-from skdim.priors import Prior
+from skdim.mutual_information import ESTIMATORS
+from skdim.objective import DIMObjective, ObjectiveConfig
+from skdim.objective.coordinates import COORDINATES
+from skdim.objective.scores import bound_in_chunks
+from skdim.priors import Prior, unchanged
 
 CPU = torch.device("cpu")
 N = 11  # does not divide evenly among the processes
@@ -52,17 +50,11 @@ IMAGES = load_digits().images[:200].astype(np.float32)
 
 
 def opaque(joint, marginal):
-    """An MI estimator that does not say how it adds up."""
+    """An MI estimator that does not say how it reduces negatives."""
     return joint.mean() - marginal.square().mean()
 
 
-@chunkable
-def opaque_mean(joint, marginal):
-    """Another one, which is a mean over codes."""
-    return joint.mean() - marginal.square().mean()
-
-
-EVERY_ESTIMATOR = {**ESTIMATORS, "opaque": opaque, "opaque_mean": opaque_mean}
+EVERY_ESTIMATOR = {**ESTIMATORS, "opaque": opaque}
 
 
 def constant_prior(shape, generator):
@@ -84,9 +76,7 @@ def step(processes: ProcessGroup, encoder_name, estimator, critic, is_grouped) -
     shape = SHAPES[encoder_name]
     encoder = ENCODERS[encoder_name](shape, 4, **NARROW)
     has_positions = encoder_name == "conv"
-    objective = DIMObjective(
-        n_code=n_code,
-        local_shapes=local_shapes,
+    config = ObjectiveConfig(
         global_weight=0.5,
         local_weight=1.0,
         prior_weight=0.1,
@@ -94,12 +84,11 @@ def step(processes: ProcessGroup, encoder_name, estimator, critic, is_grouped) -
         critic=CRITICS[critic],
         critic_width=6,
         n_locations=None,
-        prior=Prior(constant_prior),
-        gradient_penalty=1.0,
+        prior=Prior(constant_prior, unchanged, gradient_penalty=1.0),
         coordinate_weight=0.2 * has_positions,
         coordinates=COORDINATES["absolute"] if has_positions else (),
-        n_axes=len(shape) - 1,
     )
+    objective = DIMObjective(config, n_code, local_shapes, len(shape) - 1)
     encoder.double(), objective.double()
     views = torch.randn(2, N, *shape, dtype=torch.float64)
     groups = torch.arange(N) % 4 if is_grouped else None
@@ -161,11 +150,10 @@ def bound_and_gradients(processes, name, groups, n, chunk_size) -> list[torch.Te
     )
     shard = processes.shard(torch.arange(n))
     parts = [(queries, keys[:, shard])]
-    form = additive_form_of(ESTIMATORS[name])
-    bound = bound_in_parts(form, parts, groups, processes, chunk_size=chunk_size)
-    found = [bound.detach(), *torch.autograd.grad(bound, (queries, keys))]
-    processes.all_reduce(found)
-    return found
+    bound = bound_in_chunks(ESTIMATORS[name], parts, groups, processes, chunk_size)
+    sums = [bound.detach(), *torch.autograd.grad(bound, (queries, keys))]
+    processes.all_reduce(sums)
+    return sums
 
 
 def compare_chunks(processes: ProcessGroup, folder: Path) -> None:
@@ -173,9 +161,9 @@ def compare_chunks(processes: ProcessGroup, folder: Path) -> None:
     errors = {}
     for n, name, n_queries in product((processes.world_size, 7), ESTIMATORS, (1, 2, 100)):
         for groups in (None, torch.arange(n) % max(2, n - 1)):
-            found = bound_and_gradients(processes, name, groups, n, n_queries * 2 * 4 * 2)
+            together = bound_and_gradients(processes, name, groups, n, n_queries * 2 * 4 * 2)
             expected = bound_and_gradients(SINGLE_PROCESS, name, groups, n, 2**22)
-            gaps = [float((a - b).abs().max()) for a, b in zip(found, expected, strict=True)]
+            gaps = [float((a - b).abs().max()) for a, b in zip(together, expected, strict=True)]
             errors[f"{name} {n} {n_queries} {groups}"] = max(gaps)
     if processes.is_main:
         (folder / "chunk_errors.json").write_text(json.dumps(errors))
@@ -206,21 +194,21 @@ def count_bytes(processes: ProcessGroup, folder: Path) -> None:
 
     distributed.all_reduce = counted(distributed.all_reduce, lambda args: args[:1])
     distributed.all_gather = counted(distributed.all_gather, lambda args: args[0])
-    train_step, of_steps = DIMNet.train_step, []
+    step, steps = DIMNet.step, []
 
-    def counted_step(net, batch, **kwargs):
-        terms = train_step(net, batch, **kwargs)
-        of_steps.append(list(sizes))
+    def counted_step(net, samples, groups):
+        terms = step(net, samples, groups)
+        steps.append(list(sizes))
         sizes.clear()
         return terms
 
-    DIMNet.train_step = counted_step
+    DIMNet.step = counted_step
     images = np.random.default_rng(0).integers(0, 256, (256, 32, 32, 3), dtype=np.uint8)
     dim = DIMTransformer(max_epochs=1, random_state=0, device="cpu", distributed=True)
     objective = dim.fit(images).model_.objective
     parameters = [*dim.encoder_.parameters(), *objective.critic_parameters()]
     counts = {
-        "sizes": of_steps[-1],  # from one step's end to the next one's
+        "sizes": steps[-1],  # from one step's end to the next one's
         "gradients": 4 * sum(p.numel() for p in parameters if p.requires_grad),
         "batch_size": dim.batch_size,
     }
@@ -255,8 +243,6 @@ def train(processes: ProcessGroup, folder: Path) -> None:
     compare(processes, folder)
     count_bytes(processes, folder)
     fit(processes, folder, "whole")
-    logging.getLogger("skdim").addHandler(logging.FileHandler(folder / f"log{processes.rank}.txt"))
-    fit(processes, folder, "gathered", max_epochs=1, mi_estimator=opaque_mean)
     fit(processes, folder, "no_seed", random_state=None, early_stopping=True)
     fit(processes, folder, "in_time", max_epochs=10**6, max_time=1.0)
     try:
@@ -273,7 +259,7 @@ def resume(processes: ProcessGroup, folder: Path) -> None:
 # When Ctrl-C comes: in which function, and in which of its calls in a fit of four epochs of two
 # steps.
 MOMENTS = {
-    "before training": (Trainer, "run", 1),
+    "before training": (transformer, "fit_model", 1),
     "in the first epoch": (DIMNet, "step", 1),
     "in an epoch": (DIMNet, "step", 4),
     "in the last step": (DIMNet, "step", 8),

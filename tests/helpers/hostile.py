@@ -1,8 +1,8 @@
 """Hostile files, and what loading each of them did.
 
 A mutation is a function of a good file's bytes and a random generator that returns other bytes.
-``python tests/helpers/hostile.py 2000`` loads 2,000 of them and prints the outcomes of each kind; the suite
-loads some.
+``python tests/helpers/hostile.py 2000`` loads 2,000 of them and prints the outcomes of each kind;
+the suite loads some.
 """
 
 import json

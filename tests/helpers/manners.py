@@ -715,8 +715,8 @@ def page() -> str:
         "# What skdim says when something is wrong",
         "",
         "Every error and warning, with the situation that leads to it. A fit that fails leaves",
-        "the transformer as it was. `python tests/helpers/manners.py` writes this page; the tests provoke",
-        "every error and warning on it.",
+        "the transformer as it was. `python tests/helpers/manners.py` writes this page; the tests",
+        "provoke every error and warning on it.",
     ]
     for title, cases in TITLES.items():
         lines += ["", f"## {title}", "", "| situation | class | what it says |", "|---|---|---|"]

@@ -7,17 +7,17 @@ prints how many steps gave a term or a weight that is not finite: it should be n
 
 import argparse
 import sys
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from skdim._runtime.devices import PRECISIONS
-from skdim._training.loop import backward_and_step
 from skdim.critics import CRITICS
 from skdim.mutual_information import ESTIMATORS
-from skdim.objective import DIMObjective
-from skdim.optimization import OPTIMIZERS, for_device
+from skdim.objective import DIMObjective, ObjectiveConfig
+from skdim.optimization import OPTIMIZERS, backward_and_step, for_device
 from skdim.priors import PRIORS
 
 CPU = torch.device("cpu")
@@ -67,39 +67,39 @@ def draw(seed: int) -> Configuration:
     )
 
 
-def offender(given: Configuration) -> str | None:
+def offender(case: Configuration) -> str | None:
     """Do the step; name the first term or weight that is not finite."""
-    generator = torch.Generator().manual_seed(given.seed)
+    generator = torch.Generator().manual_seed(case.seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(given.seed)
-        objective = DIMObjective(
-            n_code=3,
-            local_shapes=[(given.n_locations, 5)],
-            global_weight=given.weights[0],
-            local_weight=given.weights[1],
-            prior_weight=given.weights[2],
-            mi_estimator=ESTIMATORS[given.mi_estimator],
-            critic=CRITICS[given.critic],
-            critic_width=given.width,
+        torch.manual_seed(case.seed)
+        config = ObjectiveConfig(
+            global_weight=case.weights[0],
+            local_weight=case.weights[1],
+            prior_weight=case.weights[2],
+            mi_estimator=ESTIMATORS[case.mi_estimator],
+            critic=CRITICS[case.critic],
+            critic_width=case.width,
             n_locations=None,
-            prior=PRIORS[given.prior],
-            gradient_penalty=1.0,
+            coordinate_weight=0,
+            coordinates=(),
+            prior=replace(PRIORS[case.prior], gradient_penalty=1.0),
         )
-    code = torch.randn(2, given.n, 3, generator=generator) * given.code_scale
-    local_map = torch.randn(2, given.n, given.n_locations, 5, generator=generator)
-    local_map = local_map * given.local_scale
-    if given.is_constant:
-        code, local_map = torch.full_like(code, given.code_scale), torch.zeros_like(local_map)
+        objective = DIMObjective(config, 3, [(case.n_locations, 5)])
+    code = torch.randn(2, case.n, 3, generator=generator) * case.code_scale
+    local_map = torch.randn(2, case.n, case.n_locations, 5, generator=generator)
+    local_map = local_map * case.local_scale
+    if case.is_constant:
+        code, local_map = torch.full_like(code, case.code_scale), torch.zeros_like(local_map)
     code, local_map = torch.nn.Parameter(code), torch.nn.Parameter(local_map)
-    groups = torch.arange(given.n) % max(2, given.n - 1) if given.grouped else None
+    groups = torch.arange(case.n) % max(2, case.n - 1) if case.grouped else None
 
-    build = OPTIMIZERS[given.optimizer]
+    build = OPTIMIZERS[case.optimizer]
     arguments = for_device(build, {"lr": 1e-3}, CPU, captured=False)
     parameters = [code, local_map, *objective.critic_parameters()]
-    precision = PRECISIONS[given.precision]
+    precision = PRECISIONS[case.precision]
     terms = {}
     with torch.autocast("cpu", precision, enabled=precision != torch.float32):
-        if given.weights[2]:
+        if case.weights[2]:
             terms["discriminator"] = objective.discriminator_term(code, generator)
             adversary = build(objective.discriminator.parameters(), **arguments)
             backward_and_step(adversary, terms["discriminator"])

@@ -1,28 +1,29 @@
-"""Files: a fitted transformer comes back, no file can run code, and unfit files are refused."""
+"""A fitted transformer comes back from its file, or its pickle, in this process and in others."""
 
 import copy
-import json
 import multiprocessing
-import os
 import pickle
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
+import cloudpickle
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from helpers.hostile import MUTATIONS, OUTCOMES, campaign, good_file, outcome, put, redescribed
+import torch
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
+from torch import nn
 
-import skdim
-from skdim import Checkpoint, DIMTransformer
-from skdim._files.safe import read, write
-from skdim.encoders import MLPEncoder
-from skdim.exceptions import FileError, VersionWarning
+from skdim import DIMTransformer
+from skdim.encoders import MLPEncoder, tap
+from skdim.exceptions import FileError
+from skdim.mutual_information import ESTIMATORS
+from skdim.priors import PRIORS, Prior
 
 
 class CustomEncoder(MLPEncoder):
@@ -41,6 +42,8 @@ def custom_views(batch, generator):
 
 
 RNG = np.random.default_rng(0)
+
+
 KINDS = {
     "rows": (RNG.normal(size=(50, 6)), {}),
     "signals": (RNG.normal(size=(40, 2, 30)), {"channel_axis": 1}),
@@ -146,141 +149,6 @@ def test_a_spawned_process_gets_the_same_answers(spawned):
     np.testing.assert_allclose(sent, here, atol=1e-6)
 
 
-def test_a_write_that_fails_leaves_the_file_that_was_there(tmp_path, monkeypatch):
-    write(tmp_path / "state", {"a": 1})
-
-    def fail(*_):
-        raise OSError("disk full")
-
-    monkeypatch.setattr("skdim._files.atomic_write.os.replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write(tmp_path / "state", {"a": 2})
-    assert read(tmp_path / "state", {}) == {"a": 1}
-    assert os.listdir(tmp_path) == ["state"]
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        None,
-        True,
-        -3,
-        2.5,
-        float("inf"),
-        "text",
-        [1, [2.0, "x"]],
-        (1, (2,)),
-        {"a": {1: [np.float32(2.5)]}},
-        {"custom": True, "array": "a"},
-    ],
-)
-def test_plain_values_come_back_as_they_were(tmp_path, value):
-    write(tmp_path / "state", {"value": value})
-    assert read(tmp_path / "state", {}) == {"value": value}
-
-
-def test_hostile_files_are_refused_in_a_sentence():
-    for name, counts in campaign(13 * len(MUTATIONS))[0].items():
-        assert set(counts) <= set(OUTCOMES), (name, counts)
-
-
-@pytest.mark.parametrize(
-    "parameters",
-    [
-        {"encoder_params in fit": {"dict": [["width", 10**12]]}},
-        {"encoder_params in fit": {"dict": [["depth", 10**7]]}},
-        {"n_components in fit": 10**12},
-        {"critic_width in fit": 10**12},
-        {"model/sample_shape": {"tuple": [10**12]}},
-    ],
-    ids=str,
-)
-def test_absurd_sizes_are_refused_before_memory_is_taken(tmp_path, parameters):
-    good = good_file(tmp_path / "file")
-
-    def change(document):
-        for name, value in parameters.items():
-            put(document["state"], name, value)
-
-    bad = redescribed(good, change)
-    (tmp_path / "file").write_bytes(bad)
-    assert outcome(tmp_path / "file") == "refused"
-
-
-def test_a_trimmed_transformer_transforms_and_says_what_it_cannot(quick, tmp_path):
-    X = RNG.normal(size=(60, 5))
-    dim = quick(warm_start=True).partial_fit(X)
-    trimmed = copy.deepcopy(dim).trim()
-    for reload in (
-        lambda d: d,
-        lambda d: pickle.loads(pickle.dumps(d)),
-        lambda d: (d.save(tmp_path / "dim"), DIMTransformer.load(tmp_path / "dim"))[1],
-    ):
-        again = reload(trimmed)
-        np.testing.assert_array_equal(again.transform(X), dim.transform(X))
-        for use in (again.score, again.score_samples, again.partial_fit, again.fit):
-            with pytest.raises(ValueError, match="was trimmed"):
-                use(X)
-    assert again.set_params(warm_start=False).fit(X).score(X) > 0
-
-
-def test_trimmed_files_are_hardly_larger_than_their_weights(tmp_path, digits):
-    dim = DIMTransformer(max_epochs=1, random_state=0).fit(digits.images[:200]).trim()
-    n_bytes = sum(t.numel() * t.element_size() for t in dim.encoder_.state_dict().values())
-    parts = [part for readout in dim.model_.readouts.values() for part in readout[1:]]
-    n_bytes += sum(part.nbytes for part in parts if part is not None)
-    dim.save(tmp_path / "dim")
-    joblib.dump(dim, tmp_path / "dim.joblib")
-    for name in ("dim", "dim.joblib"):
-        assert (tmp_path / name).stat().st_size < 1.1 * n_bytes
-
-
-@pytest.mark.parametrize("with_checkpoint", [False, True])
-def test_skops_trusts_what_skdim_names_and_needs_no_more(quick, tmp_path, with_checkpoint):
-    skops = pytest.importorskip("skops.io")
-    X = RNG.normal(size=(40, 5))
-    checkpoint = Checkpoint(str(tmp_path / "states"), every_epochs=2) if with_checkpoint else None
-    pipeline = make_pipeline(quick(checkpoint=checkpoint), LogisticRegression())
-    pipeline.fit(X, X[:, 0] > 0)
-    skops.dump(pipeline, tmp_path / "pipeline.skops")
-    trusted = skdim.get_skops_trusted()
-    needed = ["skdim.transformer.DIMTransformer"]
-    needed = ["skdim.Checkpoint", *needed] if with_checkpoint else needed
-    assert skops.get_untrusted_types(file=tmp_path / "pipeline.skops") == needed
-    again = skops.load(tmp_path / "pipeline.skops", trusted=trusted)
-    np.testing.assert_array_equal(again.predict_proba(X), pipeline.predict_proba(X))
-    assert again[0].checkpoint == checkpoint
-
-
-def test_another_version_is_warned_about(quick, tmp_path, monkeypatch):
-    dim = quick().fit(RNG.normal(size=(40, 5)))
-    monkeypatch.setattr("skdim._model.fitted.__version__", "0.0.1")
-    dim.save(tmp_path / "dim")
-    pickled = pickle.dumps(dim)
-    with pytest.warns(VersionWarning, match="saved by skdim 0.0.1"):
-        DIMTransformer.load(tmp_path / "dim")
-    with pytest.warns(VersionWarning, match="saved by skdim 0.0.1"):
-        pickle.loads(pickled)
-
-
-def test_to_moves_what_was_fitted(quick):
-    X = RNG.normal(size=(40, 5))
-    dim = quick().fit(X)
-    assert dim.to("cpu").device_.type == "cpu"
-    with pytest.raises(ValueError, match="device"):
-        dim.to("cuda:99")
-
-
-def test_sixteen_threads_get_the_same_answers(quick):
-    X = RNG.normal(size=(64, 10, 10))
-    dim = quick().fit(X)
-    expected = dim.transform(X)
-    with ThreadPoolExecutor(16) as pool:
-        parts = [pool.submit(dim.transform, X[i : i + 4]) for i in range(0, 64, 4)] * 2
-        answers = [part.result() for part in parts]
-    np.testing.assert_array_equal(np.concatenate(answers[:16]), expected)
-
-
 @pytest.mark.parametrize("method", ["fork", "loky"])
 def test_worker_processes_get_the_same_answers(quick, method):
     X = RNG.normal(size=(40, 5))
@@ -294,25 +162,119 @@ def test_worker_processes_get_the_same_answers(quick, method):
     np.testing.assert_allclose(np.concatenate(answers), dim.transform(X), atol=1e-6)
 
 
-def test_the_state_in_a_file_is_json_and_numbers(tmp_path):
-    good = good_file(tmp_path / "file")
-    header = json.loads(good[8 : 8 + int.from_bytes(good[:8], "little")])
-    document = json.loads(header["__metadata__"]["skdim"])
-    assert set(document) == {"format", "state"}
-    assert document["state"]["encoder in fit"] == "auto"
+NOTEBOOK = """
+import pickle, sys
+import joblib
+import numpy as np
+from skdim import DIMTransformer
+from skdim.encoders import MLPEncoder
+
+folder = sys.argv[1]
+pipeline = joblib.load(folder + "/pipeline.joblib")
+np.save(folder + "/proba.npy", pipeline.predict_proba(np.load(folder + "/images.npy")))
+
+class Mine(MLPEncoder):
+    pass
+
+X = np.random.default_rng(0).normal(size=(20, 4))
+transformer = DIMTransformer(4, encoder=Mine, max_epochs=1).fit(X)
+file = pickle.dumps(transformer)
+assert (pickle.loads(file).transform(X) == transformer.transform(X)).all()
+open(folder + "/transformer.pickle", "wb").write(file)
+"""
 
 
-def test_a_process_forked_from_one_of_many_threads_does_not_wait_for_them():
-    code = (
-        "import multiprocessing, warnings\nwarnings.simplefilter('ignore')\n"
-        "import numpy as np, torch\nfrom skdim import DIMTransformer\n"
-        "torch.set_num_threads(2)\n"
-        "X = np.random.default_rng(0).normal(size=(300, 12, 12))\n"
-        "small = {'width': 32, 'n_hidden': 256}\n"
-        "dim = DIMTransformer(max_epochs=1, encoder_params=small, random_state=0).fit(X)\n"
-        "with multiprocessing.get_context('fork').Pool(2) as pool:\n"
-        "    parts = pool.map_async(dim.transform, np.array_split(X, 4)).get(timeout=60)\n"
-        "assert np.allclose(np.concatenate(parts), dim.transform(X), atol=1e-5)\n"
-    )
-    environment = {name: v for name, v in os.environ.items() if name != "OMP_NUM_THREADS"}
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, env=environment)
+@pytest.fixture(scope="module")
+def notebook(quick, digits, tmp_path_factory):
+    """A pipeline, and the folder where another process loaded it and left a transformer."""
+    folder, images = tmp_path_factory.mktemp("notebook"), digits.images[:60]
+    pipeline = make_pipeline(quick(), LogisticRegression(max_iter=1000))
+    pipeline.fit(images, digits.target[:60])
+    joblib.dump(pipeline, folder / "pipeline.joblib")
+    np.save(folder / "images.npy", images)
+    subprocess.run([sys.executable, "-c", NOTEBOOK, str(folder)], check=True)
+    return pipeline, folder
+
+
+def test_joblib_in_a_new_process_gives_equal_features(notebook, digits):
+    pipeline, folder = notebook
+    expected = pipeline.predict_proba(digits.images[:60])
+    np.testing.assert_array_equal(np.load(folder / "proba.npy"), expected)
+
+
+class TopLevel(MLPEncoder):
+    """An encoder that a file can refer to."""
+
+
+def build_network():
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+
+
+def test_top_level_custom_objects_survive_a_pickle(quick, rows, images):
+    X, _ = rows
+    transformer = quick(encoder=TopLevel, mi_estimator=ESTIMATORS["jsd"]).fit(X)
+    loaded = pickle.loads(pickle.dumps(transformer))
+    assert loaded.encoder is TopLevel
+    assert loaded.mi_estimator is ESTIMATORS["jsd"]
+    np.testing.assert_array_equal(loaded.transform(X), transformer.transform(X))
+    tapped = quick(n_components=4, encoder=tap(build_network, local="1", hidden="2")).fit(images)
+    loaded = pickle.loads(pickle.dumps(tapped))
+    np.testing.assert_array_equal(loaded.transform(images), tapped.transform(images))
+
+
+def local_objects():
+    class Local(MLPEncoder):
+        pass
+
+    return {"encoder": Local, "augment": lambda batch, generator: batch + 0.1}
+
+
+def forgiving(parameters, hook=None, **params):
+    return torch.optim.Adam(parameters, **params)
+
+
+def network_of_rows():
+    return nn.Sequential(nn.Unflatten(1, (1, -1)), nn.Conv1d(1, 4, 1), nn.Flatten())
+
+
+UNREACHABLE = [
+    *local_objects().items(),
+    ("encoder", tap(lambda: network_of_rows(), local="1", hidden="2")),
+    ("prior", Prior(PRIORS["normal"].sample, lambda code: 2 * code)),
+    ("optimizer_params", {"betas": (0.5, 0.9), "hook": [lambda: None]}),
+]
+
+
+@pytest.mark.parametrize(("parameter", "custom"), UNREACHABLE)
+def test_custom_objects_that_no_file_can_refer_to_train_and_are_copied_but_not_pickled(
+    quick, rows, parameter, custom
+):
+    X, _ = rows
+    params = {"optimizer": forgiving, "prior_weight": 0.1, parameter: custom}
+    transformer = clone(quick(**params)).fit(X)
+    expected = transformer.transform(X)
+    by_value = cloudpickle.loads(cloudpickle.dumps(transformer))
+    for twin in (copy.copy(transformer), copy.deepcopy(transformer), by_value):
+        np.testing.assert_array_equal(twin.transform(X), expected)
+    with pytest.raises((pickle.PicklingError, AttributeError), match="Can't pickle"):
+        pickle.dumps(transformer)
+
+
+def test_worker_processes_receive_custom_objects(quick, rows):
+    X, y = rows
+    pipeline = make_pipeline(quick(**local_objects()), LogisticRegression(max_iter=1000))
+    scores = cross_val_score(pipeline, X, y, cv=2, n_jobs=2, error_score="raise")
+    fitted = quick(**local_objects()).fit(X)
+    (features,) = joblib.Parallel(n_jobs=2)(joblib.delayed(transform)(fitted, X) for _ in "1")
+    assert np.isfinite(scores).all()
+    np.testing.assert_allclose(features, fitted.transform(X), atol=1e-5)
+
+
+def transform(transformer, X):
+    return transformer.transform(X)
+
+
+def test_a_class_of_a_notebook_is_missed_by_name(notebook):
+    _, folder = notebook
+    with pytest.raises(AttributeError, match="'Mine' on <module "):
+        pickle.loads((folder / "transformer.pickle").read_bytes())

@@ -9,9 +9,8 @@ import torch
 from helpers.products import cover
 from sklearn.model_selection import GridSearchCV
 
-from skdim._model.scoring import N_NEGATIVES, HeldOut, retrieval
-from skdim.critics import CRITICS, score_all
-from skdim.evaluation import effective_rank, effective_rank_scorer
+from skdim._model.scoring import N_NEGATIVES, retrieval
+from skdim.critics import CRITICS
 
 
 def random_pairs(n=5, n_others=6, n_locations=3, seed=0):
@@ -23,10 +22,10 @@ def random_pairs(n=5, n_others=6, n_locations=3, seed=0):
 def test_retrieval_counts_pairs():
     joint, marginal = random_pairs()
     joint[0, 0] = marginal[0, 2, 1]  # a tie
-    for i, found in enumerate(retrieval(joint, marginal)):
+    for i, probability in enumerate(retrieval(joint, marginal)):
         pairs = list(itertools.product(joint[i], marginal[i].flatten()))
         wins = sum(float(p > n) + 0.5 * float(p == n) for p, n in pairs)
-        assert found.item() == pytest.approx(wins / len(pairs))
+        assert probability.item() == pytest.approx(wins / len(pairs))
 
 
 def test_retrieval_has_its_limits():
@@ -42,30 +41,18 @@ def test_retrieval_is_unchanged_by_increasing_functions(increasing):
     assert retrieval(increasing(joint), increasing(marginal)).equal(retrieval(joint, marginal))
 
 
-@pytest.mark.parametrize("name", CRITICS)
-def test_score_all_is_the_same_with_and_without_a_shortcut(name):
-    torch.manual_seed(0)
-    critic = CRITICS[name](4, 3, 8).eval()
-    code, local_map = torch.randn(2, 5, 4), torch.randn(2, 5, 6, 3)
-    scores = score_all(critic, code, local_map)
-    assert scores.shape == (2, 5, 5, 6)
-    for i, j in itertools.product(range(5), range(5)):
-        expected = critic(code[:, i : i + 1], local_map[:, j : j + 1])[:, 0]
-        torch.testing.assert_close(scores[:, i, j], expected)
+@pytest.fixture(scope="module")
+def learned(quick, digits):
+    return quick(max_epochs=10, global_weight=0.5).fit(digits.images[:300])
 
 
 @pytest.mark.parametrize("n", [2, 5, 127, 128, 129, 300])
-def test_all_evaluation_batches_have_one_size(n):
-    held_out = HeldOut(np.zeros((n, 1)), mean=0, scale=1, augment=None, n_views=1, device="cpu")
+def test_all_evaluation_batches_have_one_size(learned, n):
+    held_out = learned.model_.held_out(np.zeros((n, 1, 8, 8), np.float32))
     batches = list(held_out.evaluation_batches())
     assert {len(indices) for indices in batches} == {min(n, 1 + N_NEGATIVES)}
     assert all(len(indices.unique()) == len(indices) for indices in batches)
     assert torch.cat(batches).unique().equal(torch.arange(n))
-
-
-@pytest.fixture(scope="module")
-def learned(quick, digits):
-    return quick(max_epochs=10, global_weight=0.5).fit(digits.images[:300])
 
 
 @pytest.fixture
@@ -137,27 +124,3 @@ def test_a_search_without_labels_ranks_by_score(quick, digits):
     grid = {"mi_estimator": ["jsd", "infonce"], "critic_width": [8, 32]}
     search = GridSearchCV(quick(), grid, cv=2).fit(digits.images[:200])
     assert (search.cv_results_["mean_test_score"] > 0.5).all()
-
-
-def test_effective_rank_is_a_scorer(quick, digits):
-    search = GridSearchCV(
-        quick(), {"mi_estimator": ["jsd", "infonce"]}, cv=2, scoring=effective_rank_scorer
-    ).fit(digits.images[:100])
-    assert (search.cv_results_["mean_test_score"] > 1).all()
-
-
-@pytest.mark.parametrize("rank", [1, 3, 8])
-def test_effective_rank_of_equal_directions_is_their_number(rank):
-    directions = np.linalg.qr(np.random.default_rng(0).normal(size=(50, 50)))[0]
-    directions = np.linalg.qr(directions - directions.mean(0))[0][:, :rank]  # centred, orthogonal
-    features = directions @ np.linalg.qr(np.random.default_rng(1).normal(size=(20, 20)))[0][:rank]
-    assert effective_rank(features) == pytest.approx(rank)
-
-
-def test_effective_rank_ignores_scale_offset_and_rotation():
-    features = np.random.default_rng(0).normal(size=(40, 5)) * [5, 4, 3, 2, 1]
-    rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(5, 5)))[0]
-    expected = effective_rank(features)
-    assert 1 < expected < 5
-    assert effective_rank(7 * features @ rotation + 100) == pytest.approx(expected)
-    assert effective_rank(np.ones((4, 3))) == 0

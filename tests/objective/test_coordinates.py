@@ -5,16 +5,16 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import nn
-
-from skdim._training.loop import backward_and_step
-from skdim.coordinates import (
+from skdim.objective.coordinates import (
     COORDINATES,
     AbsoluteCoordinates,
     RelativeCoordinates,
     log_likelihood,
     positions_in_map,
 )
+from torch import nn
+
+from skdim.optimization import backward_and_step
 from skdim.encoders.contract import as_local_map
 
 TASKS = {task for tasks in COORDINATES.values() for task in tasks}

@@ -2,32 +2,20 @@
 
 import pytest
 import torch
+from helpers.objectives import objective_config
 
-from skdim._training.loop import backward_and_step
-from skdim.critics import CRITICS, SeparableCritic, is_separable
-from skdim.mutual_information import jsd
+from skdim.critics import CRITICS, PublishedSeparableCritic, SeparableCritic, is_separable
+from skdim.mutual_information import ESTIMATORS
 from skdim.objective import DIMObjective
-from skdim.priors import PRIORS
+from skdim.optimization import backward_and_step
+from skdim.priors import Prior, uniform
 
 N_CODE, N_LOCATIONS, N_CHANNELS = 4, 6, 3
 
 
 def objective(**params):
     torch.manual_seed(0)
-    defaults = {
-        "n_code": N_CODE,
-        "local_shapes": [(N_LOCATIONS, N_CHANNELS)],
-        "global_weight": 0,
-        "local_weight": 0,
-        "prior_weight": 0,
-        "mi_estimator": jsd,
-        "critic": SeparableCritic,
-        "critic_width": 8,
-        "n_locations": None,
-        "prior": PRIORS["uniform"],
-        "gradient_penalty": 0.0,
-    }
-    return DIMObjective(**{**defaults, **params})
+    return DIMObjective(objective_config(**params), N_CODE, [(N_LOCATIONS, N_CHANNELS)])
 
 
 def seeded(seed=0):
@@ -92,7 +80,8 @@ def test_the_global_term_is_the_local_term_with_one_location():
 
 @pytest.mark.parametrize("gradient_penalty", [0.0, 1.0])
 def test_each_adversarial_step_trains_its_side_only(gradient_penalty):
-    criterion = objective(local_weight=1.0, prior_weight=1.0, gradient_penalty=gradient_penalty)
+    prior = Prior(uniform, torch.sigmoid, gradient_penalty)
+    criterion = objective(local_weight=1.0, prior_weight=1.0, prior=prior)
     encoder = torch.nn.Linear(7, N_CODE)
     x = torch.randn(10, 7)
     _, local_maps = encoding()
@@ -122,7 +111,7 @@ def test_each_adversarial_step_trains_its_side_only(gradient_penalty):
 @pytest.mark.parametrize("critic", CRITICS.values())
 @pytest.mark.parametrize("term", ["local", "global"])
 def test_samples_of_a_group_are_never_compared(critic, term):
-    """The MI estimator gets the score of each pair; here it tells which pair it is."""
+    """The MI estimator gets the score of each pair, which here is the number of the pair."""
     groups = torch.tensor([0, 1, 0, 2, 2])
     seen = []
 
@@ -159,9 +148,56 @@ def test_samples_of_a_group_are_never_compared(critic, term):
     assert (groups[first] != groups[second]).all()
 
 
+def loops_over_pairs(mi_estimator, scores, groups):
+    """All scores of one view at once, by loops; negatives repeat to have one number for all."""
+    n, _, n_locations = scores.shape
+    joint, marginal = [], []
+    for i in range(n):
+        allowed = [j for j in range(n) if (j != i if groups is None else groups[j] != groups[i])]
+        negatives = [allowed[turn % len(allowed)] for turn in range(n - 1)]
+        joint.append(torch.stack([scores[i, i, k] for k in range(n_locations)]))
+        marginal.append(torch.stack([scores[i, j] for j in negatives]))
+    return mi_estimator(torch.stack(joint), torch.stack(marginal))
+
+
+@pytest.mark.parametrize("groups", [None, torch.tensor([0, 1, 0, 2, 2])], ids=["alone", "groups"])
+@pytest.mark.parametrize("critic", [SeparableCritic, PublishedSeparableCritic])
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_a_function_that_does_not_say_how_it_reduces_gets_all_scores(name, critic, groups):
+    """Value and gradients are those of loops over pairs, by a critic that scores single pairs."""
+    shapes = []
+
+    def custom(joint, marginal):
+        shapes.append((tuple(joint.shape), tuple(marginal.shape)))
+        return ESTIMATORS[name](joint, marginal)
+
+    criterion = objective(local_weight=1.0, critic=critic, mi_estimator=custom).double().eval()
+    scored_by = criterion.local_critics[0]
+    code, (local_map,) = encoding()
+    code, local_map = code.double().requires_grad_(), local_map.double().requires_grad_()
+    bound = criterion.bound(scored_by, code, local_map, seeded(), groups)
+    assert shapes == [((2, 5, N_LOCATIONS), (2, 5, 4, N_LOCATIONS))]
+    scores = [
+        torch.stack([scored_by(code[[v]], local_map[[v]].roll(-t, 1))[0] for t in range(5)], 1)
+        for v in range(2)
+    ]  # entry (i, t) holds the scores of code i with sample i + t
+    turn = (torch.arange(5) - torch.arange(5)[:, None]) % 5
+    rows = torch.arange(5)[:, None]
+    expected = sum(loops_over_pairs(custom, view[rows, turn], groups) for view in scores) / 2
+    torch.testing.assert_close(bound, expected, rtol=0, atol=1e-10)
+    leaves = [code, local_map, *scored_by.parameters()]
+    both = (torch.autograd.grad(value, leaves) for value in (bound, expected))
+    for ours, plain in zip(*both, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=0, atol=1e-9)
+
+
 def test_locations_are_sampled_for_the_local_term_only():
-    criterion = objective(local_weight=1.0, global_weight=1.0, n_locations=2)
     seen = []
-    criterion.mi_estimator = lambda joint, marginal: seen.append(joint.shape) or joint.mean()
+    criterion = objective(
+        local_weight=1.0,
+        global_weight=1.0,
+        n_locations=2,
+        mi_estimator=lambda joint, marginal: seen.append(joint.shape) or joint.mean(),
+    )
     criterion(*encoding(), seeded())
     assert sorted(seen) == [(2, 5, 1), (2, 5, 2)]

@@ -2,11 +2,9 @@
 
 import pytest
 import torch
-
-from skdim.objective.negatives import (
-    join_pairs,
+from skdim.objective.pairs import (
+    list_negatives,
     maps_of_other_views,
-    negatives_of,
     permute_locations,
     sample_locations,
     split_pairs,
@@ -58,33 +56,9 @@ def test_a_sample_is_not_its_own_negative():
         assert marginal[i].equal(scores[i, [j for j in range(n) if j != i]])
 
 
-@pytest.mark.parametrize(("first", "n_queries"), [(0, 5), (0, 1), (1, 3), (4, 1), (2, 3)])
-def test_the_pairs_of_a_chunk_are_those_of_its_queries(first, n_queries):
-    scores = torch.stack([pair_scores(5, 3), -pair_scores(5, 3)])
-    queries = slice(first, first + n_queries)
-    of_chunk = split_pairs(scores[:, queries], first=first)
-    for whole, chunk in zip(split_pairs(scores), of_chunk, strict=True):
-        assert chunk.equal(whole[:, queries])
-
-
-@pytest.mark.parametrize(("first", "n_queries"), [(0, 5), (0, 1), (1, 3), (4, 1), (2, 3)])
-def test_join_undoes_split(first, n_queries):
-    scores = torch.stack([pair_scores(5, 3), -pair_scores(5, 3)])[:, first : first + n_queries]
-    assert join_pairs(*split_pairs(scores, first=first), 5, first=first).equal(scores)
-
-
-def test_join_is_the_transpose_of_split_where_negatives_repeat():
-    negatives = negatives_of(torch.tensor([0, 0, 1, 2, 0]))[1:4]
-    scores = pair_scores(5, 3)[1:4].requires_grad_()
-    pairs = split_pairs(scores, negatives, first=1)
-    grad_outputs = [torch.randn_like(part) for part in pairs]
-    (expected,) = torch.autograd.grad(pairs, scores, grad_outputs)
-    torch.testing.assert_close(join_pairs(*grad_outputs, 5, negatives, first=1), expected)
-
-
 def test_groups_of_one_sample_each_change_nothing():
     scores = torch.stack([pair_scores(5, 3), -pair_scores(5, 3)])
-    joint, marginal = split_pairs(scores, negatives_of(torch.arange(5)))
+    joint, marginal = split_pairs(scores, torch.arange(5))
     expected_joint, expected_marginal = split_pairs(scores)
     assert joint.equal(expected_joint)
     assert marginal.equal(expected_marginal)
@@ -93,7 +67,7 @@ def test_groups_of_one_sample_each_change_nothing():
 @pytest.mark.parametrize("groups", GROUPS)
 def test_negatives_are_all_samples_of_other_groups_as_evenly_as_possible(groups):
     groups = torch.tensor(groups)
-    negatives = negatives_of(groups)
+    negatives = list_negatives(groups)
     n = len(groups)
     assert negatives.shape == (n, n - 1)
     for i in range(n):

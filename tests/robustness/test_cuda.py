@@ -39,7 +39,7 @@ def test_a_captured_fit_equals_an_eager_one(quick, images, deterministic, monkey
     captured = quick(device="cuda", **LONG, **params).fit(images)
     assert seconds
     assert sum(seconds) < 2
-    monkeypatch.setattr("skdim._training.trainer.choose_capturer", lambda *_: None)
+    monkeypatch.setattr("skdim._training.fit.choose_capturer", lambda *_: None)
     plain = quick(device="cuda", **LONG, **params).fit(images)
     np.testing.assert_allclose(captured.history_[-1]["loss"], plain.history_[-1]["loss"], rtol=1e-2)
 

@@ -4,9 +4,9 @@ import re
 import warnings
 from pathlib import Path
 
-from helpers import manners
 import pytest
 import sklearn
+from helpers import manners
 from helpers.manners import CASES, WARNINGS, dim, page
 
 from skdim import DIMTransformer

@@ -1,13 +1,15 @@
-"""Freed memory is kept during a fit only, and processes get a GPU each."""
+"""Devices, precision and memory: what is chosen, and what errors say."""
 
 import threading
 from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers import campaign
+from helpers.campaign import BEYOND, Case, Sketch
 
 from skdim._runtime import devices
-from skdim._runtime.devices import NEVER, USUAL, freed_memory_kept
+from skdim._runtime.devices import NEVER, USUAL, choose_device, freed_memory_kept
 
 CPU = torch.device("cpu")
 
@@ -90,3 +92,24 @@ def test_processes_side_by_side_take_the_gpus_in_turn(name, rank, number, monkey
     assert devices.choose_device("auto") == torch.device("cuda", number % 4)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert devices.choose_device("auto") == torch.device("cuda")
+
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # cases check their warnings themselves
+
+
+ROWS = Sketch((6, 3))
+
+
+def fit(sketch, groups=None, modality="rows", **params):
+    dim = campaign.transformer(Case(modality, sketch, params))
+    return dim.fit(campaign.make(sketch), groups=groups)
+
+
+def test_a_size_beyond_all_memory_is_a_memory_error():
+    with pytest.raises(MemoryError, match="exhausted"):
+        fit(ROWS, n_components=BEYOND)
+
+
+def test_a_device_that_holds_no_numbers_is_refused():
+    with pytest.raises(ValueError, match="'device' parameter"):
+        choose_device("meta")

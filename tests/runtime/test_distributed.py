@@ -71,15 +71,15 @@ def errors(request, tmp_path_factory):
 
 
 def test_a_step_of_several_processes_is_a_step_of_one_on_the_whole_batch(errors):
-    of_steps, _ = errors
-    assert len(of_steps) in (15, 90)  # encoders, MI estimators, critics, groups
-    assert {name: error for name, error in of_steps.items() if not error < 1e-10} == {}
+    steps, _ = errors
+    assert len(steps) in (14, 84)  # encoders, MI estimators, critics, groups
+    assert {name: error for name, error in steps.items() if not error < 1e-10} == {}
 
 
 def test_chunks_of_several_processes_are_all_pairs_of_one(errors):
-    _, of_chunks = errors
-    assert len(of_chunks) == 84
-    assert {name: error for name, error in of_chunks.items() if not error < 1e-10} == {}
+    _, chunks = errors
+    assert len(chunks) == 84
+    assert {name: error for name, error in chunks.items() if not error < 1e-10} == {}
 
 
 def test_a_step_exchanges_less_than_2_kib_for_each_sample_beside_the_gradients(folder):
@@ -88,12 +88,6 @@ def test_a_step_exchanges_less_than_2_kib_for_each_sample_beside_the_gradients(f
         beside = sum(counted["sizes"]) - counted["gradients"]
         # Codes of two views, 64 numbers in half precision or more, and their gradients in float32.
         assert 768 * counted["batch_size"] <= beside <= 2048 * counted["batch_size"]
-
-
-def test_the_log_says_that_keys_are_exchanged_where_marginals_do_not_add_up(folder):
-    logs = [(folder / f"log{rank}.txt").read_text() for rank in range(2)]
-    assert logs[0].count("processes exchange keys") == 1
-    assert logs[1] == ""
 
 
 @pytest.mark.parametrize("name", ["whole", "no_seed", "in_time"])

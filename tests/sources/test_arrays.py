@@ -9,19 +9,16 @@ import polars as pl
 import pytest
 import torch
 from helpers.products import cover
-from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from skdim import DIMTransformer
-from skdim.exceptions import DataWarning
-from skdim.sources import StoredDataset, as_source
-from skdim.sources._arrays import working_dtype
+from skdim.sources import as_source
+from skdim.sources.arrays import as_numpy, chunk_slices, widen_exactly, working_dtype
 
-# Minutes of a day in seconds since 1970: beyond what float32 tells apart.
+# Minutes of a day in seconds since 1970: which float32 cannot distinguish.
 SECONDS = 1_700_000_000 + 60 * np.arange(200)
 EXACT = np.c_[SECONDS, SECONDS % 7, np.arange(200)].astype(np.float64)
 SMALL = np.random.default_rng(0).integers(0, 100, (150, 5))
 ROWS = np.random.default_rng(0).normal(size=(150, 6)).astype(np.float32)
-
 # Types that hold seconds, and containers of arrays.
 LARGE_TYPES = ("int64", "uint64", "int32", "uint32", "float64", ">f8", "<i8", ">i8", "longdouble")
 SMALL_TYPES = ("bool", "int8", "uint8", "int16", "uint16", "float16", "float32", ">f4", ">i2")
@@ -76,8 +73,8 @@ def test_small_numbers_are_the_same_whatever_holds_them(dtype, holder):
     small = SMALL.astype(dtype)
     expected, dim = fit_small(dtype), fit(HOLDERS[holder](small))
     np.testing.assert_allclose(dim.mean_, expected.mean_, rtol=1e-6)
-    found = features(dim, HOLDERS[holder](small))
-    np.testing.assert_allclose(found, features(expected, small.astype(np.float64)), atol=1e-4)
+    ours = features(dim, HOLDERS[holder](small))
+    np.testing.assert_allclose(ours, features(expected, small.astype(np.float64)), atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.float64, torch.bfloat16])
@@ -93,33 +90,6 @@ def test_float32_is_kept_where_it_holds_every_value():
     for dtype in ("int32", "int64", "uint32", "uint64", "float64"):
         assert working_dtype(np.dtype(dtype)) == np.float64
     assert working_dtype(np.dtype("uint8")) == np.uint8
-
-
-class Items(Dataset):
-    """Items of a list."""
-
-    def __init__(self, items):
-        self.items = items
-
-    def __len__(self):
-        return len(self.items)
-
-    def __getitem__(self, index):
-        return self.items[index]
-
-
-def test_items_of_another_type_are_refused_by_name():
-    items = [torch.zeros(6, dtype=torch.int64), *torch.from_numpy(ROWS)]
-    with pytest.raises(ValueError, match=r"one shape and type.*float32 for item 1"):
-        fit(Items(items))
-
-
-def test_items_that_are_dicts_are_read_by_their_key():
-    dicts = Items([{"image": row, "label": 1} for row in ROWS])
-    for X in (dicts, DataLoader(dicts, batch_size=7)):
-        with pytest.raises(TypeError, match=r"dict of \['image', 'label'\].*key="):
-            fit(X)
-    np.testing.assert_array_equal(fit(StoredDataset(dicts, key="image")).mean_, fit(ROWS).mean_)
 
 
 DATES = np.arange("2024-01-01", "2024-05-30", dtype="datetime64[D]")[:150]
@@ -150,54 +120,36 @@ def test_masked_values_are_not_read():
     fit(np.ma.array(ROWS, mask=False))
 
 
-@pytest.mark.parametrize("missing", [np.nan, None, pd.NA])
-def test_a_missing_label_is_no_group(missing):
-    groups = np.arange(150) // 3
-    groups = groups.astype(float) if missing is np.nan else groups.astype(object)
-    groups[5] = missing
-    with pytest.raises(ValueError, match=r"'groups'.*missing"):
-        DIMTransformer(4, max_epochs=1).fit(ROWS, groups=groups)
+@pytest.mark.parametrize("view", [torch._neg_view, lambda t: t.to(torch.complex64).conj().imag])
+def test_views_that_numpy_does_not_know_are_read(view):
+    X = view(torch.ones(3, 2))
+    assert np.array_equal(as_numpy(X), X.clone().resolve_neg().numpy())
 
 
-def test_arrays_that_run_backwards_are_read():
-    for X in (ROWS[::-1], ROWS[:, ::-1], ROWS[:, :1][:, ::-1]):
-        found, expected = (fit(x, transform_batch_size=1).transform(x) for x in (X, X.copy()))
-        np.testing.assert_array_equal(found, expected)
+def test_floats_of_eight_bits_are_read():
+    assert np.array_equal(as_numpy(torch.ones(3, 2).to(torch.float8_e4m3fn)), np.ones((3, 2)))
 
 
 @pytest.mark.parametrize(
-    ("shape", "is_warned"),
-    [((12, 256), True), ((100, 9), True), ((28, 28), False), ((20, 40), False)],
+    "X", [torch.ones(3, 2).to_sparse(), torch.ones(3, 2, device="meta")], ids=["sparse", "meta"]
 )
-def test_signals_are_not_silently_images(shape, is_warned, recwarn):
-    X = np.random.default_rng(0).normal(size=(30, *shape)).cumsum(-1)
-    small = {"encoder_params": {"width": 8}}
-    fit(X, **small)
-    warned = [w for w in recwarn if issubclass(w.category, DataWarning)]
-    assert bool(warned) == is_warned
-    if is_warned:
-        assert "channel_axis" in str(warned[0].message)
-    recwarn.clear()
-    fit(X, channel_axis=None, **small)
-    assert not [w for w in recwarn if issubclass(w.category, DataWarning)]
+def test_a_tensor_without_stored_numbers_is_refused(X):
+    with pytest.raises(TypeError, match="X must be a dense tensor"):
+        as_numpy(X)
 
 
-def test_a_loader_that_shuffles_is_told():
-    dataset = TensorDataset(torch.from_numpy(ROWS))
-    with pytest.warns(DataWarning, match="shuffle"):
-        fit(DataLoader(dataset, batch_size=32, shuffle=True))
-    fit(DataLoader(dataset, batch_size=32))
+def test_a_list_becomes_float32_if_that_holds_its_values():
+    assert widen_exactly([[1, 2], [3, 4]]).dtype == np.float32
+    assert widen_exactly([[0.5, 2**24]]).dtype == np.float32
+    for wide in ([[2**24 + 1, 0]], [[0.1, 0.2]]):
+        assert widen_exactly(wide).dtype != np.float32
+        np.testing.assert_array_equal(widen_exactly(wide), wide)
+    words = [["a", "b"]]
+    assert widen_exactly(words) is words
 
 
-def test_what_transform_refuses_is_written_and_scored_nowhere(tmp_path):
-    dim = fit(ROWS.astype(np.float64))
-    bad = ROWS.astype(np.float64).copy()
-    bad[3] = 1e300
-    for use in (
-        dim.transform,
-        dim.score_samples,
-        lambda X: dim.transform_to(X, tmp_path / "f.npy"),
-    ):
-        with pytest.raises(ValueError, match="no finite numbers"):
-            use(bad)
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("shape", [(10_000, 3), (7, 10**7), (5, 0), (0, 4)])
+def test_chunks_are_all_samples_in_order(shape):
+    chunks = list(chunk_slices(shape))
+    assert [i for chunk in chunks for i in range(chunk.start, chunk.stop)] == list(range(shape[0]))
+    assert all(chunk.stop - chunk.start <= 4096 for chunk in chunks)

@@ -12,7 +12,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import skdim._training.cuda_graph
 from skdim._training.cuda_graph import N_WARMUP, GraphedStep, choose_capturer
-from skdim.augmentation import DEFAULT_AUGMENTATIONS
 from skdim.critics import CRITICS
 from skdim.mutual_information import ESTIMATORS
 
@@ -60,7 +59,7 @@ def capturer(monkeypatch):
     def choose(generator, n_steps, obstacle):
         return None if obstacle else capturer
 
-    monkeypatch.setattr("skdim._training.trainer.choose_capturer", choose)
+    monkeypatch.setattr("skdim._training.fit.choose_capturer", choose)
     return capturer
 
 
@@ -95,14 +94,6 @@ def test_replayed_steps_equal_eager_ones(quick, images, capturer, monkeypatch, p
             k: theirs[k] for k in ("loss", "learning_rate")
         }
     np.testing.assert_array_equal(captured.transform(images), plain.transform(images))
-
-
-@pytest.mark.parametrize("n_axes", DEFAULT_AUGMENTATIONS)
-def test_default_views_can_be_captured(n_axes):
-    batch = torch.randn(6, 3, *[8] * (n_axes - 1)) if n_axes > 1 else torch.randn(6, 5)
-    generator = torch.Generator().manual_seed(0)
-    with NoReading():
-        DEFAULT_AUGMENTATIONS[n_axes](batch, generator)
 
 
 @pytest.mark.parametrize(("mi_estimator", "critic"), cover(ESTIMATORS, CRITICS))

@@ -1,80 +1,19 @@
-"""What ends a fit, what the next one starts from, and callbacks."""
+"""What a fit starts from, what it holds out, and what it leaves."""
 
-import logging
 import pickle
-import time
-import weakref
 
 import numpy as np
 import pytest
 import torch
+from helpers import campaign
+from helpers.campaign import Case, Sketch
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
-from skorch.callbacks import Callback, LRScheduler
-from skorch.callbacks import EarlyStopping as SkorchEarlyStopping
+from sklearn.model_selection import GroupShuffleSplit
 
+from skdim import DIMTransformer
 from skdim._training.advice import is_settled
-
-# ---------------------------------------------------------------- what ends a fit
-
-STEPS = []
-
-
-class SnapshotCallback(Callback):
-    def on_batch_end(self, net, **kwargs):
-        STEPS.append(net.snapshot()[0]["code.0.weight"])
-
-
-@pytest.mark.parametrize("part", [1.0, 0.5])
-def test_weights_are_averaged_over_the_last_part_of_training(quick, images, part):
-    STEPS.clear()
-    dim = quick(max_epochs=4, weight_averaging=part, callbacks=[SnapshotCallback()]).fit(images)
-    averaged = STEPS[len(STEPS) - round(part * len(STEPS)) :]
-    expected = torch.stack(averaged).mean(0)
-    torch.testing.assert_close(dim.encoder_.state_dict()["code.0.weight"], expected)
-    assert not expected.allclose(STEPS[-1])
-
-
-def test_time_ends_a_fit_and_the_schedule_ends_with_it(quick, images):
-    start = time.perf_counter()
-    dim = quick(max_epochs=1_000_000, max_time=1.0).fit(images)
-    assert time.perf_counter() - start < 20  # a million epochs take an hour
-    assert dim.n_iter_ < 1_000_000
-    assert dim.history_[-1]["learning_rate"] < 0.1 * dim.learning_rate
-
-
-class SleepingCallback(Callback):
-    def on_epoch_end(self, net, **kwargs):
-        time.sleep(1.0)
-
-
-def test_time_may_run_out_between_epochs(quick, images):
-    """After the first epoch, or, on a slow machine, in its middle."""
-    assert (
-        quick(max_epochs=99, max_time=0.7, callbacks=[SleepingCallback()]).fit(images).n_iter_ == 1
-    )
-
-
-def test_epochs_end_a_fit_before_the_time(quick, images):
-    assert quick(max_epochs=3, max_time=1e6).fit(images).n_iter_ == 3
-
-
-def test_early_stopping_returns_to_the_best_weights(quick, digits):
-    dim = quick(
-        early_stopping=True, max_epochs=200, n_iter_no_change=3, validation_fraction=0.2
-    ).fit(digits.images[:100])
-    scores = [epoch["validation_score"] for epoch in dim.history_]
-    assert dim.n_iter_ < 200
-    assert dim.best_epoch_ == np.argmax(scores) + 1
-    assert dim.n_iter_ - dim.best_epoch_ <= 3 or max(scores[-3:]) <= max(scores) + dim.tol
-    assert dim.score(held_out_by(dim, digits.images[:100])) == pytest.approx(max(scores), abs=1e-6)
-
-
-def held_out_by(dim, X):
-    seed = np.random.RandomState(dim.random_state).randint(2**31 - 1)
-    split = ShuffleSplit(1, test_size=dim.validation_fraction, random_state=seed)
-    _, held_out = next(split.split(X))
-    return X[held_out]
+from skdim.encoders import MLPEncoder
+from skdim.encoders.kernels import KernelBank
 
 
 def test_early_stopping_holds_out_whole_groups(quick, digits, monkeypatch):
@@ -91,51 +30,12 @@ def test_early_stopping_holds_out_whole_groups(quick, digits, monkeypatch):
     assert seen["shared"] == set()
 
 
-def interrupt_after(n_calls):
-    def augment(batch, generator):
-        augment.calls += 1
-        if augment.calls > n_calls:
-            raise KeyboardInterrupt
-        return batch + 0.1 * torch.randn(batch.shape, generator=generator)
-
-    augment.calls = 0
-    return augment
-
-
-@pytest.mark.parametrize("n_steps", [3, 4, 5, 8])
-def test_an_interrupt_leaves_the_last_whole_epoch(quick, images, n_steps, caplog):
-    """Three steps make an epoch of 90 images."""
-    dim = quick(augment=interrupt_after(n_steps), max_epochs=9, lr_schedule="constant")
-    with caplog.at_level(logging.INFO, logger="skdim"), pytest.raises(KeyboardInterrupt):
-        dim.fit(images)
-    whole = n_steps // 3
-    assert dim.n_iter_ == len(dim.history_) == whole
-    assert f"weights of epoch {whole}" in caplog.text
-    expected = quick(augment=interrupt_after(99), max_epochs=whole, lr_schedule="constant")
-    np.testing.assert_array_equal(dim.transform(images), expected.fit(images).transform(images))
-
-
-def test_an_interrupt_before_the_first_epoch_leaves_things_as_they_were(quick, images):
-    dim = quick(augment=interrupt_after(2))
-    with pytest.raises(KeyboardInterrupt):
-        dim.fit(images)
-    assert not dim.__sklearn_is_fitted__()
-    dim = quick().fit(images)
-    before = dim.transform(images)
-    with pytest.raises(KeyboardInterrupt):
-        dim.set_params(augment=interrupt_after(2)).fit(images)
-    np.testing.assert_array_equal(dim.transform(images), before)
-
-
 def test_a_budget_that_was_enough_is_not_warned_of():
     steps = np.arange(200)
     assert is_settled(np.exp(-steps / 20))
     assert not is_settled(-steps / 200)  # falls as fast as ever
     assert not is_settled(np.exp(-steps[:10] / 2))  # too short to tell
     assert is_settled(steps / 200)  # does not fall: more of it would not help
-
-
-# ---------------------------------------------- partial_fit and warm_start
 
 
 @pytest.mark.parametrize("params", [{}, {"prior_weight": 0.1, "global_weight": 0.5}])
@@ -189,14 +89,6 @@ def test_a_warm_start_continues_and_a_cold_one_does_not(quick, digits):
     assert cold.n_iter_ == 4
 
 
-def test_the_best_epoch_counts_as_the_history_does(quick, digits):
-    dim = quick(early_stopping=True, warm_start=True, validation_fraction=0.2)
-    for n_before in (0, 2):
-        dim.fit(digits.images[:100])
-        scores = [epoch["validation_score"] for epoch in dim.history_]
-        assert dim.best_epoch_ == n_before + np.argmax(scores[n_before:]) + 1
-
-
 def test_a_second_fit_remembers_nothing_of_the_first(quick, images, rows):
     dim = quick(early_stopping=True, validation_fraction=0.2).fit(images)
     dim.set_params(early_stopping=False, validation_fraction=0.1).fit(rows[0])
@@ -204,61 +96,82 @@ def test_a_second_fit_remembers_nothing_of_the_first(quick, images, rows):
     assert len(dim.history_) == 2
 
 
-# ------------------------------------------------------------------ callbacks
-
-
-class CountingCallback(Callback):
-    def __init__(self):
-        self.epochs = 0
-
-    def on_epoch_end(self, net, **kwargs):
-        self.epochs += 1
-        LOG.append((net.history[-1]["train_loss"], self.epochs))
-
-
-LOG = []
-
-
-def test_callbacks_of_skorch_are_copied_and_told_of_every_epoch(quick, images):
-    LOG.clear()
-    counter = CountingCallback()
-    dim = quick(callbacks=[counter, ("named", CountingCallback())]).fit(images)
-    assert counter.epochs == 0
-    assert len(LOG) == 4
-    assert LOG[-1] == (dim.history_[-1]["loss"], 2)
-    assert b"CountingCallback" in pickle.dumps(dim)  # a parameter, and nothing of the net
-    assert b"DIMNet" not in pickle.dumps(dim)
-
-
-def test_early_stopping_of_skorch_ends_a_fit_without_an_interrupt(quick, images):
-    stop = SkorchEarlyStopping(
-        monitor="train_loss", patience=2, threshold=1e9, threshold_mode="abs", sink=lambda _: None
-    )
-    dim = quick(max_epochs=50, callbacks=[stop]).fit(images)
-    assert dim.n_iter_ < 5
-    assert np.isfinite(dim.transform(images)).all()
-
-
-def test_schedules_of_skorch_are_used_without_an_own_one(quick, images):
-    schedule = LRScheduler(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.1)
-    dim = quick(max_epochs=3, lr_schedule=None, learning_rate=1e-3, callbacks=[schedule])
-    rates = [epoch["learning_rate"] for epoch in dim.fit(images).history_]
-    np.testing.assert_allclose(rates, [1e-3, 1e-4, 1e-5])
-
-
-# ---------------------------------------------------------------- lean state
-
-
-def test_what_a_fit_leaves_is_freed_without_a_garbage_collector(quick, images):
-    dim = quick(prior_weight=0.1).fit(images)
-    parts = [weakref.ref(dim.encoder_), weakref.ref(dim.model_.objective)]
-    dim.fit(images)
-    assert [part() for part in parts] == [None, None]
-    part = weakref.ref(dim.encoder_)
-    del dim
-    assert part() is None
-
-
 def test_a_short_time_is_warned_of(quick, images):
     with pytest.warns(ConvergenceWarning, match="max_time"):
         quick(max_epochs=1000, max_time=1e-3).fit(images)
+
+
+class AdaptingEncoder(MLPEncoder):
+    """Remembers what it was shown before training."""
+
+    shown: list = []
+
+    def adapt(self, samples):
+        AdaptingEncoder.shown.append(samples)
+
+
+def test_an_encoder_sees_standardised_samples_once_before_training(quick, rows):
+    X = np.repeat(rows[0], 10, axis=0)
+    AdaptingEncoder.shown.clear()
+    dim = quick(encoder=AdaptingEncoder, encoder_params={"width": 8}, warm_start=True).fit(X)
+    (samples,) = AdaptingEncoder.shown
+    assert samples.shape == (1000, 9)
+    known = {tuple(row) for row in ((X - dim.mean_) / dim.scale_).round(3).tolist()}
+    assert {tuple(row) for row in samples.double().numpy().round(3).tolist()} <= known
+    dim.fit(X).partial_fit(X)
+    assert len(AdaptingEncoder.shown) == 1
+
+
+def test_the_batch_size_that_the_sentence_names_is_enough(quick, images):
+    quick(batch_size=90).fit(images, groups=np.arange(90) < 1)
+
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # cases check their warnings themselves
+
+
+ROWS = Sketch((6, 3))
+
+
+def fit(sketch, groups=None, modality="rows", **params):
+    dim = campaign.transformer(Case(modality, sketch, params))
+    return dim.fit(campaign.make(sketch), groups=groups)
+
+
+@pytest.mark.parametrize(("groups", "part"), [(np.zeros(6), 0.5), (None, 0.999)])
+def test_a_fraction_that_leaves_nothing_to_train_on_is_named(groups, part):
+    with pytest.raises(ValueError, match="'validation_fraction' parameter must leave"):
+        fit(ROWS, groups, early_stopping=True, validation_fraction=part)
+
+
+SIGNALS = np.random.default_rng(0).normal(size=(60, 2, 70)).cumsum(2)
+
+
+@pytest.fixture
+def bank():
+    samples = torch.from_numpy(SIGNALS).float()
+    samples = (samples - samples.mean((0, 2), keepdim=True)) / samples.std((0, 2), keepdim=True)
+    bank = KernelBank((2, 70), 3)
+    bank.adapt(samples)
+    return bank, samples
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    def fit(n_thresholds):
+        dim = DIMTransformer(
+            8,
+            channel_axis=1,
+            max_epochs=2,
+            random_state=0,
+            encoder_params={"width": 8, "n_hidden": 32, "n_thresholds": n_thresholds},
+        )
+        return dim.fit(SIGNALS)
+
+    return {n: fit(n) for n in (0, 2)}
+
+
+def test_training_leaves_the_bank_alone(fitted):
+    without, with_bank = (dim.set_params(output="code") for dim in fitted.values())
+    assert np.array_equal(without.transform(SIGNALS), with_bank.transform(SIGNALS))
+    bank = with_bank.encoder_.bank
+    assert not any(parameter.requires_grad for parameter in bank.parameters())

@@ -1,16 +1,10 @@
-"""Batches, seeds, schedules and gradient clipping."""
-
-import math
+"""Batches: every sample once, groups dealt evenly."""
 
 import numpy as np
 import pytest
 import torch
-
-from skdim._runtime.seeding import seeded
-from skdim._training.batches import Batches
-from skdim._training.loop import backward_and_step
-from skdim.optimization import SCHEDULES
-from skdim.sources._loaders import DeviceLoader
+from skdim._training.loop import Batches
+from skdim.sources.loaders import DeviceLoader
 
 
 def load(n):
@@ -56,36 +50,3 @@ def test_groups_are_dealt_evenly_and_no_batch_is_of_one_group(sizes, batch_size)
         for group, size in enumerate(sizes):
             share = size / len(batches)
             assert abs((of_part == group).sum().item() - share) < 1
-
-
-def test_seeding_stays_inside_the_block():
-    before = torch.get_rng_state()
-    with seeded(7, torch.device("cpu")):
-        inside = torch.rand(3)
-    assert torch.get_rng_state().equal(before)
-    with seeded(7, torch.device("cpu")):
-        assert torch.rand(3).equal(inside)
-
-
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_schedules_are_factors(name):
-    factors = [SCHEDULES[name](i / 1000) for i in range(1001)]
-    assert all(0 <= factor <= 1 for factor in factors)
-    assert max(factors) == pytest.approx(1, abs=1e-3)
-
-
-def test_warmup_cosine_rises_then_falls_to_zero():
-    schedule = SCHEDULES["warmup_cosine"]
-    assert 0 < schedule(0) < schedule(0.05) < schedule(0.1) > schedule(0.5) > schedule(0.9)
-    assert math.isclose(schedule(1.0), 0, abs_tol=1e-12)
-
-
-@pytest.mark.parametrize("clip_norm", [None, 0.5, 100.0])
-def test_long_gradients_are_shortened_and_short_ones_left(clip_norm):
-    start = torch.tensor([3.0, 4.0])
-    weights = torch.nn.Parameter(start.clone())
-    optimizer = torch.optim.SGD([weights], lr=1.0)
-    loss = weights.square().sum() / 2  # its gradient is the weights: of length 5
-    backward_and_step(optimizer, loss, clip_norm)
-    length = min(5.0, clip_norm or 5.0)
-    torch.testing.assert_close(weights.detach(), start * (1 - length / 5))

@@ -1,17 +1,27 @@
-"""A crafted file is refused when it is read, or works like any other; it never fails in use."""
+"""A hostile file is refused when it is read, or works like any other; it never fails in use."""
 
 import os
 import warnings
 
 import numpy as np
 import pytest
-from helpers.hostile import good_file, names_in, put, redescribed
+from helpers.hostile import (
+    MUTATIONS,
+    OUTCOMES,
+    campaign,
+    good_file,
+    names_in,
+    outcome,
+    put,
+    redescribed,
+)
 
 from skdim import DIMTransformer
 from skdim.encoders import MLPEncoder
 from skdim.exceptions import FileError
 
 X = np.random.default_rng(1).normal(size=(7, 6)).astype(np.float32)
+
 
 # What a name is given instead of its value, as JSON has it.
 JUNK = {
@@ -142,3 +152,31 @@ def test_what_save_takes_load_reads(tmp_path, random_state):
     np.testing.assert_array_equal(again.transform(X), dim.transform(X))
     if isinstance(random_state, np.random.RandomState):
         assert again.random_state.randint(10**6) == random_state.randint(10**6)
+
+
+def test_hostile_files_are_refused_in_a_sentence():
+    for name, counts in campaign(13 * len(MUTATIONS))[0].items():
+        assert set(counts) <= set(OUTCOMES), (name, counts)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"encoder_params in fit": {"dict": [["width", 10**12]]}},
+        {"encoder_params in fit": {"dict": [["depth", 10**7]]}},
+        {"n_components in fit": 10**12},
+        {"critic_width in fit": 10**12},
+        {"model/sample_shape": {"tuple": [10**12]}},
+    ],
+    ids=str,
+)
+def test_absurd_sizes_are_refused_before_memory_is_taken(tmp_path, parameters):
+    good = good_file(tmp_path / "file")
+
+    def change(document):
+        for name, value in parameters.items():
+            put(document["state"], name, value)
+
+    bad = redescribed(good, change)
+    (tmp_path / "file").write_bytes(bad)
+    assert outcome(tmp_path / "file") == "refused"

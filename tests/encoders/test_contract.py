@@ -1,0 +1,120 @@
+"""The contract of every encoder, and what happens to one that breaks it."""
+
+import pytest
+import torch
+from torch import nn
+
+from skdim.encoders import (
+    ENCODERS,
+    ConvEncoder,
+    MLPEncoder,
+    Paper28,
+    SignalEncoder,
+    encode,
+)
+
+SHAPES = {
+    "mlp": [(1,), (9,), (100,)],
+    "signal": [(1, 4), (3, 24), (2, 1000)],
+    "conv": [(1, 8, 8), (3, 32, 32), (2, 9, 21), (13, 64, 64), (4, 15, 16), (1, 8, 9, 17)],
+    "resnet": [(1, 8, 8), (3, 32, 32), (2, 9, 21), (2, 8, 8, 9)],
+    "paper28": [(1, 28, 28), (3, 20, 31)],
+    "paper32": [(3, 32, 32), (1, 8, 8)],
+    "paper64": [(3, 64, 64)],
+    "paper_alexnet64": [(3, 64, 64)],
+    "paper_resnet19": [(3, 32, 32)],
+    "paper_resnet34": [(3, 32, 32)],
+    "paper_crops_alexnet64": [(3, 64, 64)],
+    "paper_crops_resnet19": [(3, 32, 32)],
+    "paper_globals_alexnet64": [(3, 64, 64)],
+    "paper_globals_resnet19": [(3, 32, 32)],
+}
+
+
+CASES = [(name, shape) for name in ENCODERS for shape in SHAPES[name]]
+
+
+# Shape of a sample, parameters in millions, local map (channels, side), hidden units: the sizes
+# of the networks that the paper's authors published.
+PUBLISHED = {
+    "paper28": ((1, 28, 28), 6.70, (128, 7), 1024),
+    "paper32": ((3, 32, 32), 4.92, (128, 8), 1024),
+    "paper64": ((3, 64, 64), 11.21, (256, 8), 1024),
+    "paper_alexnet64": ((3, 64, 64), 58.42, (384, 15), 4096),
+    "paper_resnet19": ((3, 32, 32), 20.28, (512, 8), 1024),
+    "paper_resnet34": ((3, 32, 32), 22.59, (512, 8), 1024),
+    "paper_crops_alexnet64": ((3, 64, 64), 17.92, (192, 7), 4096),
+    "paper_crops_resnet19": ((3, 32, 32), 54.88, (1024, 7), 1024),
+    # 3.19 million without the layer to 64 components, which that of the authors does not have.
+    "paper_globals_alexnet64": ((3, 64, 64), 3.21, (192, 7), 192),
+    # Not of the authors: their crops of 8 pixels under their 25 global codes.
+    "paper_globals_resnet19": ((3, 32, 32), 13.99, (1024, 7), 1024),
+}
+
+
+@pytest.mark.parametrize(("name", "shape"), CASES)
+@pytest.mark.parametrize("n_components", [5, None])
+def test_contract(name, shape, n_components):
+    params = {"scale": 0.1} if name in PUBLISHED else {}
+    encoder = ENCODERS[name](shape, n_components, **params).eval()
+    code, hidden, local_maps, *_ = encode(encoder, torch.randn(3, *shape))
+    assert code.shape == (3, n_components or hidden.shape[1])
+    assert all(len(local_map) == 3 and local_map.ndim == 3 for local_map in local_maps)
+
+
+@pytest.mark.parametrize(("name", "shape"), CASES)
+def test_samples_do_not_see_each_other_in_evaluation(name, shape):
+    torch.manual_seed(0)
+    params = {"scale": 0.1} if name in PUBLISHED else {}
+    encoder = ENCODERS[name](shape, 5, **params).eval()
+    x = torch.randn(4, *shape)
+    single, together = encoder(x[:1]).code, encoder(x).code[:1]
+    torch.testing.assert_close(single, together, rtol=1e-4, atol=1e-5)
+
+
+class ReturnsOnlyACode(nn.Module):
+    def forward(self, x):
+        return x.flatten(1)
+
+
+class ReturnsASpatialMap(nn.Module):
+    def forward(self, x):
+        return x.flatten(1), x.flatten(1), (x,)
+
+
+@pytest.mark.parametrize("broken", [ReturnsOnlyACode, ReturnsASpatialMap])
+def test_broken_contract_is_named(broken):
+    with pytest.raises(TypeError, match=f"{broken.__name__} must return a code of shape"):
+        encode(broken(), torch.zeros(2, 3, 8, 8))
+
+
+def test_training_and_scoring_do_not_compute_what_is_fixed():
+    encoder = ENCODERS["signal"]((1, 30), 4).eval()
+    x = torch.randn(2, 1, 30)
+    assert encode(encoder, x, with_fixed=False).fixed is None
+    assert encode(encoder, x).fixed.shape == (2, encoder.bank.n_features)
+
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # cases check their warnings themselves
+
+
+@pytest.mark.parametrize(
+    ("encoder", "shape", "name"),
+    [
+        (MLPEncoder, (3,), "width"),
+        (MLPEncoder, (3,), "n_hidden"),
+        (MLPEncoder, (3,), "max_locations"),
+        (MLPEncoder, (3,), "n_local_channels"),
+        (SignalEncoder, (1, 8), "width"),
+        (SignalEncoder, (1, 8), "n_hidden"),
+        (ConvEncoder, (1, 8, 8), "width"),
+        (ConvEncoder, (1, 8, 8), "n_hidden"),
+        (ConvEncoder, (1, 8, 8), "max_filters"),
+        (ConvEncoder, (1, 8, 8), "n_local_maps"),
+        (Paper28, (1, 28, 28), "scale"),
+    ],
+)
+@pytest.mark.parametrize("size", [0, -1, "x", None])
+def test_a_layer_of_no_size_is_named(encoder, shape, name, size):
+    with pytest.raises(ValueError, match=f"'{name}' must be a"):
+        encoder(shape, 2, **{name: size})

@@ -1,0 +1,69 @@
+"""A sample is encoded alike whatever else is in X, in whichever batch."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from skdim._model.inference import SMALLER_BATCHES, encode_padded
+from skdim.encoders import ENCODERS, Encoding
+from skdim.sources.standardization import Standardization
+
+
+@pytest.mark.parametrize("n", [1, 63, 64, 65, 90])
+def test_features_do_not_depend_on_the_other_samples(quick, images, n):
+    transformer = quick().fit(images)
+    np.testing.assert_array_equal(
+        transformer.transform(images[:n]), transformer.transform(images)[:n]
+    )
+
+
+SHAPES = {
+    "mlp": (5,),
+    "signal": (2, 40),
+    "conv": (3, 16, 16),
+    "resnet": (3, 16, 16),
+    "paper32": (3, 32, 32),
+}
+
+
+def codes(encoder, X, batch_size):
+    unchanged = Standardization(np.zeros(X.shape[1]), np.ones(X.shape[1]), torch.device("cpu"))
+    batches = encode_padded(encoder, X, unchanged, batch_size)
+    return torch.cat([encoding.code[:n] for n, encoding in batches])
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_code_does_not_depend_on_the_batch(name):
+    torch.manual_seed(0)
+    encoder = ENCODERS[name](SHAPES[name], 8).eval()
+    X = np.random.default_rng(0).standard_normal((150, *SHAPES[name])).astype(np.float32)
+    together = codes(encoder, X, 128)
+    for first, n in ((0, 1), (149, 1), (7, 3), (20, 5), (100, 17), (0, 149)):
+        assert codes(encoder, X[first : first + n], 128).equal(together[first : first + n])
+
+
+class Echo(nn.Module):
+    """Returns samples as codes; a dependent one adds the size of the batch."""
+
+    def __init__(self, is_dependent):
+        super().__init__()
+        self.is_dependent = is_dependent
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(len(x))
+        code = x.flatten(1)[:, :2] + (len(x) if self.is_dependent else 0)
+        return Encoding(code, code, (code[:, None],))
+
+
+@pytest.mark.parametrize(("is_dependent", "smallest"), [(False, 4), (True, 32)])
+def test_smaller_batches_are_used_where_they_change_nothing(is_dependent, smallest):
+    encoder = Echo(is_dependent)
+    X = np.random.default_rng(0).normal(size=(3, 2, 4, 4)).astype(np.float32)
+    codes(encoder, X, 32)
+    assert encoder.seen[-1] == smallest
+    n_calls = len(encoder.seen)
+    codes(encoder, X, 32)
+    assert len(encoder.seen) == n_calls + 1  # the smallest size is remembered
+    assert set(encoder.seen) <= {*SMALLER_BATCHES, 32}

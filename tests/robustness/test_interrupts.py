@@ -1,0 +1,90 @@
+"""Ctrl-C and errors in the middle of a fit: nothing is lost, nothing is half done."""
+
+import copy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from helpers.products import cover
+from skorch.callbacks import Callback
+
+from skdim import DIMTransformer
+
+ROWS = np.random.default_rng(0).normal(size=(150, 6)).astype(np.float32)
+
+
+class Raises(Callback):
+    """Ends training at a hook, in an epoch."""
+
+    def __init__(self, error, hook, epoch):
+        self.error, self.epoch, self.n = error, epoch, 0
+        setattr(self, hook, self.count)
+
+    def count(self, net, **kwargs):
+        if net.n_whole_epochs == self.epoch:
+            raise self.error("in the middle")
+
+
+HOOKS = ["on_epoch_begin", "on_batch_begin", "on_batch_end"]
+
+
+@pytest.mark.parametrize(("error", "hook"), cover([ValueError, KeyboardInterrupt], HOOKS))
+def test_partial_fit_that_fails_leaves_everything_as_it_was(error, hook):
+    def new():
+        return DIMTransformer(4, batch_size=32, random_state=0).partial_fit(ROWS)
+
+    dim, same = new(), new()
+    shallow = copy.copy(dim)
+    for transformer in (dim, shallow):
+        with pytest.raises(error):
+            transformer.set_params(callbacks=[Raises(error, hook, 0)]).partial_fit(ROWS)
+        transformer.set_params(callbacks=None)
+    for _ in range(2):
+        np.testing.assert_array_equal(
+            dim.partial_fit(ROWS).transform(ROWS), same.partial_fit(ROWS).transform(ROWS)
+        )
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_warning_made_an_error_leaves_the_transformer_as_it_was():
+    dim = DIMTransformer(4, max_epochs=1, random_state=0)
+    with pytest.raises(Warning):
+        dim.fit(ROWS[:50])
+    assert not dim.__sklearn_is_fitted__()
+
+
+SCRIPT = """
+import os, signal, sys, threading, time
+import numpy as np
+from skdim import DIMTransformer
+X = np.random.default_rng(0).normal(size=(400, 6)).astype("f4")
+dim = DIMTransformer(4, max_epochs=500, batch_size=50, random_state=0, device="cpu")
+DIMTransformer(4, max_epochs=1, device="cpu").fit(X)  # imports are done
+rng = np.random.default_rng(int(sys.argv[1]))
+for _ in range(int(sys.argv[2])):
+    timer = threading.Timer(rng.uniform(0.05, 0.5), os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    fresh = DIMTransformer(**dim.get_params())
+    try:
+        fresh.fit(X)
+    except KeyboardInterrupt:
+        pass
+    timer.join()
+    if fresh.__sklearn_is_fitted__():
+        assert fresh.n_iter_ == len(fresh.history_) >= 1
+        assert np.isfinite(fresh.transform(X)).all()
+        print("kept", fresh.n_iter_)
+    else:
+        print("none", 0)
+"""
+
+
+def test_real_interrupts_lose_no_whole_epoch(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SCRIPT, "0", "6"], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    outcomes = [line.split() for line in run.stdout.splitlines()]
+    assert len(outcomes) == 6
+    assert [kept for kept, _ in outcomes].count("kept") >= 4  # the first 50 ms may have no epoch

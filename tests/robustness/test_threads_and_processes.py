@@ -1,0 +1,157 @@
+"""Fits and features in threads, in processes, and under other defaults of torch: as alone."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from torch import nn
+
+from skdim import DIMTransformer
+from skdim.encoders import MLPEncoder
+
+ROWS = np.random.default_rng(0).normal(size=(150, 6)).astype(np.float32)
+
+
+class DropoutEncoder(MLPEncoder):
+    """Draws from torch's global generator in every step."""
+
+    def __init__(self, sample_shape, n_components):
+        super().__init__(sample_shape, n_components, width=32, n_hidden=32)
+        self.hidden.insert(3, nn.Dropout(0.5))
+
+
+def noisy(batch, generator):
+    """Views that draw from torch's global generator, which they should not."""
+    return batch + 0.1 * torch.randn(batch.shape)
+
+
+VARIANTS = {
+    "default": {},
+    "dropout": {"encoder": DropoutEncoder},
+    "views that draw globally": {"augment": noisy},
+    "prior": {"prior_weight": 0.1, "gradient_penalty": 1.0},
+    "concat": {"critic": "concat", "coordinate_weight": 0.0},
+}
+
+
+def fit(**params):
+    settings = {"n_components": 4, "max_epochs": 2, "batch_size": 32, "device": "cpu"}
+    if "encoder" not in params:
+        settings["encoder_params"] = {"width": 16, "n_hidden": 64}
+    return DIMTransformer(**{**settings, **params}).fit(ROWS)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_fits_in_threads_are_those_of_one_thread(variant):
+    def run(seed):
+        return fit(random_state=seed, **VARIANTS[variant]).transform(ROWS)
+
+    alone = [run(seed) for seed in range(4)]
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(run, range(4)))
+    assert all(map(np.array_equal, alone, together))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_joblib_threads_repeat_too():
+    run = joblib.delayed(lambda seed: fit(random_state=seed).transform(ROWS))
+    first, second = (joblib.Parallel(3, prefer="threads")(map(run, range(3))) for _ in range(2))
+    assert all(map(np.array_equal, first, second))
+
+
+@pytest.mark.parametrize("switch", [torch.no_grad, torch.inference_mode])
+def test_fits_train_where_gradients_are_switched_off(switch):
+    with switch():
+        off = fit(random_state=0)
+    np.testing.assert_array_equal(off.transform(ROWS), fit(random_state=0).transform(ROWS))
+
+
+def test_torch_may_have_another_default_type(tmp_path):
+    expected = fit(random_state=0)
+    expected.save(tmp_path / "dim.safetensors")
+    torch.set_default_dtype(torch.float64)
+    try:
+        dim = fit(random_state=0)
+        found = dim.transform(ROWS), dim.score(ROWS), dim.score_samples(ROWS)
+        again = DIMTransformer.load(tmp_path / "dim.safetensors").transform(ROWS)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(found[0], expected.transform(ROWS))
+    assert found[1] == expected.score(ROWS)
+    np.testing.assert_array_equal(found[2], expected.score_samples(ROWS))
+    np.testing.assert_array_equal(again, found[0])
+
+
+RNG = np.random.default_rng(0)
+
+
+def test_sixteen_threads_get_the_same_answers(quick):
+    X = RNG.normal(size=(64, 10, 10))
+    dim = quick().fit(X)
+    expected = dim.transform(X)
+    with ThreadPoolExecutor(16) as pool:
+        parts = [pool.submit(dim.transform, X[i : i + 4]) for i in range(0, 64, 4)] * 2
+        answers = [part.result() for part in parts]
+    np.testing.assert_array_equal(np.concatenate(answers[:16]), expected)
+
+
+def test_a_process_forked_from_one_of_many_threads_does_not_wait_for_them():
+    code = (
+        "import multiprocessing, warnings\nwarnings.simplefilter('ignore')\n"
+        "import numpy as np, torch\nfrom skdim import DIMTransformer\n"
+        "torch.set_num_threads(2)\n"
+        "X = np.random.default_rng(0).normal(size=(300, 12, 12))\n"
+        "small = {'width': 32, 'n_hidden': 256}\n"
+        "dim = DIMTransformer(max_epochs=1, encoder_params=small, random_state=0).fit(X)\n"
+        "with multiprocessing.get_context('fork').Pool(2) as pool:\n"
+        "    parts = pool.map_async(dim.transform, np.array_split(X, 4)).get(timeout=60)\n"
+        "assert np.allclose(np.concatenate(parts), dim.transform(X), atol=1e-5)\n"
+    )
+    environment = {name: v for name, v in os.environ.items() if name != "OMP_NUM_THREADS"}
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, env=environment)
+
+
+FITS = """
+import hashlib
+from sklearn.datasets import load_digits
+from skdim import DIMTransformer
+images = load_digits().images[:90]
+for params in {params}:
+    dim = DIMTransformer(**params).fit(images)
+    print(hashlib.sha256(dim.transform(images).tobytes()).hexdigest())
+"""
+
+
+VARIANTS = [{}, {"prior_weight": 0.5, "precision": "bfloat16"}]
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_fits_of_one_seed_are_bit_equal_in_every_process(digits, quick, hash_seed):
+    images, dims = digits.images[:90], [quick(**variant) for variant in VARIANTS]
+    features = [dim.fit(images).transform(images) for dim in dims]
+    there = subprocess.run(
+        [sys.executable, "-c", FITS.format(params=[dim.get_params() for dim in dims])],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    assert there == [hashlib.sha256(x.tobytes()).hexdigest() for x in features]
+
+
+def test_a_fit_does_not_depend_on_what_was_fitted_before(quick, images, rows):
+    first = quick().fit(images)
+    quick(random_state=3).fit(rows[0])
+    torch.rand(7)
+    again = clone(first).fit(images)
+    np.testing.assert_array_equal(again.transform(images), first.transform(images))

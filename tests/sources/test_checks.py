@@ -1,0 +1,83 @@
+"""X is checked as scikit-learn checks it, and a likely mistake is warned of."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.sources import ArraySource
+
+from skdim import DIMTransformer
+from skdim.exceptions import DataWarning
+from skdim.sources import StoredSamples
+from skdim.sources.checks import as_samples
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_warned"),
+    [((12, 256), True), ((100, 9), True), ((28, 28), False), ((20, 40), False)],
+)
+def test_signals_are_not_silently_images(quick, shape, is_warned, recwarn):
+    X = np.random.default_rng(0).normal(size=(30, *shape)).cumsum(-1)
+    quick().fit(X)
+    warned = [w for w in recwarn if issubclass(w.category, DataWarning)]
+    assert bool(warned) == is_warned
+    if is_warned:
+        assert "channel_axis" in str(warned[0].message)
+    recwarn.clear()
+    quick(channel_axis=None).fit(X)
+    assert not [w for w in recwarn if issubclass(w.category, DataWarning)]
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        [[1.0, 2.0], [1.0]],
+        np.array([[10**400, 1.0], [1.0, 2.0]], object),
+        np.zeros((4, 2), [("a", "f4"), ("b", "i4")]),
+    ],
+    ids=["ragged", "a huge integer", "records"],
+)
+def test_the_error_of_what_holds_no_numbers_names_x(X):
+    with pytest.raises((TypeError, ValueError), match="X must hold real numbers"):
+        DIMTransformer().fit(X)
+
+
+def test_numbers_beyond_float64_are_infinite_without_another_warning():
+    X = np.ones((5, 3), np.longdouble) * np.array([["1", "2", "1e400"]], np.longdouble)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match="X contains infinity"):
+            DIMTransformer().fit(X)
+
+
+def test_a_frame_of_another_byte_order_is_read_as_any_other(quick):
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    features = quick().fit_transform(pd.DataFrame(X))
+    assert np.array_equal(quick().fit_transform(pd.DataFrame(X.astype(">f8"))), features)
+
+
+def test_what_is_not_in_memory_is_checked_when_it_is_read(rows):
+    X = rows[0].copy()
+    X[7, 3] = np.nan
+    with pytest.raises(ValueError, match="contains NaN"):
+        as_samples(X, None, "auto", allow_nan=False)
+    samples, _ = as_samples(ArraySource(X), None, "auto", allow_nan=False)
+    assert isinstance(samples, StoredSamples)
+    np.testing.assert_array_equal(samples[8:], X[8:])
+    with pytest.raises(ValueError, match="contains NaN"):
+        samples[:8]
+
+
+@pytest.mark.parametrize(
+    ("path", "call"),
+    [
+        ("digits.npy", r"pass numpy\.load\('digits.npy'"),
+        (Path("digits.CSV"), r"pass pandas\.read_csv\('digits.CSV'\)"),
+        ("digits.docx", "Read it into an array first"),
+    ],
+)
+def test_the_path_of_a_file_is_refused_with_what_reads_it(path, call):
+    with pytest.raises(TypeError, match=f"Got the path 'digits.*{call}"):
+        as_samples(path, None, "auto", allow_nan=False)

@@ -1,0 +1,82 @@
+"""Groups of samples and of columns: labels of any kind, names or numbers."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.preprocessing import OneHotEncoder
+
+from skdim import DIMTransformer
+from skdim.sources.groups import index_column_groups, number_groups
+
+
+def test_groups_are_numbered_by_decreasing_size():
+    for labels in (["b", "a", "b", "c", "b", "a"], [2.5, -1, 2.5, 7, 2.5, -1]):
+        groups = number_groups(labels, 6)
+        assert groups.dtype == np.int64
+        assert groups.tolist() == [0, 1, 0, 2, 0, 1]
+    assert number_groups(None, 6) is None
+
+
+@pytest.mark.parametrize("missing", [np.nan, None, pd.NA])
+def test_a_missing_label_is_no_group(rows, missing):
+    groups = np.arange(120) // 3
+    groups = groups.astype(float) if missing is np.nan else groups.astype(object)
+    groups[5] = missing
+    with pytest.raises(ValueError, match=r"'groups'.*missing for 1 of 120"):
+        DIMTransformer(4, max_epochs=1).fit(rows[0], groups=groups)
+
+
+@pytest.mark.parametrize(
+    ("groups", "kind"),
+    [
+        (3, ValueError),
+        (np.zeros((4, 2)), ValueError),
+        ([[1], [1, 2], [1], [1]], ValueError),
+        (np.array(["a", "b", 1, 2], dtype=object), TypeError),
+    ],
+    ids=["a number", "two axes", "lists", "words and numbers"],
+)
+def test_groups_that_are_no_labels_are_named(groups, kind):
+    with pytest.raises(kind, match="The 'groups' must have one axis"):
+        number_groups(groups, 4)
+
+
+@pytest.mark.parametrize("groups", [[0], ["ab"], [None]])
+def test_a_column_group_that_is_no_list_is_named(groups):
+    with pytest.raises(ValueError, match="'column_groups' parameter must be a list of groups"):
+        index_column_groups(groups, 3, np.array(["a", "b", "ab"]))
+
+
+def test_a_column_that_is_neither_number_nor_name_is_named():
+    with pytest.raises(ValueError, match=r"'column_groups' parameter must name columns.*\[0\]"):
+        index_column_groups([[[0]]], 3, None)
+
+
+def test_columns_are_indexed_by_name_or_by_number():
+    names = np.array(["age", "red", "green", "size"])
+    assert index_column_groups([["red", 2], [], ("age",)], 4, names) == ((1, 2), (0,))
+    with pytest.raises(ValueError, match=r"at most once\. Got 'red' twice"):
+        index_column_groups([[1], ["red"]], 4, names)
+
+
+NAMES = ["age", "colour_red", "colour_green", "colour_blue", "size"]
+
+
+def table(n=60, seed=0):
+    rng = np.random.default_rng(seed)
+    colour = OneHotEncoder(sparse_output=False).fit_transform(rng.integers(3, size=(n, 1)))
+    numbers = rng.normal(size=(n, 2))
+    return pd.DataFrame(np.column_stack([numbers[:, :1], colour, numbers[:, 1:]]), columns=NAMES)
+
+
+def test_columns_are_grouped_by_name_or_by_number(quick):
+    X = table()
+    named = quick(column_groups=[NAMES[1:4]]).fit(X)
+    numbered = quick(column_groups=[[1, 2, 3]]).fit(X)
+    np.testing.assert_array_equal(named.transform(X), numbered.transform(X))
+    assert not np.array_equal(named.transform(X), quick().fit(X).transform(X))
+    loaded = pickle.loads(pickle.dumps(named))
+    np.testing.assert_array_equal(loaded.transform(X), named.transform(X))
+    assert loaded.score(X) == named.score(X)
