@@ -18,7 +18,9 @@ class StopOnDivergence(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         """Check the mean of each term over the epoch."""
-        for name, value in net.epoch(-1).items():
+        numbers = net.epoch(-1)
+        for name in sorted(numbers, key="loss".__eq__):  # last: its terms say more
+            value = numbers[name]
             if not math.isfinite(value):
                 raise FloatingPointError(
                     f"The {name} term became {value} in epoch {len(net.history)}. Reduce the "
