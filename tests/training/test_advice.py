@@ -15,7 +15,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from skdim import DIMTransformer
-from skdim._training.advice import RULES
+from skdim._training.advice import RULES, is_settled
 from skdim._user_warnings import warn
 from skdim.encoders import MLPEncoder
 from skdim.exceptions import ConvergenceWarning, IneffectiveParameterWarning
@@ -27,12 +27,13 @@ ROWS = IMAGES.reshape(60, 64)
 class CustomEncoder(MLPEncoder):
     """An encoder that is not told of column groups."""
 
+    def __init__(self, sample_shape, n_components):
+        super().__init__(sample_shape, n_components)
+
 
 # Values that differ from the defaults.
 VALUES = {
     "prior": "normal",
-    "prior_learning_rate": 1e-3,
-    "gradient_penalty": 1.0,
     "coordinates": "relative",
     "mi_estimator": "jsd",
     "critic": "concat",
@@ -48,7 +49,7 @@ VALUES = {
 # By the names of a rule: parameters beside which they have no effect, and others beside which
 # they have one.
 BESIDE = {
-    ("prior", "prior_learning_rate", "gradient_penalty"): ({}, [{"prior_weight": 0.1}]),
+    ("prior",): ({}, [{"prior_weight": 0.1}]),
     ("coordinates",): ({}, [{"coordinate_weight": 0.5}]),
     ("mi_estimator", "critic", "critic_width"): (
         {"local_weight": 0.0, "prior_weight": 1.0},
@@ -105,7 +106,7 @@ def test_a_parameter_without_effect_is_warned_of(rule, name):
     params = {**without_effect, name: VALUES[name]}
     (warning,) = warnings_of(lambda: dim(**params).fit(data_for(name)))
     value = repr(VALUES[name])
-    sentence = f"The {name!r} parameter ({value}) has no effect beside {rule.reason}."
+    sentence = f"The {name!r} parameter ({value}) has no effect with {rule.reason}."
     assert str(warning.message) == sentence
     assert warning.filename == __file__
 
@@ -126,16 +127,16 @@ def test_a_default_that_was_passed_is_not_warned_of(rule, name):
 
 
 def test_every_parameter_without_effect_is_warned_of_once():
-    params = {"prior": "normal", "gradient_penalty": 1.0, "tol": 1e-3, "augment": None}
+    params = {"prior": "normal", "coordinates": "relative", "tol": 1e-3, "augment": None}
     caught = warnings_of(lambda: dim(**params, n_views=3).fit(IMAGES))
     named = [str(warning.message).split("'")[1] for warning in caught]
-    assert named == ["prior", "gradient_penalty", "n_views", "tol"]
+    assert named == ["prior", "coordinates", "n_views", "tol"]
 
 
 def test_the_shape_of_samples_that_have_one_is_warned_of():
     (warning,) = warnings_of(lambda: dim(sample_shape=(8, 8)).fit(IMAGES))
     assert str(warning.message) == (
-        "The 'sample_shape' parameter ((8, 8)) has no effect beside an X that is not flat: it has "
+        "The 'sample_shape' parameter ((8, 8)) has no effect with an X that is not flat: it has "
         "its own shape."
     )
     assert warning.filename == __file__
@@ -152,7 +153,7 @@ def test_more_components_than_hidden_units_are_warned_of():
 
     (warning,) = warnings_of(fit(33))  # 16 units, 4 columns, 3 parts of each of them
     assert str(warning.message) == (
-        "The 'n_components' parameter (33) has no effect beside a hidden layer of 32 units: there "
+        "The 'n_components' parameter (33) has no effect with a hidden layer of 32 units: there "
         "are no more components."
     )
     assert warning.filename == __file__
@@ -167,7 +168,7 @@ def test_as_many_components_as_samples_are_warned_of():
 
     (warning,) = warnings_of(fit(20))
     assert str(warning.message) == (
-        "The 'n_components' parameter (20) has no effect beside 20 samples: components from number "
+        "The 'n_components' parameter (20) has no effect with 20 samples: components from number "
         "20 on are 0."
     )
     assert warning.filename == __file__
@@ -181,7 +182,7 @@ def test_as_many_locations_as_a_local_map_has_are_warned_of():
     n_locations = local_map.shape[1]
     (warning,) = warnings_of(lambda: dim(n_locations=n_locations).fit(ROWS))
     assert str(warning.message) == (
-        f"The 'n_locations' parameter ({n_locations}) has no effect beside local maps of "
+        f"The 'n_locations' parameter ({n_locations}) has no effect with local maps of "
         f"{n_locations} locations: all of them are taken."
     )
     assert warning.filename == __file__
@@ -190,6 +191,22 @@ def test_as_many_locations_as_a_local_map_has_are_warned_of():
 
 def test_one_epoch_of_partial_fit_is_not_warned_of():
     assert not warnings_of(lambda: dim(prior="normal").partial_fit(ROWS))
+
+
+# --------------------------------------------------------------- the budget
+
+
+def test_a_budget_that_was_enough_is_not_warned_of():
+    steps = np.arange(200)
+    assert is_settled(np.exp(-steps / 20))
+    assert not is_settled(-steps / 200)  # falls as fast as ever
+    assert not is_settled(np.exp(-steps[:10] / 2))  # too short to tell
+    assert is_settled(steps / 200)  # does not fall: more of it would not help
+
+
+def test_a_short_time_is_warned_of():
+    with pytest.warns(ConvergenceWarning, match="max_time"):
+        dim(max_epochs=1000, max_time=1e-3).fit(IMAGES)
 
 
 # --------------------------------------------------------- what warns of nothing

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.model_selection import ShuffleSplit
 
 
@@ -33,6 +34,27 @@ def test_divergence_names_epoch_and_term_and_leaves_the_last_fit_alone(quick, im
     with pytest.raises(FloatingPointError, match=r"local term became .* in epoch 1.*learning_rate"):
         transformer.fit(images)
     np.testing.assert_array_equal(transformer.transform(images), before)
+
+
+def drawn_from_nowhere(shape, generator):
+    return torch.full(shape, torch.inf)
+
+
+def nowhere(progress):
+    return float("nan")
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("prior", {"prior": drawn_from_nowhere, "prior_weight": 0.1}),
+        ("learning_rate", {"lr_schedule": nowhere}),
+    ],
+)
+def test_divergence_of_any_number_is_noticed(quick, images, name, params):
+    """In one step: the terms of the next would all be spoilt."""
+    with pytest.raises(FloatingPointError, match=f"The {name} term became nan in epoch 1"):
+        quick(max_epochs=1, batch_size=90, **params).fit(images)
 
 
 def test_early_stopping_returns_to_the_best_weights(quick, digits):

@@ -220,12 +220,18 @@ def test_keys_know_data_and_groups():
     assert len({key_of({}, {}, X, g) for X, g in given}) == len(given)
 
 
-def test_parameters_without_effect_on_the_result_change_no_key():
-    keys = {
-        key_of(dim(**params).get_params(), {}, ROWS, None)
-        for params in ({}, {"verbose": 1}, {"checkpoint": "states"}, {"output": "code"})
-    }
-    assert len(keys) == 1
+def test_fits_that_learn_the_same_share_a_state(tmp_path):
+    first = dim(tmp_path, max_epochs=1).fit(ROWS)
+    for params in (
+        {"verbose": 1},
+        {"output": "code"},
+        {"checkpoint": Checkpoint(tmp_path, every_epochs=3)},
+        {"data_on_device": False, "transform_batch_size": 16, "warm_start": True},
+        {"optimizer_params": {}, "callbacks": [], "channel_axis": 1},
+    ):
+        again = dim(**{"checkpoint": tmp_path, "max_epochs": 1, **params}).fit(ROWS)
+        assert again.history_ == first.history_  # its times included: nothing was trained again
+    assert len(states(tmp_path)) == 1
 
 
 def test_fingerprints_are_the_same_in_every_process():
@@ -275,7 +281,7 @@ def test_a_state_of_another_version_is_refused(tmp_path, monkeypatch):
 
 def test_callbacks_cannot_be_resumed(tmp_path):
     dim(tmp_path, callbacks=[Callback()]).fit(ROWS)  # there is no state to resume from yet
-    sentence = r"'callbacks' parameter must be None where a fit is resumed.*Got 1.*resume=False"
+    sentence = r"'callbacks' parameter must be None if a fit is resumed.*Got 1.*resume=False"
     with pytest.raises(ValueError, match=sentence):
         dim(tmp_path, callbacks=[Callback()]).fit(ROWS)
     dim(Checkpoint(tmp_path, resume=False), callbacks=[Callback()]).fit(ROWS)

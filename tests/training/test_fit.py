@@ -4,38 +4,62 @@ import pickle
 
 import numpy as np
 import pytest
-import torch
-from helpers import campaign
-from helpers.campaign import Case, Sketch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GroupShuffleSplit
+from skorch.callbacks import Callback
 
-from skdim import DIMTransformer
-from skdim._training.advice import is_settled
 from skdim.encoders import MLPEncoder
-from skdim.encoders.kernels import KernelBank
 
 
-def test_early_stopping_holds_out_whole_groups(quick, digits, monkeypatch):
-    seen = {}
-    original = GroupShuffleSplit.split
+class Data(Callback):
+    """Notes the first pixel of the samples that are trained on and of those that are held out."""
 
-    def spy(self, X, y=None, groups=None):
-        for train, held_out in original(self, X, y, groups):
-            seen["shared"] = set(groups[train]) & set(groups[held_out])
-            yield train, held_out
+    seen: dict = {}
 
-    monkeypatch.setattr(GroupShuffleSplit, "split", spy)
-    quick(early_stopping=True).fit(digits.images[:100], groups=np.arange(100) // 5)
-    assert seen["shared"] == set()
+    def on_train_begin(self, net, **kwargs):
+        held_out = dict(net.callbacks_)["early_stopping"].held_out
+        for name, samples in (("train", net.loader.samples), ("held out", held_out.samples)):
+            Data.seen[name] = {float(sample[0, 0, 0]) for sample in samples}
 
 
-def test_a_budget_that_was_enough_is_not_warned_of():
-    steps = np.arange(200)
-    assert is_settled(np.exp(-steps / 20))
-    assert not is_settled(-steps / 200)  # falls as fast as ever
-    assert not is_settled(np.exp(-steps[:10] / 2))  # too short to tell
-    assert is_settled(steps / 200)  # does not fall: more of it would not help
+def test_early_stopping_holds_out_whole_groups(quick, digits):
+    images, groups = digits.images[:100].astype(np.float32), np.arange(100) // 5
+    images[:, 0, 0] = groups
+    quick(early_stopping=True, callbacks=[Data()]).fit(images, groups=groups)
+    assert Data.seen["train"] | Data.seen["held out"] == set(groups)
+    assert not Data.seen["train"] & Data.seen["held out"]
+
+
+@pytest.mark.parametrize(("groups", "part"), [(np.zeros(6), 0.5), (None, 0.999)])
+def test_a_fraction_that_leaves_nothing_to_train_on_is_named(quick, images, groups, part):
+    with pytest.raises(ValueError, match="'validation_fraction' parameter must leave"):
+        quick(early_stopping=True, validation_fraction=part).fit(images[:6], groups=groups)
+
+
+def test_the_batch_size_that_the_sentence_names_is_enough(quick, images):
+    groups = np.arange(90) < 1
+    with pytest.raises(ValueError, match=r"'batch_size' parameter to at least 90\. Got 32"):
+        quick(batch_size=32).fit(images, groups=groups)
+    quick(batch_size=90).fit(images, groups=groups)
+
+
+class AdaptingEncoder(MLPEncoder):
+    """Remembers what it was shown before training."""
+
+    shown: list = []
+
+    def adapt(self, samples):
+        AdaptingEncoder.shown.append(samples)
+
+
+def test_an_encoder_sees_standardised_samples_once_before_training(quick, rows):
+    X = np.repeat(rows[0], 10, axis=0)
+    AdaptingEncoder.shown.clear()
+    dim = quick(encoder=AdaptingEncoder, encoder_params={"width": 8}, warm_start=True).fit(X)
+    (samples,) = AdaptingEncoder.shown
+    assert samples.shape == (1000, 9)
+    known = {tuple(row) for row in ((X - dim.mean_) / dim.scale_).round(3).tolist()}
+    assert {tuple(row) for row in samples.double().numpy().round(3).tolist()} <= known
+    dim.fit(X).partial_fit(X)
+    assert len(AdaptingEncoder.shown) == 1
 
 
 @pytest.mark.parametrize("params", [{}, {"prior_weight": 0.1, "global_weight": 0.5}])
@@ -96,82 +120,16 @@ def test_a_second_fit_remembers_nothing_of_the_first(quick, images, rows):
     assert len(dim.history_) == 2
 
 
-def test_a_short_time_is_warned_of(quick, images):
-    with pytest.warns(ConvergenceWarning, match="max_time"):
-        quick(max_epochs=1000, max_time=1e-3).fit(images)
-
-
-class AdaptingEncoder(MLPEncoder):
-    """Remembers what it was shown before training."""
-
-    shown: list = []
-
-    def adapt(self, samples):
-        AdaptingEncoder.shown.append(samples)
-
-
-def test_an_encoder_sees_standardised_samples_once_before_training(quick, rows):
-    X = np.repeat(rows[0], 10, axis=0)
-    AdaptingEncoder.shown.clear()
-    dim = quick(encoder=AdaptingEncoder, encoder_params={"width": 8}, warm_start=True).fit(X)
-    (samples,) = AdaptingEncoder.shown
-    assert samples.shape == (1000, 9)
-    known = {tuple(row) for row in ((X - dim.mean_) / dim.scale_).round(3).tolist()}
-    assert {tuple(row) for row in samples.double().numpy().round(3).tolist()} <= known
-    dim.fit(X).partial_fit(X)
-    assert len(AdaptingEncoder.shown) == 1
-
-
-def test_the_batch_size_that_the_sentence_names_is_enough(quick, images):
-    quick(batch_size=90).fit(images, groups=np.arange(90) < 1)
-
-
-pytestmark = pytest.mark.filterwarnings("ignore")  # cases check their warnings themselves
-
-
-ROWS = Sketch((6, 3))
-
-
-def fit(sketch, groups=None, modality="rows", **params):
-    dim = campaign.transformer(Case(modality, sketch, params))
-    return dim.fit(campaign.make(sketch), groups=groups)
-
-
-@pytest.mark.parametrize(("groups", "part"), [(np.zeros(6), 0.5), (None, 0.999)])
-def test_a_fraction_that_leaves_nothing_to_train_on_is_named(groups, part):
-    with pytest.raises(ValueError, match="'validation_fraction' parameter must leave"):
-        fit(ROWS, groups, early_stopping=True, validation_fraction=part)
-
-
-SIGNALS = np.random.default_rng(0).normal(size=(60, 2, 70)).cumsum(2)
-
-
-@pytest.fixture
-def bank():
-    samples = torch.from_numpy(SIGNALS).float()
-    samples = (samples - samples.mean((0, 2), keepdim=True)) / samples.std((0, 2), keepdim=True)
-    bank = KernelBank((2, 70), 3)
-    bank.adapt(samples)
-    return bank, samples
-
-
-@pytest.fixture(scope="module")
-def fitted():
-    def fit(n_thresholds):
-        dim = DIMTransformer(
-            8,
+def test_training_leaves_fixed_features_alone(quick):
+    signals = np.random.default_rng(0).normal(size=(60, 2, 70)).cumsum(2)
+    without, with_bank = (
+        quick(
             channel_axis=1,
-            max_epochs=2,
-            random_state=0,
+            output="code",
             encoder_params={"width": 8, "n_hidden": 32, "n_thresholds": n_thresholds},
-        )
-        return dim.fit(SIGNALS)
-
-    return {n: fit(n) for n in (0, 2)}
-
-
-def test_training_leaves_the_bank_alone(fitted):
-    without, with_bank = (dim.set_params(output="code") for dim in fitted.values())
-    assert np.array_equal(without.transform(SIGNALS), with_bank.transform(SIGNALS))
+        ).fit(signals)
+        for n_thresholds in (0, 2)
+    )
+    assert np.array_equal(without.transform(signals), with_bank.transform(signals))
     bank = with_bank.encoder_.bank
     assert not any(parameter.requires_grad for parameter in bank.parameters())

@@ -6,9 +6,9 @@ import time
 import numpy as np
 import pytest
 import torch
-from helpers import campaign
-from helpers.campaign import Case, Sketch
 from skorch.callbacks import Callback
+
+from skdim.priors import Prior
 
 STEPS = []
 
@@ -88,18 +88,42 @@ def test_an_interrupt_before_the_first_epoch_leaves_things_as_they_were(quick, i
     np.testing.assert_array_equal(dim.transform(images), before)
 
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # cases check their warnings themselves
-
-
-ROWS = Sketch((6, 3))
-
-
-def fit(sketch, groups=None, modality="rows", **params):
-    dim = campaign.transformer(Case(modality, sketch, params))
-    return dim.fit(campaign.make(sketch), groups=groups)
-
-
 @pytest.mark.parametrize("params", [{"odd": 1}, {"weight_decay": -1}, {"betas": "x"}])
-def test_arguments_that_the_optimiser_refuses_are_named(params):
+def test_arguments_that_the_optimiser_refuses_are_named(quick, images, params):
     with pytest.raises((TypeError, ValueError), match="'optimizer_params' parameter"):
-        fit(ROWS, optimizer_params=params)
+        quick(optimizer_params=params).fit(images)
+
+
+class Stopping(Callback):
+    """Ends training as callbacks of skorch do, in the second epoch."""
+
+    def __init__(self, hook):
+        setattr(self, hook, self.stop)
+
+    def stop(self, net, **kwargs):
+        if net.n_whole_epochs == 1:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_batch_begin", "on_batch_end"])
+def test_a_callback_that_raises_an_interrupt_ends_training_with_its_epoch(quick, images, hook):
+    dim = quick(max_epochs=9, lr_schedule="constant", callbacks=[Stopping(hook)]).fit(images)
+    assert dim.n_iter_ == 2
+    expected = quick(max_epochs=2, lr_schedule="constant", weight_averaging=0.0).fit(images)
+    np.testing.assert_array_equal(dim.transform(images), expected.transform(images))
+
+
+def test_one_learning_rate_is_that_of_the_encoder_and_one_that_of_the_discriminator(quick, images):
+    rates = []
+
+    class Rates(Callback):
+        def on_batch_end(self, net, **kwargs):
+            optimizers = (net.optimizer_, net.discriminator_optimizer_)
+            rates.append(tuple(float(o.param_groups[0]["lr"]) for o in optimizers))
+
+    prior = Prior("uniform", learning_rate=3e-3)
+    params = {"prior_weight": 0.1, "learning_rate": 1e-3, "lr_schedule": "constant"}
+    quick(prior=prior, callbacks=[Rates()], **params).fit(images)
+    quick(prior="uniform", callbacks=[Rates()], **params).fit(images)
+    assert set(rates[:6]) == {(1e-3, 3e-3)}
+    assert set(rates[6:]) == {(1e-3, 1e-3)}
