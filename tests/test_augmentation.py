@@ -1,13 +1,12 @@
 """Views are seeded, batched and keep what they promise to keep."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from sklearn.preprocessing import OneHotEncoder
+from helpers.signals import UNCUT, with_ends
+from torch.nn import functional
 
 from skdim.augmentation import (
-    DEFAULT_AUGMENTATIONS,
     augment_signals,
     crop_and_flip,
     crop_and_warp,
@@ -20,16 +19,11 @@ from skdim.augmentation import (
     occlude,
     swap_cells,
 )
+from skdim.modalities import modality_of
 
 GRAY, COLOR, ROWS = (6, 1, 8, 8), (6, 3, 16, 12), (6, 5)
-
-
 LARGE_GRAY = (6, 1, 16, 18)
-
-
 SIGNAL, VOLUME = (6, 2, 30), (6, 1, 8, 9, 10)
-
-
 CASES = [
     (move, GRAY),
     (move, VOLUME),
@@ -41,10 +35,7 @@ CASES = [
     (occlude, SIGNAL),
     (occlude, COLOR),
     (swap_cells, ROWS),
-    *(
-        (DEFAULT_AUGMENTATIONS[len(s) - 1], s)
-        for s in (ROWS, SIGNAL, GRAY, LARGE_GRAY, COLOR, VOLUME)
-    ),
+    *((modality_of(s[1:]).augment, s) for s in (ROWS, SIGNAL, GRAY, LARGE_GRAY, COLOR, VOLUME)),
 ]
 
 
@@ -173,7 +164,7 @@ def test_a_crop_grid_consists_of_windows_of_its_view(shape):
 
 def test_views_come_first_and_crop_grids_after_them():
     x = torch.arange(64.0).view(1, 1, 8, 8)
-    views = make_views(x, None, seeded(0), n_views=1, n_crops=8)
+    views = make_views(x, None, seeded(0), n_views=1, n_grids=2)
     assert views.shape == (3, 1, 1, 8, 8)
     assert views[0].equal(x)
     assert not views[1].equal(views[2])
@@ -215,25 +206,9 @@ def test_occlusion_leaves_a_third_of_every_side_visible_at_one_end(shape):
     assert ends == {"before", "after"}
 
 
-LENGTHS = [40, 24, 9, 4, *np.random.default_rng(1).integers(4, 40, 56)]
-
-
-def with_ends(signals, lengths=LENGTHS):
-    signals = signals.clone() if isinstance(signals, torch.Tensor) else signals.copy()
-    for signal, length in zip(signals, lengths, strict=True):
-        signal[:, length:] = np.nan
-    return signals
-
-
-WHOLE = np.random.default_rng(0).normal(size=(60, 2, 40)).cumsum(2).astype(np.float32)
-
-
-ROWS[np.random.default_rng(1).random(ROWS.shape) < 0.2] = np.nan
-
-
 def test_views_keep_the_length_of_a_signal_and_show_nothing_else():
     generator = torch.Generator().manual_seed(0)
-    signals = torch.from_numpy(with_ends(np.ones_like(WHOLE)))
+    signals = torch.from_numpy(with_ends(np.ones_like(UNCUT)))
     signals += torch.arange(60)[:, None, None]
     for view in (augment_signals(signals, generator), occlude(signals, generator)):
         assert torch.equal(view.isnan(), signals.isnan())
@@ -241,26 +216,14 @@ def test_views_keep_the_length_of_a_signal_and_show_nothing_else():
     torch.testing.assert_close(crop_and_warp(signals, generator), signals, equal_nan=True)
 
 
-NAMES = ["age", "colour_red", "colour_green", "colour_blue", "size"]
-
-
-def table(n=60, seed=0):
-    rng = np.random.default_rng(seed)
-    colour = OneHotEncoder(sparse_output=False).fit_transform(rng.integers(3, size=(n, 1)))
-    numbers = rng.normal(size=(n, 2))
-    return pd.DataFrame(np.column_stack([numbers[:, :1], colour, numbers[:, 1:]]), columns=NAMES)
-
-
 def test_swapped_groups_come_from_one_row():
-    X = torch.from_numpy(table(500).to_numpy().copy())
-    swapped = swap_cells(X, torch.Generator().manual_seed(0), 0.4, column_groups=((1, 2, 3),))
+    one_of_three = functional.one_hot(torch.randint(3, (500,), generator=seeded(0)))
+    X = torch.cat([torch.randn(500, 1), one_of_three, torch.randn(500, 1)], 1)
+    swapped = swap_cells(X, seeded(0), 0.4, column_groups=((1, 2, 3),))
     assert (swapped[:, 1:4].sum(1) == 1).all()
     assert (swapped[:, 1:4] != X[:, 1:4]).any()
-    ungrouped = swap_cells(X, torch.Generator().manual_seed(0), 0.4)
+    ungrouped = swap_cells(X, seeded(0), 0.4)
     assert (ungrouped[:, 1:4].sum(1) != 1).any()
-
-
-pytestmark = pytest.mark.filterwarnings("ignore")  # cases check their warnings themselves
 
 
 @pytest.mark.parametrize(

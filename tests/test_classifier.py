@@ -15,8 +15,6 @@ from skdim import DIMClassifier, DIMTransformer
 from skdim.exceptions import FileError
 
 SMALL = {"width": 16, "n_hidden": 64}
-
-
 # Steps are taken on random batches: a sample of weight 2 is not drawn as the same one twice is.
 STOCHASTIC = {"check_sample_weight_equivalence_on_dense_data": "batches are random"}
 
@@ -93,8 +91,6 @@ def test_other_transformers_are_refused(digits):
 
 
 LABELS = np.arange(150) % 3
-
-
 ROWS_OF_LABELS = np.random.default_rng(0).normal(size=(150, 6)) + LABELS[:, None]
 
 

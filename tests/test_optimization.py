@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from skdim.optimization import backward_and_step
-from skdim.optimization import OPTIMIZERS, SCHEDULES, Muon, orthogonalize
+from skdim.optimization import OPTIMIZERS, SCHEDULES, Muon, backward_and_step, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (5, 40), (40, 5), (1, 9), (96, 864)])

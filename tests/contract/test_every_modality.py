@@ -16,8 +16,6 @@ from skdim import DIMTransformer
 from skdim.exceptions import IneffectiveParameterWarning
 
 RNG = np.random.default_rng(0)
-
-
 KINDS = {
     "rows": (RNG.normal(size=(40, 7)), "auto"),
     "grey images": (RNG.normal(size=(40, 9, 8)), "auto"),

@@ -2,27 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
+from helpers.signals import ENDED, UNCUT
 
 from skdim import DIMClassifier, DIMTransformer
 from skdim.sources import as_source
 
-LENGTHS = [40, 24, 9, 4, *np.random.default_rng(1).integers(4, 40, 56)]
-
-
-def with_ends(signals, lengths=LENGTHS):
-    signals = signals.clone() if isinstance(signals, torch.Tensor) else signals.copy()
-    for signal, length in zip(signals, lengths, strict=True):
-        signal[:, length:] = np.nan
-    return signals
-
-
-WHOLE = np.random.default_rng(0).normal(size=(60, 2, 40)).cumsum(2).astype(np.float32)
-
-
-SIGNALS = with_ends(WHOLE)
-
-
+ROWS = np.random.default_rng(0).normal(size=(80, 5))
 ROWS[np.random.default_rng(1).random(ROWS.shape) < 0.2] = np.nan
 
 
@@ -39,20 +24,20 @@ def dim_of_signals(**params):
 def test_without_ends_nothing_changes():
     small = {"width": 8, "n_hidden": 16}
     params = {"channel_axis": 1, "random_state": 0, "max_epochs": 2, "encoder_params": small}
-    features = [DIMTransformer(allow_nan=a, **params).fit_transform(WHOLE) for a in (False, True)]
+    features = [DIMTransformer(allow_nan=a, **params).fit_transform(UNCUT) for a in (False, True)]
     np.testing.assert_allclose(*features, atol=1e-4)
 
 
 def test_features_do_not_depend_on_the_batch():
-    fitted = dim_of_signals(output="hidden").fit(SIGNALS)
-    one_by_one = np.concatenate([fitted.transform(SIGNALS[i : i + 1]) for i in range(60)])
-    np.testing.assert_array_equal(fitted.transform(SIGNALS), one_by_one)
+    fitted = dim_of_signals(output="hidden").fit(ENDED)
+    one_by_one = np.concatenate([fitted.transform(ENDED[i : i + 1]) for i in range(60)])
+    np.testing.assert_array_equal(fitted.transform(ENDED), one_by_one)
     assert np.isfinite(one_by_one).all()
 
 
 def test_training_beats_an_untrained_encoder_on_signals_of_unequal_length():
-    untrained = dim_of_signals(learning_rate=1e-12, max_epochs=1).fit(SIGNALS)
-    assert dim_of_signals(max_epochs=15).fit(SIGNALS).score(SIGNALS) > untrained.score(SIGNALS)
+    untrained = dim_of_signals(learning_rate=1e-12, max_epochs=1).fit(ENDED)
+    assert dim_of_signals(max_epochs=15).fit(ENDED).score(ENDED) > untrained.score(ENDED)
 
 
 def test_groups_of_columns_hold_their_missing_cells():
@@ -68,7 +53,7 @@ def test_a_column_that_is_missing_throughout():
 
 @pytest.fixture(scope="module", params=["signals", "rows"])
 def fitted(request):
-    X = {"signals": SIGNALS, "rows": ROWS}[request.param]
+    X = {"signals": ENDED, "rows": ROWS}[request.param]
     build = {"signals": dim_of_signals, "rows": dim}[request.param]
     return build().fit(X), X
 

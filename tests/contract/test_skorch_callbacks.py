@@ -66,8 +66,6 @@ WORKING = {
     ),
     "TrainEndCheckpoint": (lambda folder: TrainEndCheckpoint(dirname=str(folder)), None),
 }
-
-
 # Those that need a validation set of skorch, which a fit does not have, or another net.
 NOT_WORKING = {
     "BatchScoring": "scores batches by predictions, which a fit without labels does not make",

@@ -29,33 +29,13 @@ SHAPES = {
     "paper_globals_alexnet64": [(3, 64, 64)],
     "paper_globals_resnet19": [(3, 32, 32)],
 }
-
-
 CASES = [(name, shape) for name in ENCODERS for shape in SHAPES[name]]
-
-
-# Shape of a sample, parameters in millions, local map (channels, side), hidden units: the sizes
-# of the networks that the paper's authors published.
-PUBLISHED = {
-    "paper28": ((1, 28, 28), 6.70, (128, 7), 1024),
-    "paper32": ((3, 32, 32), 4.92, (128, 8), 1024),
-    "paper64": ((3, 64, 64), 11.21, (256, 8), 1024),
-    "paper_alexnet64": ((3, 64, 64), 58.42, (384, 15), 4096),
-    "paper_resnet19": ((3, 32, 32), 20.28, (512, 8), 1024),
-    "paper_resnet34": ((3, 32, 32), 22.59, (512, 8), 1024),
-    "paper_crops_alexnet64": ((3, 64, 64), 17.92, (192, 7), 4096),
-    "paper_crops_resnet19": ((3, 32, 32), 54.88, (1024, 7), 1024),
-    # 3.19 million without the layer to 64 components, which that of the authors does not have.
-    "paper_globals_alexnet64": ((3, 64, 64), 3.21, (192, 7), 192),
-    # Not of the authors: their crops of 8 pixels under their 25 global codes.
-    "paper_globals_resnet19": ((3, 32, 32), 13.99, (1024, 7), 1024),
-}
 
 
 @pytest.mark.parametrize(("name", "shape"), CASES)
 @pytest.mark.parametrize("n_components", [5, None])
 def test_contract(name, shape, n_components):
-    params = {"scale": 0.1} if name in PUBLISHED else {}
+    params = {"scale": 0.1} if name.startswith("paper") else {}
     encoder = ENCODERS[name](shape, n_components, **params).eval()
     code, hidden, local_maps, *_ = encode(encoder, torch.randn(3, *shape))
     assert code.shape == (3, n_components or hidden.shape[1])
@@ -65,7 +45,7 @@ def test_contract(name, shape, n_components):
 @pytest.mark.parametrize(("name", "shape"), CASES)
 def test_samples_do_not_see_each_other_in_evaluation(name, shape):
     torch.manual_seed(0)
-    params = {"scale": 0.1} if name in PUBLISHED else {}
+    params = {"scale": 0.1} if name.startswith("paper") else {}
     encoder = ENCODERS[name](shape, 5, **params).eval()
     x = torch.randn(4, *shape)
     single, together = encoder(x[:1]).code, encoder(x).code[:1]
@@ -95,9 +75,6 @@ def test_training_and_scoring_do_not_compute_what_is_fixed():
     assert encode(encoder, x).fixed.shape == (2, encoder.bank.n_features)
 
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # cases check their warnings themselves
-
-
 @pytest.mark.parametrize(
     ("encoder", "shape", "name"),
     [
@@ -118,3 +95,20 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # cases check their warnings 
 def test_a_layer_of_no_size_is_named(encoder, shape, name, size):
     with pytest.raises(ValueError, match=f"'{name}' must be a"):
         encoder(shape, 2, **{name: size})
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "sentence"),
+    [
+        ("conv", (1, 7, 20), "at least 8 on every side"),
+        ("conv", (9,), "at least 8 on every side"),
+        ("resnet", (3, 100), "'channel_axis' parameter"),
+        ("signal", (2, 3), "at least 4 points in time"),
+        ("mlp", (1, 8, 8), "samples of one axis"),
+        ("paper32", (3, 100), "needs images"),
+        ("paper_alexnet64", (3, 8, 8), "too small"),
+    ],
+)
+def test_unfit_samples_are_refused(name, shape, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        ENCODERS[name](shape, 4)

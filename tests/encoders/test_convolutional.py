@@ -1,14 +1,14 @@
-"""Convolutional encoders: the size of maps, whitened patches, and fixed ones where there is room."""
+"""Convolutional encoders: the size of maps, whitened patches, fixed ones in larger images."""
 
 import pytest
 import torch
-from skdim.encoders.convolutional import WhiteningStem
 
 from skdim.encoders import (
     ENCODERS,
     ConvEncoder,
     encode,
 )
+from skdim.encoders.convolutional import WhiteningStem
 
 
 @pytest.mark.parametrize(("side", "map_side"), [(8, 4), (16, 4), (28, 7), (32, 4), (64, 4)])
@@ -23,7 +23,7 @@ def test_conv_encoder_taps_as_many_levels_as_asked_for():
     assert [m.shape[1:] for m in local_maps] == [(64, 8), (16, 16)]
 
 
-@pytest.mark.parametrize("shape", [(2, 40), (1, 12, 12), (3, 16, 16), (1, 8, 8, 8)])
+@pytest.mark.parametrize("shape", [(1, 12, 12), (3, 16, 16), (1, 8, 8, 8)])
 def test_whitened_patches_are_uncorrelated_and_of_equal_variance(shape):
     torch.manual_seed(0)
     n_channels, *sides = shape

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers.signals import ENDED, LENGTHS, UNCUT, with_ends
 
 from skdim.encoders.kernels import KERNELS, N_POSITIONS, KernelBank
 
@@ -77,39 +78,20 @@ def test_batches_of_any_size_give_the_same_shares(bank):
     torch.testing.assert_close(bank(samples), in_parts)
 
 
-LENGTHS = [40, 24, 9, 4, *np.random.default_rng(1).integers(4, 40, 56)]
-
-
-def with_ends(signals, lengths=LENGTHS):
-    signals = signals.clone() if isinstance(signals, torch.Tensor) else signals.copy()
-    for signal, length in zip(signals, lengths, strict=True):
-        signal[:, length:] = np.nan
-    return signals
-
-
-WHOLE = np.random.default_rng(0).normal(size=(60, 2, 40)).cumsum(2).astype(np.float32)
-
-
-SIGNALS = with_ends(WHOLE)
-
-
-ROWS[np.random.default_rng(1).random(ROWS.shape) < 0.2] = np.nan
-
-
 @pytest.mark.parametrize("stride", [1, 3])
 def test_shares_of_an_ended_signal_are_those_of_one_that_is_no_longer(stride):
     bank = KernelBank((2, 40), 3)
-    bank.adapt(torch.from_numpy(WHOLE))
+    bank.adapt(torch.from_numpy(UNCUT))
     bank.stride = stride
-    shares = bank(torch.from_numpy(SIGNALS))
-    for signal, length, expected in zip(WHOLE, LENGTHS, shares, strict=True):
+    shares = bank(torch.from_numpy(ENDED))
+    for signal, length, expected in zip(UNCUT, LENGTHS, shares, strict=True):
         alone = bank(torch.from_numpy(signal[None, :, :length]))[0]
         torch.testing.assert_close(alone, expected, atol=1e-5, rtol=0)
 
 
 def test_thresholds_are_read_off_signals_before_their_end():
     halves, ended = KernelBank((2, 40), 2), KernelBank((2, 40), 2)
-    signals = torch.from_numpy(WHOLE)
+    signals = torch.from_numpy(UNCUT)
     halves.adapt(signals[:, :, :30])
     ended.adapt(with_ends(signals, [30] * len(signals)))
     for name, tensor in halves.state_dict().items():

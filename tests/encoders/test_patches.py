@@ -5,19 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from skdim.encoders.kernels import KernelBank
 from skdim.encoders.patches import LEAST_VARIANCE, PatchBank
-
-SIGNALS = np.random.default_rng(0).normal(size=(60, 2, 70)).cumsum(2)
-
-
-@pytest.fixture
-def bank():
-    samples = torch.from_numpy(SIGNALS).float()
-    samples = (samples - samples.mean((0, 2), keepdim=True)) / samples.std((0, 2), keepdim=True)
-    bank = KernelBank((2, 70), 3)
-    bank.adapt(samples)
-    return bank, samples
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from skdim.encoders import (
     ENCODERS,
     MLPEncoder,
 )
-from skdim.encoders.rows import MLPEncoder
 
 
 def test_a_location_of_a_table_is_a_function_of_its_group_of_columns():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers.signals import ENDED, LENGTHS, UNCUT, with_ends
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
@@ -23,32 +24,13 @@ def test_signal_encoder_ends_in_16_to_33_positions_and_sees_every_point(length):
     assert (gradient != 0).float().mean() > 0.95
 
 
-LENGTHS = [40, 24, 9, 4, *np.random.default_rng(1).integers(4, 40, 56)]
-
-
-def with_ends(signals, lengths=LENGTHS):
-    signals = signals.clone() if isinstance(signals, torch.Tensor) else signals.copy()
-    for signal, length in zip(signals, lengths, strict=True):
-        signal[:, length:] = np.nan
-    return signals
-
-
-WHOLE = np.random.default_rng(0).normal(size=(60, 2, 40)).cumsum(2).astype(np.float32)
-
-
-SIGNALS = with_ends(WHOLE)
-
-
-ROWS[np.random.default_rng(1).random(ROWS.shape) < 0.2] = np.nan
-
-
 def test_local_vectors_are_those_of_a_signal_that_is_no_longer():
     encoder = SignalEncoder((2, 40), 8, width=8, n_hidden=16, allow_nan=True)
-    encoder(torch.from_numpy(SIGNALS))  # running statistics other than 0 and 1
+    encoder(torch.from_numpy(ENDED))  # running statistics other than 0 and 1
     encoder.eval()
     with torch.no_grad():
-        (local_map,) = encoder(torch.from_numpy(SIGNALS)).local_maps
-        for signal, length, found in zip(WHOLE, LENGTHS, local_map, strict=True):
+        (local_map,) = encoder(torch.from_numpy(ENDED)).local_maps
+        for signal, length, found in zip(UNCUT, LENGTHS, local_map, strict=True):
             alone = encoder.layers(torch.from_numpy(signal[None, :, :length]))[0].T
             times = np.arange(len(found)) * len(alone) // len(found)
             torch.testing.assert_close(found, alone[times], atol=1e-5, rtol=1e-5)
@@ -56,13 +38,13 @@ def test_local_vectors_are_those_of_a_signal_that_is_no_longer():
 
 def test_batch_statistics_of_signals_that_divide_the_length_are_those_without_ends():
     """Each signal of half the length then counts twice, as often as the whole ones."""
-    halves = np.concatenate([WHOLE[:, :, :20]] * 2, 2)
+    halves = np.concatenate([UNCUT[:, :, :20]] * 2, 2)
     whole, ended = (
         SignalEncoder((2, 40), 8, width=8, n_hidden=16, allow_nan=allow_nan)
         for allow_nan in (False, True)
     )
     ended.load_state_dict(whole.state_dict())
-    inputs = torch.from_numpy(WHOLE[:, :, :20])
+    inputs = torch.from_numpy(UNCUT[:, :, :20])
     ended(with_ends(torch.from_numpy(halves), [20] * 60))
     expected = whole.layers[0](inputs)
     torch.testing.assert_close(ended.layers[1].running_mean, 0.1 * expected.mean((0, 2)))

@@ -37,8 +37,6 @@ MEASURES = (
     shared_dimension,
     lidar,
 )
-
-
 SCORERS = (
     view_nearest_neighbor_scorer,
     view_agreement_scorer,

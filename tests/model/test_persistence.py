@@ -42,8 +42,6 @@ def custom_views(batch, generator):
 
 
 RNG = np.random.default_rng(0)
-
-
 KINDS = {
     "rows": (RNG.normal(size=(50, 6)), {}),
     "signals": (RNG.normal(size=(40, 2, 30)), {"channel_axis": 1}),

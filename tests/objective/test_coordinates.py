@@ -5,6 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
+from skdim.encoders.contract import as_local_map
 from skdim.objective.coordinates import (
     COORDINATES,
     AbsoluteCoordinates,
@@ -12,10 +15,7 @@ from skdim.objective.coordinates import (
     log_likelihood,
     positions_in_map,
 )
-from torch import nn
-
 from skdim.optimization import backward_and_step
-from skdim.encoders.contract import as_local_map
 
 TASKS = {task for tasks in COORDINATES.values() for task in tasks}
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from skdim.objective.pairs import (
     list_negatives,
     maps_of_other_views,

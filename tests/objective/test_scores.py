@@ -26,7 +26,6 @@ GROUPS = {
     "groups": torch.tensor([0, 1, 0, 2, 2, 3, 0]),
     "all but one": torch.tensor([0, 0, 0, 0, 4, 0, 0]),
 }
-
 # What a pair adds to the bounds that are a mean over joint minus a mean over marginal pairs.
 PLAIN = {
     "jsd": (

@@ -13,8 +13,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from skdim import DIMTransformer
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # cases check their warnings themselves
-
-
 # How many cases of each property the suite tries: they take a few seconds.
 N_EXAMPLES = {
     "fit, any X": 10,

@@ -21,8 +21,6 @@ from skdim.encoders import MLPEncoder
 from skdim.exceptions import FileError
 
 X = np.random.default_rng(1).normal(size=(7, 6)).astype(np.float32)
-
-
 # What a name is given instead of its value, as JSON has it.
 JUNK = {
     "null": None,

@@ -130,8 +130,6 @@ for params in {params}:
     dim = DIMTransformer(**params).fit(images)
     print(hashlib.sha256(dim.transform(images).tobytes()).hexdigest())
 """
-
-
 VARIANTS = [{}, {"prior_weight": 0.5, "precision": "bfloat16"}]
 
 

@@ -95,8 +95,6 @@ def test_processes_side_by_side_take_the_gpus_in_turn(name, rank, number, monkey
 
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # cases check their warnings themselves
-
-
 ROWS = Sketch((6, 3))
 
 
