@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from skdim.objective.pairs import split_pairs
 
 from skdim.mutual_information import ESTIMATORS, dv, has_reduction, infonce
+from skdim.objective.pairs import split_pairs
 
 LOG2 = math.log(2)
 

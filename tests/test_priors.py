@@ -1,12 +1,27 @@
 """Priors draw what they promise, and codes trained with one follow it."""
 
+import pickle
+from dataclasses import FrozenInstanceError, replace
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
+from sklearn.base import clone
 
 from skdim import DIMTransformer
-from skdim.priors import PRIORS, Discriminator, discriminator_loss, encoder_loss, gradient_penalty
+from skdim.priors import (
+    PRIORS,
+    Discriminator,
+    Prior,
+    as_prior,
+    discriminator_loss,
+    encoder_loss,
+    gradient_penalty,
+    normal,
+    unchanged,
+    uniform,
+)
 
 N_CODE = 16
 
@@ -48,6 +63,51 @@ def test_codes_are_squashed_into_the_range_of_the_prior(name):
         if name == "sphere":
             torch.testing.assert_close(values.norm(dim=1), torch.ones(len(values)))
         assert values.isfinite().all()
+
+
+def test_what_a_name_a_function_and_a_prior_mean():
+    assert as_prior("uniform") == PRIORS["uniform"] == Prior(uniform, torch.sigmoid)
+    assert as_prior(normal) == Prior(normal, unchanged)
+    settings = {"gradient_penalty": 1.0, "learning_rate": 0.5}
+    assert as_prior(Prior("sphere", **settings)) == replace(PRIORS["sphere"], **settings)
+    assert as_prior(Prior("sphere", torch.tanh)) == replace(PRIORS["sphere"], squash=torch.tanh)
+    with pytest.raises(ValueError, match=r"'prior'.*Did you mean 'normal'"):
+        as_prior(Prior("norml"))
+
+
+UNFIT = {
+    "sample": [None, 3, b"uniform"],
+    "squash": ["tanh", 1.0],
+    "gradient_penalty": [-1.0, None, "1"],
+    "learning_rate": [0, -1.0, "1e-3"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in UNFIT.items() for v in values])
+def test_unfit_arguments_of_a_prior_are_named(name, value):
+    with pytest.raises(ValueError, match=f"^The '{name}' parameter of Prior must be .* Got "):
+        Prior(**{"sample": "uniform", name: value})
+
+
+def test_a_prior_is_a_value(quick):
+    prior = Prior("normal", gradient_penalty=2.0)
+    assert prior == Prior("normal", gradient_penalty=2.0) != Prior("normal")
+    with pytest.raises(FrozenInstanceError):
+        prior.gradient_penalty = 1.0
+    transformer = quick(prior=prior)
+    for twin in (clone(transformer), pickle.loads(pickle.dumps(transformer))):
+        assert twin.prior == prior
+
+
+def test_a_prior_of_a_name_alone_is_the_name_and_its_settings_matter(quick, images):
+    def losses(prior):
+        history = quick(prior=prior, prior_weight=0.5).fit(images).history_
+        return [epoch["discriminator"] for epoch in history]
+
+    expected = losses("uniform")
+    assert losses(Prior("uniform")) == losses(PRIORS["uniform"]) == expected
+    assert losses(Prior("uniform", learning_rate=1e-12)) != expected
+    assert losses(Prior("uniform", gradient_penalty=10.0)) != expected
 
 
 def test_discriminator_is_that_of_the_paper():
@@ -118,8 +178,8 @@ def trained_without_prior(some_images):
 
 @pytest.mark.parametrize("name", PRIORS)
 def test_training_with_a_prior_makes_codes_follow_it(name, some_images, trained_without_prior):
-    params = {"prior": name, "prior_weight": 1.0, "gradient_penalty": 0.1}
-    trained = DIMTransformer(**SETTINGS, **params).fit(some_images)
+    prior = Prior(name, gradient_penalty=0.1)
+    trained = DIMTransformer(**SETTINGS, prior=prior, prior_weight=1.0).fit(some_images)
     distance = median_distance(name, squashed_codes(name, trained, some_images))
     without = median_distance(name, squashed_codes(name, trained_without_prior, some_images))
     assert distance < 0.1

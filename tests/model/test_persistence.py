@@ -56,6 +56,10 @@ KINDS = {
         RNG.normal(size=(40, 10, 10)),
         {"global_weight": 1, "prior_weight": 0.1, "coordinate_weight": 1.0, "critic": "concat"},
     ),
+    "a prior with settings": (
+        RNG.normal(size=(50, 6)),
+        {"prior_weight": 0.1, "prior": Prior("normal", gradient_penalty=1.0, learning_rate=1e-3)},
+    ),
     "early stopping": (RNG.normal(size=(50, 6)), {"early_stopping": True, "lr_schedule": None}),
 }
 
