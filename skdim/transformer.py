@@ -40,7 +40,7 @@ from skdim.onnx_export import write_graph
 from skdim.priors import Prior
 from skdim.sources.checks import as_samples, warn_of_signals
 from skdim.sources.groups import number_groups
-from skdim.sources.layout import Layout
+from skdim.sources.layout import Layout, find_layout
 from skdim.sources.outputs import is_path, open_output, transform_lazily
 from skdim.sources.readers import is_dask
 from skdim.sources.standardization import check_not_constant
@@ -978,7 +978,17 @@ def load_transformer(
     with errors_of_file(path):
         transformer.__setstate__(state)
         check_usable(transformer.model_)
+        _check_reads_like_fit(transformer)
     return transformer, rest
+
+
+def _check_reads_like_fit(transformer: DIMTransformer) -> None:
+    """Raise ValueError if the parameters of a file read X otherwise than its model does."""
+    model = transformer.model_
+    shape = (1, *model.config.layout.x_shape)
+    layout = find_layout(shape, transformer.sample_shape, transformer.channel_axis)
+    if layout.sample_shape != model.sample_shape:
+        raise ValueError("'sample_shape' and 'channel_axis' are not those of the layout")
 
 
 def _device_for_loading(device: str | torch.device) -> torch.device:
