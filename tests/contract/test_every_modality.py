@@ -152,7 +152,7 @@ def test_pickles_are_equal_and_clones_are_not_fitted(kind):
 @pytest.mark.parametrize("n", [2, 3])
 def test_two_samples_are_enough(kind, n):
     X, dim = kind
-    with pytest.warns(IneffectiveParameterWarning, match=f"beside {n} samples"):
+    with pytest.warns(IneffectiveParameterWarning, match=f"with {n} samples"):
         dim.fit(X[:n])
     assert np.isfinite(dim.transform(X)).all()
 

@@ -57,6 +57,13 @@ def use(path, **custom_objects):
     return None
 
 
+def layout_of(shape, channel_axis=1):
+    """A layout, as JSON has it."""
+    shape = {"tuple": shape}
+    pairs = {"x_shape": shape, "unflat_shape": shape, "channel_axis": channel_axis}
+    return {"dict": [*map(list, pairs.items()), ["allow_nan", False]]}
+
+
 @pytest.mark.parametrize("junk", JUNK)
 def test_whatever_a_name_is_given(tmp_path, junk):
     good = good_file(tmp_path / "file")
@@ -87,7 +94,11 @@ def nested(depth):
         ("encoder_params in fit", {"dict": [["max_locations", 10**10]]}),
         ("global_weight in fit", 1.0),
         ("prior_weight in fit", 1.0),
-        ("model/sample_shape", {"tuple": [6, 10**5, 10**5]}),
+        ("model/layout", layout_of([6, 10**5, 10**5])),
+        ("model/layout", layout_of([6], channel_axis=2)),
+        ("model/layout", layout_of([6], channel_axis=None)),
+        ("model/layout", layout_of([0])),
+        ("channel_axis", None),
         ("model/history", nested(20)),
         ("model/history", nested(500)),
     ],
@@ -164,7 +175,7 @@ def test_hostile_files_are_refused_in_a_sentence():
         {"encoder_params in fit": {"dict": [["depth", 10**7]]}},
         {"n_components in fit": 10**12},
         {"critic_width in fit": 10**12},
-        {"model/sample_shape": {"tuple": [10**12]}},
+        {"model/layout": layout_of([10**12])},
     ],
     ids=str,
 )
