@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import skdim._training.trainer
 
+import skdim._training.fit
 from skdim import DIMTransformer
 from skdim import _tables as tables
 from skdim._model.readout import OUTPUTS as READOUTS
@@ -454,7 +454,7 @@ def test_wrong_use_is_one_sentence_before_training(
     def train(*args, **kwargs):
         pytest.fail("it trained")
 
-    monkeypatch.setattr(skdim._training.trainer, "DIMNet", train)
+    monkeypatch.setattr(skdim._training.fit, "DIMNet", train)
     before = contents(here)
     assert run(*words) == code
     printed = capsys.readouterr()

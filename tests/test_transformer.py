@@ -124,24 +124,6 @@ def test_views_and_crops_train_every_term(quick, images, n_views, n_crops):
     assert 0 < dim.score(images) < 1
 
 
-def test_occlusion_that_hides_nothing_changes_nothing(quick, images, monkeypatch):
-    plain = quick(augment=None, precision="float32").fit(images)
-    monkeypatch.setattr("skdim._training.net.occlude", lambda views, generator: views)
-    occluded = quick(augment=None, precision="float32", occlusion=True).fit(images)
-    for before, after in zip(plain.history_, occluded.history_, strict=True):
-        assert after["loss"] == pytest.approx(before["loss"], rel=1e-3)
-
-
-def test_codes_see_occluded_views_and_local_features_whole_ones(quick, images, monkeypatch):
-    monkeypatch.setattr(
-        "skdim._training.net.occlude", lambda views, generator: torch.zeros_like(views)
-    )
-    dim = quick(augment=None, occlusion=True, max_epochs=12).fit(images)
-    # Codes of zeros are all the same: their loss is the loss at chance.
-    chance = quick(augment=None, max_epochs=12).fit(images).history_[-1]["local"]
-    assert dim.history_[-1]["local"] < chance - 0.5
-
-
 def test_groups_change_the_negatives_whatever_their_names(quick, images):
     n = len(images)
     single = quick().fit(images, groups=np.arange(n))

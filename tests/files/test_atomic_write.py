@@ -1,20 +1,60 @@
-"""Files are replaced in one step."""
-
-import os
+"""Files are replaced in one step: whole, or as they were."""
 
 import pytest
 
-from skdim._files.safe import read, write
+from skdim._files.atomic_write import remove_temporary_files, replace_when_done, temporary_beside
 
 
-def test_a_write_that_fails_leaves_the_file_that_was_there(tmp_path, monkeypatch):
-    write(tmp_path / "state", {"a": 1})
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
 
-    def fail(*_):
-        raise OSError("disk full")
 
-    monkeypatch.setattr("skdim._files.atomic_write.os.replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write(tmp_path / "state", {"a": 2})
-    assert read(tmp_path / "state", {}) == {"a": 1}
-    assert os.listdir(tmp_path) == ["state"]
+@pytest.mark.parametrize("there_before", [False, True])
+def test_a_file_is_replaced_at_the_end_of_the_block(tmp_path, there_before):
+    path = tmp_path / "file"
+    if there_before:
+        path.write_text("old")
+    with replace_when_done(path) as temporary:
+        temporary.write_text("new")
+        assert path.exists() == there_before
+        assert not there_before or path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_block_that_fails_leaves_the_file_that_was_there(tmp_path, error):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def write():
+        with replace_when_done(path) as temporary:
+            temporary.write_text("half")
+            raise error("disk full")
+
+    with pytest.raises(error, match="disk full"):
+        write()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_replacement_that_fails_leaves_what_was_there(tmp_path):
+    path = tmp_path / "folder"
+    path.mkdir()
+
+    def write():
+        with replace_when_done(path) as temporary:
+            temporary.write_text("new")
+
+    with pytest.raises(OSError, match="folder"):
+        write()
+    assert names(tmp_path) == ["folder"]
+
+
+def test_temporary_files_of_one_path_are_removed_and_no_others(tmp_path):
+    path, other = tmp_path / "file", tmp_path / "other"
+    for name in (path, temporary_beside(path), temporary_beside(path), temporary_beside(other)):
+        name.write_text("x")
+    remove_temporary_files(path)
+    assert path.exists()
+    assert len(names(tmp_path)) == 2

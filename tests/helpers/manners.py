@@ -127,7 +127,6 @@ def build_network():
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
 
 
-
 def fit(X, **params):
     """Return a function that fits."""
 
@@ -393,7 +392,10 @@ PARAMETERS = [
         fit(ROWS, coordinate_weight=1.0),
     ),
     Case(
-        "crops of rows", ValueError, "'n_crops' parameter must be 0 for tables", fit(ROWS, n_crops=4)
+        "crops of rows",
+        ValueError,
+        "'n_crops' parameter must be 0 for tables",
+        fit(ROWS, n_crops=4),
     ),
     Case(
         "crops that do not fill an image",

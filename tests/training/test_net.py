@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 from skorch.callbacks import Callback
+from torch import nn
 
+from skdim.encoders import Encoding
 from skdim.priors import Prior
 
 STEPS = []
@@ -127,3 +129,63 @@ def test_one_learning_rate_is_that_of_the_encoder_and_one_that_of_the_discrimina
     quick(prior="uniform", callbacks=[Rates()], **params).fit(images)
     assert set(rates[:6]) == {(1e-3, 3e-3)}
     assert set(rates[6:]) == {(1e-3, 1e-3)}
+
+
+class Telltale(nn.Module):
+    """Encodes a sample as its number, which fills its second channel, and what is hidden of it."""
+
+    def __init__(self, sample_shape, n_components):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(n_components))
+
+    def forward(self, x):
+        pixels = x[:, 1].flatten(1)
+        number = pixels.gather(1, pixels.abs().argmax(1, keepdim=True))  # the others are hidden
+        hidden_share = (x == 0).flatten(1).float().mean(1, keepdim=True)
+        code = torch.cat([number, hidden_share], 1) + self.weight
+        return Encoding(code, code, (code[:, None],))
+
+
+class Listening(nn.Module):
+    """Remembers the pairs that it scores."""
+
+    pairs: list = []
+
+    def __init__(self, n_code, n_channels, width):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, code, local_map):
+        self.pairs.append((code.detach(), local_map.detach()))
+        return self.scale * (code.unsqueeze(-2) - local_map).square().sum(-1)
+
+
+@pytest.mark.filterwarnings("ignore::skdim.exceptions.CollapseWarning")
+@pytest.mark.parametrize("occlusion", [False, True])
+@pytest.mark.parametrize(("n_views", "n_crops"), [(1, 0), (2, 0), (2, 4)])
+def test_codes_see_occluded_views_and_local_features_whole_ones(
+    quick, images, n_views, n_crops, occlusion
+):
+    Listening.pairs.clear()
+    numbers = np.broadcast_to(np.arange(1.0, 91.0)[:, None, None], images.shape)
+    X = np.stack([images + 0.5, numbers], 1)  # once standardised, no pixel is 0
+    quick(
+        n_components=2,
+        encoder=Telltale,
+        critic=Listening,
+        augment=lambda batch, generator: batch,
+        n_views=n_views,
+        n_crops=n_crops,
+        occlusion=occlusion,
+        learning_rate=1e-12,
+        max_epochs=1,
+    ).fit(X)
+    joint, marginal = Listening.pairs[::2], Listening.pairs[1::2]
+    assert len(joint) == len(marginal) == 3  # steps
+    for code, local_map in joint:
+        assert code.shape[0] == n_views
+        assert ((code[..., 1] > 0.05) == occlusion).all()
+        assert (local_map[..., 1] < 1e-6).all()
+        torch.testing.assert_close(local_map[..., 0], code[..., :1].expand_as(local_map[..., 0]))
+    for code, local_map in marginal:
+        assert (local_map[..., 0] != code[..., :1]).all()
