@@ -117,7 +117,7 @@ def fit_model(
         file = progress = None
         if checkpoint is not None:
             file = StateFile(checkpoint.path, _key(setup, samples, groups), processes)
-            stack.enter_context(file.locked())
+            stack.enter_context(file.locked(guard.check))
             progress = _last_state(file, checkpoint, params)
         seed = setup.seed if progress is None else progress["seed"]
         samples, groups, held_out = _hold_out(samples, groups, setup, seed)
