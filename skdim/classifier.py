@@ -28,9 +28,9 @@ from skdim._documentation import api_page
 from skdim._model.onnx_graph import write_graph
 from skdim._model.persistence import does_not_fit, read_into, write_transformer
 from skdim._model.readout import ReadoutLayer
+from skdim._names import known_names_only
 from skdim._runtime.devices import PRECISIONS, freed_memory_kept, memory_advice
 from skdim._runtime.seeding import seeded
-from skdim._synonyms import known_names_only
 from skdim._training.batches import Batches
 from skdim._training.loop import train_epochs
 from skdim.augmentation import make_views

@@ -30,9 +30,9 @@ from skdim._model.persistence import (
     write_transformer,
 )
 from skdim._model.readout import OUTPUTS
+from skdim._names import known_names_only
 from skdim._runtime.devices import PRECISIONS, choose_device, memory_advice
 from skdim._runtime.interrupts import InterruptGuard
-from skdim._synonyms import known_names_only
 from skdim._training.callbacks import ScikitLearnCallbacks
 from skdim._training.checkpoint import Checkpoint
 from skdim._training.fit import advise_on_fit, fit_model

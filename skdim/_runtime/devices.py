@@ -12,13 +12,14 @@ from functools import partial
 
 import torch
 
-from skdim._synonyms import suggest_device
-
 # A forked process has no copies of its parent's threads, and would wait for them for ever.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+# Devices as users call them, and torch's names.
+DEVICES = {"gpu": "cuda", "nvidia": "cuda", "rocm": "cuda", "metal": "mps", "apple": "mps"}
 
 
 def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
@@ -46,11 +47,14 @@ def choose_device(device: str | torch.device) -> torch.device:
     try:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen).item()
-    except Exception as error:
-        # The class of the error depends on the backend.
+    except Exception as error:  # whose class depends on the backend
+        name, colon, number = str(device).lower().partition(":")
+        reason = f": {str(error).splitlines()[0]}"
+        if name in DEVICES:
+            reason = f". Did you mean {DEVICES[name] + colon + number!r}?"
         raise ValueError(
             "The 'device' parameter must be 'auto' or a device that torch can use here. "
-            f"Got {device!r}{suggest_device(device) or f': {str(error).splitlines()[0]}'}"
+            f"Got {device!r}{reason}"
         ) from None
     return chosen
 

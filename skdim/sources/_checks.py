@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from skdim._synonyms import READERS
 from skdim._user_warnings import warn
 from skdim.exceptions import DataWarning
 from skdim.sources._arrays import (
@@ -20,6 +19,20 @@ from skdim.sources._arrays import (
 )
 from skdim.sources._lazy import Samples, StoredSamples
 from skdim.sources._readers import Source, as_source
+
+# Calls that read a folder, and a file by its suffix.
+IMAGES = "skdim.sources.ImageFolder({path}) if it holds images"
+CALLS = {
+    ".npy": "numpy.load({path}, mmap_mode='r')",
+    ".npz": "numpy.load({path})['name of the array']",
+    ".csv": "pandas.read_csv({path})",
+    ".tsv": "pandas.read_csv({path}, sep='\\t')",
+    ".parquet": "pandas.read_parquet({path})",
+    ".h5": "h5py.File({path})['name of the array']",
+    ".hdf5": "h5py.File({path})['name of the array']",
+    ".zarr": "zarr.open({path}, mode='r')",
+    ".pt": "torch.load({path})",
+}
 
 
 def check_samples(transformer: Any, X: Any, *, reset: bool = False) -> Samples:
@@ -65,9 +78,11 @@ def _check_is_no_path(X: Any) -> None:
         return
     path = Path(X)
     folder = "skdim.sources.ImageFolder({path}) if it holds images"
-    how = folder if path.is_dir() else READERS.get(path.suffix.lower())
-    how = f": pass {how.format(path=repr(str(X)))}." if how else ". Read it into an array before."
-    raise TypeError(f"X must hold samples. Got the path {str(X)!r}{how}")
+    call = folder if path.is_dir() else CALLS.get(path.suffix.lower())
+    advice = (
+        f": pass {call.format(path=repr(str(X)))}." if call else ". Read it into an array first."
+    )
+    raise TypeError(f"X must hold samples. Got the path {str(X)!r}{advice}")
 
 
 def _warn_of_signals(transformer: Any, samples: Samples) -> None:
