@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skdim._user_warnings import warn
 from skdim.encoders import MLPEncoder
 from skdim.exceptions import (
     CollapseWarning,
     ConvergenceWarning,
     FewSamplesWarning,
     IneffectiveParameterWarning,
+    warn,
 )
 from skdim.spectra import effective_rank
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import validate_data
 
-from skdim._user_warnings import warn
-from skdim.exceptions import DataWarning
+from skdim.exceptions import DataWarning, warn
 from skdim.sources._arrays import (
     DTYPES,
     check_ends,

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSampler
 
-from skdim._user_warnings import warn
-from skdim.exceptions import DataWarning
+from skdim.exceptions import DataWarning, warn
 from skdim.sources._arrays import chunk_slices, read_array
 
 Indices = slice | np.ndarray
