@@ -24,7 +24,6 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from torch import nn
 from torch.nn import functional
 
-from skdim._documentation import api_page
 from skdim._model.onnx_graph import write_graph
 from skdim._model.persistence import does_not_fit, read_into, write_transformer
 from skdim._model.readout import ReadoutLayer
@@ -115,8 +114,6 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
     True
     """
 
-    _doc_link_module = "skdim"
-    _doc_link_template = api_page("skdim")
     _parameter_constraints: dict = {
         "transformer": [HasMethods(["fit", "transform"]), None],
         "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],

@@ -19,7 +19,6 @@ from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skdim._documentation import api_page
 from skdim._files.conversion import refer
 from skdim._model.fitted import FittedModel
 from skdim._model.onnx_graph import write_graph
@@ -370,7 +369,6 @@ default="infonce"
     precision_ = Learned()
 
     _parameter_constraints = PARAMETER_CONSTRAINTS
-    _doc_link_module, _doc_link_template = "skdim", api_page("skdim")
 
     @known_names_only
     def __init__(

@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from skdim._documentation import api_page
 from skdim.evaluation._training import (
     TRAINING,
     check_one_each,
@@ -129,8 +128,6 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
     True
     """
 
-    _doc_link_module = "skdim"
-    _doc_link_template = api_page("skdim.evaluation")
     _parameter_constraints: dict = {
         **TRAINING,
         "n_hidden": [Interval(Integral, 1, None, closed="left")],
