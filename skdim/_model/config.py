@@ -108,14 +108,13 @@ MODEL_PARAMETERS = (*OBJECTIVE_PARAMETERS, *(field.name for field in fields(Mode
 def outline(
     encoder: nn.Module, sample_shape: tuple[int, ...], device: torch.device
 ) -> tuple[int, list[tuple[int, int]]]:
-    """Return the length of a code and the (n_locations, n_channels) of each local map.
+    """The length of a code and the (n_locations, n_channels) of each local map.
 
-    Without arithmetic, where every layer can say its shapes without; by encoding zeros, where one
-    cannot.
+    Shapes are computed without arithmetic if every layer allows it, else by encoding zeros.
     """
     try:
         encoding = encode_zeros(copy.deepcopy(encoder).to("meta"), sample_shape, "meta")
-    except Exception:  # whatever a user's layer may raise: the next line says it of real numbers
+    except Exception:  # a user's layer may raise anything; the next line tries real numbers
         encoding = encode_zeros(encoder, sample_shape, device)
     return encoding.code.shape[1], [(m.shape[1], m.shape[2]) for m in encoding.local_maps]
 
@@ -136,18 +135,18 @@ def check_weights(config: ModelConfig, weights: Mapping[str, Mapping[str, np.nda
     ----------
     config : ModelConfig
     weights : mapping of "encoder" and "objective" to mapping of str to ndarray
-        Without an objective, where a model was trimmed.
+        There is no objective if the model was trimmed.
 
     Raises
     ------
     ValueError
-        If the configuration is of networks of other weights, or of far larger ones.
+        If the networks of the configuration have other weights, or are far larger.
     """
     numbers = list(_numbers_in(config.encoder_params))
     n_values = sum(array.size for array in weights["encoder"].values())
     depth = config.encoder_params.get("depth", 0)
     if max(numbers, default=0) > n_values or len(numbers) > n_values or depth > n_values:
-        raise ValueError("the 'encoder_params' are of a far larger encoder than its weights")
+        raise ValueError("the 'encoder_params' ask for a far larger encoder than its weights")
     meta = torch.device("meta")
     with meta:  # shapes only
         encoder = config.build_encoder(meta)
@@ -172,7 +171,7 @@ def _numbers_in(value: Any) -> Iterator[int]:
 def _check_shapes(module: nn.Module, weights: Mapping[str, np.ndarray], name: str) -> None:
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     if expected != {name: array.shape for name, array in weights.items()}:
-        raise ValueError(f"the weights are not those of the {name} that it names")
+        raise ValueError(f"the weights do not fit the {name} that it names")
 
 
 def resolve(
@@ -345,12 +344,12 @@ def _check_supported(given: Mapping[str, Any], layout: Layout) -> None:
 
 
 def carry_over(old: nn.Module, new: nn.Module) -> bool:
-    """Give a new network the weights of an old one, wherever name and shape agree.
+    """Give a new network those weights of an old one whose name and shape agree.
 
     Returns
     -------
     is_same : bool
-        Whether that was everywhere, in both.
+        Whether all weights of both agree.
     """
     known = new.state_dict()
     weights = {

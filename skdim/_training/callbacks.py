@@ -1,4 +1,4 @@
-"""Callbacks of training: progress bar, log and early stopping."""
+"""Callbacks of training: divergence, early stopping, log, progress bar, scikit-learn's."""
 
 import logging
 import math
@@ -33,7 +33,7 @@ class EarlyStopping(Callback):
     ----------
     held_out : HeldOut
     n_iter_no_change : int
-        Training stops after so many consecutive epochs without improvement.
+        Number of consecutive epochs without improvement after which training stops.
     tol : float
         Largest difference of scores that does not count as an improvement.
     """
