@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 import skdim
+from skdim.sources.layout import find_layout
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -144,6 +145,12 @@ def choose_C(train, y_train, held_out, y_held_out, candidates, max_iter: int) ->
         for C in candidates
     ]
     return candidates[int(np.argmax(scores))]
+
+
+def channels_first(X, channel_axis="auto") -> np.ndarray:
+    """Return samples (n, channels, *sides), as `DIMTransformer` reads X."""
+    X = np.asarray(X)
+    return find_layout(X.shape, channel_axis=channel_axis).as_samples(X)
 
 
 def data_loader():

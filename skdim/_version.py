@@ -41,7 +41,7 @@ def show_versions() -> None:
         "cuda": torch.version.cuda or "not in this build of torch",
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": str(torch.get_num_threads()),
-        "precision for images": choose_precision("auto", device, n_axes=3),
+        "precision for images": choose_precision("auto", device, has_large_layers=True),
     }
     for name, value in lines.items():
         print(f"{name}: {value}")

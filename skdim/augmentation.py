@@ -2,7 +2,7 @@
 
 An augmentation is a function ``(batch, generator) -> batch``. It gets a whole standardised batch on
 the generator's device and draws every random number from the generator. Pass it as ``augment``, or
-list it in `DEFAULT_AUGMENTATIONS` to make it the default of a modality.
+name it in a row of `skdim.modalities` to make it the default of a modality.
 """
 
 import math
@@ -15,8 +15,8 @@ from torch.nn import functional
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
-# Side in pixels from which on images that are no colour photographs are cropped.
-CROPPED_FROM = 16
+# Least side in pixels of images that are cropped though they are not colour photographs.
+CROPPED_SIDE = 16
 
 
 def make_views(
@@ -24,9 +24,9 @@ def make_views(
     augment: Augmentation | None,
     generator: torch.Generator,
     n_views: int = 2,
-    n_crops: int = 0,
+    n_grids: int = 0,
 ) -> Tensor:
-    """Return random views of each sample: full-size views first, then grids of small crops.
+    """Make random views of each sample: full-size views, followed by grids of small crops.
 
     Parameters
     ----------
@@ -35,14 +35,13 @@ def make_views(
         None returns every sample unchanged.
     generator : torch.Generator
     n_views : int, default=2
-    n_crops : int, default=0
-        A multiple of `crops_per_grid`.
+    n_grids : int, default=0
+        See `crop_grid`.
 
     Returns
     -------
     views : Tensor of shape (n_views + n_grids, n, ...)
     """
-    n_grids = n_crops // crops_per_grid(batch.ndim - 1) if n_crops else 0
     n_all = n_views + n_grids
     repeated = torch.cat([batch] * n_all)
     views = repeated if augment is None else augment(repeated, generator)
@@ -57,11 +56,6 @@ def make_views(
         return views
     grids = [crop_grid(view, generator) for view in views[n_views:]]
     return torch.cat([views[:n_views], torch.stack(grids)])
-
-
-def crops_per_grid(n_axes: int) -> int:
-    """Return how many crops fill a sample: two along each side."""
-    return 2 ** (n_axes - 1)
 
 
 def crop_grid(views: Tensor, generator: torch.Generator) -> Tensor:
@@ -128,7 +122,7 @@ def augment_images(images: Tensor, generator: torch.Generator, size: float = 1.0
     """The default for images: crops, flips and colour changes, crops and contrast, or `move`.
 
     Images of three channels are taken for colour photographs. All others (digits, spectra, scans)
-    are cropped and change their contrast, and are not flipped; those of less than `CROPPED_FROM`
+    are cropped and change their contrast, and are not flipped; those of less than `CROPPED_SIDE`
     pixels on a side, of which a crop leaves too little, are only moved.
 
     Parameters
@@ -144,7 +138,7 @@ def augment_images(images: Tensor, generator: torch.Generator, size: float = 1.0
     """
     if images.shape[1] == 3:
         return jitter_colors(crop_and_flip(images, generator, size=size), generator)
-    if min(images.shape[2:]) < CROPPED_FROM:
+    if min(images.shape[2:]) < CROPPED_SIDE:
         return move(images, generator)
     return jitter_contrast(crop_and_flip(images, generator, flip=0.0), generator)
 
@@ -379,15 +373,6 @@ def jitter_cells(rows: Tensor, generator: torch.Generator, noise: float = 0.3) -
         Standard deviation of the noise.
     """
     return rows + noise * torch.randn(rows.shape, generator=generator, device=generator.device)
-
-
-# The augmentation for ``augment="auto"``, by the number of axes of a sample, channels included.
-DEFAULT_AUGMENTATIONS: dict[int, Augmentation] = {
-    1: jitter_cells,
-    2: augment_signals,
-    3: augment_images,
-    4: move,
-}
 
 
 def _uniform(n: int, k: int, generator: torch.Generator) -> Tensor:

@@ -4,6 +4,7 @@ import copy
 import logging
 import math
 from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,30 +25,38 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from torch import nn
 from torch.nn import functional
 
-from skdim._model.onnx_graph import write_graph
-from skdim._model.persistence import does_not_fit, read_into, write_transformer
-from skdim._model.readout import ReadoutLayer
+from skdim._model.persistence import errors_of_file, write_transformer
+from skdim._model.readout import ReadoutLayer, linear_layer
 from skdim._names import known_names_only
 from skdim._runtime.devices import PRECISIONS, freed_memory_kept, memory_advice
 from skdim._runtime.seeding import seeded
-from skdim._training.batches import Batches
-from skdim._training.loop import train_epochs
+from skdim._training.loop import Batches, train_epochs
 from skdim.augmentation import make_views
 from skdim.encoders import encode
+from skdim.onnx_export import write_graph
 from skdim.sources import as_source
-from skdim.sources._checks import check_samples
-from skdim.sources._lazy import Samples, take_subset
-from skdim.sources._loaders import Loader, choose_loader
-from skdim.transformer import PARAMETER_CONSTRAINTS, DIMTransformer
+from skdim.sources.loaders import load
+from skdim.sources.stored import Samples, take_subset
+from skdim.transformer import DIMTransformer, check_samples, load_transformer
 
 logger = logging.getLogger("skdim")
 
-# What ``fit`` learns beside the transformer, and how a file calls the classifier's parameters.
-LEARNED = ("coef_", "intercept_", "classes_", "history_")
-OF_IT = " of classifier"
+OF_CLASSIFIER = " of classifier"  # after the name of a parameter, in a file
 
 # With max_epochs="auto", samples shown in training, in addition to three epochs.
 N_SHOWN = 20_000
+
+
+class LinearHead(NamedTuple):
+    """What ``fit`` learns in addition to the transformer.
+
+    The attributes are those of `DIMClassifier` with the same names, without the underscore.
+    """
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    classes: np.ndarray
+    history: list[dict[str, float]]
 
 
 class DIMClassifier(ClassifierMixin, BaseEstimator):
@@ -69,33 +78,34 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
     batch_size : int, default=64
         Largest number of samples in a step, at least 2.
     augment : None, "auto" or callable, default=None
-        Random views to train on. "auto" takes those of the transformer. Use it only if such changes
-        keep the label: it improves accuracy on colour photographs, and lowers it on tables.
+        How to make random views to train on. "auto" is that of the transformer. Use it only if such
+        changes keep the label: it improves accuracy on colour photographs, and lowers it on tables.
     learning_rate : float, default=3e-4
         Highest learning rate of AdamW.
     weight_decay : float, default=0.01
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, as in scikit-learn's classifiers.
     C : float, default=0.01
-        Inverse strength of regularisation of the initial linear classifier. If it is large, that
-        classifier fits the labels already, and the gradient for the encoder is small.
+        Inverse strength of regularisation of the initial linear classifier. If it is large, the
+        initial classifier already fits the labels, and the gradient for the encoder is small.
     random_state : int, RandomState or None, default=None
         Seeds batches and views, and the transformer if it is fitted here and has no seed.
 
     Attributes
     ----------
     transformer_ : DIMTransformer
-        With the fine-tuned encoder. Its features are still scaled as before fine-tuning.
+        The transformer with the fine-tuned encoder. Fine-tuning does not change the scale of its
+        features.
     coef_ : ndarray of shape (n_classes, n_hidden)
     intercept_ : ndarray of shape (n_classes,)
         The classifier on the hidden layer of ``transformer_``.
     classes_ : ndarray of shape (n_classes,)
     history_ : list of dict
-        One for each epoch, with ``epoch`` and ``loss``, the cross-entropy.
+        One dict for each epoch, with ``epoch`` and ``loss``, the cross-entropy.
     n_features_in_ : int
         ``X.shape[1]``.
     feature_names_in_ : ndarray of str
-        Names of the columns, if X had them.
+        Names of the columns, if X had names.
 
     References
     ----------
@@ -157,13 +167,14 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of the kind that `DIMTransformer` takes
-            Also sources; see `skdim.sources`.
+            Sources are read a batch at a time; see `skdim.sources`.
         y : array-like of shape (n_samples,)
-            Labels of any kind, from at least two classes. Beside other whole numbers, at least two,
-            -1 marks samples without a label, as in `sklearn.semi_supervised`: a transformer that is
-            fitted here learns from them, the classifier does not.
+            Labels of any kind, from at least two classes. If all labels are whole numbers, from at
+            least two classes, a further -1 marks samples without a label, as in
+            `sklearn.semi_supervised`. The transformer learns from them if it is fitted here; the
+            classifier does not.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples in the cross-entropy; samples of weight 0 are left out of it.
+            Weights of the samples in the cross-entropy; samples of weight 0 are left out.
 
         Returns
         -------
@@ -186,7 +197,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
             weights = None if weights is None else weights[is_used]
         classes, targets = np.unique(y, return_inverse=True)
         if len(classes) < 2:
-            raise ValueError(f"y must hold 2 classes at least. Got one class, {classes[0]!r}.")
+            raise ValueError(f"y must hold at least 2 classes. Got one class, {classes[0]!r}.")
         seed = int(random.randint(2**31 - 1))
         with memory_advice(transformer.device_, batch_size=self.batch_size):
             features = transformer.model_.features(
@@ -196,15 +207,17 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
             start.fit(features, targets, sample_weight=weights)
             with freed_memory_kept(transformer.device_):
                 head, history = self._tune(transformer, samples, targets, weights, start, seed)
+        coef, intercept = (x.detach().cpu().numpy() for x in (head.weight, head.bias))
+        return self._install(transformer, LinearHead(coef, intercept, classes, history))
+
+    def _install(self, transformer: DIMTransformer, head: LinearHead) -> "DIMClassifier":
         self.transformer_ = transformer
-        self.coef_ = head.weight.detach().cpu().numpy()
-        self.intercept_ = head.bias.detach().cpu().numpy()
-        self.classes_ = classes
-        self.history_ = history
+        for name, value in head._asdict().items():
+            setattr(self, f"{name}_", value)
         return self
 
     def _weights(self, X, y: np.ndarray, sample_weight) -> np.ndarray | None:
-        """Return the weight of each sample, those of classes included; None if all are 1."""
+        """Weight of each sample, times the weight of its class; None if all are 1."""
         if sample_weight is None and self.class_weight is None:
             return None
         weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
@@ -215,8 +228,8 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
             )
         if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
             raise ValueError(
-                "'sample_weight' must hold finite numbers from 0 on, not all of them zero. Got a "
-                f"weight of {weights.min():.3g}."
+                "'sample_weight' must hold finite numbers of at least 0, not all of them zero. Got "
+                f"a weight of {weights.min():.3g}."
             )
         labelled = is_labelled(y)
         of_classes = np.ones(len(y))
@@ -225,19 +238,17 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
 
     def _fitted_transformer(self, X, random: np.random.RandomState) -> DIMTransformer:
         """Return a fitted transformer that may be changed: a copy, or a newly fitted clone."""
-        given = self.transformer
-        if given is None:
-            given = DIMTransformer()
-        if isinstance(given, FrozenEstimator):
-            given = given.estimator
-        if not isinstance(given, DIMTransformer):
+        transformer = DIMTransformer() if self.transformer is None else self.transformer
+        if isinstance(transformer, FrozenEstimator):
+            transformer = transformer.estimator
+        if not isinstance(transformer, DIMTransformer):
             raise TypeError(
                 "The 'transformer' parameter must be a DIMTransformer, or a FrozenEstimator of "
-                f"one. Got {type(given).__name__}."
+                f"one. Got {type(transformer).__name__}."
             )
-        if given.__sklearn_is_fitted__():
-            return copy.deepcopy(given)
-        transformer = clone(given)
+        if transformer.__sklearn_is_fitted__():
+            return copy.deepcopy(transformer)
+        transformer = clone(transformer)
         if transformer.random_state is None:
             transformer.set_params(random_state=int(random.randint(2**31 - 1)))
         return transformer.fit(X)
@@ -251,12 +262,11 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         start: LogisticRegression,
         seed: int,
     ) -> tuple[nn.Linear, list[dict[str, float]]]:
-        """Minimise the cross-entropy; the encoder of the transformer is changed in place."""
+        """Minimise the cross-entropy, which changes the encoder of the transformer in place."""
         model, device = transformer.model_, transformer.device_
         precision = PRECISIONS[model.precision]
         augment = model.config.augment if self.augment == "auto" else self.augment
-        loader_type = choose_loader(transformer.data_on_device, samples, device)
-        loader: Loader = loader_type(samples, model.mean, model.scale, device)
+        loader = load(samples, model.standardization, transformer.data_on_device)
         labels = torch.from_numpy(targets).to(device)
         on_device = None if weights is None else torch.from_numpy(weights).float().to(device)
         readout = ReadoutLayer(model.readouts["hidden"]).to(device)
@@ -312,7 +322,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         return hidden @ self.coef_.T + self.intercept_  # (n_samples, n_classes)
 
     def decision_function(self, X) -> np.ndarray:
-        """Return how far each sample is on the side of each class.
+        """Return the logit of each class for each sample.
 
         Parameters
         ----------
@@ -321,8 +331,8 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         logits : ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
-            Their softmax are the probabilities. Of two classes, the logarithm of the odds of the
-            second: predicted where it is positive.
+            Probabilities are their softmax. For two classes, the logarithm of the odds of the
+            second class, which is predicted if it is positive.
         """
         logits = self._logits(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
@@ -333,9 +343,9 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[probabilities.argmax(axis=1)]
 
     def save(self, path) -> None:
-        """Write a file that can run no code when it is read, as `DIMTransformer.save` does.
+        """Write a file whose reading cannot run code, as `DIMTransformer.save` does.
 
-        The ``transformer`` parameter is written as the parameters of the fine-tuned one.
+        The file holds the parameters of the fine-tuned transformer as those of ``transformer``.
 
         Parameters
         ----------
@@ -344,25 +354,23 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         params = self.get_params(deep=False)
         del params["transformer"]
-        learned = {name: getattr(self, name) for name in LEARNED}
+        head = LinearHead(*(getattr(self, f"{name}_") for name in LinearHead._fields))
+        further = {"classifier": head._asdict()}
+        further |= {name + OF_CLASSIFIER: value for name, value in params.items()}
         fine_tuned = self.transformer_
         write_transformer(
-            path,
-            fine_tuned.get_params(deep=False),
-            vars(fine_tuned),
-            fine_tuned.model_,
-            beside={"classifier": learned, **{name + OF_IT: v for name, v in params.items()}},
+            path, fine_tuned.get_params(deep=False), vars(fine_tuned), fine_tuned.model_, further
         )
 
     @classmethod
     def load(cls, path, **custom_objects) -> "DIMClassifier":
-        """Read a file that `save` wrote; safe with files from untrusted sources.
+        """Read a file that `save` wrote; files from untrusted sources are safe to read.
 
         Parameters
         ----------
         path : path
         **custom_objects
-            Parameters, of the classifier or its transformer, that hold custom classes or functions.
+            Parameters of the classifier or its transformer that hold custom classes or functions.
 
         Returns
         -------
@@ -372,29 +380,25 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         skdim.exceptions.FileError
-            If it is no such file, or damaged, or a custom object is missing; the message says
+            If it is not such a file, or damaged, or a custom object is missing; the message says
             which.
         """
         names = [name for name in cls._get_param_names() if name != "transformer"]
-        of_it = {name + OF_IT: custom for name, custom in custom_objects.items()}
-        beside = {"classifier", *(name + OF_IT for name in names)}
-        transformer, custom_objects = DIMTransformer(), {**of_it, **custom_objects}
-        found = read_into(transformer, path, PARAMETER_CONSTRAINTS, custom_objects, beside)
-        try:
-            params = {name: found[name + OF_IT] for name in names}
+        own = {name + OF_CLASSIFIER: custom for name, custom in custom_objects.items()}
+        further = {"classifier", *(name + OF_CLASSIFIER for name in names)}
+        transformer, rest = load_transformer(
+            DIMTransformer, path, {**own, **custom_objects}, further
+        )
+        with errors_of_file(path):
+            params = {name: rest[name + OF_CLASSIFIER] for name in names}
             validate_parameter_constraints(cls._parameter_constraints, params, cls.__name__)
-            classifier = cls(FrozenEstimator(transformer), **params)
-            classifier.transformer_ = transformer
-            for name in LEARNED:
-                setattr(classifier, name, found["classifier"][name])
-            n_classes, n_hidden = classifier.coef_.shape
+            head = LinearHead(**rest["classifier"])
+            n_classes, n_hidden = head.coef.shape
             n_units = transformer.model_.readouts["hidden"].n_features
-            shapes = (classifier.classes_.shape, classifier.intercept_.shape)
+            shapes = (head.classes.shape, head.intercept.shape)
             if n_hidden != n_units or n_classes < 2 or shapes != ((n_classes,), (n_classes,)):
                 raise ValueError("the classifier does not fit the hidden layer or its classes")
-        except Exception as error:  # whatever a crafted file may provoke
-            raise does_not_fit(path, error) from None
-        return classifier
+            return cls(FrozenEstimator(transformer), **params)._install(transformer, head)
 
     def export_onnx(self, path, *, dtype="float32") -> None:
         """Write an ONNX graph from raw X to probabilities and the index of the most probable class.
@@ -407,7 +411,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         head = linear_layer(self.coef_, self.intercept_)
-        write_graph(path, self.transformer_, "hidden", dtype, head, self.classes_)
+        write_graph(path, self.transformer_.model_, "hidden", dtype, head, self.classes_)
 
     @property
     def n_features_in_(self) -> int:
@@ -430,24 +434,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
 
 
 def is_labelled(y: np.ndarray) -> np.ndarray:
-    """Return which samples have a label: all but those of -1 beside two other whole numbers."""
+    """Which samples have a label: all but -1, if there are two other classes of whole numbers."""
     classes = np.unique(y)
     marks = classes.dtype.kind == "i" and len(classes) > 2 and -1 in classes
     return y != -1 if marks else np.ones(len(y), bool)
-
-
-def linear_layer(coef: np.ndarray, intercept: np.ndarray) -> nn.Linear:
-    """Return a layer whose softmax gives the probabilities of a fitted linear classifier.
-
-    Parameters
-    ----------
-    coef : ndarray of shape (n_classes, n_features), or (1, n_features) for two classes
-    intercept : ndarray of shape (n_classes,) or (1,)
-    """
-    if len(coef) == 1:  # two classes and one logit: half of it for each, with opposite signs
-        coef, intercept = np.vstack([-coef, coef]) / 2, np.hstack([-intercept, intercept]) / 2
-    head = nn.Linear(coef.shape[1], len(coef))
-    with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(coef))
-        head.bias.copy_(torch.from_numpy(intercept))
-    return head

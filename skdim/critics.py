@@ -20,6 +20,11 @@ from torch import Tensor, nn
 Part = tuple[Tensor, Tensor]
 
 
+def at_least_float32(scores: Tensor) -> Tensor:
+    """Convert half precision to float32; keep float32 and float64."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))
+
+
 class SeparableCritic(nn.Module):
     r"""Embed codes and local features separately, and score them by a dot product.
 

@@ -15,16 +15,15 @@ densities. Only ``infonce``, ``dv`` and ``nwj`` bound mutual information in nats
 To add an MI estimator, write a function of (joint, marginal) and list it in `ESTIMATORS`. It is
 then a legal ``mi_estimator``, and ``tests/test_mutual_information.py`` tests it.
 
-The marginal scores of a code are many, and may be computed in parts: by several processes, each for
-its own samples. An estimator says beside its formula how these parts add up: as a mean over pairs
-(`difference_of_means`), or as a log-sum-exp (`by_log_sum_exp`, `by_log_mean_exp`). One that does
-not say so gets all marginal scores of a code at once. If it is a mean over codes, mark it as
-`chunkable`: large batches are then scored a few codes at a time.
+A code has many marginal scores. If the bound needs only their mean over pairs, or their
+log-sum-exp, a decorator says so: `difference_of_means`, `by_log_sum_exp` or `by_log_mean_exp`. The
+scores are then computed a few codes at a time, and processes exchange one number for each code; see
+`skdim.objective.scores`. A function without a decorator gets all scores of a batch at once.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from enum import Enum
 from functools import wraps
 
 import torch
@@ -35,109 +34,17 @@ Estimator = Callable[[Tensor, Tensor], Tensor]
 Terms = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-def chunkable(mi_estimator: Estimator) -> Estimator:
-    """Mark an MI estimator as a mean over codes: each term depends on the scores of one code."""
-    mi_estimator.is_mean_over_codes = True  # type: ignore[attr-defined]
-    return mi_estimator
+class Reduction(Enum):
+    """The number through which the marginal scores of a code enter a bound."""
+
+    MEAN = "mean"
+    LOG_SUM_EXP = "log_sum_exp"
+    LOG_MEAN_EXP = "log_mean_exp"
 
 
-def is_mean_over_codes(mi_estimator: Estimator) -> bool:
-    """Whether the mean of the bounds of equal parts of a batch is the bound of the whole batch."""
-    return getattr(mi_estimator, "is_mean_over_codes", False)
-
-
-# ------------------------------------------------------------ how marginal scores add up
-
-
-@dataclass(frozen=True)
-class MeanForm:
-    """The marginal scores of a code enter as a mean over pairs, part by part.
-
-    Attributes
-    ----------
-    terms : callable (joint, marginal) -> (positives, negatives)
-        As `difference_of_means` takes it.
-    is_log : bool
-        Statistics of parts add up as they are (False) or as logarithms of a sum (True).
-    is_mean_over_codes : bool
-    excluded_score : float
-        Stands where a pair is left out.
-    """
-
-    terms: Terms
-    is_log = False
-    is_mean_over_codes = True
-    excluded_score = 0.0
-
-    def reduce(self, marginal: Tensor, is_negative: Tensor, n_negatives: Tensor) -> Tensor:
-        """Return the statistic of each code, from some of its marginal scores.
-
-        Parameters
-        ----------
-        marginal : Tensor of shape (..., n, n_samples, n_locations)
-            Scores of pairs that are left out are ``excluded_score``.
-        is_negative : Tensor of shape (n, n_samples), bool
-            Which pairs are not left out.
-        n_negatives : Tensor of shape (n,)
-            Marginal scores of each code, in all parts.
-
-        Returns
-        -------
-        statistic : Tensor of shape (..., n)
-        """
-        _, negatives = self.terms(marginal.new_empty(0), marginal)
-        return (negatives.sum(-1) * is_negative).sum(-1) / n_negatives
-
-    def bound(self, joint: Tensor, statistic: Tensor, n_codes: int) -> Tensor:
-        """Return what some codes add to the bound of a batch.
-
-        Parameters
-        ----------
-        joint : Tensor of shape (..., n_joint, n_locations)
-        statistic : Tensor of shape (..., n)
-        n_codes : int
-            Of the whole batch.
-        """
-        positives, _ = self.terms(joint, joint.new_empty(0))
-        # Sums: a part may hold no positives.
-        of_codes = positives.sum((-2, -1)) / joint.shape[-1] - statistic.sum(-1)  # (...)
-        return of_codes.mean() / n_codes
-
-
-@dataclass(frozen=True)
-class LogSumExpForm:
-    """The marginal scores of a code enter as their log-sum-exp or log-mean-exp.
-
-    One negative of that score stands for all of them. The interface is that of `MeanForm`.
-    """
-
-    mi_estimator: Estimator
-    is_mean: bool
-    is_log = True
-    excluded_score = torch.finfo(torch.float32).min
-
-    @property
-    def is_mean_over_codes(self) -> bool:
-        """Whether the statistic of a code matters to that code alone."""
-        return is_mean_over_codes(self.mi_estimator)
-
-    def reduce(self, marginal: Tensor, is_negative: Tensor, n_negatives: Tensor) -> Tensor:
-        """Return the log-sum-exp of each code, or what it adds to the log-mean-exp."""
-        statistic = marginal.flatten(-2).logsumexp(-1)  # (..., n)
-        return statistic - n_negatives.log() if self.is_mean else statistic
-
-    def bound(self, joint: Tensor, statistic: Tensor, n_codes: int) -> Tensor:
-        """Return what some codes add to the bound of a batch."""
-        bound = self.mi_estimator(joint, statistic[..., None, None])
-        return bound * (joint.shape[-2] / n_codes)
-
-
-AdditiveForm = MeanForm | LogSumExpForm
-
-
-def additive_form_of(mi_estimator: Estimator) -> AdditiveForm | None:
-    """Return how the marginal scores of an MI estimator add up; None if it does not say so."""
-    return getattr(mi_estimator, "additive_form", None)
+def has_reduction(mi_estimator: Estimator) -> bool:
+    """Whether an MI estimator says how it reduces the marginal scores of a code."""
+    return isinstance(getattr(mi_estimator, "reduction", None), Reduction)
 
 
 def difference_of_means(terms: Terms) -> Estimator:
@@ -146,7 +53,7 @@ def difference_of_means(terms: Terms) -> Estimator:
     Parameters
     ----------
     terms : callable (joint, marginal) -> (positives, negatives)
-        Both of the shapes of their scores, which may be of any shape, entry by entry.
+        Applied to scores of any shape, entry by entry; both have the shapes of their scores.
 
     Returns
     -------
@@ -159,27 +66,28 @@ def difference_of_means(terms: Terms) -> Estimator:
         positives, negatives = terms(joint, marginal)
         return positives.mean() - negatives.mean()
 
-    mi_estimator.additive_form = MeanForm(terms)  # type: ignore[attr-defined]
-    return chunkable(mi_estimator)
+    mi_estimator.terms = terms  # type: ignore[attr-defined]
+    mi_estimator.reduction = Reduction.MEAN  # type: ignore[attr-defined]
+    return mi_estimator
 
 
 def by_log_sum_exp(mi_estimator: Estimator) -> Estimator:
-    """Mark an MI estimator that sees of the negatives of a code only their log-sum-exp.
+    """Mark an MI estimator that needs of the negatives of a code only their log-sum-exp.
 
-    A code whose negatives are replaced by one of that score has the same bound.
+    It must be a mean over codes, and have the same value if the negatives of a code are replaced by
+    one negative with their log-sum-exp as its score.
     """
-    form = LogSumExpForm(mi_estimator, is_mean=False)
-    mi_estimator.additive_form = form  # type: ignore[attr-defined]
+    mi_estimator.reduction = Reduction.LOG_SUM_EXP  # type: ignore[attr-defined]
     return mi_estimator
 
 
 def by_log_mean_exp(mi_estimator: Estimator) -> Estimator:
-    """Mark an MI estimator that sees of the negatives of a code only their log-mean-exp.
+    """Mark an MI estimator that needs of the negatives of a code only their log-mean-exp.
 
-    As `by_log_sum_exp`: the logarithm is of the mean, not of the sum.
+    It must have the same value if the negatives of every code are replaced by one negative with
+    their log-mean-exp as its score. It need not be a mean over codes.
     """
-    form = LogSumExpForm(mi_estimator, is_mean=True)
-    mi_estimator.additive_form = form  # type: ignore[attr-defined]
+    mi_estimator.reduction = Reduction.LOG_MEAN_EXP  # type: ignore[attr-defined]
     return mi_estimator
 
 
@@ -215,7 +123,6 @@ def jsd(joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @by_log_sum_exp
-@chunkable
 def infonce(joint: Tensor, marginal: Tensor) -> Tensor:
     r"""InfoNCE: find the positive local vector among the local features of all other samples.
 
@@ -372,20 +279,20 @@ def chi2(joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
     return joint, marginal.square() / 4 + marginal
 
 
-# From here on `_exp` is linear. Gradients reach e^30 = 1e13; their squares, which optimisers keep,
-# do not overflow.
-LINEAR_FROM = 30.0
+# Above this score `_exp` is linear. Gradients reach e^30 = 1e13; their squares, which optimisers
+# keep, do not overflow.
+LINEAR_ABOVE = 30.0
 
 
 def _exp(scores: Tensor) -> Tensor:
-    """Exponential up to `LINEAR_FROM`, and its tangent at that point for larger scores.
+    """Exponential up to `LINEAR_ABOVE`, and its tangent at that point for larger scores.
 
-    Useful scores are far below. A critic that gets there by accident has a finite bound and a
+    Useful scores are far below it. A critic that exceeds it by accident has a finite bound and a
     gradient that brings it back, instead of infinity and NaN.
     """
     # Two clamps, not one and a difference: gradients of 1e13 must not cancel each other.
-    capped = scores.clamp(max=LINEAR_FROM)
-    return capped.exp() + math.exp(LINEAR_FROM) * (scores - LINEAR_FROM).relu()
+    capped = scores.clamp(max=LINEAR_ABOVE)
+    return capped.exp() + math.exp(LINEAR_ABOVE) * (scores - LINEAR_ABOVE).relu()
 
 
 ESTIMATORS: dict[str, Estimator] = {

@@ -1,14 +1,39 @@
 """Export of a fitted transformer, classifier or Pipeline as an ONNX graph."""
 
+import copy
+import io
+import json
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
-from skdim._model.onnx_graph import write_graph
-from skdim.classifier import DIMClassifier, linear_layer
-from skdim.transformer import DIMTransformer
+from skdim._files.atomic_write import replace_when_done
+from skdim._model.fitted import FittedModel
+from skdim._model.readout import ReadoutLayer, linear_layer
+from skdim._names import lookup
+from skdim._version import __version__
+from skdim.encoders import Encoding, add_fixed
+
+# Legal types of X.
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "uint8": torch.uint8}
+
+REDUCTIONS: dict[Callable, Callable] = {
+    functional.adaptive_avg_pool1d: torch.mean,
+    functional.adaptive_avg_pool2d: torch.mean,
+    functional.adaptive_avg_pool3d: torch.mean,
+    functional.adaptive_max_pool1d: torch.amax,
+    functional.adaptive_max_pool2d: torch.amax,
+    functional.adaptive_max_pool3d: torch.amax,
+}
 
 
 def export_onnx(estimator, path, *, dtype: str = "float32") -> None:
@@ -45,9 +70,7 @@ def export_onnx(estimator, path, *, dtype: str = "float32") -> None:
     Features agree with those of ``transform`` within 1e-4. Differences may be larger for units that
     hardly varied in ``fit``, as their scale magnifies rounding errors in both.
 
-    ``X`` has its axis of channels where the X of ``fit`` had it. Grey images with a last axis of
-    one channel cannot be told from grey images without that axis. They are taken for the latter,
-    unless the ``channel_axis`` parameter is set, which is also possible after ``fit``.
+    ``X`` has the axes that the X of ``fit`` had.
 
     Examples
     --------
@@ -57,34 +80,29 @@ def export_onnx(estimator, path, *, dtype: str = "float32") -> None:
     >>> X32 = X.astype("float32")  # doctest: +SKIP
     >>> (features,) = session.run(None, {"X": X32})  # doctest: +SKIP
     """
-    write_graph(path, *_graph_arguments(estimator, dtype))
-
-
-def _graph_arguments(estimator, dtype: str) -> tuple:
-    """Return the arguments of `write_graph` after the path."""
     estimator = _unwrap_frozen(estimator)
-    check_is_fitted(estimator)
-    if isinstance(estimator, DIMTransformer):
-        return estimator, estimator.output, dtype
-    if isinstance(estimator, DIMClassifier):
-        head = linear_layer(estimator.coef_, estimator.intercept_)
-        return estimator.transformer_, "hidden", dtype, head, estimator.classes_
-    kinds = type(estimator).__name__
+    steps = [estimator]
     if isinstance(estimator, Pipeline):
         steps = [
             _unwrap_frozen(step) for _, step in estimator.steps if step not in (None, "passthrough")
         ]
-        match steps:
-            case [DIMTransformer() as transformer]:
-                return transformer, transformer.output, dtype
-            case [DIMTransformer() as transformer, LogisticRegression() as classifier]:
-                head = _head(classifier)
-                return transformer, transformer.output, dtype, head, classifier.classes_
-        kinds += " of " + ", ".join(type(step).__name__ for step in steps)
-    raise TypeError(
-        "The 'estimator' must be a DIMTransformer, a DIMClassifier, or a Pipeline of a "
-        f"DIMTransformer and a LogisticRegression. Got {kinds}."
-    )
+    match steps:
+        case [exported] if hasattr(exported, "export_onnx"):
+            exported.export_onnx(path, dtype=dtype)
+        case [transformer, LogisticRegression() as classifier] if hasattr(transformer, "model_"):
+            model, output = transformer.model_, transformer.output
+            write_graph(path, model, output, dtype, _head(classifier), classifier.classes_)
+        case _:
+            check_is_fitted(estimator)
+            kinds = " of ".join(
+                dict.fromkeys(
+                    [type(estimator).__name__, ", ".join(type(step).__name__ for step in steps)]
+                )
+            )
+            raise TypeError(
+                "The 'estimator' must be a DIMTransformer, a DIMClassifier, or a Pipeline of a "
+                f"DIMTransformer and a LogisticRegression. Got {kinds}."
+            )
 
 
 def _unwrap_frozen(estimator):
@@ -100,3 +118,178 @@ def _head(classifier: LogisticRegression) -> nn.Linear:
             "solver='lbfgs', for instance. Got one of each class against the rest."
         )
     return linear_layer(classifier.coef_, classifier.intercept_)
+
+
+def write_graph(
+    path,
+    model: FittedModel,
+    output: str,
+    dtype: str,
+    head: nn.Linear | None = None,
+    classes: np.ndarray | None = None,
+) -> None:
+    """Write the graph of a model, or of a model and a linear classifier on its features.
+
+    Parameters
+    ----------
+    path : path
+    model : FittedModel
+    output : str in `skdim._model.readout.OUTPUTS`
+    dtype : str in `DTYPES`
+        Of X; float64 is standardised in float64.
+    head : nn.Linear or None
+        From features to the logits of ``classes``.
+    classes : ndarray of shape (n_classes,) or None
+    """
+    torch_dtype = lookup(dtype, DTYPES, "dtype", or_callable=False)
+    onnx = _import_onnx()
+    graph: nn.Module = FeatureGraph(model, output, torch_dtype)
+    outputs, metadata = ["features"], {"skdim": __version__}
+    if head is not None and classes is not None:
+        graph = nn.Sequential(graph, ProbabilityHead(head))
+        outputs = ["probabilities", "label_index"]
+        metadata["classes"] = json.dumps(classes.tolist())
+    # Two samples: with one, the exporter could take the batch for an axis of length 1.
+    example = torch.zeros(2, *model.config.layout.x_shape, dtype=torch_dtype)
+    model = onnx.load_from_string(_trace(graph, example, outputs))
+    onnx.helper.set_model_props(model, metadata)
+    with replace_when_done(path) as temporary:
+        onnx.save(model, temporary)
+
+
+class FeatureGraph(nn.Module):
+    """``transform`` as one network on the CPU: memory layout, scale, encoder and readout.
+
+    Parameters
+    ----------
+    model : FittedModel
+        Its encoder is copied.
+    output : str in `skdim._model.readout.OUTPUTS`
+    dtype : torch.dtype
+        Of X; float64 is standardised in float64.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, model: FittedModel, output: str, dtype: torch.dtype):
+        super().__init__()
+        self.layout = model.config.layout
+        self.wide = torch.float64 if dtype == torch.float64 else torch.float32
+        sides = [1] * (len(model.sample_shape) - 1)
+        for name, array in (("mean", model.mean), ("scale", model.scale)):
+            statistic = torch.from_numpy(array).to(self.wide)
+            self.register_buffer(name, statistic.reshape(-1, *sides))
+        self.encoder = copy.deepcopy(model.encoder).cpu().eval()
+        self.readout = ReadoutLayer(model.readouts[output])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From X of shape (n, ...) to features (n, n_features)."""
+        x = x.reshape(-1, *self.layout.unflat_shape).to(self.wide)
+        axis = self.layout.channel_axis
+        x = x.unsqueeze(1) if axis is None else x.movedim(axis, 1)  # (n, channels, *sides)
+        x = ((x - self.mean) / self.scale).float()
+        return self.readout(add_fixed(self.encoder, x, Encoding(*self.encoder(x))))
+
+
+class ProbabilityHead(nn.Module):
+    """A linear classifier on features.
+
+    Parameters
+    ----------
+    head : nn.Linear
+    """
+
+    def __init__(self, head: nn.Linear):
+        super().__init__()
+        self.head = head
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return probabilities (n, n_classes) and the index (n,) of the highest."""
+        probabilities = self.head(features).softmax(1)
+        return probabilities, probabilities.argmax(1)
+
+
+def pool_slices(x: Tensor, sizes: int | Sequence[int | None], reduce: Callable) -> Tensor:
+    """Pool the last axes of x in slices of about equal length, like torch's adaptive pooling.
+
+    Parameters
+    ----------
+    x : Tensor of shape (..., channels, *sides)
+    sizes : int or sequence of (int or None)
+        Number of slices for each side; None keeps a side. A single number is for all sides of
+        (n, channels, *sides).
+    reduce : callable (Tensor, axis) -> Tensor
+        `torch.mean` or `torch.amax`.
+
+    Returns
+    -------
+    pooled : Tensor of shape (..., channels, *sizes)
+    """
+    if isinstance(sizes, int):
+        sizes = [sizes] * (x.ndim - 2)
+    for axis, size in enumerate(sizes, start=x.ndim - len(sizes)):
+        if size is not None:
+            length = int(x.shape[axis])
+            starts = [i * length // size for i in range(size)]
+            stops = [-(-(i + 1) * length // size) for i in range(size)]  # rounded up
+            bounds = zip(starts, stops, strict=True)
+            slices = [reduce(x.narrow(axis, start, stop - start), axis) for start, stop in bounds]
+            x = torch.stack(slices, axis)
+    return x
+
+
+def unfold_slices(x: Tensor, axis: int, size: int, step: int) -> Tensor:
+    """Return the windows along an axis, as a new last axis, like ``Tensor.unfold``."""
+    starts = range(0, int(x.shape[axis]) - size + 1, step)
+    return torch.stack([x.narrow(axis, start, size).movedim(axis, -1) for start in starts], axis)
+
+
+class InSlices(TorchFunctionMode):
+    """A context in which adaptive pooling and ``Tensor.unfold`` are computed by slices.
+
+    The exporter supports adaptive pooling only if it divides a side evenly, and ``unfold`` only if
+    the size of the map is known.
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        """Call ``func``, or its equivalent in slices."""
+        kwargs = kwargs or {}
+        if func in REDUCTIONS and len(args) == 2 and not any(kwargs.values()):
+            x, sizes = args
+            return pool_slices(x, sizes, REDUCTIONS[func])
+        if func is Tensor.unfold and len(args) == 4:
+            return unfold_slices(*args)
+        return func(*args, **kwargs)
+
+
+def _trace(graph: nn.Module, example: Tensor, outputs: list[str]) -> bytes:
+    """Return the graph as ONNX, for any number of samples."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), InSlices(), torch.no_grad():
+        # These warnings of torch are not for users.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", "Constant folding", UserWarning)
+        torch.onnx.export(
+            graph.eval(),
+            (example,),
+            buffer,  # type: ignore[arg-type]  # legal for this exporter
+            # The newer exporter takes seconds instead of tenths of a second, needs another package,
+            # and does not support this in torch 2.4.
+            dynamo=False,
+            input_names=["X"],
+            output_names=outputs,
+            dynamic_axes={name: {0: "n_samples"} for name in ("X", *outputs)},
+        )
+    return buffer.getvalue()
+
+
+def _import_onnx():
+    try:
+        import onnx
+    except ImportError:
+        raise ImportError(
+            "Export needs the package onnx, which is missing: pip install onnx onnxruntime."
+        ) from None
+    return onnx

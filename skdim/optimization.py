@@ -1,10 +1,13 @@
-"""Optimisers and learning-rate schedules, by name."""
+"""Optimisers and learning-rate schedules, by name, and the step that they take."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
+
+from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 
 class Muon(torch.optim.AdamW):
@@ -178,3 +181,41 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": constant,
     "warmup_cosine": warmup_cosine,
 }
+
+
+# ------------------------------------------------------------ a step
+
+
+def backward_and_step(
+    optimizer: torch.optim.Optimizer,
+    loss: Tensor,
+    clip_norm: float | None = None,
+    processes: ProcessGroup = SINGLE_PROCESS,
+) -> None:
+    """Compute the gradients of a loss, shorten them to ``clip_norm``, update the parameters."""
+    optimizer.zero_grad(set_to_none=True)
+    parameters: list[nn.Parameter] = [
+        p for group in optimizer.param_groups for p in group["params"]
+    ]
+    with nullcontext() if processes.is_single else processes.summed_gradients(parameters):
+        loss.backward()
+    if clip_norm is not None:
+        nn.utils.clip_grad_norm_(parameters, clip_norm)
+    optimizer.step()
+
+
+def remember_learning_rates(optimizer: torch.optim.Optimizer) -> None:
+    """Remember the present learning rates as the highest, which schedules multiply."""
+    for group in optimizer.param_groups:
+        group["initial_lr"] = float(group["lr"])
+
+
+def set_learning_rates(optimizers: Iterable[torch.optim.Optimizer], factor: float) -> None:
+    """Multiply the highest learning rate of every group by a factor."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            rate = group["initial_lr"] * factor
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)  # a captured step reads it from there
+            else:
+                group["lr"] = rate

@@ -1,37 +1,74 @@
 """Priors: distributions that codes are trained to follow, and the discriminator for them.
 
 A prior draws codes with ``sample(shape, generator)`` and maps a code into its support with
-``squash``. To add a prior, list it in `PRIORS`; it is then a legal ``prior``. A function
-``sample`` without a ``squash`` is legal too: codes are then compared as they are.
+``squash``. To add a prior, list it in `PRIORS`; it is then a legal ``prior``. A function ``sample``
+alone is legal too: codes are then compared unchanged.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import Any
 
 import torch
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from torch import Tensor, nn
 from torch.nn.functional import normalize, softplus
 
+from skdim._names import lookup
 
-def as_they_are(code: Tensor) -> Tensor:
+
+def unchanged(code: Tensor) -> Tensor:
     """Return the code unchanged, for priors without bounds."""
     return code
 
 
-class Prior(NamedTuple):
-    """A distribution over codes.
+@dataclass(frozen=True)
+class Prior:
+    """A distribution over codes, and how codes are trained to follow it.
 
-    Attributes
+    A value of the ``prior`` parameter of `DIMTransformer`, if a name alone does not say enough.
+
+    Parameters
     ----------
-    sample : callable (shape, generator) -> Tensor
+    sample : {"uniform", "normal", "sphere"} or callable (shape, generator) -> Tensor
         Draws from the distribution, on the generator's device.
-    squash : callable (code) -> Tensor
+    squash : callable (code) -> Tensor, or None, default=None
         Maps an unbounded code into the support of the prior. Used only in the adversarial loss
-        between encoder and discriminator, never by ``transform``.
+        between encoder and discriminator, never by ``transform``. None is the function that belongs
+        to a name, and leaves codes unchanged for a callable.
+    gradient_penalty : float, default=0.0
+        Weight of the zero-centred gradient penalty on the discriminator.
+    learning_rate : float or None, default=None
+        Highest learning rate of the discriminator. None is that of the encoder.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is unfit; the message names it.
+
+    Examples
+    --------
+    >>> from skdim import DIMTransformer
+    >>> from skdim.priors import Prior
+    >>> dim = DIMTransformer(
+    ...     prior_weight=0.1, prior=Prior("uniform", gradient_penalty=1.0)
+    ... )
     """
 
-    sample: Callable[..., Tensor]
-    squash: Callable[[Tensor], Tensor] = as_they_are
+    sample: Any  # str or callable
+    squash: Callable[[Tensor], Tensor] | None = None
+    gradient_penalty: float = 0.0
+    learning_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        constraints = {
+            "sample": [str, callable],
+            "squash": [callable, None],
+            "gradient_penalty": [Interval(Real, 0, None, closed="left")],
+            "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
+        }
+        validate_parameter_constraints(constraints, vars(self), caller_name="Prior")
 
 
 def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -51,13 +88,28 @@ def sphere(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 
 PRIORS: dict[str, Prior] = {
     "uniform": Prior(uniform, torch.sigmoid),
-    "normal": Prior(normal),
+    "normal": Prior(normal, unchanged),
     "sphere": Prior(sphere, normalize),
 }
 
 
+def as_prior(prior: str | Callable[..., Tensor] | Prior) -> Prior:
+    """The prior that a ``prior`` parameter means, with functions in place of names.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is neither a `Prior`, nor a name in `PRIORS`, nor callable.
+    """
+    settings = prior if isinstance(prior, Prior) else Prior(prior)
+    functions = lookup(settings.sample, PRIORS, "prior")
+    if not isinstance(functions, Prior):
+        functions = Prior(functions, unchanged)
+    return replace(settings, sample=functions.sample, squash=settings.squash or functions.squash)
+
+
 class Discriminator(nn.Sequential):
-    """Tell draws of the prior from squashed codes; returns one logit for each code.
+    """Distinguish draws of the prior from squashed codes, by one logit for each code.
 
     The network of Hjelm et al., ICLR 2019: two hidden layers of 1000 and 200 units.
     """

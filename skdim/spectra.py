@@ -1,4 +1,4 @@
-"""What singular values tell of features."""
+"""Measures of features by their singular values."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ def effective_rank(features: np.ndarray) -> float:
 
     .. math:: \exp\left(-\sum_k p_k \log p_k\right), \qquad p_k = \sigma_k / \sum_j \sigma_j
 
-    with :math:`\sigma` the singular values of the centred features. 1 when all samples lie on a
-    line, at most ``min(n_samples - 1, n_features)``; 0 when all are the same.
+    with :math:`\sigma` the singular values of the centred features. It is 1 if all samples lie on a
+    line, 0 if all are the same, and at most ``min(n_samples - 1, n_features)``.
 
     Parameters
     ----------
@@ -37,13 +37,19 @@ def effective_rank(features: np.ndarray) -> float:
 
 
 def count_effectively(values: np.ndarray, rounding: float) -> float:
-    """Return the exponential of the entropy of the shares of non-negative values; 0 without any.
+    """Return the exponential of the entropy of non-negative values, as shares of their sum.
 
     Parameters
     ----------
     values : ndarray of shape (n,)
     rounding : float
-        Part of the largest value up to which others are rounding, and would count a little each.
+        Values up to this share of the largest one are rounding errors. They are left out, because
+        each would count a little.
+
+    Returns
+    -------
+    count : float
+        0 if no value is left.
     """
     values = values[values > values.max(initial=0.0) * rounding]
     if values.size == 0:

@@ -1,5 +1,8 @@
 """Measures for choosing without labels: against plain loops, at their limits, and in a search."""
 
+import inspect
+import pickle
+
 import numpy as np
 import pytest
 from scipy.stats import special_ortho_group
@@ -8,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdim import DIMTransformer
+from skdim import DIMTransformer, evaluation
 from skdim.augmentation import move
 from skdim.evaluation import (
     alpha_req,
@@ -234,6 +237,36 @@ def test_scorers_choose_in_a_search(quick, digits, scorer):
     assert scorer(search.best_estimator_, digits.images[:120]) == scorer(
         search.best_estimator_, digits.images[:120]
     )
+
+
+def test_a_search_in_parallel_processes_has_the_same_scores(quick, digits):
+    search = GridSearchCV(
+        quick(), {"learning_rate": [1e-4, 5e-3]}, cv=2, scoring=view_agreement_scorer
+    )
+    one, two = (
+        search.set_params(n_jobs=n_jobs).fit(digits.images[:120]).cv_results_["mean_test_score"]
+        for n_jobs in (1, 2)
+    )
+    np.testing.assert_allclose(two, one, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("measure", "scorer"), list(zip(MEASURES[:5], SCORERS, strict=False)))
+def test_a_scorer_is_a_function_of_its_module_named_after_its_measure(measure, scorer):
+    assert pickle.loads(pickle.dumps(scorer)) is scorer
+    assert scorer.__name__ == scorer.__qualname__ == f"{measure.__name__}_scorer"
+    assert getattr(evaluation, scorer.__name__) is scorer
+    assert scorer.__module__ == measure.__module__
+    assert list(inspect.signature(scorer).parameters) == ["estimator", "X", "y"]
+    assert inspect.getdoc(scorer).startswith(f"`{measure.__name__}` of four views of X;")
+    assert "\nReturns\n-------\nscore : float\n" in inspect.getdoc(scorer)
+
+
+def test_a_scorer_is_its_measure_of_four_views(fitted, digits):
+    X = digits.images[:40]
+    views = fitted.transform_views(X, n_views=4, max_samples=600, random_state=0)
+    expected = [measure(views) for measure in MEASURES[:5]]
+    expected[3] = neighbor_overlap(views, n_neighbors=8)  # a fifth of 40 samples
+    assert [scorer(fitted, X) for scorer in SCORERS[:5]] == expected
 
 
 @pytest.mark.parametrize("scorer", SCORERS[:5])

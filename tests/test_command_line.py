@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
 import skdim._training.trainer
+
 from skdim import DIMTransformer
 from skdim import _tables as tables
 from skdim._model.readout import OUTPUTS as READOUTS

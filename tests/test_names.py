@@ -12,7 +12,7 @@ from skdim import DIMClassifier, DIMTransformer
 from skdim._names import SYNONYMS, lookup, suggest
 from skdim._runtime.devices import DEVICES, choose_device
 from skdim.critics import CRITICS
-from skdim.sources._checks import CALLS
+from skdim.sources.checks import CALLS
 
 KINDS = {"DIMTransformer": DIMTransformer, "DIMClassifier": DIMClassifier}
 

@@ -14,6 +14,7 @@ from benchmarks.paper import (
     crops,
     folders,
     independence,
+    measures,
     neighbors,
     priors,
     protocol,
@@ -334,6 +335,20 @@ def test_the_page_of_the_paper_has_the_table_of_the_results():
 )
 def test_a_status_names_what_does_not_hold(gaps, status):
     assert summary.status_of(gaps) == status
+
+
+def test_measures(budget, data):
+    effort = measures.Effort(
+        n_images=40,
+        svm={"C": 0.01, "max_iter": 10},
+        decoder={"n_filters": 4, "max_epochs": 1},
+        mine={"max_epochs": 1},
+        ndm={"max_epochs": 1},
+    )
+    cell = measures.measure("DIM(L)", budget, effort, data, 0)
+    assert set(cell) == {"SVM conv", "SVM fc", "SVM Y", "MS-SSIM", "MINE", "NDM", "NDM raw"}
+    assert all(0 <= accuracy <= 100 for accuracy in cell["SVM Y"])
+    assert 0 <= cell["MS-SSIM"] <= 1
 
 
 def test_priors(budget, data):

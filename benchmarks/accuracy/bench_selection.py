@@ -164,7 +164,7 @@ def load_part(name: str) -> Data:
 def params(data: Data, number: int, n_samples: int) -> dict:
     """Return the parameters of `DIMTransformer` that a setting means on this data set."""
     setting = draw(number)
-    is_small = data.kind == "images" and data.X.shape[1] < augmentation.CROPPED_FROM
+    is_small = data.kind == "images" and data.X.shape[1] < augmentation.CROPPED_SIDE
     views = SMALL_IMAGES if is_small else VIEWS[data.kind]
     local, global_, prior = setting.pop("weights")
     n_shown = setting.pop("budget") * N_SHOWN * (2 if data.kind == "rows" else 1)

@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 import torch
+from skdim._training.config import count_epochs
 from sklearn.base import BaseEstimator, TransformerMixin
 from torch import nn
 
-from skdim._training.config import count_epochs
+from benchmarks.common import channels_first
 from skdim._training.loop import Terms, backward_and_step, run_epoch
 from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, adapt
-from skdim.sources._arrays import read_samples
-from skdim.sources._statistics import channel_statistics
+from skdim.sources.standardization import channel_statistics
 
 BATCH_SIZE = 128
 
@@ -36,7 +36,7 @@ class Autoencoder(TransformerMixin, BaseEstimator):
 
     def fit(self, X, y=None):
         """Train for as many epochs as a default `DIMTransformer`."""
-        samples = read_samples(np.asarray(X), None, self.channel_axis)
+        samples = channels_first(X, self.channel_axis)
         mean, scale = channel_statistics(samples)
         wide = (-1, *[1] * (samples.ndim - 2))
         self.mean_, self.scale_ = mean.reshape(wide), scale.reshape(wide)
@@ -79,7 +79,7 @@ class Autoencoder(TransformerMixin, BaseEstimator):
 
     def transform(self, X):
         """Return codes of shape (n, n_components)."""
-        codes = self._encode(read_samples(np.asarray(X), None, self.channel_axis))
+        codes = self._encode(channels_first(X, self.channel_axis))
         return (codes - self.code_mean_) / self.code_scale_
 
     @torch.no_grad()

@@ -14,16 +14,15 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
+from benchmarks.common import channels_first
 from skdim._model.inference import encode_padded, inference_batch_size
 from skdim._names import lookup
 from skdim._runtime.devices import PRECISIONS, choose_device, choose_precision, freed_memory_kept
 from skdim._runtime.seeding import seeded
-from skdim._training.batches import Batches
-from skdim._training.loop import Terms, backward_and_step, run_epoch
+from skdim._training.loop import Batches, Terms, backward_and_step, run_epoch
 from skdim.encoders import ENCODERS, Encoding, adapt, encode, evaluating
-from skdim.sources._arrays import read_samples
-from skdim.sources._loaders import DeviceLoader
-from skdim.sources._statistics import channel_statistics
+from skdim.sources.loaders import DeviceLoader
+from skdim.sources.standardization import channel_statistics
 
 # The updates of a step, in order: whose parameters are updated ("encoder" or "discriminator"), and
 # the terms whose sum is minimised.
@@ -264,7 +263,7 @@ class Baseline(TransformerMixin, BaseEstimator):
 
     def fit(self, X, y=None):
         """Train on images of shape (n, height, width) or (n, height, width, channels)."""
-        samples = read_samples(np.asarray(X), None, "auto")
+        samples = channels_first(X)
         if len(samples) < 2:
             raise ValueError(f"X must hold at least two samples. Got {len(samples)}.")
         self.sample_shape_ = samples.shape[1:]
@@ -301,7 +300,7 @@ class Baseline(TransformerMixin, BaseEstimator):
         return encoding.code
 
     def _encode(self, X) -> Iterator[tuple[int, Encoding]]:
-        samples = read_samples(np.asarray(X), None, "auto")
+        samples = channels_first(X)
         if samples.shape[1:] != self.sample_shape_:
             raise ValueError(
                 f"X must hold samples of shape {self.sample_shape_} (channels first), as in fit. "

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.baselines.cpc import CPC
+from benchmarks.common import channels_first
 from benchmarks.paper.folders import DATA_SETS, read
 from benchmarks.paper.protocol import (
     Budget,
@@ -37,7 +38,6 @@ from benchmarks.paper.protocol import (
 )
 from skdim._model.inference import encode_padded, inference_batch_size
 from skdim.encoders import Encoding
-from skdim.sources._arrays import read_samples
 
 UNTRAINED = {"max_epochs": 1, "learning_rate": 1e-12}
 LAYERS: dict[str, Callable[[Encoding], object]] = {
@@ -106,7 +106,7 @@ def read_layers(estimator, X: np.ndarray, names: list[str]) -> dict[str, np.ndar
     size = inference_batch_size(estimator.sample_shape_, estimator.device_)
     for n, encoding in encode_padded(
         estimator.encoder_,
-        read_samples(X, None, "auto"),
+        channels_first(X),
         estimator.mean_,
         estimator.scale_,
         size,

@@ -21,6 +21,7 @@ import matplotlib as mpl
 import numpy as np
 
 from benchmarks.common import RESULTS
+from benchmarks.paper.information import dependence
 from benchmarks.paper.protocol import (
     Budget,
     Cells,
@@ -34,7 +35,6 @@ from benchmarks.paper.protocol import (
     load,
     probe,
 )
-from skdim.evaluation import dependence
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.paper.information import dependence, mine
 from benchmarks.paper.protocol import (
     Budget,
     Cells,
@@ -33,7 +34,8 @@ from benchmarks.paper.protocol import (
     layers_of,
     load,
 )
-from skdim.evaluation import dependence, mine, reconstruction_similarity, svm_accuracy
+from benchmarks.paper.reconstruction import reconstruction_similarity
+from benchmarks.paper.svm import svm_accuracy
 
 MODELS: dict[str, Callable] = {
     "VAE": lambda budget, seed: baseline(budget, "vae", seed),
@@ -143,6 +145,7 @@ def measure(model: str, budget: Budget, effort: Effort, data: Data, seed: int) -
             data.X[first],
             layers_test["Y"],
             data.X_test,
+            channel_axis=-1,
             random_state=seed,
             **effort.decoder,
         ),

@@ -18,6 +18,7 @@ import torch
 from scipy.stats import ks_2samp
 
 from benchmarks.common import RESULTS
+from benchmarks.paper.information import dependence
 from benchmarks.paper.protocol import (
     Cells,
     Orderings,
@@ -27,7 +28,6 @@ from benchmarks.paper.protocol import (
     layers_of,
     load,
 )
-from skdim.evaluation import dependence
 from skdim.priors import PRIORS
 
 mpl.use("Agg")

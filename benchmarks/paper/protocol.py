@@ -20,15 +20,13 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks import common
 from benchmarks.baselines import BASELINES, Baseline
-from benchmarks.common import argument_parser, data_loader, print_machine
+from benchmarks.common import argument_parser, channels_first, data_loader, print_machine
 from skdim import DIMTransformer
 from skdim._model.inference import encode_padded, inference_batch_size
-from skdim._training.batches import Batches
-from skdim._training.loop import train_epochs
+from skdim._training.loop import Batches, train_epochs
 from skdim.encoders import evaluating
 from skdim.evaluation import ProbeClassifier
-from skdim.evaluation._training import seeded_device
-from skdim.sources._arrays import read_samples
+from skdim.evaluation.training import seeded_device
 
 # Of a budget that does not say otherwise; results do not name them.
 DEFAULTS = {"probe": "quick", "precision": "auto"}
@@ -121,7 +119,7 @@ def layers_of(estimator, X: np.ndarray) -> dict[str, np.ndarray]:
     network = getattr(estimator.encoder_, "encoder", estimator.encoder_)
     hook = network.hidden.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
     parts: dict[str, list[np.ndarray]] = {"conv": [], "fc": [], "Y": []}
-    samples = read_samples(X, None, "auto")
+    samples = channels_first(X)
     size = inference_batch_size(estimator.sample_shape_, estimator.device_)
     try:
         for n, encoding in encode_padded(

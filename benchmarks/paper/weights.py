@@ -18,8 +18,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from benchmarks.common import RESULTS
+from benchmarks.paper.information import dependence, mine
 from benchmarks.paper.protocol import Cells, Orderings, arguments, dim, load
-from skdim.evaluation import ProbeClassifier, dependence, mine
+from skdim.evaluation import ProbeClassifier
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

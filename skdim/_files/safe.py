@@ -20,6 +20,7 @@ from safetensors.numpy import save as to_bytes
 
 from skdim._files.atomic_write import replace_when_done
 from skdim.exceptions import FileError
+from skdim.priors import Prior
 
 FORMAT = 1
 
@@ -151,6 +152,9 @@ def _note(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         return {"array": name}
     if isinstance(value, np.random.RandomState):
         return {"random_state": _note(value.get_state(legacy=False), name, arrays)}
+    if isinstance(value, Prior):
+        note = _note(vars(value), name, arrays)
+        return CUSTOM if note == CUSTOM else {"prior": note}
     if isinstance(value, Mapping):
         if not all(isinstance(key, str | int) for key in value):
             return CUSTOM
@@ -203,6 +207,7 @@ RECALLED: dict[str, Recall] = {
     "names": lambda content, recall, arrays: np.array([str(n) for n in content], dtype=object),
     "array": lambda content, recall, arrays: arrays[content],
     "random_state": lambda content, recall, arrays: _random_state(recall(content)),
+    "prior": lambda content, recall, arrays: Prior(**recall(content)),
     "tuple": lambda content, recall, arrays: tuple(recall(item) for item in content),
     "dict": lambda content, recall, arrays: {key: recall(item) for key, item in content},
 }

@@ -1,10 +1,9 @@
-"""What it takes to build an encoder and its objective: resolved once, by ``fit``, and kept."""
+"""What it takes to build an encoder and its objective: resolved once, by ``fit``, and saved."""
 
 import copy
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,102 +11,82 @@ import torch
 from torch import nn
 
 from skdim._names import lookup
-from skdim.augmentation import (
-    DEFAULT_AUGMENTATIONS,
-    Augmentation,
-    augment_images,
-    crops_per_grid,
-)
-from skdim.coordinates import COORDINATES
+from skdim.augmentation import Augmentation
 from skdim.critics import CRITICS
-from skdim.encoders import (
-    DEFAULT_ENCODERS,
-    ENCODERS,
-    Encoding,
-    FlipAverage,
-    MLPEncoder,
-    encode,
-    evaluating,
-)
-from skdim.mutual_information import ESTIMATORS, Estimator
-from skdim.objective import DIMObjective
-from skdim.priors import PRIORS, Prior
-from skdim.sources._arrays import read_column_groups
-
-# Sides of the default views of colour images, relative to the image: half the work of a step.
-VIEW_SIZE = 0.75
+from skdim.encoders import ENCODERS, Encoding, FlipAverage, encode, evaluating
+from skdim.modalities import Modality
+from skdim.mutual_information import ESTIMATORS
+from skdim.objective import DIMObjective, ObjectiveConfig
+from skdim.objective.coordinates import COORDINATES
+from skdim.priors import as_prior
+from skdim.sources.groups import index_column_groups
+from skdim.sources.layout import Layout
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """The choices behind a network, resolved from names to the objects they name.
 
-    The attributes are the parameters of `DIMTransformer` of the same names, besides the first two.
+    The attributes are the parameters of `DIMTransformer` with the same names, except the first
+    three.
 
     Attributes
     ----------
-    sample_shape : tuple of int
-        Shape of a sample, channels first.
+    layout : Layout
+        How samples lie in X.
     given : dict
         The parameters as the user gave them, which is what a file holds.
+    objective : ObjectiveConfig
     """
 
-    sample_shape: tuple[int, ...]
+    layout: Layout
     given: Mapping[str, Any]
+    objective: ObjectiveConfig
     n_components: int | None
     encoder: type[nn.Module]
     encoder_params: dict
     flip_averaging: bool
     column_groups: tuple[tuple[int, ...], ...]
     allow_nan: bool
-    global_weight: float
-    local_weight: float
-    prior_weight: float
-    mi_estimator: Estimator
-    critic: type[nn.Module]
-    critic_width: int
-    n_locations: int | None
-    prior: Prior
-    gradient_penalty: float
-    coordinate_weight: float
-    coordinates: tuple[type[nn.Module], ...]
     augment: Augmentation | None
     n_views: int
     n_crops: int
     occlusion: bool
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of a sample, channels first."""
+        return self.layout.sample_shape
+
+    @property
+    def modality(self) -> Modality:
+        """The modality of the samples."""
+        return self.layout.modality
+
+    @property
+    def n_grids(self) -> int:
+        """Number of crop grids of each sample in a step."""
+        return self.n_crops // self.modality.n_crops_per_grid if self.n_crops else 0
 
     def build_encoder(self, device: torch.device) -> nn.Module:
         """Build the encoder, with fresh weights from torch's global generator."""
         encoder = self.encoder(self.sample_shape, self.n_components, **self.encoder_params)
         if self.flip_averaging:
             encoder = FlipAverage(encoder)
-        if len(self.sample_shape) == 3:
-            encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # in docs
+        memory_format = self.modality.memory_format
+        if memory_format is torch.channels_last:
+            encoder.to(memory_format=memory_format)  # type: ignore[call-overload]  # in docs
         encoder.to(device)
         for parameter in encoder.parameters():
-            if parameter.ndim == 4:  # of images, which are laid out alike
+            if parameter.ndim == 4:  # filters of images, also those of one pixel, have one order
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         return encoder
 
     def build_objective(self, encoder: nn.Module, device: torch.device) -> DIMObjective:
         """Build critics and discriminator that fit what the encoder returns."""
         n_code, local_shapes = outline(encoder, self.sample_shape, device)
-        return DIMObjective(
-            n_code=n_code,
-            local_shapes=local_shapes,
-            global_weight=self.global_weight,
-            local_weight=self.local_weight,
-            prior_weight=self.prior_weight,
-            mi_estimator=self.mi_estimator,
-            critic=self.critic,
-            critic_width=self.critic_width,
-            n_locations=self.n_locations,
-            prior=self.prior,
-            gradient_penalty=self.gradient_penalty,
-            coordinate_weight=self.coordinate_weight,
-            coordinates=self.coordinates,
-            n_axes=len(self.sample_shape) - 1,
-        ).to(device)
+        n_sides = self.modality.n_sides
+        return DIMObjective(self.objective, n_code, local_shapes, n_sides).to(device)
 
     def check_same_encoder(self, other: "ModelConfig") -> None:
         """Raise ValueError if the weights of one encoder could not go on as the other's."""
@@ -120,21 +99,22 @@ class ModelConfig:
                 )
 
 
-# Parameters of `DIMTransformer` that a network is built from.
-MODEL_PARAMETERS = tuple(field.name for field in fields(ModelConfig)[2:])
+OBJECTIVE_PARAMETERS = tuple(field.name for field in fields(ObjectiveConfig))
+
+# Parameters of `DIMTransformer` that a network is built from; the first three fields are not any.
+MODEL_PARAMETERS = (*OBJECTIVE_PARAMETERS, *(field.name for field in fields(ModelConfig)[3:]))
 
 
 def outline(
     encoder: nn.Module, sample_shape: tuple[int, ...], device: torch.device
 ) -> tuple[int, list[tuple[int, int]]]:
-    """Return the length of a code and the (n_locations, n_channels) of each local map.
+    """The length of a code and the (n_locations, n_channels) of each local map.
 
-    Without arithmetic, where every layer can say its shapes without; by encoding zeros, where one
-    cannot.
+    Shapes are computed without arithmetic if every layer allows it, else by encoding zeros.
     """
     try:
         encoding = encode_zeros(copy.deepcopy(encoder).to("meta"), sample_shape, "meta")
-    except Exception:  # whatever a user's layer may raise: the next line says it of real numbers
+    except Exception:  # a user's layer may raise anything; the next line tries real numbers
         encoding = encode_zeros(encoder, sample_shape, device)
     return encoding.code.shape[1], [(m.shape[1], m.shape[2]) for m in encoding.local_maps]
 
@@ -155,18 +135,18 @@ def check_weights(config: ModelConfig, weights: Mapping[str, Mapping[str, np.nda
     ----------
     config : ModelConfig
     weights : mapping of "encoder" and "objective" to mapping of str to ndarray
-        Without an objective, where a model was trimmed.
+        There is no objective if the model was trimmed.
 
     Raises
     ------
     ValueError
-        If the configuration is of networks of other weights, or of far larger ones.
+        If the networks of the configuration have other weights, or are far larger.
     """
     numbers = list(_numbers_in(config.encoder_params))
     n_values = sum(array.size for array in weights["encoder"].values())
     depth = config.encoder_params.get("depth", 0)
     if max(numbers, default=0) > n_values or len(numbers) > n_values or depth > n_values:
-        raise ValueError("the 'encoder_params' are of a far larger encoder than its weights")
+        raise ValueError("the 'encoder_params' ask for a far larger encoder than its weights")
     meta = torch.device("meta")
     with meta:  # shapes only
         encoder = config.build_encoder(meta)
@@ -191,24 +171,21 @@ def _numbers_in(value: Any) -> Iterator[int]:
 def _check_shapes(module: nn.Module, weights: Mapping[str, np.ndarray], name: str) -> None:
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     if expected != {name: array.shape for name, array in weights.items()}:
-        raise ValueError(f"the weights are not those of the {name} that it names")
+        raise ValueError(f"the weights do not fit the {name} that it names")
 
 
 def resolve(
-    params: Mapping[str, Any],
-    sample_shape: tuple[int, ...],
-    column_names: np.ndarray | None = None,
+    params: Mapping[str, Any], layout: Layout, column_names: np.ndarray | None = None
 ) -> ModelConfig:
     """Resolve everything that parameters and the shape of a sample determine.
 
     Parameters
     ----------
     params : mapping
-        Parameters of `DIMTransformer`, the `MODEL_PARAMETERS` at least.
-    sample_shape : tuple of int
-        Channels first.
+        Parameters of `DIMTransformer`, at least the `MODEL_PARAMETERS`.
+    layout : Layout
     column_names : ndarray of str, or None
-        By which ``column_groups`` may name columns.
+        Names that ``column_groups`` may use.
 
     Returns
     -------
@@ -220,39 +197,45 @@ def resolve(
         If a parameter is unfit, for such samples or in general; the message names it.
     """
     given = {name: params[name] for name in MODEL_PARAMETERS}
+    column_groups = _column_groups(given["column_groups"], layout, column_names)
+    given["column_groups"] = column_groups or None  # by number: a file need not know the names
+    _check_supported(given, layout)
+    encoder = _encoder(given["encoder"], layout)
+    resolved = {
+        "n_components": _as_int(given["n_components"]),
+        "encoder": encoder,
+        "encoder_params": _encoder_params(encoder, given, column_groups),
+        "flip_averaging": bool(given["flip_averaging"]),
+        "column_groups": column_groups,
+        "augment": _augmentation(given, layout, encoder),
+        "n_views": 1 if given["augment"] is None else int(given["n_views"]),
+        "occlusion": bool(given["occlusion"]),
+    }
+    choices = {**given, **resolved}
+    return ModelConfig(
+        layout=layout,
+        given=given,
+        objective=_objective(given),
+        **{name: value for name, value in choices.items() if name not in OBJECTIVE_PARAMETERS},
+    )
+
+
+def _objective(given: Mapping[str, Any]) -> ObjectiveConfig:
     weights = ("global_weight", "local_weight", "prior_weight", "coordinate_weight")
     if not any(given[weight] for weight in weights):
         raise ValueError(
             "One of the 'global_weight', 'local_weight', 'prior_weight' and 'coordinate_weight' "
             "parameters must be positive. Got 0 for all four."
         )
-    encoder = _encoder(given["encoder"], sample_shape)
-    column_groups = _column_groups(given["column_groups"], sample_shape, column_names)
-    given["column_groups"] = column_groups or None  # by number: a file need not know the names
-    encoder_params = dict(given["encoder_params"] or {})
-    if column_groups and encoder is MLPEncoder:
-        encoder_params = {"column_groups": column_groups, **encoder_params}
-    if given["allow_nan"]:
-        encoder_params = {**encoder_params, "allow_nan": True}
-    _check_arguments(encoder, encoder_params)
     resolved = {
-        "n_components": _as_int(given["n_components"]),
-        "encoder": encoder,
-        "encoder_params": encoder_params,
-        "flip_averaging": _flip_averaging(given["flip_averaging"], sample_shape),
-        "column_groups": column_groups,
         "mi_estimator": lookup(given["mi_estimator"], ESTIMATORS, "mi_estimator"),
         "critic": lookup(given["critic"], CRITICS, "critic"),
         "critic_width": int(given["critic_width"]),
         "n_locations": _as_int(given["n_locations"]),
-        "prior": _prior(given["prior"]),
+        "prior": as_prior(given["prior"]),
         "coordinates": lookup(given["coordinates"], COORDINATES, "coordinates", or_callable=False),
-        "augment": _augmentation(given, sample_shape, encoder),
-        "n_views": 1 if given["augment"] is None else int(given["n_views"]),
-        "n_crops": _n_crops(given, sample_shape),
-        "occlusion": _occlusion(given["occlusion"], sample_shape),
     }
-    return ModelConfig(sample_shape=sample_shape, given=given, **{**given, **resolved})
+    return ObjectiveConfig(**{**{name: given[name] for name in OBJECTIVE_PARAMETERS}, **resolved})
 
 
 def _as_int(size: Any) -> int | None:
@@ -260,26 +243,36 @@ def _as_int(size: Any) -> int | None:
     return None if size is None else int(size)
 
 
-def _encoder(name: Any, sample_shape: tuple[int, ...]) -> type[nn.Module]:
-    if name == "auto":
-        if len(sample_shape) not in DEFAULT_ENCODERS:
-            raise ValueError(
-                f"There is no default encoder for samples of shape {sample_shape} (channels "
-                "first): pass an encoder class as the 'encoder' parameter."
-            )
-        name = DEFAULT_ENCODERS[len(sample_shape)]
+def _encoder(name: Any, layout: Layout) -> type[nn.Module]:
     if isinstance(name, nn.Module):
         raise TypeError(
             "The 'encoder' parameter must be a class, so that every fit starts afresh. Got "
             f"an instance; pass encoder={type(name).__name__} and its arguments as "
             "'encoder_params'."
         )
+    if name == "auto":
+        name = layout.modality.encoder
+        if name is None:
+            raise ValueError(
+                f"There is no default encoder for samples of shape {layout.sample_shape} (channels "
+                "first): pass an encoder class as the 'encoder' parameter."
+            )
     return lookup(name, ENCODERS, "encoder")
 
 
-def _check_arguments(encoder: type[nn.Module], encoder_params: dict) -> None:
+def _encoder_params(
+    encoder: type[nn.Module],
+    given: Mapping[str, Any],
+    column_groups: tuple[tuple[int, ...], ...],
+) -> dict:
+    """Arguments of an encoder, after a check that it takes them."""
     name = getattr(encoder, "__name__", type(encoder).__name__)
     signature = inspect.signature(encoder)
+    encoder_params = dict(given["encoder_params"] or {})
+    if column_groups and takes_column_groups(encoder):
+        encoder_params = {"column_groups": column_groups, **encoder_params}
+    if given["allow_nan"]:
+        encoder_params["allow_nan"] = True
     try:
         signature.bind((), None, **encoder_params)
     except TypeError as error:
@@ -289,91 +282,74 @@ def _check_arguments(encoder: type[nn.Module], encoder_params: dict) -> None:
                 f"name. Got {name}."
             ) from None
         raise TypeError(
-            "The 'encoder_params' parameter must hold keyword arguments of the encoder, beside "
-            f"'sample_shape' and 'n_components'. {name} {error}."
+            "The 'encoder_params' parameter must hold keyword arguments of the encoder, in "
+            f"addition to 'sample_shape' and 'n_components'. {name} {error}."
         ) from None
+    return encoder_params
 
 
-def _prior(prior: Any) -> Prior:
-    if isinstance(prior, Prior):
-        return prior
-    chosen = lookup(prior, PRIORS, "prior")
-    return chosen if isinstance(chosen, Prior) else Prior(chosen)
+def takes_column_groups(encoder: type[nn.Module]) -> bool:
+    """Whether an encoder is to be told which columns belong together."""
+    return "column_groups" in inspect.signature(encoder).parameters
 
 
 def _augmentation(
-    given: Mapping[str, Any],
-    sample_shape: tuple[int, ...],
-    encoder: type[nn.Module],
+    given: Mapping[str, Any], layout: Layout, encoder: type[nn.Module]
 ) -> Augmentation | None:
-    n_axes = len(sample_shape)
+    modality = layout.modality
     if given["augment"] != "auto":
         return given["augment"]
-    if n_axes not in DEFAULT_AUGMENTATIONS:
+    if modality.augment is None:
         raise ValueError(
-            f"There are no default views of samples of shape {sample_shape} (channels first): "
-            "set the 'augment' parameter to None or to a function."
+            f"There are no default views of samples of shape {layout.sample_shape} (channels "
+            "first): set the 'augment' parameter to None or to a function."
         )
-    # The global critic and positions in a map belong to whole maps, of one size only.
+    # The global critic and positions in a map belong to maps of samples, of one size only.
     has_one_size = given["global_weight"] or given["coordinate_weight"]
-    if n_axes == 3 and getattr(encoder, "takes_any_size", False) and not has_one_size:
-        return partial(augment_images, size=VIEW_SIZE)
-    return DEFAULT_AUGMENTATIONS[n_axes]
+    if getattr(encoder, "takes_any_size", False) and not has_one_size:
+        return modality.augment_smaller or modality.augment
+    return modality.augment
 
 
 def _column_groups(
-    column_groups: Any, sample_shape: tuple[int, ...], names: np.ndarray | None
+    column_groups: Any, layout: Layout, names: np.ndarray | None
 ) -> tuple[tuple[int, ...], ...]:
     if column_groups is None:
         return ()
-    if len(sample_shape) != 1:
+    if not layout.modality.has_columns:
         raise ValueError(
-            "The 'column_groups' parameter is for rows. Got it for samples of shape "
-            f"{sample_shape} (channels first)."
+            "The 'column_groups' parameter must be None except for tables. Got it for samples of "
+            f"shape {layout.sample_shape} (channels first)."
         )
-    return read_column_groups(column_groups, sample_shape[0], names)
+    return index_column_groups(column_groups, layout.sample_shape[0], names)
 
 
-def _n_crops(given: Mapping[str, Any], sample_shape: tuple[int, ...]) -> int:
-    n_crops, n_axes = given["n_crops"], len(sample_shape)
-    if n_crops and (n_axes == 1 or n_crops % crops_per_grid(n_axes)):
-        wanted = "0 for rows" if n_axes == 1 else f"a multiple of {crops_per_grid(n_axes)}"
-        raise ValueError(
-            f"The 'n_crops' parameter must be {wanted}, for samples of shape {sample_shape} "
-            f"(channels first). Got {n_crops}."
-        )
+def _check_supported(given: Mapping[str, Any], layout: Layout) -> None:
+    """Raise ValueError if a parameter asks for what the modality of the samples does not have."""
+    modality = layout.modality
+    got = f"for {modality.name}. Got"
+    if given["flip_averaging"] and not modality.has_left_and_right:
+        raise ValueError(f"The 'flip_averaging' parameter must be False {got} True.")
+    if given["occlusion"] and not modality.has_occlusion:
+        raise ValueError(f"The 'occlusion' parameter must be False {got} True.")
+    n_crops, n_per_grid = given["n_crops"], modality.n_crops_per_grid
+    if n_crops and (not n_per_grid or n_crops % n_per_grid):
+        legal = f"a multiple of {n_per_grid}" if n_per_grid else "0"
+        raise ValueError(f"The 'n_crops' parameter must be {legal} {got} {n_crops}.")
     if n_crops and given["allow_nan"]:
         raise ValueError(
-            "The 'n_crops' parameter must be 0 beside allow_nan=True, because a small crop may lie "
-            f"behind the end of a signal. Got {n_crops}."
+            "The 'n_crops' parameter must be 0 if allow_nan=True, because a small crop may lie "
+            f"after the end of a signal. Got {n_crops}."
         )
-    return n_crops
-
-
-def _flip_averaging(flip_averaging: bool, sample_shape: tuple[int, ...]) -> bool:
-    if flip_averaging and len(sample_shape) < 3:
-        raise ValueError(
-            "The 'flip_averaging' parameter is for images and volumes. Got it for samples of shape "
-            f"{sample_shape} (channels first)."
-        )
-    return bool(flip_averaging)
-
-
-def _occlusion(occlusion: bool, sample_shape: tuple[int, ...]) -> bool:
-    if occlusion and len(sample_shape) < 2:
-        raise ValueError(
-            "The 'occlusion' parameter is for signals, images and volumes. Got it for rows."
-        )
-    return bool(occlusion)
 
 
 def carry_over(old: nn.Module, new: nn.Module) -> bool:
-    """Give a new network the weights of an old one, wherever name and shape agree.
+    """Give a new network those weights of an old one whose name and shape agree.
 
     Returns
     -------
     is_same : bool
-        Whether that was everywhere, in both.
+        Whether all weights of both agree.
     """
     known = new.state_dict()
     weights = {

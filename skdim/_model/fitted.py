@@ -1,7 +1,8 @@
-"""What a fit has learned, in one object: it encodes, scores, moves and is written down."""
+"""What a fit has learned, in one object that encodes, scores, moves and can be saved."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,21 +13,22 @@ from skdim._files.conversion import as_arrays, as_tensors, as_writable
 from skdim._model.config import ModelConfig, check_weights, encode_zeros, resolve
 from skdim._model.inference import EncodedBatches, choose_batch_size, concatenate, encode_padded
 from skdim._model.readout import OUTPUTS, Readout, check_finite
-from skdim._model.scoring import HeldOut, hold_for_scoring, score_single
+from skdim._model.scoring import HeldOut, score_single
 from skdim._runtime.devices import PRECISIONS
 from skdim._runtime.seeding import float32_by_default, seeded_globally
 from skdim._version import __version__, compare_versions
-from skdim.augmentation import DEFAULT_AUGMENTATIONS, Augmentation, make_views
+from skdim.augmentation import Augmentation, make_views
 from skdim.encoders import encode
 from skdim.objective import DIMObjective
-from skdim.sources._lazy import Samples, take_subset
-from skdim.sources._loaders import standardizer, to_host_tensor
+from skdim.sources.layout import Layout
+from skdim.sources.standardization import Standardization
+from skdim.sources.stored import Samples, take_subset
 
-# Samples that views are made of at a time, as in a batch of training: features of views do not
-# depend on how many are encoded at once.
+# Number of samples whose views are made at once, as in a batch of training, so that features of
+# views do not depend on how many are encoded at once.
 N_AUGMENTED = 128
 
-# More views or crops of a sample are taken for an attack on memory.
+# A file that asks for more views or crops of a sample is an attack on memory.
 LARGEST_N_VIEWS = 1000
 
 
@@ -37,35 +39,32 @@ class FittedModel:
     Attributes
     ----------
     config : ModelConfig
-        What encoder and objective are built from.
-    device : torch.device
+        Encoder and objective are built from it.
     precision : str
-        Of training.
-    mean, scale : ndarray of shape (n_channels,)
-        By which samples are standardised.
+        Precision of training.
+    standardization : Standardization
+        How samples are standardised, and on which device.
     encoder : nn.Module
         In evaluation mode, on the device.
     objective : DIMObjective or None
-        Likewise; None once the model was trimmed.
+        In evaluation mode, on the device; None after the model was trimmed.
     readouts : dict of str to Readout
         How each output is read from encodings.
     negatives : list of ndarray of shape (n_negatives, n_channels)
         Local vectors of some samples of ``fit``, for `score_samples`.
     history : list of dict
-        One an epoch.
+        One dict for each epoch.
     n_iter : int
-        Epochs trained.
+        Number of epochs trained.
     best_epoch : int or None
-        Where early stopping held samples out.
+        The epoch whose weights early stopping took.
     training_state : dict
-        Optimisers and generator of ``partial_fit``.
+        States of the optimisers and the generator of ``partial_fit``.
     """
 
     config: ModelConfig
-    device: torch.device
     precision: str
-    mean: np.ndarray
-    scale: np.ndarray
+    standardization: Standardization
     encoder: nn.Module
     objective: DIMObjective | None
     readouts: dict[str, Readout]
@@ -81,6 +80,21 @@ class FittedModel:
         return self.config.sample_shape
 
     @property
+    def device(self) -> torch.device:
+        """Where encoder and objective are."""
+        return self.standardization.device
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean of each channel."""
+        return self.standardization.mean
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Scale of each channel."""
+        return self.standardization.scale
+
+    @property
     def is_trimmed(self) -> bool:
         """Whether it holds only what features need."""
         return self.objective is None
@@ -90,14 +104,22 @@ class FittedModel:
         if self.objective is None:
             raise ValueError(
                 f"This transformer was trimmed: it holds what 'transform' needs, and not what "
-                f"{purpose} needs. Fit it again, or take the one that was not trimmed."
+                f"{purpose} needs. Fit it again, or use the one that was not trimmed."
             )
         return self.objective
+
+    def check_sample_shape(self, samples: Samples) -> None:
+        """Raise ValueError if samples have another shape than those of ``fit``."""
+        if samples.shape[1:] != self.sample_shape:
+            raise ValueError(
+                f"X must hold samples of shape {self.sample_shape} (channels first), as in fit. "
+                f"Got samples of shape {samples.shape[1:]}."
+            )
 
     # ------------------------------------------------------------ features
 
     def batch_size(self, wanted: int | None = None) -> int:
-        """Return how many samples are encoded at once; None leaves it to the device."""
+        """Number of samples that are encoded at once; None leaves it to the device."""
         return choose_batch_size(wanted, self.sample_shape, self.device)
 
     def encode(
@@ -107,15 +129,13 @@ class FittedModel:
         return encode_padded(
             self.encoder,
             samples,
-            self.mean,
-            self.scale,
+            self.standardization,
             self.batch_size(batch_size),
-            self.device,
             with_fixed=with_fixed,
         )
 
     def encode_all(self, samples: Samples) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return codes (n, n_code) and local maps (n, n_locations, n_channels) of a few samples."""
+        """Codes (n, n_code) and local maps (n, n_locations, n_channels) of a few samples."""
         return concatenate(self.encode(samples))
 
     def features(self, samples: Samples, output: str, batch_size: int | None = None) -> np.ndarray:
@@ -153,15 +173,13 @@ class FittedModel:
             chosen = rng.permutation(len(samples))[:max_samples]
             samples = take_subset(samples, np.sort(chosen))
         if isinstance(augment, str):  # "auto", whatever views the encoder was trained on
-            augment = DEFAULT_AUGMENTATIONS[samples.ndim - 1]
+            augment = self.config.modality.augment
         readout, size = self.readouts[output], self.batch_size(batch_size)
-        standardize = standardizer(samples, self.mean, self.scale, self.device)
         generator = torch.Generator(self.device).manual_seed(int(rng.randint(2**31 - 1)))
         features = []
         for start in range(0, len(samples), N_AUGMENTED):
-            stored = to_host_tensor(samples[start : start + N_AUGMENTED], self.mean, self.scale)
             with torch.inference_mode():
-                batch = standardize(stored.to(self.device))
+                batch = self.standardization(samples[start : start + N_AUGMENTED])
                 views = make_views(batch, augment, generator, n_views)  # (n_views, n, ...)
                 parts = views.flatten(0, 1).split(size)
                 encodings = (encode(self.encoder, p, with_fixed=readout.has_fixed) for p in parts)
@@ -174,19 +192,19 @@ class FittedModel:
     # ------------------------------------------------------------ scores
 
     def held_out(self, samples: Samples) -> HeldOut:
-        """Return samples dealt out for scoring; two at least.
+        """At least two samples, in evaluation batches.
 
         Raises
         ------
         ValueError
-            If there is one sample only.
+            If there is only one sample.
         """
         if len(samples) < 2:
             raise ValueError(
                 "X must hold at least 2 samples, so that each has negatives to be compared with. "
                 f"Got {len(samples)} sample."
             )
-        return hold_for_scoring(samples, self.config, self.mean, self.scale, self.device)
+        return HeldOut(samples, self.config, self.standardization)
 
     def score(self, samples: Samples) -> float:
         """Return the mean retrieval of samples; see `DIMTransformer.score`."""
@@ -203,7 +221,7 @@ class FittedModel:
     def score_samples(self, samples: Samples, batch_size: int | None = None) -> np.ndarray:
         """Return the retrieval of each sample, (n,); see `DIMTransformer.score_samples`."""
         objective = self.check_not_trimmed("scoring")
-        if not objective.has_critics:
+        if not objective.config.has_critics:
             return np.full(len(samples), 0.5)
         negatives = [torch.from_numpy(vectors).to(self.device) for vectors in self.negatives]
         scores = []
@@ -218,25 +236,25 @@ class FittedModel:
 
     def to(self, device: torch.device) -> None:
         """Move encoder and objective to another device."""
-        self.device = device
+        self.standardization = replace(self.standardization, device=device)
         self.encoder.to(device)
         if self.objective is not None:
             self.objective.to(device)
 
     def trim(self) -> None:
-        """Forget all that features do not need."""
+        """Forget everything that features do not need."""
         self.objective = None
         self.training_state, self.negatives, self.history = {}, [], []
 
     # ------------------------------------------------------------ plain state
 
     def state(self) -> dict[str, Any]:
-        """Return everything as plain Python and numpy, but for custom objects in ``given``."""
+        """Everything as plain Python and numpy, except custom objects in ``given``."""
         modules = {"encoder": self.encoder, "objective": self.objective}
         weights = {name: part.state_dict() for name, part in modules.items() if part is not None}
         return {
             "version": __version__,
-            "sample_shape": self.sample_shape,
+            "layout": asdict(self.config.layout),
             "given": dict(self.config.given),
             "device": str(self.device),
             "precision": self.precision,
@@ -253,7 +271,7 @@ class FittedModel:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], device: torch.device) -> "FittedModel":
-        """Build the model whose `state` this was, on a device.
+        """Build the model of a `state`, on a device.
 
         Warns
         -----
@@ -262,7 +280,7 @@ class FittedModel:
         """
         compare_versions(state["version"])
         state = as_writable(dict(state))
-        config = resolve(state["given"], state["sample_shape"])
+        config = resolve(state["given"], Layout(**state["layout"]))
         weights = as_tensors(state["weights"])
         objective = None
         with seeded_globally(0, torch.device("cpu")):  # weights are drawn, and replaced
@@ -274,10 +292,8 @@ class FittedModel:
                 objective.eval()
         return cls(
             config=config,
-            device=device,
             precision=state["precision"],
-            mean=state["mean"],
-            scale=state["scale"],
+            standardization=Standardization(state["mean"], state["scale"], device),
             encoder=encoder.eval(),
             objective=objective,
             readouts={name: Readout(**parts) for name, parts in state["readouts"].items()},
@@ -289,32 +305,25 @@ class FittedModel:
         )
 
 
-# Modules are written as weights, the configuration as what it is resolved from.
-STATE_NAMES = {f.name for f in fields(FittedModel)} - {"config", "encoder", "objective"} | {
-    "version",
-    "sample_shape",
-    "given",
-    "weights",
+# Modules are written as weights, the configuration as the parameters that it was resolved from.
+MODULES = {"config", "encoder", "objective", "standardization"}
+STATE_NAMES = {field.name for field in fields(FittedModel)} - MODULES | {
+    *("version", "layout", "given", "weights", "device", "mean", "scale")
 }
 
 
 def check_state(state: Mapping[str, Any]) -> None:
-    """Check that a state, which a file may hold, fits together, before memory is allocated.
+    """Check that a state from a file fits together, before memory is allocated.
 
     Raises
     ------
-    ValueError
-        If something is missing, or has another type or shape.
-    TypeError, KeyError, AttributeError
-        If something has another type.
+    ValueError, TypeError, KeyError, AttributeError
+        If something is missing, or has a wrong type or shape.
     """
     for name in sorted(set(state) ^ STATE_NAMES):
-        raise ValueError(f"the model holds no {name!r}, or should not")
-    shape = state["sample_shape"]
-    if not (
-        isinstance(shape, tuple) and shape and all(isinstance(n, int) and n > 0 for n in shape)
-    ):
-        raise ValueError("'sample_shape' is no shape")
+        raise ValueError(f"the model lacks {name!r}, or holds it and should not")
+    layout = check_layout(state["layout"])
+    shape = layout.sample_shape
     for name in ("mean", "scale"):
         if not (isinstance(state[name], np.ndarray) and state[name].shape == shape[:1]):
             raise ValueError(f"{name!r} must hold one number for each of {shape[0]} channels")
@@ -330,28 +339,46 @@ def check_state(state: Mapping[str, Any]) -> None:
     if not all(isinstance(epoch, dict) for epoch in state["history"]):
         raise ValueError("the 'history' must hold a dict for each epoch")
     if state["precision"] not in PRECISIONS or not isinstance(state["version"], str):
-        raise ValueError("the 'precision' or the 'version' is none")
+        raise ValueError("the 'precision' or the 'version' is unknown")
     if set(state["readouts"]) != set(OUTPUTS):
         raise ValueError(f"the readouts must be those of {sorted(OUTPUTS)}")
-    config = resolve(state["given"], shape)
+    config = resolve(state["given"], layout)
     if max(config.n_views, config.n_crops) > LARGEST_N_VIEWS:
         raise ValueError("'n_views' or 'n_crops' is larger than any model has")
     check_weights(config, state["weights"])
 
 
+def check_layout(state: Mapping[str, Any]) -> Layout:
+    """Build the layout that a file describes; raise ValueError if it is not one of samples."""
+    layout = Layout(**state)
+    shapes = (layout.x_shape, layout.unflat_shape)
+    if not all(
+        isinstance(shape, tuple) and shape and all(isinstance(n, int) and n > 0 for n in shape)
+        for shape in shapes
+    ):
+        raise ValueError("the 'layout' does not hold shapes")
+    is_same = layout.x_shape == layout.unflat_shape
+    if not (is_same or (layout.is_flat and prod(layout.x_shape) == prod(layout.unflat_shape))):
+        raise ValueError("the shapes of the 'layout' do not fit together")
+    axis = layout.channel_axis
+    if not (axis is None or (isinstance(axis, int) and 1 <= axis <= len(layout.unflat_shape))):
+        raise ValueError("the 'layout' names an axis of channels that there is not")
+    return layout
+
+
 def check_usable(model: FittedModel) -> None:
-    """Try what a model is for, on two samples of zeros, so that a crafted file fails when read.
+    """Try a model on two samples of zeros, so that a crafted file fails when it is read.
 
     Raises
     ------
     ValueError, TypeError, RuntimeError, IndexError
-        If parts of it do not fit together.
+        If its parts do not fit together.
     """
     encoding = encode_zeros(model.encoder, model.sample_shape, model.device)
     for output, readout in model.readouts.items():
         units = readout.read_batch(2, encoding)
         if readout.layer != OUTPUTS[output] or units.shape != (2, readout.n_features):
             raise ValueError(f"the readout of {output!r} does not fit the encoder")
-    if model.objective is not None and model.objective.has_critics:
+    if model.objective is not None and model.objective.config.has_critics:
         negatives = [torch.from_numpy(vectors).to(model.device) for vectors in model.negatives]
         score_single(model.objective, encoding.code, encoding.local_maps, negatives)

@@ -1,8 +1,8 @@
 """From samples to encodings: padded batches of one shape, so that no sample affects another.
 
-A sample's features must not depend on which other samples are in X. Kernels may round differently
-for another shape of batch, or for another position in it; so batches are padded to a few sizes
-that were found to round alike.
+A sample's features must not depend on the other samples in X. Kernels may round differently for
+another shape of the batch, or for another position in it. So batches are padded to a few sizes that
+were found to round alike.
 """
 
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from skdim.encoders import Encoding, encode
-from skdim.sources._lazy import Samples
-from skdim.sources._loaders import standardizer, to_host_tensor
+from skdim.sources.standardization import Standardization
+from skdim.sources.stored import Samples
 
 # A batch that is not full is padded to one of these sizes, if that changes no result.
 SMALLER_BATCHES = (4, 16, 64, 256)
@@ -22,13 +22,13 @@ SMALLER_BATCHES = (4, 16, 64, 256)
 # Encodings of padded batches: the number of samples, and the encoding of the whole batch.
 EncodedBatches = Iterator[tuple[int, Encoding]]
 
-# What was asked of encoders before, and the answers.
+# Answers to earlier questions about each encoder.
 _AGREEING: WeakKeyDictionary[nn.Module, dict[tuple, bool]] = WeakKeyDictionary()
 _STEADY: WeakKeyDictionary[nn.Module, dict[tuple, int]] = WeakKeyDictionary()
 
 
 def inference_batch_size(sample_shape: tuple[int, ...], device: torch.device) -> int:
-    """Return how many samples to encode at once: what fits the caches of a CPU, 1024 elsewhere."""
+    """Number of samples to encode at once: what fits the caches of a CPU, 1024 elsewhere."""
     if device.type != "cpu":
         return 1024
     n_fitting = 2**19 // int(np.prod(sample_shape))
@@ -36,14 +36,14 @@ def inference_batch_size(sample_shape: tuple[int, ...], device: torch.device) ->
 
 
 def largest_batch(sample_shape: tuple[int, ...]) -> int:
-    """Return how many samples to encode at once at most: layers are larger than samples are."""
+    """Largest number of samples to encode at once: layers are larger than samples."""
     return max(1, min(2**16, int(2**25 / np.prod(sample_shape, dtype=float))))
 
 
 def choose_batch_size(
     wanted: int | None, sample_shape: tuple[int, ...], device: torch.device
 ) -> int:
-    """Return how many samples ``transform_batch_size`` means."""
+    """Number of samples that ``transform_batch_size`` means."""
     size = wanted or inference_batch_size(sample_shape, device)
     return min(int(size), largest_batch(sample_shape))
 
@@ -51,10 +51,8 @@ def choose_batch_size(
 def encode_padded(
     encoder: nn.Module,
     samples: Samples,
-    mean: np.ndarray,
-    scale: np.ndarray,
+    standardization: Standardization,
     batch_size: int,
-    device: torch.device,
     *,
     with_fixed: bool = True,
 ) -> EncodedBatches:
@@ -63,39 +61,37 @@ def encode_padded(
     Parameters
     ----------
     encoder : nn.Module
-        In evaluation mode, on the device.
+        In evaluation mode, on the device of the standardisation.
     samples : ndarray or StoredSamples, of shape (n, channels, *sides)
-    mean, scale : ndarray of shape (n_channels,)
+    standardization : Standardization
     batch_size : int
-    device : torch.device
     with_fixed : bool, default=True
         Whether fixed features are wanted; see `skdim.encoders.encode`.
 
     Yields
     ------
     n : int
-        Samples in the batch; what follows them is padding.
+        Number of samples in the batch; padding follows them.
     encoding : Encoding
-        Of the batch, padding included.
+        Of the batch with its padding.
     """
-    standardize = standardizer(samples, mean, scale, device)
-    batch_size = _steady_batch(encoder, batch_size, samples.shape[1:], device)
+    sample_shape, device = samples.shape[1:], standardization.device
+    batch_size = _steady_batch(encoder, batch_size, sample_shape, device)
     for start in range(0, len(samples), batch_size):
         batch = samples[start : start + batch_size]
         n = len(batch)
         if n < batch_size:
-            n_padded = _smallest_batch(encoder, n, batch_size, samples.shape[1:], device)
-            padded = np.zeros((n_padded, *batch.shape[1:]), batch.dtype)
+            n_padded = _smallest_batch(encoder, n, batch_size, sample_shape, device)
+            padded = np.zeros((n_padded, *sample_shape), batch.dtype)
             padded[:n] = batch
             batch = padded
-        stored = to_host_tensor(batch, mean, scale).to(device)
         with torch.inference_mode():
-            encoding = encode(encoder, standardize(stored), with_fixed=with_fixed)
+            encoding = encode(encoder, standardization(batch), with_fixed=with_fixed)
         yield n, encoding
 
 
 def concatenate(batches: EncodedBatches) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Return codes (n, n_code) and local maps (n, n_locations, n_channels), without padding."""
+    """Codes (n, n_code) and local maps (n, n_locations, n_channels), without padding."""
     codes, maps = [], []
     for n, encoding in batches:
         codes.append(encoding.code[:n])
@@ -106,7 +102,7 @@ def concatenate(batches: EncodedBatches) -> tuple[Tensor, tuple[Tensor, ...]]:
 def _steady_batch(
     encoder: nn.Module, batch_size: int, sample_shape: tuple[int, ...], device: torch.device
 ) -> int:
-    """Return the largest size up to ``batch_size`` in which positions change no rounding."""
+    """The largest batch of at most ``batch_size`` in which all positions round alike."""
     known = _STEADY.setdefault(encoder, {})
     key = (batch_size, str(device))
     if key not in known:
@@ -123,7 +119,7 @@ def _positions_agree(
 ) -> bool:
     """Whether noise rounds alike when every sample moves on by one position.
 
-    Kernels may treat the last samples of a batch otherwise, where layers or batches are small.
+    Kernels may treat the last samples of a small batch or layer differently.
     """
     noise = _noise(batch_size, sample_shape, device)
     fixed, moved = _layers(encode(encoder, noise)), _layers(encode(encoder, noise.roll(1, 0)))
@@ -133,7 +129,7 @@ def _positions_agree(
 def _smallest_batch(
     encoder: nn.Module, n: int, batch_size: int, sample_shape: tuple[int, ...], device: torch.device
 ) -> int:
-    """Return the smallest size for n samples that gives bit for bit what a full batch gives."""
+    """The smallest batch for n samples whose results equal those of a full batch bit for bit."""
     known = _AGREEING.setdefault(encoder, {})
     for smaller in SMALLER_BATCHES:
         if n <= smaller < batch_size:
@@ -155,8 +151,8 @@ def _sizes_agree(
 ) -> bool:
     """Whether this encoder on this machine rounds alike in batches of both sizes.
 
-    Kernels may add in another order for another shape; so noise is encoded in both, the first and
-    the last samples of a full batch.
+    Kernels may add in another order for another shape. So the first and the last samples of a full
+    batch of noise are encoded in both sizes.
     """
     noise = _noise(batch_size, sample_shape, device)
     full = _layers(encode(encoder, noise))

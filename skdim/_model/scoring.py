@@ -2,28 +2,27 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from skdim._model.config import ModelConfig
-from skdim.augmentation import Augmentation, make_views
+from skdim.augmentation import make_views
 from skdim.critics import score_all
 from skdim.encoders import encode, evaluating
 from skdim.objective import DIMObjective
-from skdim.objective.negatives import split_pairs
-from skdim.sources._lazy import Samples
-from skdim.sources._loaders import standardizer, to_host_tensor
+from skdim.objective.pairs import split_pairs
+from skdim.sources.standardization import Standardization
+from skdim.sources.stored import Samples
 
 N_NEGATIVES = 127
-SEED = 0  # of views and evaluation batches: scores repeat
+SEED = 0  # for views and evaluation batches, so that scores repeat
 
 
 def retrieval(joint: Tensor, marginal: Tensor) -> Tensor:
     """Probability that a code scores a positive above a negative; ties count half.
 
-    It does not change under increasing functions of the scores, so that MI estimators and critics
-    with scores of other ranges can be compared by it. 0.5 is chance, 1 perfect.
+    An increasing function of the scores does not change it, so that MI estimators and critics whose
+    scores have different ranges can be compared. 0.5 is chance, 1 is perfect.
 
     Parameters
     ----------
@@ -48,32 +47,19 @@ class HeldOut:
     ----------
     samples : ndarray or StoredSamples, of shape (n, channels, *sides), n at least 2
         Each evaluation batch is moved to the device when it is needed.
-    mean, scale : ndarray of shape (n_channels,)
-        By which they are standardised.
-    augment : callable (batch, generator) -> batch, or None
-    n_views : int
-    device : torch.device
+    config : ModelConfig
+        Names the views that are compared.
+    standardization : Standardization
     """
 
-    def __init__(
-        self,
-        samples: Samples,
-        *,
-        mean: np.ndarray,
-        scale: np.ndarray,
-        augment: Augmentation | None,
-        n_views: int,
-        device: torch.device,
-    ):
+    def __init__(self, samples: Samples, config: ModelConfig, standardization: Standardization):
         self.samples = samples
-        self.mean = mean
-        self.scale = scale
-        self.augment = augment
-        self.n_views = n_views
-        self.device = device
+        self.config = config
+        self.standardization = standardization
+        self.device = standardization.device
 
     def evaluation_batches(self) -> Iterator[Tensor]:
-        """Yield indices: 1 + N_NEGATIVES at a time, or all; the last batch repeats earlier ones."""
+        """Yield indices of 1 + N_NEGATIVES samples, or of all; the last batch is filled up."""
         n = len(self.samples)
         size = min(n, 1 + N_NEGATIVES)
         order = torch.randperm(n, generator=torch.Generator().manual_seed(SEED))
@@ -83,37 +69,33 @@ class HeldOut:
     def encode(self, encoder: nn.Module) -> Iterator[tuple[Tensor, Tensor, tuple[Tensor, ...]]]:
         """Yield each batch's indices, codes (n_views, n, n_code) and local maps."""
         generator = torch.Generator(self.device).manual_seed(SEED)
-        standardize = standardizer(self.samples, self.mean, self.scale, self.device)
+        n_views = self.config.n_views
         for indices in self.evaluation_batches():
-            batch = self.samples[indices.numpy()]
-            stored = to_host_tensor(batch, self.mean, self.scale).to(self.device)
-            views = make_views(standardize(stored), self.augment, generator, self.n_views)
+            batch = self.standardization(self.samples[indices.numpy()])
+            views = make_views(batch, self.config.augment, generator, n_views)
             encoding = encode(encoder, views.flatten(0, 1), with_fixed=False)
-            code = encoding.draw_codes(generator).float().unflatten(0, (self.n_views, -1))
+            code = encoding.draw_codes(generator).float().unflatten(0, (n_views, -1))
             local_maps = (m.float() for m in encoding.local_maps)
-            yield indices, code, tuple(m.unflatten(0, (self.n_views, -1)) for m in local_maps)
+            yield indices, code, tuple(m.unflatten(0, (n_views, -1)) for m in local_maps)
 
     @torch.no_grad()
     def score(self, encoder: nn.Module, objective: DIMObjective) -> float:
-        """Mean retrieval, of the local term where it has a weight, else of the global.
-
-        0.5 where no critic was trained.
-        """
-        if not objective.has_critics:
+        """Mean retrieval by the local critics, or the global one; 0.5 if there is none."""
+        if not objective.config.has_critics:
             return 0.5
         scores = torch.zeros(len(self.samples))
         with evaluating(encoder, objective):
             for indices, code, local_maps in self.encode(encoder):
-                found = [
+                by_critic = [
                     retrieval(*split_pairs(score_all(critic, code, local_map).float())).mean(0)
                     for critic, local_map in objective.scoring_critics(len(code), local_maps)
                 ]
-                scores[indices] = torch.stack(found).mean(0).cpu()
+                scores[indices] = torch.stack(by_critic).mean(0).cpu()
         return scores.mean().item()
 
     @torch.no_grad()
     def score_terms(self, encoder: nn.Module, objective: DIMObjective) -> dict[str, float]:
-        """Every term of the objective, as in training, mean over evaluation batches."""
+        """Every term of the objective, computed as in training; means over evaluation batches."""
         generator = torch.Generator(self.device).manual_seed(SEED)
         with evaluating(encoder, objective):
             terms = [
@@ -123,27 +105,9 @@ class HeldOut:
         return {name: torch.stack([t[name] for t in terms]).mean().item() for name in terms[0]}
 
 
-def hold_for_scoring(
-    samples: Samples,
-    config: ModelConfig,
-    mean: np.ndarray,
-    scale: np.ndarray,
-    device: torch.device,
-) -> HeldOut:
-    """Return samples with the views that a configuration compares; see `HeldOut`."""
-    return HeldOut(
-        samples,
-        mean=mean,
-        scale=scale,
-        augment=config.augment,
-        n_views=config.n_views,
-        device=device,
-    )
-
-
 @torch.no_grad()
 def draw_negatives(objective: DIMObjective, local_maps: tuple[Tensor, ...]) -> list[Tensor]:
-    """Take one local vector of each sample, for the codes of others to be tested on.
+    """Draw one local vector of each sample, as a negative for the codes of others.
 
     Parameters
     ----------
@@ -153,7 +117,7 @@ def draw_negatives(objective: DIMObjective, local_maps: tuple[Tensor, ...]) -> l
     Returns
     -------
     negatives : list of Tensor of shape (n, n_channels)
-        One for each of the objective's scoring critics, at seeded locations.
+        One tensor for each of the objective's scoring critics; locations are seeded.
     """
     generator = torch.Generator().manual_seed(SEED)
     negatives = []
@@ -171,7 +135,7 @@ def score_single(
     local_maps: tuple[Tensor, ...],
     negatives: list[Tensor],
 ) -> Tensor:
-    """Retrieval of each sample, without views, whatever else is in the batch.
+    """Retrieval of each sample, without views, independent of the rest of the batch.
 
     Parameters
     ----------
@@ -187,9 +151,9 @@ def score_single(
     scores : Tensor of shape (n,)
     """
     inputs = objective.scoring_critics(1, tuple(m[None] for m in local_maps))
-    found = []
+    by_critic = []
     for (critic, positives), vectors in zip(inputs, negatives, strict=True):
         joint = critic(code[None], positives)[0]  # (n, n_locations)
         marginal = critic(code[None], vectors.expand(1, len(code), -1, -1))[0]
-        found.append(retrieval(joint.float(), marginal.float().unsqueeze(-2)))
-    return torch.stack(found).mean(0)
+        by_critic.append(retrieval(joint.float(), marginal.float().unsqueeze(-2)))
+    return torch.stack(by_critic).mean(0)

@@ -22,11 +22,6 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 DEVICES = {"gpu": "cuda", "nvidia": "cuda", "rocm": "cuda", "metal": "mps", "apple": "mps"}
 
 
-def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
-    """Convert half precision to float32; float32 and float64 are kept."""
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-
-
 def choose_device(device: str | torch.device) -> torch.device:
     """Return the torch device of a ``device`` parameter; ``"auto"`` is CUDA if there is a GPU.
 
@@ -68,17 +63,15 @@ def process_number() -> int:
     return int(ending[1]) - 1 if ending else 0
 
 
-def choose_precision(precision: str, device: torch.device, n_axes: int) -> str:
-    """Return ``"float32"`` or ``"bfloat16"``.
+def choose_precision(precision: str, device: torch.device, has_large_layers: bool) -> str:
+    """Choose ``"float32"`` or ``"bfloat16"``.
 
-    ``"auto"`` is bfloat16 for convolutions on processors with instructions for it, float32 on all
-    others and for rows of a table, whose layers are small. Nothing is timed, so that fits are
-    reproducible.
+    ``"auto"`` is bfloat16 for large layers on processors with instructions for it, and float32
+    otherwise. Nothing is timed, so that fits are reproducible.
     """
     if precision != "auto":
         return precision
-    is_fast = has_bfloat16(device) and n_axes > 1
-    return "bfloat16" if is_fast else "float32"
+    return "bfloat16" if has_bfloat16(device) and has_large_layers else "float32"
 
 
 def has_bfloat16(device: torch.device) -> bool:

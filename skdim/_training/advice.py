@@ -1,11 +1,12 @@
-"""Warnings about fits that work, but not as one would expect; they name what to change."""
+"""Warnings about fits that work, but not as users expect; they name what to change."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from skdim.encoders import MLPEncoder
+from skdim._model.config import takes_column_groups
 from skdim.exceptions import (
     CollapseWarning,
     ConvergenceWarning,
@@ -13,12 +14,10 @@ from skdim.exceptions import (
     IneffectiveParameterWarning,
     warn,
 )
+from skdim.modalities import Modality
 from skdim.spectra import effective_rank
 
-# From benchmarks/accuracy/bench_few_samples.py: tables gain from about 100 samples on, images
-# from 15.
-FEW_SAMPLES = {1: 100}
-FEWEST_SAMPLES = 15
+logger = logging.getLogger("skdim")
 
 Params = Mapping[str, Any]
 
@@ -27,14 +26,14 @@ Params = Mapping[str, Any]
 
 
 class Rule(NamedTuple):
-    """Parameters that have no effect beside the values of others.
+    """Parameters that have no effect with certain values of others.
 
     Attributes
     ----------
     names : tuple of str
     applies : callable (params) -> bool
     reason : str
-        What makes them so.
+        Those values, and why they make the difference.
     """
 
     names: tuple[str, ...]
@@ -44,7 +43,7 @@ class Rule(NamedTuple):
 
 RULES = [
     Rule(
-        ("prior", "prior_learning_rate", "gradient_penalty"),
+        ("prior",),
         lambda p: not p["prior_weight"],
         "prior_weight=0: no prior is trained",
     ),
@@ -80,34 +79,36 @@ RULES = [
     ),
     Rule(
         ("column_groups",),
-        lambda p: p["encoder"] not in ("auto", "mlp", MLPEncoder),
+        lambda p: not takes_column_groups(p["encoder"]),
         "the custom 'encoder', which is not told of them",
     ),
 ]
 
 
-def advise_on_parameters(params: Params, defaults: Params, *, is_flat: bool) -> None:
-    """Warn of parameters that were set and have no effect beside the others.
+def advise_on_parameters(params: Params, changed: Collection[str], *, is_flat: bool) -> None:
+    """Warn of parameters that were changed and have no effect with the values of the others.
 
     Parameters
     ----------
-    params, defaults : mapping
-        Of the constructor.
+    params : mapping
+        Parameters of the constructor, with the class of the encoder.
+    changed : collection of str
+        Names of those that differ from their defaults.
     is_flat : bool
         Whether X has two axes.
     """
     for rule in RULES:
         for name in rule.names:
-            if params[name] != defaults[name] and rule.applies(params):
+            if name in changed and rule.applies(params):
                 _warn_ineffective(name, params[name], rule.reason)
     shape = params["sample_shape"]
     if shape is not None and not is_flat:
-        _warn_ineffective("sample_shape", shape, "an X that is not flat: it has its own shape")
+        _warn_ineffective("sample_shape", shape, "an X that is not flat: its samples have a shape")
 
 
 def _warn_ineffective(name: str, value: Any, reason: str) -> None:
     warn(
-        f"The {name!r} parameter ({value!r}) has no effect beside {reason}.",
+        f"The {name!r} parameter ({value!r}) has no effect with {reason}.",
         IneffectiveParameterWarning,
     )
 
@@ -116,25 +117,27 @@ def _warn_ineffective(name: str, value: Any, reason: str) -> None:
 
 
 def advise_on_components(n_components: int, n_hidden: int, n_samples: int) -> None:
-    """Warn if more components were asked for than there can be."""
+    """Warn if there cannot be so many components."""
     if n_components > n_hidden:
         reason = f"a hidden layer of {n_hidden} units: there are no more components"
         _warn_ineffective("n_components", n_components, reason)
     elif n_components >= n_samples:
-        reason = f"{n_samples} samples: components from number {n_samples} on are 0"
+        reason = f"{n_samples} samples: component {n_samples} and all later ones are 0"
         _warn_ineffective("n_components", n_components, reason)
 
 
 def advise_on_locations(n_locations: int | None, map_sizes: list[int]) -> None:
-    """Warn if as many locations are drawn as every local map has."""
+    """Warn if no local map has more locations than are drawn."""
     if n_locations is not None and n_locations >= max(map_sizes):
         reason = f"local maps of {max(map_sizes)} locations: all of them are taken"
         _warn_ineffective("n_locations", n_locations, reason)
 
 
-def advise_on_samples(n_samples: int, n_axes: int) -> None:
-    """Warn if there are few; ``n_axes`` counts those of a sample, its channels included."""
-    if n_samples < FEW_SAMPLES.get(n_axes, FEWEST_SAMPLES):
+def advise_on_samples(n_samples: int, modality: Modality) -> None:
+    """Warn if there are few samples, and log what to expect of the modality."""
+    if modality.note:
+        logger.info(modality.note)
+    if n_samples < modality.few_samples:
         warn(
             f"{n_samples} samples are too few to expect better features than those of PCA. Fit "
             "on all samples there are, labelled or not, or keep the 'n_components' parameter "
@@ -144,7 +147,7 @@ def advise_on_samples(n_samples: int, n_axes: int) -> None:
 
 
 def advise_on_codes(codes: np.ndarray) -> None:
-    """Warn if they use almost none of their components.
+    """Warn if codes use almost none of their components.
 
     Parameters
     ----------
@@ -155,8 +158,8 @@ def advise_on_codes(codes: np.ndarray) -> None:
     rank = effective_rank(codes)
     if possible > 2 and rank < 1 + 0.02 * possible:
         warn(
-            f"The codes have collapsed: their effective rank is {rank:.1f} of {possible} that "
-            "are possible. Lower the 'learning_rate' parameter, raise 'prior_weight', or set "
+            f"The codes have collapsed: their effective rank is {rank:.1f}, and {possible} is "
+            "possible. Lower the 'learning_rate' parameter, raise 'prior_weight', or set "
             "'augment' to views that change less.",
             CollapseWarning,
         )
@@ -179,10 +182,10 @@ def advise_on_budget(step_losses: list[float], budget: str) -> None:
 
 
 def is_settled(step_losses: list[float]) -> bool:
-    """Whether doubling training, from a quarter to a half of it, brought at most a quarter of all.
+    """Whether the second quarter of training brought at most a quarter of the whole fall.
 
-    The end itself tells nothing: schedules let every loss run out flat. Fewer than twenty steps
-    settle nothing.
+    The end says nothing, because schedules let every loss run out flat. Fewer than twenty steps are
+    too few to tell.
     """
     losses = np.asarray(step_losses)
     if len(losses) < 20:

@@ -1,10 +1,10 @@
-"""Callbacks of training: progress bar, log and early stopping."""
+"""Callbacks of training: divergence, early stopping, log, progress bar, scikit-learn's."""
 
 import logging
 import math
-import traceback
 from typing import Any
 
+from sklearn.base import BaseEstimator
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
@@ -14,17 +14,14 @@ logger = logging.getLogger("skdim")
 
 
 class StopOnDivergence(Callback):
-    """End a fit if a term of the loss is not finite, with an error that says what to change."""
+    """End a fit if a term is not finite, with an error that says what to change."""
 
     def on_epoch_end(self, net, **kwargs):
         """Check the mean of each term over the epoch."""
-        epoch = net.history[-1]
-        terms = ("local", "global", "prior", "coordinates", "discriminator", "loss")
-        for name in terms:
-            value = epoch.get(name, 0.0)
+        for name, value in net.epoch(-1).items():
             if not math.isfinite(value):
                 raise FloatingPointError(
-                    f"The {name} term became {value} in epoch {epoch['epoch']}. Reduce the "
+                    f"The {name} term became {value} in epoch {len(net.history)}. Reduce the "
                     f"'learning_rate' parameter or set precision='float32'."
                 )
 
@@ -36,7 +33,7 @@ class EarlyStopping(Callback):
     ----------
     held_out : HeldOut
     n_iter_no_change : int
-        Training stops after so many consecutive epochs without improvement.
+        Number of consecutive epochs without improvement after which training stops.
     tol : float
         Largest difference of scores that does not count as an improvement.
     """
@@ -122,30 +119,27 @@ class ScikitLearnCallbacks(Callback):
     ----------
     context : sklearn.callback.CallbackContext
         Context of the fit.
-    estimator : DIMTransformer
+    estimator : BaseEstimator
     data : dict
-        ``X`` and ``y`` as the user gave them.
-    reconstruct : callable (net) -> dict
-        Returns the attributes that the estimator would have if the fit ended at this epoch.
+        ``X`` and ``y`` as the user passed them.
+    columns : dict
+        What scikit-learn stores on the estimator when it checks X.
     """
 
-    def __init__(self, context: Any, estimator: Any, data: dict, reconstruct: Any):
+    def __init__(self, context: Any, estimator: BaseEstimator, data: dict, columns: dict):
         self.context = context
         self.estimator = estimator
         self.data = data
-        self.reconstruct = reconstruct
+        self.columns = columns
 
     def on_train_begin(self, net, **kwargs):
         """Begin the task of the fit."""
+        self.context.max_subtasks = net.max_epochs
         self.context.call_on_fit_task_begin(estimator=self.estimator, **self.data)
 
     def on_train_end(self, net, **kwargs):
         """End the task of the fit."""
-        self.context.call_on_fit_task_end(
-            estimator=self.estimator,
-            reconstruction_attributes=lambda: self.reconstruct(net),
-            **self.data,
-        )
+        self._end(self.context, net)
 
     def on_epoch_begin(self, net, **kwargs):
         """Begin the task of an epoch."""
@@ -154,16 +148,13 @@ class ScikitLearnCallbacks(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         """End the task of the epoch."""
-        should_stop = self.epoch.call_on_fit_task_end(
-            estimator=self.estimator,
-            reconstruction_attributes=lambda: self.reconstruct(net),
-            **self.data,
-        )
-        if should_stop:
+        if self._end(self.epoch, net):
             net.stop()
 
-
-def stop_requested(interrupt: KeyboardInterrupt) -> bool:
-    """Whether a callback of skorch raised the interrupt: this is how they stop training."""
-    *_, (frame, _) = traceback.walk_tb(interrupt.__traceback__)
-    return frame.f_globals.get("__name__", "").startswith("skorch.callbacks")
+    def _end(self, context: Any, net) -> bool:
+        """End a task; callbacks may ask what the estimator would be if the fit ended now."""
+        return context.call_on_fit_task_end(
+            estimator=self.estimator,
+            reconstruction_attributes=lambda: {**self.columns, "model_": net.build_model(net)},
+            **self.data,
+        )

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -29,8 +29,8 @@ from skdim._files.safe import read, write
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim._training.fingerprint import fingerprint
 from skdim._version import __version__
-from skdim.sources._arrays import chunk_slices
-from skdim.sources._lazy import Samples
+from skdim.sources.arrays import chunk_slices
+from skdim.sources.stored import Samples
 
 logger = logging.getLogger("skdim")
 
@@ -41,19 +41,6 @@ WAIT = 0.25
 
 # Errors of a file system that has no locks.
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
-
-# Parameters that do not change what is learned, or whose effect is part of the key already.
-WITHOUT_EFFECT = {
-    "checkpoint",
-    "data_on_device",
-    "device",
-    "distributed",
-    "output",
-    "random_state",
-    "transform_batch_size",
-    "verbose",
-    "warm_start",
-}
 
 
 @dataclass(frozen=True)
@@ -79,7 +66,7 @@ class Checkpoint:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If an argument is invalid; the message names it.
 
     Examples
@@ -236,27 +223,31 @@ def circumstances(processes: ProcessGroup) -> dict[str, str]:
 
 
 def key_of(
-    params: Mapping[str, Any], resolved: Mapping[str, Any], samples: Samples, groups: Any
+    choices: Mapping[str, Any],
+    callbacks: Sequence[Any],
+    samples: Samples,
+    groups: Any,
+    check: Callable[[], None] = lambda: None,
 ) -> str:
-    """Return the name of a fit: a digest of everything that determines what it learns.
+    """The name of a fit: a digest of everything that determines what it learns.
 
     Parameters
     ----------
-    params : mapping of str to value
-        Parameters of the constructor.
-    resolved : mapping of str to value
-        Their values as ``fit`` uses them: its seed, device and precision, and the weights that it
-        starts from.
+    choices : mapping of str to value
+        Configuration, seed, device, and the weights where training starts.
+    callbacks : sequence of callback or (name, callback)
     samples : ndarray or StoredSamples, of shape (n, channels, *sides)
         Read once, from the first to the last.
     groups : ndarray of shape (n,) or None
+    check : callable () -> None
+        Called before each chunk of samples is read.
     """
-    effective = {name: value for name, value in params.items() if name not in WITHOUT_EFFECT}
-    effective["callbacks"] = [_identify(callback) for callback in params.get("callbacks") or []]
+    identified = [_identify(callback) for callback in callbacks]
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(fingerprint((effective, resolved)).encode())
+    digest.update(fingerprint((choices, identified)).encode())
     digest.update(f"{samples.shape} {samples.dtype.str}".encode())
     for chunk in chunk_slices(samples.shape):
+        check()
         digest.update(np.ascontiguousarray(samples[chunk]).data)
     if groups is not None:
         digest.update(np.ascontiguousarray(groups).data)
@@ -264,7 +255,7 @@ def key_of(
 
 
 def _identify(callback: Any) -> str:
-    """Return the fingerprint of a callback, or of its class if it holds a trial or a writer."""
+    """Fingerprint of a callback; that of its class, if it holds a trial or a writer."""
     callback = callback[1] if isinstance(callback, tuple) else callback
     try:
         return fingerprint(callback)

@@ -1,4 +1,4 @@
-"""Fitting: from samples and parameters to a `FittedModel`, or to an error and nothing.
+"""Fitting: from samples and a plan to a `FittedModel`, or to an error and nothing.
 
 `fit_model` is the table of contents; its parts are the functions below it, in order.
 """
@@ -6,34 +6,32 @@
 import copy
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from skorch.callbacks import Callback
+from torch import nn
 
-from skdim._model.config import outline
+from skdim._model.config import carry_over, outline
 from skdim._model.fitted import FittedModel
-from skdim._model.inference import (
-    EncodedBatches,
-    choose_batch_size,
-    concatenate,
-    encode_padded,
-)
+from skdim._model.inference import choose_batch_size, concatenate, encode_padded, largest_batch
 from skdim._model.readout import fit_readouts
-from skdim._model.scoring import N_NEGATIVES, draw_negatives, hold_for_scoring
-from skdim._runtime.devices import (
-    freed_memory_kept,
-    memory_advice,
-)
-from skdim._runtime.distributed import (
-    ProcessGroup,
-    explain_lost_process,
-)
+from skdim._model.scoring import N_NEGATIVES, HeldOut, draw_negatives
+from skdim._runtime.devices import compiler_advice, freed_memory_kept, memory_advice
+from skdim._runtime.distributed import explain_lost_process
 from skdim._runtime.interrupts import InterruptGuard
+from skdim._runtime.seeding import (
+    make_generator,
+    may_draw_globally,
+    seed_globally,
+    seeded_globally,
+)
 from skdim._training.advice import (
     advise_on_budget,
     advise_on_codes,
@@ -41,27 +39,22 @@ from skdim._training.advice import (
     advise_on_locations,
     advise_on_samples,
 )
-from skdim._training.batches import count_batches
 from skdim._training.callbacks import EarlyStopping, EpochLog, ProgressBar, StopOnDivergence
-from skdim._training.checkpoint import (
-    Checkpoint,
-    StateFile,
-    WriteCheckpoints,
-    as_checkpoint,
-    key_of,
-)
+from skdim._training.checkpoint import StateFile, WriteCheckpoints, key_of
+from skdim._training.cuda_graph import choose_capturer
+from skdim._training.loop import count_batches
 from skdim._training.net import DIMNet
-from skdim._training.setup import Params, Setup
-from skdim._training.trainer import Trainer
-from skdim.objective import DIMObjective
-from skdim.sources._arrays import read_groups
-from skdim.sources._lazy import Samples, take_subset
-from skdim.sources._loaders import choose_loader
-from skdim.sources._statistics import channel_statistics
+from skdim._training.plan import FitPlan
+from skdim.encoders import adapt, has_adapt
+from skdim.sources.groups import number_groups
+from skdim.sources.loaders import Loader, load
+from skdim.sources.standardization import Standardization, as_tensor, channel_statistics
+from skdim.sources.stored import Samples, take_subset
 
 logger = logging.getLogger("skdim")
 
-Assemble = Callable[[DIMNet], FittedModel]
+# Samples that an encoder sees before training, if it asks for some.
+N_ADAPTED_TO = 1000
 
 
 class Fit(NamedTuple):
@@ -84,8 +77,8 @@ class Fit(NamedTuple):
 def fit_model(
     samples: Samples,
     groups: np.ndarray | None,
-    setup: Setup,
-    listen: Callable[[int, Assemble], list[Callback]],
+    plan: FitPlan,
+    listeners: Sequence[Callback],
     guard: InterruptGuard,
 ) -> Fit:
     """Train encoder and objective on samples.
@@ -94,10 +87,10 @@ def fit_model(
     ----------
     samples : ndarray or StoredSamples, of shape (n, channels, *sides)
     groups : ndarray of shape (n,), int64, or None
-        As `skdim.sources._arrays.read_groups` numbers them.
-    setup : Setup
-    listen : callable (n_epochs, assemble) -> list of skorch.callbacks.Callback
-        Returns further callbacks; ``assemble(net)`` is the model if training ended now.
+        As `skdim.sources.groups.number_groups` numbers them.
+    plan : FitPlan
+    listeners : sequence of skorch.callbacks.Callback
+        Further callbacks, which do not change what is learned.
     guard : InterruptGuard
         Active; Ctrl-C that comes after training is left to it.
 
@@ -110,85 +103,99 @@ def fit_model(
     KeyboardInterrupt
         If training was interrupted before the first epoch was complete.
     """
-    params, processes = setup.params, setup.processes
-    with ExitStack() as stack:
-        _enter_contexts(stack, setup)
-        checkpoint = None if setup.one_epoch else as_checkpoint(params["checkpoint"])
-        file = progress = None
-        if checkpoint is not None:
-            file = StateFile(checkpoint.path, _key(setup, samples, groups), processes)
-            stack.enter_context(file.locked(guard.check))
-            progress = _last_state(file, checkpoint, params)
-        seed = setup.seed if progress is None else progress["seed"]
-        samples, groups, held_out = _hold_out(samples, groups, setup, seed)
-        if groups is not None:
-            _check_negatives(groups, params["batch_size"])
-        mean, scale = _statistics(setup, samples)
-        stopping = _early_stopping(setup, held_out, mean, scale)
-
-        def assemble(net: DIMNet) -> FittedModel:
-            return _assemble(net, setup, samples, mean, scale, stopping)
-
-        loader_type = choose_loader(params["data_on_device"], samples, setup.device)
-        loader = loader_type(samples, mean, scale, setup.device)
-        trainer = Trainer(setup, loader, groups, seed, guard)
-        callbacks = _callbacks(params, stopping, processes)
-        callbacks += listen(trainer.config.n_epochs, assemble)
-        if file is not None and checkpoint is not None:
-            callbacks.append(("checkpoint", WriteCheckpoints(file, checkpoint, {"seed": seed})))
-        net, interrupt, training_state = trainer.run(callbacks, progress)
-        model = assemble(net)
-        model.training_state = training_state
+    with ExitStack() as stack, ExitStack() as random:
+        _enter_contexts(stack, plan)
+        file = _open_state_file(stack, plan, samples, groups, guard)
+        progress = None if file is None else _last_state(file, plan)
+        seed = plan.runtime.seed if progress is None else progress["seed"]
+        data = _prepare(samples, groups, plan, seed)
+        callbacks = _callbacks(plan, data, listeners, file, seed)
+        net = _build_net(plan, data, callbacks, guard, seed, random)
+        if progress is not None:
+            net.load_state(progress["net"])
+        if not net.draws_globally:
+            random.close()  # fits in other threads need not wait for this one
+        interrupt = None
+        try:
+            with net.training(), compiler_advice():
+                net.fit_loop(net.loader, epochs=net.n_epochs_left)
+        except KeyboardInterrupt as raised:
+            if not net.history:
+                raise
+            interrupt = raised
+        random.close()
+        model = net.build_model(net)
         guard.settle()
     return Fit(model, net, interrupt)
 
 
-def _enter_contexts(stack: ExitStack, setup: Setup) -> None:
+def _enter_contexts(stack: ExitStack, plan: FitPlan) -> None:
     """Train with gradients, whatever the caller set, and say what errors of torch mean."""
+    advice = "Set the 'checkpoint' parameter, so that a fit can be resumed."
+    if plan.training.checkpoint is not None:
+        folder = str(plan.training.checkpoint.path)
+        advice = f"The last state is intact, in {folder!r}: start all processes again."
+    device = plan.runtime.device
+    largest = {
+        "batch_size": plan.training.batch_size,
+        "critic_width": plan.model.objective.critic_width,
+    }
     stack.enter_context(torch.inference_mode(False))
     stack.enter_context(torch.enable_grad())
-    stack.enter_context(explain_lost_process(setup.processes, _advice_on_loss(setup.params)))
-    advice = {name: setup.params[name] for name in ("batch_size", "critic_width")}
-    stack.enter_context(memory_advice(setup.device, **advice))
-    stack.enter_context(freed_memory_kept(setup.device))
+    stack.enter_context(explain_lost_process(plan.runtime.processes, advice))
+    stack.enter_context(memory_advice(device, **largest))
+    stack.enter_context(freed_memory_kept(device))
 
 
 # ------------------------------------------------------------ checkpoints
 
 
-def _advice_on_loss(params: Params) -> str:
-    checkpoint = as_checkpoint(params["checkpoint"])
+def _open_state_file(
+    stack: ExitStack,
+    plan: FitPlan,
+    samples: Samples,
+    groups: np.ndarray | None,
+    guard: InterruptGuard,
+) -> StateFile | None:
+    """Reserve the file that this fit writes its state to, if it writes any."""
+    checkpoint = plan.training.checkpoint
     if checkpoint is None:
-        return "Set the 'checkpoint' parameter, so that a fit can be resumed."
-    return f"The last state is intact, in {str(checkpoint.path)!r}: start all processes again."
+        return None
+    key = key_of(_choices(plan), plan.training.callbacks, samples, groups, guard.check)
+    file = StateFile(checkpoint.path, key, plan.runtime.processes)
+    stack.enter_context(file.locked(guard.check))
+    return file
 
 
-def _key(setup: Setup, samples: Samples, groups: np.ndarray | None) -> str:
-    """Return the name of this fit in the folder of checkpoints."""
-    previous = setup.previous
+def _choices(plan: FitPlan) -> dict[str, Any]:
+    """Everything except samples and callbacks that determines what a fit learns."""
+    previous, training = plan.previous, dict(vars(plan.training))
+    for name in ("callbacks", "checkpoint"):
+        del training[name]
     objective = None if previous is None else previous.check_not_trimmed("training")
-    resolved = {
-        "seed": None if setup.params["random_state"] is None else setup.seed,
-        "device": setup.device.type,
-        "precision": setup.precision,
-        "encoder": None if previous is None else previous.encoder.state_dict(),
-        "objective": None if objective is None else objective.state_dict(),
-        "column_groups": setup.config.column_groups,  # by number, whatever names they have
+    return {
+        **plan.model.given,
+        **training,
+        "layout": asdict(plan.model.layout),
+        "seed": plan.runtime.seed if plan.runtime.is_seeded else None,
+        "device": plan.runtime.device.type,
+        "encoder weights": None if previous is None else previous.encoder.state_dict(),
+        "objective weights": None if objective is None else objective.state_dict(),
     }
-    return key_of(setup.params, resolved, samples, groups)
 
 
-def _last_state(file: StateFile, checkpoint: Checkpoint, params: Params) -> dict | None:
+def _last_state(file: StateFile, plan: FitPlan) -> dict | None:
     """Return the state to resume from, if there is one and that is wanted."""
-    if not checkpoint.resume:
+    checkpoint, n_callbacks = plan.training.checkpoint, len(plan.training.callbacks)
+    if checkpoint is None or not checkpoint.resume:
         return None
     progress = file.read()
     if progress is None:
         return None
-    if params["callbacks"]:
+    if n_callbacks:
         raise ValueError(
-            "The 'callbacks' parameter must be None where a fit is resumed: callbacks may hold "
-            f"state of their own, which no checkpoint has. Got {len(params['callbacks'])} of them; "
+            "The 'callbacks' parameter must be None if a fit is resumed: callbacks may hold "
+            f"state of their own, which is not in a checkpoint. Got {n_callbacks} of them; "
             f"set 'checkpoint' to Checkpoint({str(checkpoint.path)!r}, resume=False) to start "
             "afresh."
         )
@@ -199,30 +206,62 @@ def _last_state(file: StateFile, checkpoint: Checkpoint, params: Params) -> dict
 # ------------------------------------------------------------ samples
 
 
-def _hold_out(
-    samples: Samples, groups: np.ndarray | None, setup: Setup, seed: int
-) -> tuple[Samples, np.ndarray | None, Samples | None]:
-    """Set samples aside for early stopping, if it is wanted; whole groups, if there are any."""
-    if setup.one_epoch or not setup.params["early_stopping"]:
-        return samples, groups, None
-    fraction = setup.params["validation_fraction"]
-    n_units = len(samples) if groups is None else len(np.unique(groups))
-    what = "samples" if groups is None else "groups"
+@dataclass(frozen=True)
+class TrainingData:
+    """What a fit trains on.
+
+    Attributes
+    ----------
+    samples : ndarray or StoredSamples, of shape (n, channels, *sides)
+    groups : ndarray of shape (n,), int64, or None
+    held_out : ndarray or StoredSamples, or None
+        Samples set aside for early stopping.
+    standardization : Standardization
+    """
+
+    samples: Samples
+    groups: np.ndarray | None
+    held_out: Samples | None
+    standardization: Standardization
+
+
+def _prepare(samples: Samples, groups: np.ndarray | None, plan: FitPlan, seed: int) -> TrainingData:
+    """Set samples aside if early stopping needs some, and learn the statistics of the others."""
+    held_out = None
+    if plan.training.early_stopping:
+        train, test = _split(len(samples), groups, plan.training.validation_fraction, seed)
+        held_out, samples = take_subset(samples, test), take_subset(samples, train)
+        groups = None if groups is None else number_groups(groups[train], len(train))
+    if groups is not None:
+        _check_negatives(groups, plan.training.batch_size)
+    if plan.previous is not None:
+        mean, scale = plan.previous.mean, plan.previous.scale
+    else:
+        mean, scale = channel_statistics(samples, plan.runtime.processes)
+    standardization = Standardization(mean, scale, plan.runtime.device)
+    return TrainingData(samples, groups, held_out, standardization)
+
+
+def _split(
+    n_samples: int, groups: np.ndarray | None, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of samples to train on and to hold out; groups stay together."""
+    n_units = n_samples if groups is None else len(np.unique(groups))
+    units = "samples" if groups is None else "groups"
     if math.ceil(fraction * n_units) >= n_units:
         raise ValueError(
             "The 'validation_fraction' parameter must leave something to train on. Got "
-            f"{fraction} of {n_units} {what}."
+            f"{fraction} of {n_units} {units}."
         )
     splitter = ShuffleSplit if groups is None else GroupShuffleSplit
     split = splitter(1, test_size=fraction, random_state=seed)
-    train, held_out = next(split.split(np.empty(len(samples)), groups=groups))
-    if min(len(train), len(held_out)) < 2:
+    train, test = next(split.split(np.empty(n_samples), groups=groups))
+    if min(len(train), len(test)) < 2:
         raise ValueError(
             f"The 'validation_fraction' parameter must leave at least 2 samples to train on "
-            f"and to hold out. Got {fraction} of {len(samples)} samples."
+            f"and to hold out. Got {fraction} of {n_samples} samples."
         )
-    remaining = None if groups is None else read_groups(groups[train], len(train))
-    return take_subset(samples, train), remaining, take_subset(samples, held_out)
+    return train, test
 
 
 def _check_negatives(groups: np.ndarray, batch_size: int) -> None:
@@ -243,137 +282,192 @@ def _check_negatives(groups: np.ndarray, batch_size: int) -> None:
         )
 
 
-def _statistics(setup: Setup, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and scale: those of the model that training starts from, else of the samples."""
-    if setup.previous is not None:
-        return setup.previous.mean, setup.previous.scale
-    return channel_statistics(samples, setup.processes)
-
-
-# ------------------------------------------------------------ callbacks
-
-
-def _early_stopping(
-    setup: Setup, held_out: Samples | None, mean: np.ndarray, scale: np.ndarray
-) -> EarlyStopping | None:
-    if held_out is None:
-        return None
-    watched = hold_for_scoring(held_out, setup.config, mean, scale, setup.device)
-    return EarlyStopping(watched, setup.params["n_iter_no_change"], setup.params["tol"])
+# ------------------------------------------------------------ the net
 
 
 def _callbacks(
-    params: Params, stopping: EarlyStopping | None, processes: ProcessGroup
+    plan: FitPlan,
+    data: TrainingData,
+    listeners: Sequence[Callback],
+    file: StateFile | None,
+    seed: int,
 ) -> list[Any]:
-    """List the callbacks in order: the log tells what was recorded before it."""
-    for given in params["callbacks"] or []:
-        callback = given[1] if isinstance(given, tuple) and len(given) == 2 else given
-        if not isinstance(callback, Callback):
-            raise TypeError(
-                "The 'callbacks' parameter must hold instances of skorch.callbacks.Callback, "
-                f"or pairs of a name and one. Got {given!r}."
-            )
-    shows_progress = params["verbose"] and processes.is_main
-    return [
-        ("divergence", StopOnDivergence()),
-        *([("early_stopping", stopping)] if stopping is not None else []),
-        *([("log", EpochLog())] if processes.is_main else []),
-        *([("progress", ProgressBar())] if shows_progress else []),
-        *map(_shallow_copy, params["callbacks"] or []),
-    ]
+    """List the callbacks in order: the log shows what was recorded before it."""
+    training, runtime = plan.training, plan.runtime
+    is_main = runtime.processes.is_main
+    callbacks: list[Any] = [("divergence", StopOnDivergence())]
+    if data.held_out is not None:
+        held_out = HeldOut(data.held_out, plan.model, data.standardization)
+        stopping = EarlyStopping(held_out, training.n_iter_no_change, training.tol)
+        callbacks.append(("early_stopping", stopping))
+    if is_main:
+        callbacks.append(("log", EpochLog()))
+    if is_main and runtime.verbose:
+        callbacks.append(("progress", ProgressBar()))
+    callbacks += [*map(_copy_callback, training.callbacks), *listeners]
+    if file is not None and training.checkpoint is not None:
+        writer = WriteCheckpoints(file, training.checkpoint, {"seed": seed})
+        callbacks.append(("checkpoint", writer))
+    return callbacks
 
 
-def _shallow_copy(given: Any) -> Any:
+def _copy_callback(item: Any) -> Any:
     """Copy a callback, alone or behind its name, but not what it holds: a trial, a writer."""
-    if isinstance(given, tuple):
-        name, callback = given
+    if isinstance(item, tuple):
+        name, callback = item
         return name, copy.copy(callback)
-    return copy.copy(given)
+    return copy.copy(item)
+
+
+def _build_net(
+    plan: FitPlan,
+    data: TrainingData,
+    callbacks: list[Any],
+    guard: InterruptGuard,
+    seed: int,
+    random: ExitStack,
+) -> DIMNet:
+    """Build and initialise the net; ``random`` is left with torch's global generators seeded."""
+    runtime, previous = plan.runtime, plan.previous
+    device, processes = runtime.device, runtime.processes
+    has_float32 = torch.get_default_dtype() == torch.float32
+    state = {} if previous is None else previous.training_state
+    generator, global_seed = make_generator(seed, device, state.get(_generator_name(plan)))
+    loader = load(data.samples, data.standardization, runtime.data_on_device)
+    random.enter_context(seeded_globally(global_seed, device))
+    encoder = plan.model.build_encoder(device)
+    objective = plan.model.build_objective(encoder, device)
+    if previous is None:
+        _adapt(encoder, loader, plan, generator)
+    processes.broadcast_weights(encoder, objective)
+    is_same = previous is not None and all(
+        [
+            carry_over(previous.encoder, encoder),
+            carry_over(previous.check_not_trimmed("training"), objective),
+        ]
+    )
+    draws = generator
+    if not processes.is_single:
+        seed_globally(seed + 1 + processes.rank, device)
+        draws = torch.Generator(device).manual_seed(seed + 1 + processes.rank)
+    n_epochs = plan.training.count_epochs(len(loader), plan.model.layout)
+    n_steps = n_epochs * count_batches(len(loader), plan.training.batch_size)
+    net = DIMNet(
+        encoder,
+        objective,
+        plan=plan,
+        loader=loader,
+        groups=None if data.groups is None else as_tensor(data.groups).to(device),
+        generator=generator,
+        draws=draws,
+        draws_globally=not has_float32 or _draws_globally(plan, encoder, objective),
+        capturer=choose_capturer(generator, n_steps, plan.obstacle_to_capture),
+        guard=guard,
+        callbacks=callbacks,
+    ).initialize()
+    net.build_model = partial(_build_model, data)
+    if is_same and "optimizers" in state:
+        net.load_optimizer_states(state["optimizers"])
+    return net
+
+
+def _generator_name(plan: FitPlan) -> str:
+    """Under which ``partial_fit`` keeps the state of its generator: one for each type of device."""
+    return f"{plan.runtime.device.type} generator"
+
+
+def _adapt(encoder: nn.Module, loader: Loader, plan: FitPlan, generator: torch.Generator) -> None:
+    """Show the encoder some samples, if it asks for them."""
+    order = torch.randperm(len(loader), generator=generator, device=generator.device)
+    if has_adapt(encoder):
+        n_seen = min(N_ADAPTED_TO, largest_batch(plan.model.sample_shape))
+        samples = loader.take(order[:n_seen].to(loader.indices_device))
+        adapt(encoder, loader.standardize(samples))
+
+
+def _draws_globally(plan: FitPlan, *modules: nn.Module) -> bool:
+    """Whether training needs torch's global state for itself."""
+    training, objective = plan.training, plan.model.objective
+    functions = (
+        plan.model.augment,
+        objective.mi_estimator,
+        objective.prior.sample,
+        objective.prior.squash,
+        training.optimizer,
+        training.lr_schedule,
+    )
+    return bool(training.callbacks) or may_draw_globally(modules, functions)
 
 
 # ------------------------------------------------------------ the result
 
 
-def _assemble(
-    net: DIMNet,
-    setup: Setup,
-    samples: Samples,
-    mean: np.ndarray,
-    scale: np.ndarray,
-    stopping: EarlyStopping | None,
-) -> FittedModel:
-    """Make a model of what the net has learned."""
+def _build_model(data: TrainingData, net: DIMNet) -> FittedModel:
+    """Make a model of what the net has learned so far."""
+    plan, processes = net.plan, net.plan.runtime.processes
     encoder, objective = net.module_.eval(), net.criterion_.eval()
     batch_size = choose_batch_size(
-        setup.params["transform_batch_size"], setup.config.sample_shape, setup.device
+        plan.runtime.transform_batch_size, plan.model.sample_shape, plan.runtime.device
     )
-
-    def encode(part: Samples, with_fixed: bool = False) -> EncodedBatches:
-        return encode_padded(
-            encoder, part, mean, scale, batch_size, setup.device, with_fixed=with_fixed
-        )
-
-    history = [] if setup.previous is None else list(setup.previous.history)
-    history += [net.epoch(i) for i in range(len(net.history))]
-    history = [{**epoch, "epoch": number} for number, epoch in enumerate(history, start=1)]
-    processes = setup.processes
-    share = np.array_split(np.arange(len(samples)), processes.world_size)[processes.rank]
-    part = samples if processes.is_single else take_subset(samples, share)
-    encoded = encode(part, with_fixed=True)
-    n_components = setup.config.n_components
-    readouts = fit_readouts(encoded, len(samples), n_components, share[0], processes)
+    encode = partial(
+        encode_padded,
+        encoder,
+        standardization=data.standardization,
+        batch_size=batch_size,
+    )
+    n = len(data.samples)
+    share = np.array_split(np.arange(n), processes.world_size)[processes.rank]
+    part = data.samples if processes.is_single else take_subset(data.samples, share)
+    readouts = fit_readouts(encode(part), n, plan.model.n_components, share[0], processes)
+    negatives: list[np.ndarray] = []
+    if plan.model.objective.has_critics:  # to compare the samples of `score_samples` with
+        chosen = np.random.default_rng(0).permutation(n)[:N_NEGATIVES]
+        _, local_maps = concatenate(encode(data.samples[np.sort(chosen)], with_fixed=False))
+        negatives = [v.cpu().numpy() for v in draw_negatives(objective, local_maps)]
+    earlier = [] if plan.previous is None else plan.previous.history
+    history = [*earlier, *(net.epoch(i) for i in range(len(net.history)))]
     best_epoch = None
-    if stopping is not None:
-        best_epoch = len(history) - len(net.history) + stopping.best_epoch
+    if data.held_out is not None:
+        best_epoch = len(earlier) + dict(net.callbacks_)["early_stopping"].best_epoch
+    training_state = {}
+    if plan.is_partial:
+        training_state = {
+            "optimizers": net.optimizer_states(),
+            _generator_name(plan): net.generator.get_state(),
+        }
     return FittedModel(
-        config=setup.config,
-        device=setup.device,
-        precision=setup.precision,
-        mean=mean,
-        scale=scale,
+        config=plan.model,
+        precision=plan.training.precision,
+        standardization=data.standardization,
         encoder=encoder,
         objective=objective,
         readouts=readouts,
-        negatives=_draw_negatives(objective, samples, encode),
-        history=history,
+        negatives=negatives,
+        history=[{**epoch, "epoch": number} for number, epoch in enumerate(history, start=1)],
         n_iter=len(history),
         best_epoch=best_epoch,
+        training_state=training_state,
     )
-
-
-def _draw_negatives(
-    objective: DIMObjective, samples: Samples, encode: Callable[[Samples], EncodedBatches]
-) -> list[np.ndarray]:
-    """Keep local vectors of a few samples, for `FittedModel.score_samples`."""
-    if not objective.has_critics:
-        return []
-    chosen = np.random.default_rng(0).permutation(len(samples))[:N_NEGATIVES]
-    _, local_maps = concatenate(encode(samples[np.sort(chosen)]))
-    return [vectors.cpu().numpy() for vectors in draw_negatives(objective, local_maps)]
 
 
 # ------------------------------------------------------------ afterwards
 
 
-def advise_on_fit(fit: Fit, setup: Setup, samples: Samples) -> None:
-    """Warn of what a look at the finished fit shows, and say what to expect of a table."""
-    params, model, net = setup.params, fit.model, fit.net
-    if setup.n_axes == 1:
-        logger.info(
-            "Of a table, most of what the features gain over the columns is read off them without "
-            "training; see docs/when_not.md."
-        )
-    advise_on_samples(len(samples), setup.n_axes)
-    if params["n_components"] not in (None, setup.defaults["n_components"]):
+def advise_on_fit(fit: Fit, plan: FitPlan, samples: Samples) -> None:
+    """Warn of what a look at the finished fit shows."""
+    model, net, training = fit.model, fit.net, plan.training
+    advise_on_samples(len(samples), plan.model.modality)
+    if "n_components" in plan.changed and plan.model.n_components is not None:
         n_hidden = model.readouts["hidden"].n_features
-        advise_on_components(params["n_components"], n_hidden, len(samples))
-    if params["n_locations"] is not None and params["local_weight"]:
+        advise_on_components(plan.model.n_components, n_hidden, len(samples))
+    if plan.model.objective.n_locations is not None and plan.model.objective.local_weight:
         _, map_shapes = outline(model.encoder, model.sample_shape, model.device)
-        advise_on_locations(params["n_locations"], [n_locations for n_locations, _ in map_shapes])
-    advise_on_codes(model.features(samples[:1000], "code", params["transform_batch_size"]))
+        map_sizes = [n_locations for n_locations, _ in map_shapes]
+        advise_on_locations(plan.model.objective.n_locations, map_sizes)
+    advise_on_codes(model.features(samples[:1000], "code", plan.runtime.transform_batch_size))
     if net.is_stopping:
         return  # a callback ended it, not the budget
     if net.n_whole_epochs < net.max_epochs:
-        advise_on_budget(net.step_losses, f"max_time={params['max_time']}")
-    elif params["max_epochs"] != "auto":
-        advise_on_budget(net.step_losses, f"max_epochs={params['max_epochs']}")
+        advise_on_budget(net.step_losses, f"max_time={training.max_time}")
+    elif training.max_epochs != "auto":
+        advise_on_budget(net.step_losses, f"max_epochs={training.max_epochs}")

@@ -1,31 +1,96 @@
-"""The training loop: every network that skdim trains, it trains here.
+"""The training loop: every network that skdim trains is trained here.
 
-`run_epoch` only loops. What happens before and after a step (schedules, time, callbacks) is passed
-in; the losses stay on the device until the epoch is over.
+`Batches` says which samples meet in a step, `run_epoch` only loops. What happens before and after a
+step (schedules, time, callbacks) is passed in; the losses stay on the device until the epoch ends.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
-from skdim._training.batches import Batches
-from skdim.optimization import warmup_cosine
+from skdim.optimization import (
+    backward_and_step,
+    remember_learning_rates,
+    set_learning_rates,
+    warmup_cosine,
+)
 
 Terms = dict[str, Tensor]
+
+
+class Batches:
+    """Random batches, as the indices of their samples.
+
+    Every epoch shows every sample once, in batches whose sizes differ by at most one: none is
+    dropped, and none is a single sample, which would have no negatives. With groups, the members
+    of each group are spread evenly over the batches, so that they meet as rarely as possible.
+
+    Parameters
+    ----------
+    dataset : DeviceLoader, StreamingLoader or anything with a length
+        Indices lie on its ``indices_device``, else on the device of ``generator``.
+    groups : Tensor of shape (n,), int64, or None
+    batch_size : int
+        Largest size of a batch, at least 2.
+    generator : torch.Generator
+        On the device of ``groups``.
+    processes : ProcessGroup
+        Each gets its shard of the samples of a batch, and the groups of the whole batch.
+    """
+
+    def __init__(
+        self,
+        dataset: Sized,
+        groups: Tensor | None,
+        batch_size: int,
+        generator: torch.Generator,
+        processes: ProcessGroup = SINGLE_PROCESS,
+    ):
+        self.n_samples = len(dataset)
+        self.indices_device = getattr(dataset, "indices_device", generator.device)
+        self.groups = groups
+        self.n_batches = count_batches(self.n_samples, batch_size)
+        self.generator = generator
+        self.processes = processes
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        order = self._shuffle(self.n_samples)
+        if self.groups is None:
+            for indices in order.to(self.indices_device).tensor_split(self.n_batches):
+                yield self.processes.shard(indices), None
+        else:
+            by_group = order[self.groups[order].argsort(stable=True)]
+            for i in range(self.n_batches):
+                indices = by_group[i :: self.n_batches]
+                # Negatives are listed by their order: leave none to the order of groups.
+                indices = indices[self._shuffle(len(indices))]
+                shard = self.processes.shard(indices.to(self.indices_device))
+                yield shard, self.groups[indices]
+
+    def _shuffle(self, n: int) -> Tensor:
+        return torch.randperm(n, generator=self.generator, device=self.generator.device)
+
+
+def count_batches(n_samples: int, batch_size: int) -> int:
+    """Number of batches in an epoch, of at most ``batch_size`` and at least 2 samples."""
+    return max(1, min(-(-n_samples // batch_size), n_samples // 2))
 
 
 class TermTable:
     """The terms of every step of an epoch, in one tensor on the device.
 
-    A tensor that each step left behind would keep the memory it freed from the next ones.
+    A tensor for each step would fragment the memory that later steps need.
 
     Parameters
     ----------
     n_steps : int
-        At most.
+        Largest number of steps.
     """
 
     def __init__(self, n_steps: int):
@@ -51,18 +116,20 @@ class TermTable:
 
 
 def run_epoch(
-    batches: Batches,
-    step: Callable[[Any], Terms],
+    batches: Iterable[tuple],
+    n_batches: int,
+    step: Callable[..., Terms],
     *,
-    before_step: Callable[[int, Any], bool],
-    after_step: Callable[[Any, Terms], None] = lambda batch, terms: None,
+    before_step: Callable[[int, tuple], bool],
+    after_step: Callable[[tuple, Terms], None] = lambda batch, terms: None,
 ) -> TermTable:
     """Call ``step`` on every batch.
 
     Parameters
     ----------
-    batches : Batches
-    step : callable (batch) -> dict of str to Tensor of shape ()
+    batches : iterable of tuple
+    n_batches : int
+    step : callable (*batch) -> dict of str to Tensor of shape ()
     before_step : callable (i, batch) -> bool
         False ends the epoch.
     after_step : callable (batch, terms)
@@ -71,11 +138,11 @@ def run_epoch(
     -------
     table : TermTable
     """
-    table = TermTable(len(batches))
+    table = TermTable(n_batches)
     for i, batch in enumerate(batches):
         if not before_step(i, batch):
             break
-        terms = {name: term.detach() for name, term in step(batch).items()}
+        terms = {name: term.detach() for name, term in step(*batch).items()}
         table.add(terms)
         after_step(batch, terms)
     return table
@@ -97,7 +164,7 @@ def train_epochs(
     optimizer : torch.optim.Optimizer
         Its learning rates are the highest.
     loss : callable (indices) -> Tensor of shape ()
-        Of a batch.
+        Loss of a batch.
     batches : Batches
     n_epochs : int
     lr_schedule : callable (progress) -> factor
@@ -106,52 +173,17 @@ def train_epochs(
     """
     remember_learning_rates(optimizer)
 
-    def step(batch: tuple[Tensor, Any]) -> Terms:
-        value = loss(batch[0])
+    def step(indices: Tensor, groups: Any) -> Terms:
+        value = loss(indices)
         backward_and_step(optimizer, value, clip_norm)
         return {"loss": value}
 
     for epoch in range(n_epochs):
 
-        def before_step(i: int, batch: Any, epoch: int = epoch) -> bool:
+        def before_step(i: int, batch: tuple, epoch: int = epoch) -> bool:
             progress = (epoch + i / len(batches)) / n_epochs
             set_learning_rates([optimizer], lr_schedule(progress))
             return True
 
-        table = run_epoch(batches, step, before_step=before_step)
+        table = run_epoch(batches, len(batches), step, before_step=before_step)
         yield table.read()["loss"].mean().item()
-
-
-def backward_and_step(
-    optimizer: torch.optim.Optimizer,
-    loss: Tensor,
-    clip_norm: float | None = None,
-    processes: ProcessGroup = SINGLE_PROCESS,
-) -> None:
-    """Compute the gradients of a loss, shorten them to ``clip_norm``, update the parameters."""
-    optimizer.zero_grad(set_to_none=True)
-    parameters: list[nn.Parameter] = [
-        p for group in optimizer.param_groups for p in group["params"]
-    ]
-    with processes.summed_gradients(parameters):
-        loss.backward()
-    if clip_norm is not None:
-        nn.utils.clip_grad_norm_(parameters, clip_norm)
-    optimizer.step()
-
-
-def remember_learning_rates(optimizer: torch.optim.Optimizer) -> None:
-    """Take the present learning rates as the highest, which schedules multiply."""
-    for group in optimizer.param_groups:
-        group["initial_lr"] = float(group["lr"])
-
-
-def set_learning_rates(optimizers: Iterable[torch.optim.Optimizer], factor: float) -> None:
-    """Multiply the highest learning rate of every group by a factor."""
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            rate = group["initial_lr"] * factor
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)  # where a captured step will read it
-            else:
-                group["lr"] = rate

@@ -1,7 +1,8 @@
 """The net: skorch runs the epochs, this module says what one step does."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -11,27 +12,26 @@ from skorch import NeuralNet
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from skdim._model.config import ModelConfig
-from skdim._runtime.distributed import ProcessGroup, sync_batch_norm
+from skdim._model.fitted import FittedModel
+from skdim._runtime.batch_norm import sync_batch_norm
+from skdim._runtime.devices import PRECISIONS
 from skdim._runtime.interrupts import InterruptGuard
 from skdim._runtime.seeding import global_states, set_global_states
-from skdim._training.batches import Batches
-from skdim._training.callbacks import stop_requested
-from skdim._training.config import TrainingConfig
 from skdim._training.cuda_graph import Capturer, GraphedStep
-from skdim._training.loop import (
-    Terms,
-    TermTable,
-    backward_and_step,
-    remember_learning_rates,
-    run_epoch,
-    set_learning_rates,
-)
+from skdim._training.loop import Batches, Terms, TermTable, run_epoch
+from skdim._training.plan import FitPlan
 from skdim.augmentation import make_views, occlude
 from skdim.encoders import encode
 from skdim.exceptions import StopTraining
-from skdim.optimization import check_optimizer_params, for_device
-from skdim.sources._loaders import Loader
+from skdim.objective import DIMObjective
+from skdim.optimization import (
+    backward_and_step,
+    check_optimizer_params,
+    for_device,
+    remember_learning_rates,
+    set_learning_rates,
+)
+from skdim.sources.loaders import Loader
 
 
 class DIMNet(NeuralNet):
@@ -43,71 +43,76 @@ class DIMNet(NeuralNet):
         The encoder, built.
     criterion : DIMObjective
         The objective, built.
-    model_config : ModelConfig
-        Says which views a step compares.
-    training_config : TrainingConfig
+    plan : FitPlan
+    loader : DeviceLoader or StreamingLoader
+    groups : Tensor of shape (n_samples,) or None
+        Samples of one group are not compared with each other.
     generator : torch.Generator
         Draws batches, alike in every process.
     draws : torch.Generator
         Draws views, negatives and the prior; a single process uses ``generator``.
-    processes : ProcessGroup
-    groups : Tensor of shape (n_samples,) or None
-        Samples of one group are not compared with each other.
     draws_globally : bool
-        Whether training may draw from torch's global generators, whose states then belong to its.
+        Whether training may draw from torch's global generators, whose states then belong to the
+        state of the net.
+    capturer : Capturer or None
+        Captures steps as CUDA graphs, if there are enough of them to repay it.
     guard : InterruptGuard
         Raises Ctrl-C between two steps.
-    capturer : Capturer or None
-        Captures steps as CUDA graphs, where there are enough of them to repay it.
+    callbacks : list of skorch.callbacks.Callback or of (str, Callback)
 
     Attributes
     ----------
+    build_model : callable (net) -> FittedModel
+        Makes a model of what the net has learned so far.
     step_losses : list of float
         The loss of every step.
     is_stopping : bool
         Whether a callback ended training, or is about to.
     """
 
+    build_model: Callable[["DIMNet"], FittedModel]
+
     def __init__(
         self,
         module: nn.Module,
-        criterion: nn.Module,
+        criterion: DIMObjective,
         *,
-        model_config: ModelConfig,
-        training_config: TrainingConfig,
+        plan: FitPlan,
+        loader: Loader,
+        groups: Tensor | None,
         generator: torch.Generator,
         draws: torch.Generator,
-        processes: ProcessGroup,
-        groups: Tensor | None,
         draws_globally: bool,
-        guard: InterruptGuard,
         capturer: Capturer | None,
-        **kwargs,
+        guard: InterruptGuard,
+        callbacks: list,
     ):
         super().__init__(
             module,
             criterion,
-            optimizer=training_config.optimizer,
-            max_epochs=training_config.n_epochs,
-            batch_size=training_config.batch_size,
+            optimizer=plan.training.optimizer,
+            max_epochs=plan.training.count_epochs(len(loader), plan.model.layout),
+            batch_size=plan.training.batch_size,
             iterator_train=Batches,
             iterator_train__generator=generator,
             iterator_train__groups=groups,
-            iterator_train__processes=processes,
+            iterator_train__processes=plan.runtime.processes,
             dataset=lambda samples, y: samples,
             train_split=None,
+            callbacks=callbacks,
+            device=plan.runtime.device,
             verbose=0,
-            **kwargs,
         )
-        self.model_config = model_config
-        self.training_config = training_config
+        self.plan = plan
+        self.dtype = PRECISIONS[plan.training.precision]
+        self.n_grids = plan.model.n_grids
+        self.loader = loader
+        self.groups = groups
         self.generator = generator
         self.draws = draws
-        self.processes = processes
-        self.groups = groups
         self.draws_globally = draws_globally
-        self.guard = guard
         self.capturer = capturer
+        self.guard = guard
         self.step_losses: list[float] = []
         self.is_stopping = False
         self.n_whole_epochs = 0
@@ -116,50 +121,43 @@ class DIMNet(NeuralNet):
 
     # ------------------------------------------------------------ a training run
 
-    def train(self, loader: Loader) -> "DIMNet":
-        """Train an initialised net until the epochs, the time or a callback end it.
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Prepare for `fit_loop` in the ``with`` block, and leave the weights that were asked for.
 
         An interrupt comes through, after a return to the last epoch that was complete.
         """
-        self.loader = loader
-        self.encode: Callable = partial(encode, self._compiled(self.module_), with_fixed=False)
+        encoder: Any = torch.compile(self.module_) if self.plan.training.compile else self.module_
+        self.encode: Callable = partial(encode, encoder, with_fixed=False)
         self.graphed_step = GraphedStep(self.step, self.capturer) if self.capturer else None
         self.started = time.perf_counter() - self.seconds_before
-        self.notify("on_train_begin", X=loader, y=None)
+        self.notify("on_train_begin", X=self.loader, y=None)
         try:
-            if not (self.is_stopping or self.is_over):
-                with sync_batch_norm(self.processes, self.module_, self.criterion_):
-                    self._run_epochs()
+            with (
+                suppress(StopTraining),
+                sync_batch_norm(self.plan.runtime.processes, self.module_, self.criterion_),
+            ):
+                yield
             self._take_averages()
         except KeyboardInterrupt:
             del self.history[self.n_whole_epochs :]
             if self.n_whole_epochs:
-                self.restore(self.whole)
+                self.restore(self.last_weights)
             raise
         finally:
             self.graphed_step = None  # it refers to the net: a cycle would outlive its use
-            self.notify("on_train_end", X=loader, y=None)
-        return self
-
-    def _compiled(self, encoder: nn.Module) -> Any:
-        return torch.compile(encoder) if self.training_config.compile else encoder
-
-    def _run_epochs(self) -> None:
-        try:
-            self.fit_loop(self.loader)
-        except StopTraining:
-            return
+            self.notify("on_train_end", X=self.loader, y=None)
 
     def notify(self, method_name, **kwargs):
         """Tell the callbacks, and hear whether one of them wants to stop."""
         try:
             super().notify(method_name, **kwargs)
-        except KeyboardInterrupt as interrupt:
-            if not stop_requested(interrupt):
+        except KeyboardInterrupt:
+            if self.guard.is_pending:  # a second Ctrl-C; the guard only noted the first
                 raise
-            self.stop()
+            self.stop()  # callbacks of skorch stop training by raising it
         if method_name == "on_epoch_end":
-            self.is_stopping = self.processes.any(self.is_stopping)
+            self.is_stopping = self.plan.runtime.processes.any(self.is_stopping)
             if self.is_stopping or self.is_over:
                 raise StopTraining
 
@@ -172,16 +170,22 @@ class DIMNet(NeuralNet):
         """Whether epochs or time are used up."""
         return self.progress(self.n_whole_epochs) >= 1
 
+    @property
+    def n_epochs_left(self) -> int:
+        """Number of epochs still to be trained, at most."""
+        is_done = self.is_stopping or self.is_over
+        return 0 if is_done else self.max_epochs - self.n_whole_epochs
+
     def progress(self, n_epochs: float) -> float:
-        """Return the finished part of training, by epochs or by time, whichever is nearer 1."""
-        by_epochs = n_epochs / self.max_epochs
-        if self.training_config.max_time is None:
+        """Finished part of training, by epochs or by time, whichever is nearer to 1."""
+        by_epochs, max_time = n_epochs / self.max_epochs, self.plan.training.max_time
+        if max_time is None:
             return by_epochs
-        seconds = self.processes.broadcast(time.perf_counter() - self.started)
-        return min(1.0, max(by_epochs, seconds / self.training_config.max_time))
+        seconds = self.plan.runtime.processes.broadcast(time.perf_counter() - self.started)
+        return min(1.0, max(by_epochs, seconds / max_time))
 
     def epoch(self, index: int) -> dict:
-        """Return what was recorded of an epoch."""
+        """Everything that was recorded of an epoch."""
         hidden = ("batches", "train_loss")
         return {name: value for name, value in self.history[index].items() if name not in hidden}
 
@@ -194,59 +198,55 @@ class DIMNet(NeuralNet):
         self._set_training(True)
         start, self.n_seen = time.perf_counter(), 0
         table = run_epoch(
-            iterator,
-            step_fn,
+            ((self.loader.take(indices), groups) for indices, groups in iterator),
+            len(iterator),
+            self.graphed_step or self.step,
             before_step=partial(self._before_step, len(iterator)),
             after_step=self._after_step,
         )
         self._record_epoch(table, start)
-        self.whole, self.n_whole_epochs = self.snapshot(), self.n_whole_epochs + 1
+        self.last_weights, self.n_whole_epochs = self.snapshot(), self.n_whole_epochs + 1
 
     def _before_step(self, n_steps: int, i: int, batch: tuple) -> bool:
         self.guard.check()
         self.step_progress = self.progress(self.n_whole_epochs + i / n_steps)
         if self.step_progress >= 1 and i:  # the time is over; every epoch has at least one step
             return False
-        if self.training_config.lr_schedule is not None:
-            factor = self.training_config.lr_schedule(self.step_progress)
-            set_learning_rates(self._all_optimizers(), factor)
+        lr_schedule = self.plan.training.lr_schedule
+        if lr_schedule is not None:
+            set_learning_rates(self._all_optimizers(), lr_schedule(self.step_progress))
         self.notify("on_batch_begin", batch=batch, training=True)
         return True
 
     def _after_step(self, batch: tuple, terms: Terms) -> None:
-        if self.step_progress >= 1 - self.training_config.weight_averaging:
+        if self.step_progress >= 1 - self.plan.training.weight_averaging:
             for average, part in self.averages:
                 average.update_parameters(part)
-        self.n_seen += len(batch[0]) * self.processes.world_size  # shards differ by one at most
+        # Shards of processes differ by one sample at most.
+        self.n_seen += len(batch[0]) * self.plan.runtime.processes.world_size
         self.notify("on_batch_end", batch=batch, training=True, y_pred=None, **terms)
 
     def _record_epoch(self, table: TermTable, start: float) -> None:
         """Put the means of the terms, the learning rate and the speed into the history."""
-        terms = table.read(self.processes)
+        terms = table.read(self.plan.runtime.processes)
         seconds = time.perf_counter() - start
         record = self.history.record
         for name, values in terms.items():
             record(name, values.mean().item())
         self.step_losses += terms["loss"].tolist()
-        record("train_loss", self.history[-1]["loss"])  # where callbacks of skorch look for it
+        record("train_loss", self.history[-1]["loss"])  # callbacks of skorch look for it there
         record("learning_rate", float(self.optimizer_.param_groups[0]["lr"]))
         record("seconds", seconds)
         record("samples_per_second", self.n_seen / seconds)
 
     # ------------------------------------------------------------ a step
 
-    def train_step(self, batch, **fit_params) -> Terms:
-        """One batch: fetch its samples, learn from them."""
-        indices, groups = batch
-        step = self.graphed_step or self.step
-        return step(self.loader.take(indices), groups)
-
-    def step(self, stored: Tensor, groups: Tensor | None) -> Terms:
+    def step(self, samples: Tensor, groups: Tensor | None) -> Terms:
         """Views, encodings, discriminator, objective, update.
 
         Parameters
         ----------
-        stored : Tensor of shape (n, channels, *sides)
+        samples : Tensor of shape (n, channels, *sides)
             A batch, not yet standardised.
         groups : Tensor of shape (n,) or None
 
@@ -254,35 +254,23 @@ class DIMNet(NeuralNet):
         -------
         terms : dict of str to Tensor of shape ()
         """
-        views = self._draw_views(stored)
-        with torch.autocast(views.device.type, self._precision, enabled=self._is_reduced):
+        model, processes = self.plan.model, self.plan.runtime.processes
+        clip_norm = self.plan.training.gradient_clip_norm
+        batch = self.loader.standardize(samples)
+        # (n_views + n_grids, n, channels, *sides)
+        views = make_views(batch, model.augment, self.draws, model.n_views, self.n_grids)
+        with torch.autocast(views.device.type, self.dtype, enabled=self.dtype != torch.float32):
             code, local_maps = self._encode_views(views)
             adversarial = self._update_discriminator(code)
-            terms = self.criterion_(code, local_maps, self.draws, groups, self.processes)
+            terms = self.criterion_(code, local_maps, self.draws, groups, processes)
             loss = self.criterion_.loss(terms)
-        clip_norm = self.training_config.gradient_clip_norm
-        backward_and_step(self.optimizer_, loss, clip_norm, self.processes)
+        backward_and_step(self.optimizer_, loss, clip_norm, processes)
         return {"loss": loss, **terms, **adversarial}
 
-    @property
-    def _precision(self) -> torch.dtype:
-        return self.training_config.precision
-
-    @property
-    def _is_reduced(self) -> bool:
-        return self._precision != torch.float32
-
-    def _draw_views(self, stored: Tensor) -> Tensor:
-        """Return views (n_views + n_grids, n, ...): random views, and crop grids after them."""
-        config = self.model_config
-        standardized = self.loader.standardize(stored)
-        return make_views(standardized, config.augment, self.draws, config.n_views, config.n_crops)
-
     def _encode_views(self, views: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return codes (n_views, n, n_code) and local maps (n_maps, n, n_locations, n_channels)."""
-        n_views = self.model_config.n_views
-        inputs = views
-        if self.model_config.occlusion:
+        """Codes (n_views, n, n_code) and local maps (n_maps, n, n_locations, n_channels)."""
+        n_views, inputs = self.plan.model.n_views, views
+        if self.plan.model.occlusion:
             occluded = occlude(views[:n_views].flatten(0, 1), self.draws)
             inputs = torch.cat([occluded.unflatten(0, (n_views, -1)), views])
         encoding = self.encode(inputs.flatten(0, 1))
@@ -294,11 +282,12 @@ class DIMNet(NeuralNet):
         return code[:n_views], local_maps
 
     def _update_discriminator(self, code: Tensor) -> Terms:
-        """Train the prior's discriminator on the codes; no term where there is none."""
-        if not self.criterion_.prior_weight:
+        """Train the prior's discriminator on the codes, if there is one."""
+        if not self.plan.model.objective.prior_weight:
             return {}
-        loss = self.processes.weight_by_shard(self.criterion_.discriminator_term(code, self.draws))
-        backward_and_step(self.discriminator_optimizer_, loss, processes=self.processes)
+        processes = self.plan.runtime.processes
+        loss = processes.weight_by_shard(self.criterion_.discriminator_term(code, self.draws))
+        backward_and_step(self.discriminator_optimizer_, loss, processes=processes)
         return {"discriminator": loss}
 
     # ------------------------------------------------------------ weights and states
@@ -325,14 +314,14 @@ class DIMNet(NeuralNet):
                 part.load_state_dict(average.module.state_dict())
 
     def state(self) -> dict[str, Any]:
-        """Return everything that the next step depends on, in any process."""
+        """Everything that the next step depends on, in any process."""
         return {
             "weights": self.snapshot(),
             "best": self.best,
             "averages": [average.state_dict() for average, _ in self.averages],
             "optimizers": self.optimizer_states(),
             "generator": self.generator.get_state(),
-            "draws": self.processes.all_gather(self._draw_states()),
+            "draws": self.plan.runtime.processes.all_gather(self._draw_states()),
             "epochs": [self.epoch(i) for i in range(len(self.history))],
             "step_losses": torch.tensor(self.step_losses, dtype=torch.float64),
             "is_stopping": self.is_stopping,
@@ -351,7 +340,7 @@ class DIMNet(NeuralNet):
             average.load_state_dict(weights)
         self.load_optimizer_states(state["optimizers"])
         self.generator.set_state(state["generator"])
-        draws = state["draws"][self.processes.rank]
+        draws = state["draws"][self.plan.runtime.processes.rank]
         self.draws.set_state(draws["draws"])
         if self.draws_globally:
             set_global_states(draws, self.draws.device)
@@ -363,7 +352,7 @@ class DIMNet(NeuralNet):
         self.n_whole_epochs = len(state["epochs"])
         self.is_stopping = state["is_stopping"]
         self.seconds_before = state["seconds"]
-        self.whole = self.snapshot()
+        self.last_weights = self.snapshot()
 
     # ------------------------------------------------------------ optimisers
 
@@ -372,13 +361,13 @@ class DIMNet(NeuralNet):
         return []
 
     def initialize_optimizer(self, *args, **kwargs):
-        """One optimiser for encoder and critics, one for the discriminator; averages beside."""
-        config = self.training_config
+        """Build an optimiser for encoder and critics, one for the discriminator, and averages."""
+        config = self.plan.training
         averaged = self._parts() if config.weight_averaging else []
         self.averages = [(AveragedModel(part, use_buffers=True), part) for part in averaged]
         parameters = [*self.module_.parameters(), *self.criterion_.critic_parameters()]
         self.optimizer_ = self._build_optimizer(parameters, config.optimizer_params)
-        if self.criterion_.prior_weight:
+        if self.plan.model.objective.prior_weight:
             self.discriminator_optimizer_ = self._build_optimizer(
                 self.criterion_.discriminator.parameters(), config.discriminator_optimizer_params
             )
@@ -399,7 +388,7 @@ class DIMNet(NeuralNet):
         return optimizer
 
     def optimizer_states(self) -> dict[str, dict]:
-        """Return the state of each optimiser, by name."""
+        """The state of each optimiser, by name."""
         return {name: getattr(self, name + "_").state_dict() for name in self._optimizers}
 
     def load_optimizer_states(self, states: dict[str, dict]) -> None:
@@ -410,7 +399,7 @@ class DIMNet(NeuralNet):
             optimizer.load_state_dict(deepcopy(states[name]))  # counters are updated in place
             for parameter, state in optimizer.state.items():
                 for key, value in state.items():
-                    # One kernel reads weights and momenta in the order of memory: make it the same.
+                    # One kernel reads weights and momenta in the order of memory: make them alike.
                     if isinstance(value, Tensor) and value.shape == parameter.shape:
                         state[key] = torch.empty_like(parameter).copy_(value)
             for group, (rate, highest) in zip(optimizer.param_groups, rates, strict=True):

@@ -14,7 +14,7 @@ from skdim.displays.drawing import (
     check_transformer,
     draw_thumbnails,
 )
-from skdim.sources._checks import check_samples
+from skdim.transformer import check_samples
 
 # Of classes, in the order of the palette: colours alone are hard to tell apart.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", "*")

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skdim.sources._lazy import Samples
+from skdim.sources.stored import Samples
 from skdim.transformer import DIMTransformer
 
 # Petroff, "Accessible color sequences for data visualization", 2021: also for the colour-blind.

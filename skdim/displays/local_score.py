@@ -19,8 +19,8 @@ from skdim.displays.drawing import (
 )
 from skdim.encoders import encode, evaluating
 from skdim.encoders.contract import as_local_map
-from skdim.sources._checks import check_samples
-from skdim.sources._lazy import Samples
+from skdim.sources.stored import Samples
+from skdim.transformer import check_samples
 
 UNIT = "score above other samples' codes"
 N_COLUMNS, N_COLUMNS_OF_SIGNALS = 6, 3  # at most
@@ -136,7 +136,7 @@ class LocalScoreDisplay:
         objective = estimator.model_.check_not_trimmed("a map of scores")
         samples = check_samples(estimator, X)
         check_flat(samples)
-        if not objective.local_weight:
+        if not objective.config.local_weight:
             raise ValueError(
                 "The 'local_weight' parameter must have been positive in fit, so that there is a "
                 "critic of local vectors. Got 0."

@@ -135,7 +135,7 @@ class LossCurveDisplay:
             for name in COLORS
             if any(name in epoch for epoch in history)
         }
-        bound = BOUNDS.get(estimator.model_.config.mi_estimator, OTHER_BOUND)
+        bound = BOUNDS.get(estimator.model_.config.objective.mi_estimator, OTHER_BOUND)
         return cls(epochs, curves, bound=bound).plot(ax, terms=terms, learning_rate=learning_rate)
 
     def plot(self, ax=None, *, terms=None, learning_rate=False):

@@ -10,7 +10,7 @@ from skdim.displays.drawing import (
     draw_thumbnails,
 )
 from skdim.evaluation import nearest_neighbors
-from skdim.sources._checks import check_samples
+from skdim.transformer import check_samples
 
 # Distances in thumbnails: from one to the next, and from a query to its first neighbour.
 STEP, QUERY_STEP = 1.1, 1.4

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from skdim.displays.drawing import INK, PALETTE, axes_or_new, check_transformer, divide, tidy
-from skdim.sources._checks import check_samples
+from skdim.transformer import check_samples
 
 N_DRAWS = 20_000
 N_COLUMNS = 3  # at most
@@ -74,7 +74,7 @@ class PriorDisplay:
         check_transformer(estimator)
         samples = check_samples(estimator, X)
         model = estimator.model_
-        prior = model.config.prior
+        prior = model.config.objective.prior
         generator = torch.Generator(model.device).manual_seed(0)
         codes = torch.cat(
             [
@@ -83,7 +83,7 @@ class PriorDisplay:
             ]
         )
         draws = prior.sample((N_DRAWS, codes.shape[1]), generator)
-        is_trained = model.config.prior_weight > 0
+        is_trained = model.config.objective.prior_weight > 0
         display = cls(codes.cpu().numpy(), draws.cpu().numpy(), is_trained=is_trained)
         return display.plot(ax, components=components, n_bins=n_bins)
 

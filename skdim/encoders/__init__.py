@@ -3,8 +3,8 @@
 An encoder is an ``nn.Module`` class built as ``Encoder(sample_shape, n_components,
 **encoder_params)`` and called on a batch of shape (n, *sample_shape), channels first. It returns
 an `Encoding`. To add an encoder, list it in `ENCODERS`; it is then a legal ``encoder``. To make it
-the default of a modality, name it in `DEFAULT_ENCODERS`. `tap` turns an existing network into an
-encoder.
+the default of a modality, name it in a row of `skdim.modalities`. `tap` turns an existing network
+into an encoder.
 """
 
 from torch import nn
@@ -52,11 +52,7 @@ ENCODERS: dict[str, type[nn.Module]] = {
     "paper_globals_resnet19": PaperGlobalsResNet19,
 }
 
-# The encoder for ``encoder="auto"``, by the number of axes of a sample, channels included.
-DEFAULT_ENCODERS: dict[int, str] = {1: "mlp", 2: "signal", 3: "conv", 4: "conv"}
-
 __all__ = [
-    "DEFAULT_ENCODERS",
     "ENCODERS",
     "Encoding",
     "FlipAverage",

@@ -1,13 +1,14 @@
 """Convolutional encoders for images and volumes of any size, plain and residual."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from skdim.encoders.contract import Encoding, as_local_map, check_sizes, normalized_code
-from skdim.encoders.patches import PatchBank
-from skdim.encoders.whitening import WhiteningStem
+from skdim.encoders.patches import PatchBank, principal_patches, take_patches
 
-# Number of sides of a sample: 2 for images, 3 for volumes.
+# By number of sides of a sample: 2 for images, 3 for volumes.
+CONVOLVE = {2: functional.conv2d, 3: functional.conv3d}
 CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
 BATCH_NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 POOL_LAYERS = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
@@ -18,12 +19,74 @@ POOLS = {2: functional.adaptive_avg_pool2d, 3: functional.adaptive_avg_pool3d}
 FIXED_FROM, MAX_CHANNELS = 16, 8
 
 
+class WhiteningStem(nn.Module):
+    """Principal components of small patches, each with both signs, scaled to equal variance.
+
+    The filters are random until `adapt` is called.
+
+    Parameters
+    ----------
+    n_sides : int
+        2 for images, 3 for volumes.
+    n_channels : int
+        Channels of a sample.
+    patch : int
+        Side of a patch.
+    stride : int
+    max_filters : int
+        Largest number of output channels; components of small variance are dropped first.
+
+    Attributes
+    ----------
+    n_filters : int
+        Output channels.
+
+    References
+    ----------
+    Coates, Lee, Ng, "An analysis of single-layer networks in unsupervised feature learning",
+    AISTATS 2011. Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024.
+    """
+
+    def __init__(self, n_sides: int, n_channels: int, patch: int, stride: int, max_filters: int):
+        super().__init__()
+        self.n_sides, self.patch, self.stride = n_sides, patch, stride
+        self.padding = (patch - stride + 1) // 2
+        n_inputs = n_channels * patch**n_sides
+        self.n_kept = min(n_inputs, max(1, max_filters // 2))
+        self.n_filters = 2 * self.n_kept
+        self.filters: Tensor
+        filters = torch.randn(self.n_kept, n_channels, *[patch] * n_sides) / n_inputs**0.5
+        self.register_buffer("filters", filters)
+
+    @torch.no_grad()
+    def adapt(self, samples: Tensor, n_patches: int = 100_000, regularization: float = 0.01):
+        """Compute the filters from patches of samples.
+
+        Parameters
+        ----------
+        samples : Tensor of shape (n, n_channels, *sides), standardised
+        n_patches : int, default=100_000
+            About how many patches to use, evenly spaced.
+        regularization : float, default=0.01
+            Added to the variance of every component, as a fraction of the mean variance.
+        """
+        patches = take_patches(samples, self.patch, n_patches)
+        components, scale = principal_patches(patches, regularization)
+        filters = (components / scale).T[: self.n_kept]
+        self.filters.copy_(filters.reshape(self.filters.shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From (n, n_channels, *sides) to (n, n_filters, *sides / stride)."""
+        response = CONVOLVE[self.n_sides](x, self.filters, stride=self.stride, padding=self.padding)
+        return torch.cat([response, -response], 1)
+
+
 class ConvEncoder(nn.Module):
     """Whitened patches, convolutions with pooling down to a small map, a hidden layer and a code.
 
     Every level halves the sides of the map until the shortest is 4 to 7, so that 8 x 8 digits and
     64 x 64 photographs end in maps of about the same size. The first layer is not trained but
-    computed from the samples; see `skdim.encoders.whitening.WhiteningStem`. Where features of
+    computed from the samples; see `WhiteningStem`. Where features of
     images of at least 16 pixels are read, responses to fixed patches stand beside the hidden units;
     see `skdim.encoders.patches.PatchBank`.
 

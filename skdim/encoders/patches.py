@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skdim.encoders.contract import in_parts
-from skdim.encoders.whitening import principal_patches, take_patches
 
 SIDE = 6
 # About so many patches of an image are looked at, along each side; larger images in strides.
@@ -85,3 +84,51 @@ class PatchBank(nn.Module):
         contrast = ((square - mean * mean).clamp(min=0) + LEAST_VARIANCE).sqrt()
         excess = functional.relu(response / contrast - self.thresholds[:, None, None])
         return functional.adaptive_avg_pool2d(excess, 2).flatten(1)
+
+
+def take_patches(samples: Tensor, side: int, n_patches: int) -> Tensor:
+    """Cut about ``n_patches`` patches of equal sides from samples, evenly spaced.
+
+    Parameters
+    ----------
+    samples : Tensor of shape (n, n_channels, *sides)
+    side : int
+    n_patches : int
+
+    Returns
+    -------
+    patches : Tensor of shape (n_patches, n_channels * side**n_sides), float64
+    """
+    n_sides = samples.ndim - 2
+    windows = samples
+    for axis in range(n_sides):
+        windows = windows.unfold(2 + axis, side, 1)
+    windows = windows.movedim(1, 1 + n_sides)  # (n, *grid, n_channels, *patch), a view
+    grid = windows.shape[: 1 + n_sides]  # with the axis of samples
+    chosen = torch.arange(0, grid.numel(), max(1, grid.numel() // n_patches))
+    indices = torch.unravel_index(chosen.to(samples.device), grid)
+    return windows[indices].float().flatten(1).double()  # only these are copied
+
+
+def principal_patches(patches: Tensor, regularization: float) -> tuple[Tensor, Tensor]:
+    """Return the principal components of patches, the largest first, and their scales.
+
+    Parameters
+    ----------
+    patches : Tensor of shape (n_patches, n_values)
+    regularization : float
+        Added to the variance of every component, as a fraction of the mean variance.
+
+    Returns
+    -------
+    components : Tensor of shape (n_values, n_values)
+        In columns.
+    scale : Tensor of shape (n_values,)
+        Standard deviations.
+    """
+    variances, components = torch.linalg.eigh(patches.T.cov(correction=0))
+    variances, components = variances.flip(0), components.flip(1)  # largest first
+    # The sign of an eigenvector is arbitrary; this choice does not depend on the machine.
+    largest = components.abs().argmax(0, keepdim=True)
+    components = components * components.gather(0, largest).sign()
+    return components, (variances.clamp(min=0) + regularization * variances.mean() + 1e-12).sqrt()

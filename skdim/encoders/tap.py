@@ -7,7 +7,6 @@ from threading import get_ident
 import torch
 from torch import Tensor, nn
 
-from skdim._files.conversion import refer
 from skdim.encoders.contract import Encoding, as_local_map, evaluating, normalized_code
 
 
@@ -25,9 +24,6 @@ class Tap:
         """Build the network and add a code layer."""
         network = self.factory(**factory_params)
         return TappedEncoder(network, self.local, self.hidden, sample_shape, n_components)
-
-    def __reduce__(self) -> tuple:
-        return Tap, (refer(self.factory, "encoder"), self.local, self.hidden)
 
     def fingerprint_parts(self) -> tuple:
         """Return what tells this encoder from others: the factory itself, not only its name."""
@@ -110,7 +106,7 @@ class TappedEncoder(nn.Module):
                     f"tap() needs names of layers of {type(network).__name__}, such as "
                     f"{[known_name for known_name in known if known_name][:8]}. Got {name!r}."
                 )
-        self.n_axes = len(sample_shape)
+        self.n_input_axes = 1 + len(sample_shape)
         with torch.no_grad(), evaluating(network):
             *_, hidden_layer = self._outputs(torch.zeros(2, *sample_shape))
         self.code = normalized_code(hidden_layer.flatten(1).shape[1], n_components)
@@ -122,8 +118,8 @@ class TappedEncoder(nn.Module):
         return Encoding(self.code(hidden), hidden, tuple(map(self._as_local_map, local_maps)))
 
     def _as_local_map(self, output: Tensor) -> Tensor:
-        # Three axes are (n, channels, length) of a signal, but tokens of anything larger.
-        is_tokens = output.ndim == 3 and self.n_axes > 2
+        # With fewer axes than the input, an output is (n, tokens, channels).
+        is_tokens = output.ndim == 3 < self.n_input_axes
         return output if is_tokens else as_local_map(output)
 
     def _outputs(self, x: Tensor) -> list[Tensor]:

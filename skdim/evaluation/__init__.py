@@ -1,24 +1,17 @@
-"""Measures of features, as in the Deep InfoMax paper: functions of arrays, and scorers.
+"""Measures of features: functions of arrays, and scorers for a search.
 
-They measure the accuracy of classifiers on features, the quality of reconstructions from features,
-the mutual information of samples and features, and the dependence between features. Nearest
-neighbours show which samples features take for similar.
+* Choosing settings without labels: `view_agreement` and its parts `view_retrieval`,
+  `neighbor_overlap` and `shared_dimension`; `view_nearest_neighbor`.
+* Choosing settings with a few labels: `few_labels_scorer`.
+* Published measures, for comparison: `effective_rank`, `lidar`, `alpha_req`.
+* The paper's classifier of features: `ProbeClassifier`.
+* The samples that features treat as similar: `nearest_neighbors`.
+
+A function with the suffix ``_scorer`` may be passed as ``scoring``.
 """
 
-from skdim.evaluation.information import (
-    dependence,
-    mine,
-    mine_scorer,
-    neg_dependence_scorer,
-)
 from skdim.evaluation.neighbors import nearest_neighbors
-from skdim.evaluation.probes import ProbeClassifier, svm_accuracy
-from skdim.evaluation.reconstruction import (
-    ms_ssim,
-    reconstruct,
-    reconstruction_similarity,
-    ssim,
-)
+from skdim.evaluation.probes import ProbeClassifier
 from skdim.evaluation.unsupervised import (
     alpha_req,
     effective_rank_scorer,
@@ -40,24 +33,15 @@ from skdim.spectra import effective_rank
 __all__ = [
     "ProbeClassifier",
     "alpha_req",
-    "dependence",
     "effective_rank",
     "effective_rank_scorer",
     "few_labels_scorer",
     "lidar",
-    "mine",
-    "mine_scorer",
-    "ms_ssim",
     "nearest_neighbors",
-    "neg_dependence_scorer",
     "neighbor_overlap",
     "neighbor_overlap_scorer",
-    "reconstruct",
-    "reconstruction_similarity",
     "shared_dimension",
     "shared_dimension_scorer",
-    "ssim",
-    "svm_accuracy",
     "view_agreement",
     "view_agreement_scorer",
     "view_nearest_neighbor",

@@ -1,9 +1,8 @@
-"""Nearest neighbours in feature space, which show what features take for similar."""
+"""Nearest neighbours in feature space: the samples that features treat as similar."""
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
-
-from skdim.evaluation._training import read_features
+from sklearn.utils import check_array
 
 
 def nearest_neighbors(
@@ -18,8 +17,9 @@ def nearest_neighbors(
     queries : array-like of shape (n_queries, ...)
         A query that is one of the samples finds itself first.
     n_neighbors : int, default=4
+        At most ``n``.
     metric : str or callable, default="manhattan"
-        Any of `sklearn.neighbors.NearestNeighbors`; the paper's is "manhattan".
+        Any metric of `sklearn.neighbors.NearestNeighbors`. The paper uses "manhattan".
 
     Returns
     -------
@@ -41,12 +41,28 @@ def nearest_neighbors(
     >>> indices.tolist()
     [[1, 0]]
     """
-    features = read_features(features, "features")
-    queries = read_features(queries, "queries", like=features)
+    features, queries = _as_rows(features, "features"), _as_rows(queries, "queries")
+    if queries.shape[1] != features.shape[1]:
+        raise ValueError(
+            f"The 'queries' must have {features.shape[1]} features, like the samples. "
+            f"Got {queries.shape[1]}."
+        )
     if n_neighbors > len(features):
         raise ValueError(
-            f"The 'n_neighbors' parameter must be at most the {len(features)} samples there are. "
+            f"The 'n_neighbors' parameter must be at most {len(features)}, the number of samples. "
             f"Got {n_neighbors}."
         )
     search = NearestNeighbors(n_neighbors=n_neighbors, metric=metric).fit(features)
     return search.kneighbors(queries)
+
+
+def _as_rows(array, name: str) -> np.ndarray:
+    """Return finite numbers of shape (n, ...) as rows: (n, n_features)."""
+    array = check_array(
+        array,
+        dtype=[np.float64, np.float32],
+        ensure_2d=False,
+        allow_nd=True,
+        input_name=name,
+    )
+    return array.reshape(len(array), -1)

@@ -1,4 +1,4 @@
-"""Accuracy of classifiers on features: linear support vector machines and a small network."""
+"""Classification of features by a small network."""
 
 from numbers import Integral, Real
 
@@ -6,107 +6,45 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelEncoder, StandardScaler
-from sklearn.svm import LinearSVC
-from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, validate_params
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.extmath import softmax
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from skdim.evaluation._training import (
-    TRAINING,
-    check_one_each,
-    read_features,
-    seeded_device,
-    standardize,
-    train,
-)
-
-
-@validate_params(
-    {
-        "n_repeats": [Interval(Integral, 1, None, closed="left")],
-        "C": [Interval(Real, 0, None, closed="neither")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=True,
-)
-def svm_accuracy(
-    features, y, features_test, y_test, *, n_repeats=5, C=1.0, max_iter=1000, random_state=None
-) -> np.ndarray:
-    """Test accuracy of linear support vector machines with the hinge loss.
-
-    Features are standardised with the mean and variance of the training samples.
-
-    Parameters
-    ----------
-    features : array-like of shape (n, ...)
-        Features of training samples; the axes of a sample are flattened.
-    y : array-like of shape (n,)
-    features_test : array-like of shape (n_test, ...)
-    y_test : array-like of shape (n_test,)
-    n_repeats : int, default=5
-        Number of fits, which differ in the order of the training samples.
-    C : float, default=1.0
-        Weight of the hinge loss relative to the L2 penalty.
-    max_iter : int, default=1000
-        Maximum number of epochs. If it does not suffice, scikit-learn warns, and accuracies differ
-        more between repeats, as they do in the paper.
-    random_state : int, RandomState or None, default=None
-
-    Returns
-    -------
-    accuracies : ndarray of shape (n_repeats,)
-        From 0 to 1; the paper reports their mean and standard deviation.
-
-    References
-    ----------
-    Hjelm et al., ICLR 2019, table 4, "SVM".
-    """
-    features = read_features(features, "features")
-    features_test = read_features(features_test, "features_test", like=features)
-    y, y_test = column_or_1d(y), column_or_1d(y_test)
-    check_one_each(y, "y", features, "features")
-    check_one_each(y_test, "y_test", features_test, "features_test")
-    features, features_test = standardize(features, features_test)
-    seeds = check_random_state(random_state).randint(2**31 - 1, size=n_repeats)
-    machines = (
-        LinearSVC(loss="hinge", C=C, max_iter=max_iter, random_state=int(seed)) for seed in seeds
-    )
-    return np.array([svm.fit(features, y).score(features_test, y_test) for svm in machines])
+from skdim.evaluation.training import TRAINING_CONSTRAINTS, seeded_device, train
 
 
 class ProbeClassifier(ClassifierMixin, BaseEstimator):
-    """A network with one hidden layer, with which the paper classifies frozen features.
+    """A network with one hidden layer that classifies features, as in the paper.
 
-    The layers are those of the authors' code: linear without bias, dropout, batch normalisation,
-    ReLU, linear. Columns are standardised. Adam minimises the cross-entropy with a learning rate
-    that falls to zero. After ``fit``, predictions need two matrices and no torch.
+    The layers are the same as in the authors' code: linear without bias, dropout, batch
+    normalisation, ReLU, linear. Columns are standardised. Adam minimises the cross-entropy with a
+    learning rate that falls to zero. A fitted probe is two matrices and their intercepts: it
+    predicts without torch.
 
     Parameters
     ----------
     n_hidden : int, default=200
         Units of the hidden layer.
     dropout : float, default=0.1
-        Probability that a hidden unit is dropped in a step, from 0 to below 1.
+        Probability that a hidden unit is dropped in a step: at least 0 and less than 1.
     max_epochs : int, default=50
     batch_size : int, default=128
         Largest number of samples in a step.
     learning_rate : float, default=3e-3
         The highest learning rate. The paper uses 1e-4 and more epochs.
     random_state : int, RandomState or None, default=None
-        An int makes fits reproducible; on a GPU up to rounding.
+        An int makes fits reproducible, on a GPU up to rounding.
     device : str or torch.device, default="auto"
-        Where to train. "auto" is CUDA if there is a GPU, else the CPU.
+        Device to train on. "auto" is CUDA if there is a GPU, else the CPU.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
     coefs_ : list of ndarray of shapes (n_features, n_hidden) and (n_hidden, n_classes)
-        With standardisation and batch normalisation folded in.
+        Weights of both layers. Standardisation and batch normalisation are folded into them.
     intercepts_ : list of ndarray of shapes (n_hidden,) and (n_classes,)
     n_features_in_ : int
     feature_names_in_ : ndarray of str
@@ -129,7 +67,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        **TRAINING,
+        **TRAINING_CONSTRAINTS,
         "n_hidden": [Interval(Integral, 1, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
     }

@@ -1,15 +1,16 @@
-"""Choosing without labels, or with a few: functions of features, and scorers for a search.
+"""Measures for choosing settings without labels or with a few, and scorers for a search.
 
-`view_agreement` and its parts compare features of random views of the same samples. They ask
-whether features tell a sample from others whatever its view: what training is for. The published
-`lidar`, `alpha_req` and `skdim.evaluation.effective_rank` (RankMe) look at spectra only; they are
-here to be compared with.
+`view_agreement` and its parts compare the features of random views of the same samples. They
+measure how well features distinguish a sample from others in any of its views, which is the aim of
+training. The published measures `lidar`, `alpha_req` and `skdim.evaluation.effective_rank` (RankMe)
+depend on spectra only. They are included for comparison.
 
-The scorers compare all candidates on the same views: the default ones of the modality, whatever
+The scorers compare all candidates on the same views: the default views of the modality, whichever
 views a candidate was trained on.
 """
 
 import warnings
+from collections.abc import Callable
 from itertools import combinations, permutations
 from typing import Any
 
@@ -23,26 +24,27 @@ from sklearn.utils import check_array
 
 from skdim.spectra import count_effectively, effective_rank
 
-# Of a scorer: samples that are compared, at most, and views of each.
+# A scorer compares at most this many samples, in this many views each.
 N_SAMPLES, N_VIEWS = 600, 4
-SEED = 0  # of samples, views and folds: scores repeat
+SEED = 0  # draws samples, views and folds, so that scores repeat
 
 
-# ------------------------------------------------------------ functions of features of views
+# ------------------------------------------------------------ measures
 
 
 def view_nearest_neighbor(views) -> float:
-    """Share of views whose nearest neighbour in another view is the same sample.
+    """Share of samples whose nearest neighbour in another view is the sample itself.
 
     Parameters
     ----------
     views : array-like of shape (n_views, n_samples, n_features)
-        Features of at least two views of at least two samples. The more samples, the harder.
+        Features of at least two views of at least two samples. The share falls as the number of
+        samples grows.
 
     Returns
     -------
     share : float
-        1 at best; ``1 / n_samples`` is chance.
+        0 to 1; the chance level is ``1 / n_samples``.
 
     Examples
     --------
@@ -52,34 +54,34 @@ def view_nearest_neighbor(views) -> float:
     >>> view_nearest_neighbor([features, features + 0.01])
     1.0
     """
-    views = _read_views(views)
+    views = _check_views(views)
     own = np.arange(views.shape[1])
-    found = [pairwise_distances_argmin(a, b) == own for a, b in permutations(views, 2)]
-    return float(np.mean(found))
+    is_own = [pairwise_distances_argmin(a, b) == own for a, b in permutations(views, 2)]
+    return float(np.mean(is_own))
 
 
 def view_retrieval(views, regularization: float = 0.1) -> float:
-    r"""How early a search among views of all samples comes to the same sample.
+    r"""How early a search among the views of all samples finds the same sample.
 
     .. math:: 1 - \frac{\operatorname{mean} \log r}{\log n}
 
     with :math:`r` the position of the sample itself, 1 to n, when the samples of another view are
-    sorted by their distance. Distances are Mahalanobis distances by the covariance of views around
-    their sample's mean: a direction counts the less, the more views vary in it, as in linear
-    discriminant analysis. So a linear classifier, too, would weigh it.
+    sorted by distance. Distances are Mahalanobis distances with the covariance of views around the
+    mean of their sample: the more views vary in a direction, the less it counts, as in linear
+    discriminant analysis. A linear classifier would weight directions in the same way.
 
     Parameters
     ----------
     views : array-like of shape (n_views, n_samples, n_features)
         Features of at least two views of at least two samples.
     regularization : float, default=0.1
-        Part of the mean variance of features that is added to the variance of views in every
-        direction; more than 0.
+        Share of the mean variance of features that is added to the variance of views in every
+        direction; greater than 0.
 
     Returns
     -------
     retrieval : float
-        1 at best; about ``1 / log(n_samples)`` is chance.
+        0 to 1; the chance level is about ``1 / log(n_samples)``.
 
     Examples
     --------
@@ -89,16 +91,16 @@ def view_retrieval(views, regularization: float = 0.1) -> float:
     >>> view_retrieval([features, features])
     1.0
     """
-    views = _read_views(views)
+    views = _check_views(views)
     n = views.shape[1]
     within, between = _covariances(views)
     variance = np.trace(within + between) / len(within)
     if variance == 0:  # features are constant, and all distances 0
         return 0.0
     values, vectors = np.linalg.eigh(within + regularization * variance * np.eye(len(within)))
-    weighed = views @ (vectors / np.sqrt(values))
+    whitened = views @ (vectors / np.sqrt(values))
     positions = []
-    for a, b in permutations(weighed, 2):
+    for a, b in permutations(whitened, 2):
         distances = euclidean_distances(a, b, squared=True)  # (n, n)
         own = distances.diagonal()[:, None]
         positions.append(1 + np.count_nonzero(distances < own, axis=1))
@@ -111,15 +113,15 @@ def neighbor_overlap(views, n_neighbors: int = 10) -> float:
     Parameters
     ----------
     views : array-like of shape (n_views, n_samples, n_features)
-        Features of at least two views of the same samples. Neighbours are looked for among the
-        other samples of the same view.
+        Features of at least two views of the same samples. The neighbours of a sample are other
+        samples in the same view.
     n_neighbors : int, default=10
         Less than ``n_samples``.
 
     Returns
     -------
     share : float
-        1 at best; ``n_neighbors / (n_samples - 1)`` is chance.
+        0 to 1; the chance level is ``n_neighbors / (n_samples - 1)``.
 
     Examples
     --------
@@ -129,11 +131,11 @@ def neighbor_overlap(views, n_neighbors: int = 10) -> float:
     >>> neighbor_overlap([features, 3 * features])
     1.0
     """
-    views = _read_views(views)
+    views = _check_views(views)
     n = views.shape[1]
     if not 1 <= n_neighbors < n:
         raise ValueError(
-            f"The 'n_neighbors' parameter must be 1 to {n - 1}, the number of other samples. "
+            f"The 'n_neighbors' parameter must be from 1 to {n - 1}, the number of other samples. "
             f"Got {n_neighbors}."
         )
     are_neighbors = np.zeros((len(views), n, n), bool)
@@ -149,9 +151,9 @@ def shared_dimension(views) -> float:
 
     .. math:: \operatorname{tr}\left((W + B)^{-1} B\right)
 
-    with :math:`W` the covariance of views around their sample's mean and :math:`B` that of samples:
-    the intraclass correlations of all directions, summed. A direction that views leave as it is
-    counts 1, one of noise 0.
+    with :math:`W` the covariance of views around the mean of their sample and :math:`B` the
+    covariance of samples. This is the sum of the intraclass correlations of all directions. A
+    direction that is the same in all views counts 1, a direction of noise counts 0.
 
     Parameters
     ----------
@@ -160,7 +162,8 @@ def shared_dimension(views) -> float:
     Returns
     -------
     dimension : float
-        0 to ``n_features``. Directions in which nothing varies count 0.
+        0 to ``n_features``, or slightly below 0 by chance. Directions in which nothing varies
+        count 0.
 
     Examples
     --------
@@ -170,17 +173,18 @@ def shared_dimension(views) -> float:
     >>> round(shared_dimension([features, features]), 6)
     8.0
     """
-    within, between = _covariances(_read_views(views))
-    between -= within / len(views)  # what noise adds to the variance of means
+    within, between = _covariances(_check_views(views))
+    between -= within / len(views)  # the part of the variance of means that is due to noise
     return float(np.trace(np.linalg.pinv(within + between, rcond=1e-9, hermitian=True) @ between))
 
 
 def view_agreement(views) -> float:
     """Geometric mean of `view_retrieval`, `neighbor_overlap` and `shared_dimension`.
 
-    They see different things: whether a sample is found again, whether its neighbourhood stays the
-    same, and in how many directions. Of `neighbor_overlap`, ten neighbours are compared, or, of
-    less than 50 samples, a fifth of them; the shared dimension counts as a share of the features.
+    They measure different things: whether a sample is found in another view, whether its
+    neighbours stay the same, and in how many directions views agree. `neighbor_overlap` compares
+    ten neighbours, or a fifth of the samples if there are fewer than 50. The shared dimension is
+    divided by the number of features.
 
     Parameters
     ----------
@@ -189,7 +193,7 @@ def view_agreement(views) -> float:
     Returns
     -------
     agreement : float
-        0 to 1; 1 where all views have the same features.
+        0 to 1; 1 if all views have the same features.
 
     Examples
     --------
@@ -199,26 +203,28 @@ def view_agreement(views) -> float:
     >>> round(view_agreement([features, features]), 6)
     1.0
     """
-    views = _read_views(views)
-    _, n, n_features = views.shape
+    views = _check_views(views)
     parts = (
         view_retrieval(views),
-        neighbor_overlap(views, n_neighbors=_count_neighbors(n)),
-        shared_dimension(views) / n_features,
+        _overlap_of_ten_or_fewer(views),
+        shared_dimension(views) / views.shape[2],
     )
     return float(np.prod(np.maximum(parts, 0)) ** (1 / 3))
 
 
-def _count_neighbors(n: int) -> int:
-    return min(10, max(1, n // 5))
+def _overlap_of_ten_or_fewer(views: np.ndarray) -> float:
+    """`neighbor_overlap` of ten neighbours, or of a fifth of the samples if that is fewer."""
+    return neighbor_overlap(views, n_neighbors=min(10, max(1, views.shape[1] // 5)))
 
 
 def lidar(views, regularization: float = 1e-4) -> float:
-    r"""Effective rank of the directions that tell samples from views, by discriminant analysis.
+    r"""Effective rank of the directions that distinguish samples, by linear discriminant analysis.
 
     .. math:: \exp\left(-\sum_k p_k \log p_k\right), \qquad p_k = \lambda_k / \sum_j \lambda_j
 
-    with :math:`\lambda` the eigenvalues of :math:`(W + \delta I)^{-1/2} B (W + \delta I)^{-1/2}`.
+    with :math:`\lambda` the eigenvalues of :math:`(W + \delta I)^{-1/2} B (W + \delta I)^{-1/2}`,
+    :math:`W` the covariance of views around the mean of their sample, and :math:`B` the covariance
+    of these means.
 
     Parameters
     ----------
@@ -229,14 +235,14 @@ def lidar(views, regularization: float = 1e-4) -> float:
     Returns
     -------
     rank : float
-        0, where nothing varies, to ``n_features``.
+        0 to ``n_features``; 0 if nothing varies.
 
     References
     ----------
     Thilak et al., "LiDAR: sensing linear probing performance in joint embedding SSL architectures",
     ICLR 2024.
     """
-    within, between = _covariances(_read_views(views))
+    within, between = _covariances(_check_views(views))
     values, vectors = np.linalg.eigh(within + regularization * np.eye(len(within)))
     whiten = vectors / np.sqrt(values)
     return count_effectively(np.linalg.eigvalsh(whiten.T @ between @ whiten), 1e-12)
@@ -245,8 +251,8 @@ def lidar(views, regularization: float = 1e-4) -> float:
 def alpha_req(features) -> float:
     r"""Decay of the spectrum of features: :math:`\alpha` in :math:`\lambda_k \propto k^{-\alpha}`.
 
-    Fitted to the logarithms of all eigenvalues of the covariance that are not zero. Its authors
-    take features whose :math:`\alpha` is close to 1 for the best.
+    A line is fitted to the logarithms of all eigenvalues of the covariance that are not zero. For
+    the authors of the measure, features with an :math:`\alpha` close to 1 are the best.
 
     Parameters
     ----------
@@ -255,7 +261,7 @@ def alpha_req(features) -> float:
     Returns
     -------
     alpha : float
-        0 for a flat spectrum. NaN, if fewer than two eigenvalues are not zero.
+        0 for a flat spectrum; NaN if fewer than two eigenvalues are not zero.
 
     References
     ----------
@@ -280,8 +286,8 @@ def alpha_req(features) -> float:
     return float(-decay)
 
 
-def _read_views(views) -> np.ndarray:
-    """Return views (n_views, n_samples, n_features) as doubles; raise ValueError if unfit."""
+def _check_views(views) -> np.ndarray:
+    """Return views (n_views, n_samples, n_features) in float64; raise ValueError if unfit."""
     views = check_array(np.asarray(views), dtype=np.float64, allow_nd=True, input_name="views")
     if views.ndim != 3 or min(views.shape[:2]) < 2:
         raise ValueError(
@@ -292,115 +298,71 @@ def _read_views(views) -> np.ndarray:
 
 
 def _covariances(views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Covariance of views around their sample's mean, and of these means: (d, d) each."""
+    """Covariance of views around the mean of their sample, and of these means: (d, d) each."""
     n_views, n, _ = views.shape
     means = views.mean(0)  # (n, d)
-    around = (views - means).reshape(n_views * n, -1)
+    deviations = (views - means).reshape(n_views * n, -1)
     centred = means - means.mean(0)
-    return around.T @ around / ((n_views - 1) * n), centred.T @ centred / (n - 1)
+    return deviations.T @ deviations / ((n_views - 1) * n), centred.T @ centred / (n - 1)
 
 
 # ------------------------------------------------------------ scorers
 
 
-def view_nearest_neighbor_scorer(estimator, X, y=None) -> float:
-    """`view_nearest_neighbor` of four views of X; may be passed as ``scoring``.
+SCORER_DOC = """`{name}` of four views of X; may be passed as ``scoring``.{note}
+
+Parameters
+----------
+estimator : DIMTransformer, or a Pipeline that ends in one
+X : array-like
+    At least two samples. If there are more than 600, 600 of them are compared.
+y : None
+    Ignored.
+
+Returns
+-------
+score : float
+    Higher is better.
+"""
+
+
+def _view_scorer(
+    measure: Callable[[np.ndarray], float], *, name: str | None = None, note: str = ""
+) -> Callable[..., float]:
+    """Turn a measure of views into a scorer of estimators.
+
+    Pickled searches and parallel processes look the scorer up by its name: assign it to
+    ``<name>_scorer`` in this module.
 
     Parameters
     ----------
-    estimator : DIMTransformer, or a Pipeline that ends in one
-    X : array-like
-        At least two samples; 600 of them are compared, if there are more.
-    y : None
-        Ignored.
-
-    Returns
-    -------
-    share : float
-        Higher is better.
+    measure : callable (views) -> float
+    name : str or None
+        The public measure that the scorer is named after; None is ``measure`` itself.
+    note : str
+        A further sentence of the docstring.
     """
-    return view_nearest_neighbor(_features_of_views(estimator, X))
+
+    def scorer(estimator, X, y=None) -> float:
+        return measure(_features_of_views(estimator, X))
+
+    name = name or measure.__name__
+    scorer.__name__ = scorer.__qualname__ = f"{name}_scorer"
+    scorer.__doc__ = SCORER_DOC.format(name=name, note=f"\n\n{note}" if note else "")
+    return scorer
 
 
-def view_agreement_scorer(estimator, X, y=None) -> float:
-    """`view_agreement` of four views of X; may be passed as ``scoring``.
-
-    The measure to choose settings by, where there are no labels.
-
-    Parameters
-    ----------
-    estimator : DIMTransformer, or a Pipeline that ends in one
-    X : array-like
-        At least two samples; 600 of them are compared, if there are more.
-    y : None
-        Ignored.
-
-    Returns
-    -------
-    agreement : float
-        Higher is better.
-    """
-    return view_agreement(_features_of_views(estimator, X))
-
-
-def view_retrieval_scorer(estimator, X, y=None) -> float:
-    """`view_retrieval` of four views of X; may be passed as ``scoring``.
-
-    Parameters
-    ----------
-    estimator : DIMTransformer, or a Pipeline that ends in one
-    X : array-like
-        At least two samples; 600 of them are compared, if there are more.
-    y : None
-        Ignored.
-
-    Returns
-    -------
-    retrieval : float
-        Higher is better.
-    """
-    return view_retrieval(_features_of_views(estimator, X))
-
-
-def neighbor_overlap_scorer(estimator, X, y=None) -> float:
-    """`neighbor_overlap` of four views of X; may be passed as ``scoring``.
-
-    Ten neighbours are compared, or, of less than 50 samples, a fifth of them.
-
-    Parameters
-    ----------
-    estimator : DIMTransformer, or a Pipeline that ends in one
-    X : array-like
-        At least two samples; 600 of them are compared, if there are more.
-    y : None
-        Ignored.
-
-    Returns
-    -------
-    share : float
-        Higher is better.
-    """
-    views = _features_of_views(estimator, X)
-    return neighbor_overlap(views, n_neighbors=_count_neighbors(views.shape[1]))
-
-
-def shared_dimension_scorer(estimator, X, y=None) -> float:
-    """`shared_dimension` of four views of X; may be passed as ``scoring``.
-
-    Parameters
-    ----------
-    estimator : DIMTransformer, or a Pipeline that ends in one
-    X : array-like
-        At least two samples; 600 of them are compared, if there are more.
-    y : None
-        Ignored.
-
-    Returns
-    -------
-    dimension : float
-        Higher is better.
-    """
-    return shared_dimension(_features_of_views(estimator, X))
+view_nearest_neighbor_scorer = _view_scorer(view_nearest_neighbor)
+view_agreement_scorer = _view_scorer(
+    view_agreement, note="The measure to choose settings by if there are no labels."
+)
+view_retrieval_scorer = _view_scorer(view_retrieval)
+neighbor_overlap_scorer = _view_scorer(
+    _overlap_of_ten_or_fewer,
+    name="neighbor_overlap",
+    note="It compares ten neighbours, or a fifth of the samples if there are fewer than 50.",
+)
+shared_dimension_scorer = _view_scorer(shared_dimension)
 
 
 def effective_rank_scorer(estimator, X, y=None) -> float:
@@ -422,20 +384,20 @@ def effective_rank_scorer(estimator, X, y=None) -> float:
 
 
 def few_labels_scorer(estimator, X, y) -> float:
-    """Accuracy of `LogisticRegression` on features of the labelled samples, cross-validated.
+    """Cross-validated accuracy of `LogisticRegression` on features of the labelled samples.
 
-    For data of which few samples are labelled: the encoder is fitted once, on all samples, and only
-    the classifier is fitted anew, twenty times on four fifths of the labels. The encoder sees no
-    labels, so a search may fit and score it on the same samples: ``cv=[(rows, rows)]`` with
-    ``rows = np.arange(len(X))`` uses every label, and one fit a candidate.
+    For data with few labelled samples. The encoder is fitted once, on all samples. Only the
+    classifier is fitted repeatedly: twenty times, on four fifths of the labels. The encoder does
+    not see labels, so a search may fit and score it on the same samples: ``cv=[(rows, rows)]`` with
+    ``rows = np.arange(len(X))`` uses every label, and fits each candidate once.
 
     Parameters
     ----------
     estimator : transformer
     X : array-like
     y : array-like of shape (n_samples,)
-        Labels; -1 marks samples without one, as in `sklearn.semi_supervised`. At least two classes
-        of at least two samples.
+        Labels of at least two classes, at least one of which has two or more labels; -1 marks
+        samples without a label, as in `sklearn.semi_supervised`.
 
     Returns
     -------
@@ -466,9 +428,9 @@ def few_labels_scorer(estimator, X, y) -> float:
     labels, counts = np.unique(y[is_labelled], return_counts=True)
     if len(labels) < 2 or counts.max() < 2:
         raise ValueError(
-            "The 'y' of few_labels_scorer must label at least two classes, and one of them twice; "
-            f"-1 marks samples without a label. Got {is_labelled.sum()} labels of {len(labels)} "
-            "classes."
+            "The 'y' of few_labels_scorer must have labels of at least two classes, and at least "
+            "two labels of one of them; -1 marks samples without a label. Got "
+            f"{is_labelled.sum()} labels of {len(labels)} classes."
         )
     features = estimator.transform(X)[is_labelled]
     n_splits = int(min(5, counts.max()))
@@ -486,7 +448,7 @@ def _features_of_views(estimator: Any, X: Any) -> np.ndarray:
     *before, transformer = steps
     if not hasattr(transformer, "transform_views"):
         raise TypeError(
-            "The 'estimator' must be a DIMTransformer, or a Pipeline that ends in one, whose "
+            "The 'estimator' must be a DIMTransformer or a Pipeline that ends in one, so that "
             f"features of views can be compared. Got {type(transformer).__name__}."
         )
     for step in before:

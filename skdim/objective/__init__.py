@@ -1,10 +1,10 @@
-"""What training maximises: positives scored above negatives, a few codes at a time, and summed.
+"""What training maximises: positives scored above negatives.
 
-``negatives`` says which pairs are compared, ``chunked`` estimates a bound on all of them with
-little memory, ``additive`` also over several processes, ``deep_infomax`` is the weighted sum of the
-bounds and the prior.
+``deep_infomax`` is the weighted sum of the bounds, the prior and the ``coordinates``. ``pairs``
+says which local features a code is compared with, and ``scores`` computes a bound on all pairs of a
+batch, a few codes at a time.
 """
 
-from skdim.objective.deep_infomax import DIMObjective
+from skdim.objective.deep_infomax import DIMObjective, ObjectiveConfig
 
-__all__ = ["DIMObjective"]
+__all__ = ["DIMObjective", "ObjectiveConfig"]

@@ -5,8 +5,7 @@ A source knows the shape and type of all samples and reads some of them: ``read(
 a class with ``shape``, ``dtype`` and ``read`` to read from anywhere else.
 """
 
-from skdim.sources._lazy import StoredSamples
-from skdim.sources._readers import (
+from skdim.sources.readers import (
     ImageFolder,
     Part,
     Source,
@@ -15,6 +14,7 @@ from skdim.sources._readers import (
     as_source,
     spool,
 )
+from skdim.sources.stored import StoredSamples
 
 __all__ = [
     "ImageFolder",

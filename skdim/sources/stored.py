@@ -3,13 +3,12 @@
 What the rest of the library calls samples is an array in memory, or `StoredSamples`.
 """
 
-from typing import Any
-
 import numpy as np
 from sklearn.utils import assert_all_finite
 
-from skdim.sources._arrays import check_ends, numbers_wanted, read_samples, working_dtype
-from skdim.sources._readers import Indices, Part, Source
+from skdim.sources.arrays import numbers_wanted, working_dtype
+from skdim.sources.layout import Layout
+from skdim.sources.readers import Indices, Part, Source
 
 
 class StoredSamples:
@@ -18,8 +17,8 @@ class StoredSamples:
     Parameters
     ----------
     source : Source
-    sample_shape, channel_axis, allow_nan
-        As in `DIMTransformer`.
+    layout : Layout
+        How samples lie in the source.
 
     Attributes
     ----------
@@ -29,20 +28,12 @@ class StoredSamples:
         float32, uint8 or float64.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        sample_shape: tuple[int, ...] | None,
-        channel_axis: Any,
-        allow_nan: bool,
-    ):
-        self.source, self.sample_shape, self.channel_axis = source, sample_shape, channel_axis
-        self.allow_nan = allow_nan
+    def __init__(self, source: Source, layout: Layout):
         if source.dtype.kind not in "buif":
             raise ValueError(f"X must hold real numbers. Got the type {source.dtype}.")
+        self.source, self.layout = source, layout
         self.dtype = working_dtype(source.dtype)
-        without_memory = np.broadcast_to(np.zeros((), self.dtype), source.shape)
-        self.shape = read_samples(without_memory, sample_shape, channel_axis).shape
+        self.shape = (len(source), *layout.sample_shape)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -62,17 +53,16 @@ class StoredSamples:
         with numbers_wanted():
             X = self.source.read(indices).astype(self.dtype, copy=False)
             assert_all_finite(
-                X, allow_nan=self.allow_nan, input_name="X", estimator_name="DIMTransformer"
+                X,
+                allow_nan=self.layout.allow_nan,
+                input_name="X",
+                estimator_name="DIMTransformer",
             )
-        samples = read_samples(X, self.sample_shape, self.channel_axis)
-        if self.allow_nan:
-            check_ends(samples)
-        return samples
+        return self.layout.as_samples(X)
 
     def subset(self, indices: np.ndarray) -> "StoredSamples":
         """Return some of the samples, without reading them."""
-        part = Part(self.source, indices)
-        return StoredSamples(part, self.sample_shape, self.channel_axis, self.allow_nan)
+        return StoredSamples(Part(self.source, indices), self.layout)
 
 
 # What the library works on: an array in memory, or what is read like one.

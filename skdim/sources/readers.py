@@ -17,7 +17,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSampler
 
 from skdim.exceptions import DataWarning, warn
-from skdim.sources._arrays import chunk_slices, read_array
+from skdim.sources.arrays import as_numpy, chunk_slices
 
 Indices = slice | np.ndarray
 
@@ -314,7 +314,7 @@ def _sample_of(item: Any) -> np.ndarray:
             f"X must hold samples. Got items that are a dict of {sorted(map(str, item))}: name the "
             "sample, X=skdim.sources.StoredDataset(dataset, key=...)."
         )
-    return np.asarray(read_array(item))
+    return np.asarray(as_numpy(item))
 
 
 def spool(samples: Iterable, path: str | os.PathLike | None = None) -> np.memmap:

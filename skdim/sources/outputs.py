@@ -1,7 +1,7 @@
 """Where features go that are not returned as an array: to a file, or to a dask array."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,12 +10,12 @@ import numpy as np
 from skdim._files.atomic_write import replace_when_done
 
 
-def transform_lazily(transformer: Any, X: Any, n_features: int) -> Any:
+def transform_lazily(transform: Callable[[np.ndarray], np.ndarray], X: Any, n_features: int) -> Any:
     """Return the features of a dask array as a dask array; each block of samples becomes a block.
 
     Parameters
     ----------
-    transformer : fitted transformer
+    transform : callable (X) -> features
         Sent once to each worker.
     X : dask.array.Array of shape (n, ...)
     n_features : int
@@ -29,7 +29,7 @@ def transform_lazily(transformer: Any, X: Any, n_features: int) -> Any:
     whole_samples = X.rechunk(dict.fromkeys(range(1, X.ndim), -1))
     return whole_samples.map_blocks(
         _transform_block,
-        transformer=dask.delayed(transformer),
+        transform=dask.delayed(transform),
         n_features=n_features,
         drop_axis=list(range(1, X.ndim)),
         new_axis=1,
@@ -39,10 +39,10 @@ def transform_lazily(transformer: Any, X: Any, n_features: int) -> Any:
     )
 
 
-def _transform_block(block: np.ndarray, transformer: Any, n_features: int) -> np.ndarray:
+def _transform_block(block: np.ndarray, transform: Any, n_features: int) -> np.ndarray:
     if not len(block):
         return np.empty((0, n_features), np.float32)
-    return np.asarray(transformer.transform(block))
+    return np.asarray(transform(block))
 
 
 def is_path(out: Any) -> bool:

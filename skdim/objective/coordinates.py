@@ -8,7 +8,7 @@ To add a task, list it in `COORDINATES`; its name is then legal in ``coordinates
 import torch
 from torch import Tensor, nn
 
-from skdim._runtime.devices import at_least_float32
+from skdim.critics import at_least_float32
 
 
 class CoordinateTask(nn.Module):

@@ -1,0 +1,138 @@
+"""Numbers: what a user passes, as an array that holds it exactly, or a sentence about it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Samples of these types keep their type; see `working_dtype` for all others.
+DTYPES = (np.float64, np.float32, np.uint8)
+
+# Values in a chunk of samples that are read in order: 32 MiB in float64.
+CHUNK_SIZE = 2**22
+
+# Floating types of torch that numpy has, too.
+NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
+
+# First words of messages of numpy that mean: this is not an array of real numbers.
+NOT_NUMERIC = (
+    "could not convert",
+    "float() argument",
+    "int too large",
+    "Complex data",
+    "Cannot cast",
+    "setting an array element",
+)
+
+
+def chunk_slices(shape: Sequence[int]) -> Iterator[slice]:
+    """Yield slices of samples (n, ...), of at most 4096 samples and about `CHUNK_SIZE` values."""
+    size = min(4096, max(1, CHUNK_SIZE // max(1, int(np.prod(shape[1:])))))
+    for start in range(0, shape[0], size):
+        yield slice(start, min(start + size, shape[0]))
+
+
+def working_dtype(dtype: np.dtype) -> np.dtype:
+    """The type in which samples of a type are stored: one that holds their values exactly.
+
+    It is float32 for types that float32 holds exactly, and float64 for all others: seconds since
+    1970 and other large whole numbers keep their digits.
+    """
+    if dtype in DTYPES and dtype.isnative:
+        return dtype
+    return np.dtype(np.float32 if np.can_cast(dtype, np.float32, "safe") else np.float64)
+
+
+def widen_exactly(X: Any) -> Any:
+    """Convert to float32 what float32 holds exactly: an array by its type, a list by its values.
+
+    Anything else is returned unchanged.
+    """
+    if isinstance(X, list | tuple):
+        return _list_as_array(X)
+    if isinstance(X, np.ndarray) and X.dtype.kind in "biuf":
+        return X.astype(working_dtype(X.dtype), copy=False)
+    return X
+
+
+def _list_as_array(X: Any) -> Any:
+    """Convert a list of numbers to an array, float32 if that holds all of them.
+
+    Lists have no type, so that only their values show what they need. Other lists are returned
+    unchanged.
+    """
+    try:
+        array = np.asarray(X)
+    except (TypeError, ValueError, OverflowError):
+        return X  # scikit-learn says what is wrong with it
+    if array.dtype.kind not in "biuf":
+        return X
+    with np.errstate(over="ignore", invalid="ignore"):
+        narrow = array.astype(np.float32)
+    return narrow if np.array_equal(narrow.astype(array.dtype), array) else array
+
+
+def as_numpy(X: Any) -> Any:
+    """Convert a torch tensor to an array, so that scikit-learn can check it.
+
+    Anything else is returned unchanged.
+
+    Raises
+    ------
+    TypeError
+        If X is a sparse or meta tensor, or holds dates or items of a torch dataset.
+    ValueError
+        If values are masked.
+    """
+    if not isinstance(X, Tensor):
+        _check_holds_numbers(X)
+        return X
+    if X.layout != torch.strided or X.is_meta:
+        kind = f"device {str(X.device)!r}" if X.is_meta else f"layout {X.layout}"
+        raise TypeError(f"X must be a dense tensor that holds numbers. Got one of {kind}.")
+    X = X.detach().cpu().resolve_conj().resolve_neg()  # numpy has no such lazy views
+    return (X.float() if X.is_floating_point() and X.dtype not in NUMPY_FLOATS else X).numpy()
+
+
+def _check_holds_numbers(X: Any) -> None:
+    """Raise an error if X holds what numpy would silently convert to numbers."""
+    types = getattr(X, "dtypes", None)  # a data frame has one for each column
+    types = [getattr(X, "dtype", None)] if types is None else list(types)
+    if any(getattr(dtype, "kind", "") in ("M", "m") for dtype in types) or any(
+        str(dtype).startswith(("Date", "Duration", "Time"))
+        for dtype in types  # of polars
+    ):
+        raise TypeError(
+            "X must hold numbers. Got dates or times: turn them into numbers of a unit you choose, "
+            "for instance days since the first of them."
+        )
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        raise ValueError("X must hold a number everywhere. Got masked values: fill them first.")
+    if isinstance(X, list) and X and isinstance(X[0], tuple) and isinstance(X[0][0], Tensor):
+        raise TypeError(
+            "X must hold samples. Got items of a torch dataset with their labels, as indexing it "
+            "gives them: pass skdim.sources.as_source(dataset), which can be cut into folds."
+        )
+
+
+@contextmanager
+def numbers_wanted() -> Iterator[None]:
+    """Turn errors of numpy's conversion to numbers into errors about X."""
+    try:
+        # Overflow gives infinity, for which scikit-learn has a clear error.
+        with np.errstate(over="ignore", invalid="ignore"):
+            yield
+    except (TypeError, ValueError, OverflowError) as error:
+        if str(error).startswith("Input X contains NaN"):
+            raise ValueError(
+                "Input X contains NaN. Set allow_nan=True if they are missing cells of a table or "
+                "follow the end of signals; else fill them, for instance by an imputer."
+            ) from None
+        if not str(error).startswith(NOT_NUMERIC):
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        reason = str(error).splitlines()[0].removesuffix(".")
+        raise kind(f"X must hold real numbers: {reason}.") from None

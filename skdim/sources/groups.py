@@ -1,0 +1,101 @@
+"""Groups of samples, and groups of columns, as numbers."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.utils import column_or_1d
+
+
+def number_groups(groups: Any, n_samples: int) -> np.ndarray | None:
+    """Number groups by decreasing size; the largest is number 0.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,), or None
+    n_samples : int
+
+    Returns
+    -------
+    groups : ndarray of shape (n_samples,), int64, or None
+    """
+    if groups is None:
+        return None
+    with labels_wanted():
+        groups = column_or_1d(groups)
+        _check_labels(groups)
+        _, numbers, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    if len(groups) != n_samples:
+        raise ValueError(
+            f"The 'groups' must name a group for each of the {n_samples} samples of X. "
+            f"Got {len(groups)}."
+        )
+    by_size = np.empty_like(counts)
+    by_size[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
+    return by_size[numbers].astype(np.int64)
+
+
+def _check_labels(groups: np.ndarray) -> None:
+    """Raise ValueError if a label is missing: a missing label is not a group."""
+    if groups.dtype.kind == "O":
+        is_missing = np.array([_is_missing(label) for label in groups], dtype=bool)
+    else:
+        is_missing = groups != groups
+    if is_missing.any():
+        raise ValueError(f"a label is missing for {int(is_missing.sum())} of {len(groups)} samples")
+
+
+def _is_missing(label: Any) -> bool:
+    # pandas.NA cannot be compared, not even with itself.
+    return label is None or type(label).__name__ == "NAType" or bool(label != label)
+
+
+@contextmanager
+def labels_wanted() -> Iterator[None]:
+    """Turn errors of numpy's sorting into errors about the groups."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            "The 'groups' must have one axis, with a label for each sample, and labels must be all "
+            f"numbers or all strings: {str(error).splitlines()[0].removesuffix('.')}."
+        ) from None
+
+
+def index_column_groups(
+    column_groups: Any, n_columns: int, names: np.ndarray | None
+) -> tuple[tuple[int, ...], ...]:
+    """Convert groups of columns to tuples of indices.
+
+    Parameters
+    ----------
+    column_groups : sequence of sequence of int or str
+        Columns by index, or by name if X had names.
+    n_columns : int
+    names : ndarray of str, or None
+    """
+    index_of = {name: i for i, name in enumerate([] if names is None else names)}
+    index_of.update((i, i) for i in range(n_columns))
+    groups, seen = [], set()
+    for group in column_groups:
+        if isinstance(group, str) or not isinstance(group, Iterable):
+            raise ValueError(
+                "The 'column_groups' parameter must be a list of groups, each a list of columns. "
+                f"Got {group!r} for a group."
+            )
+        for column in group:
+            if not isinstance(column, str | Integral) or column not in index_of:
+                raise ValueError(
+                    f"The 'column_groups' parameter must name columns of X, by number from 0 to "
+                    f"{n_columns - 1} or by their names in the data frame. Got {column!r}."
+                )
+            if index_of[column] in seen:
+                raise ValueError(
+                    "The 'column_groups' parameter must name every column at most once. "
+                    f"Got {column!r} twice."
+                )
+            seen.add(index_of[column])
+        groups.append(tuple(index_of[column] for column in group))
+    return tuple(filter(None, groups))
