@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import skdim._training.trainer
+import skdim
 from skdim import DIMTransformer, command_line
 from skdim._model.readout import OUTPUTS as READOUTS
+from skdim._training.net import DIMNet
 from skdim.command_line import (
     COMMANDS,
     FEATURE_FILES,
@@ -763,7 +764,7 @@ def test_wrong_use_is_one_sentence_before_training(
     def train(*args, **kwargs):
         pytest.fail("it trained")
 
-    monkeypatch.setattr(skdim._training.trainer, "DIMNet", train)
+    monkeypatch.setattr(DIMNet, "__init__", train)
     before = contents(here)
     assert run(*words) == code
     printed = capsys.readouterr()
