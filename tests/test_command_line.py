@@ -5,6 +5,7 @@ import datetime
 import json
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from decimal import Decimal
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from skorch.callbacks import Callback
 
 import skdim
 from skdim import DIMTransformer, command_line
@@ -805,12 +807,21 @@ def test_a_file_that_cannot_be_written_whole_is_not_there(here, monkeypatch, suf
 
 @pytest.mark.parametrize("n_whole", [0, 1])
 def test_an_interrupt_keeps_the_last_whole_epoch(here, monkeypatch, capsys, n_whole):
-    def interrupt(log, net, **kwargs):
-        if len(net.history) > n_whole:
-            raise KeyboardInterrupt
+    class Interrupt(Callback):
+        def on_batch_begin(self, net, **kwargs):
+            if len(net.history) > n_whole:
+                signal.raise_signal(signal.SIGINT)  # Ctrl-C
 
-    monkeypatch.setattr("skdim._training.callbacks.EpochLog.on_epoch_begin", interrupt)
-    assert run("fit", "images.npy", *FIT, "--quiet", "--max-epochs", "3") == 130
+    def interrupted_fit(dim, X):
+        try:
+            return fit(dim.set_params(callbacks=[Interrupt()]), X)
+        finally:
+            dim.set_params(callbacks=None)
+
+    fit = DIMTransformer.fit
+    monkeypatch.setattr(DIMTransformer, "fit", interrupted_fit)
+    words = ["fit", "images.npy", *FIT, "--quiet", "--max-epochs", "3", "--set", "batch_size=32"]
+    assert run(*words) == 130
     printed = capsys.readouterr()
     assert printed.out == ""
     if n_whole:
