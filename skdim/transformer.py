@@ -21,7 +21,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdim._documentation import api_page
 from skdim._model.fitted import FittedModel, check_usable
-from skdim._paper import paper_settings
 from skdim._model.persistence import (
     errors_of_file,
     read_transformer,
@@ -29,6 +28,7 @@ from skdim._model.persistence import (
     write_transformer,
 )
 from skdim._model.readout import OUTPUTS
+from skdim._paper import paper_settings
 from skdim._runtime.devices import PRECISIONS, choose_device, memory_advice
 from skdim._runtime.interrupts import InterruptGuard
 from skdim._synonyms import known_names_only
