@@ -1,8 +1,7 @@
 """Random numbers that depend only on a seed, and that do not change torch's global state.
 
 torch's layers draw their initial weights from a global generator, and dropout draws from it in
-every step. Code that seeds it holds a lock, so that fits in several threads give the same results
-as fits in one.
+every step. Code that seeds it holds a lock, so that fits in other threads do not change results.
 """
 
 from collections.abc import Iterable, Iterator

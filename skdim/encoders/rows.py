@@ -19,10 +19,9 @@ MIN_WIDTH = 1e-3
 class MLPEncoder(nn.Module):
     """Two hidden layers over all columns; locations are columns or groups of columns.
 
-    Features include the columns themselves. If there are at most 256 columns, features also include
-    their piecewise linear encoding: how far each part between two quantiles is filled. A linear
-    classifier can then do what it does on the columns, and bend at the quantiles. Neither is
-    trained.
+    Features include the columns themselves and, for at most 256 columns, their piecewise linear
+    encoding: how far each part between two quantiles is filled. A linear classifier can then do
+    what it does on the columns, and bend at the quantiles. Neither is trained.
 
     Parameters
     ----------

@@ -20,9 +20,8 @@ N_AT_ONCE = 4096
 class Standardization:
     """Subtract the mean of each channel and divide by its scale, on a device.
 
-    uint8 and float32 samples are standardised on the device. float64 samples are standardised on
-    the host first, in float64: years and time stamps keep their digits, and the device need not
-    support float64.
+    uint8 and float32 samples are standardised on the device, float64 samples in float64 on the
+    host: years and time stamps keep their digits, and the device need not support float64.
 
     Attributes
     ----------
@@ -88,8 +87,7 @@ def already_standardized(batch: Tensor) -> Tensor:
 def as_tensor(array: np.ndarray) -> Tensor:
     """Share memory with an array; copy it if it is read-only or has negative strides."""
     if min(array.strides, default=0) < 0 or not array.flags.aligned:
-        # With an axis of length 1, an array may be contiguous and yet have a negative stride.
-        array = array.copy()
+        array = array.copy()  # an axis of length 1 may have a negative stride and be contiguous
     return torch.from_numpy(np.require(array, requirements=["W"]))
 
 
