@@ -737,7 +737,7 @@ FAILURES = [
         ["transform", "none.safetensors", "images.npy", *NPY],
         "must be an existing file. Got none",
     ),
-    (["transform", "images.npy", "images.npy", *NPY], "images.npy is no file of skdim"),
+    (["transform", "images.npy", "images.npy", *NPY], "images.npy is not a file of skdim"),
     (["transform", "model.safetensors", "rows.npy", *NPY], "has 64 features"),
     (["transform", *IMAGES, "--output", "labels.npy"], "labels.npy exists: --force replaces it"),
     (

@@ -1,4 +1,4 @@
-"""X checked as scikit-learn checks it, and read as samples."""
+"""Check X as scikit-learn does, and convert it to samples."""
 
 from os import PathLike
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 from sklearn.utils import check_array
 
 from skdim.exceptions import DataWarning, warn
-from skdim.sources.arrays import DTYPES, as_numpy, numbers_wanted, widen_exactly
+from skdim.sources.arrays import DTYPES, as_numpy, explain_bad_numbers, widen_exactly
 from skdim.sources.layout import Layout, find_layout
 from skdim.sources.readers import as_source
 from skdim.sources.stored import Samples, StoredSamples
@@ -35,9 +35,9 @@ def as_samples(
     *,
     n_min: int = 1,
 ) -> tuple[Samples, Layout]:
-    """Check X and read it as samples, channels first.
+    """Check X and convert it to samples, channels first.
 
-    What is in memory is checked now, all else when it is read.
+    An X in memory is checked now, a source only when it is read.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def as_samples(
     sample_shape, channel_axis, allow_nan
         As in `skdim.DIMTransformer`.
     n_min : int, default=1
-        Fewest samples.
+        Smallest number of samples.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def as_samples(
     Raises
     ------
     ValueError, TypeError
-        If X is unfit; the message says in which respect.
+        If X is invalid; the message says why.
     """
     _check_is_not_a_path(X)
     source = as_source(X)
@@ -67,7 +67,7 @@ def as_samples(
             )
         layout = find_layout(source.shape, sample_shape, channel_axis, allow_nan)
         return StoredSamples(source, layout), layout
-    with numbers_wanted():
+    with explain_bad_numbers():
         array = check_array(
             widen_exactly(as_numpy(X)),
             dtype=list(DTYPES),
@@ -99,7 +99,7 @@ def warn_of_signals(layout: Layout, n_samples: int) -> None:
     Parameters
     ----------
     layout : Layout
-        As ``channel_axis="auto"`` found it.
+        The layout that ``channel_axis="auto"`` has found.
     n_samples : int
     """
     if layout.channel_axis is not None:

@@ -23,7 +23,7 @@ def number_groups(groups: Any, n_samples: int) -> np.ndarray | None:
     """
     if groups is None:
         return None
-    with labels_wanted():
+    with explain_bad_labels():
         groups = column_or_1d(groups)
         _check_labels(groups)
         _, numbers, counts = np.unique(groups, return_inverse=True, return_counts=True)
@@ -53,7 +53,7 @@ def _is_missing(label: Any) -> bool:
 
 
 @contextmanager
-def labels_wanted() -> Iterator[None]:
+def explain_bad_labels() -> Iterator[None]:
     """Turn errors of numpy's sorting into errors about the groups."""
     try:
         yield
@@ -72,7 +72,7 @@ def index_column_groups(
     Parameters
     ----------
     column_groups : sequence of sequence of int or str
-        Columns by index, or by name if X had names.
+        Columns by index, or by name if the columns of X have names.
     n_columns : int
     names : ndarray of str, or None
     """
