@@ -19,7 +19,7 @@ from skdim.displays.drawing import (
     check_inputs,
     draw_colorbar,
     draw_samples,
-    modality,
+    drawing_of,
     picture_box,
 )
 from skdim.sources.stored import Samples
@@ -115,7 +115,7 @@ class CodeDisplay:
         samples = check_inputs(estimator, X)
         features = estimator.model_.features(samples, estimator.output)
         positions, axis_labels = embed(features, embedding)
-        pictured = None if modality(samples) == "rows" else samples
+        pictured = samples if drawing_of(samples) else None  # no pictures of rows of a table
         display = cls(positions, samples=pictured, y=y, axis_labels=axis_labels)
         return display.plot(ax, n_thumbnails=n_thumbnails, thumbnail_size=thumbnail_size, cmap=cmap)
 

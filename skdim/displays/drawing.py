@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skdim.modalities import MODALITIES, modality_of
 from skdim.sources.stored import Samples
 from skdim.transformer import DIMTransformer, check_samples
 
@@ -14,9 +15,6 @@ PALETTE = (
 INK, MUTED = "0.2", "0.55"
 SMALL = {"color": INK, "fontsize": "small"}  # text
 LEGEND = {"frameon": False, "fontsize": "small", "labelcolor": INK}
-
-# Modalities of samples (n, channels, *sides), by their number of axes.
-MODALITIES = {2: "rows", 3: "signals", 4: "images", 5: "volumes"}
 
 
 def check_matplotlib() -> None:
@@ -122,17 +120,19 @@ def draw_colorbar(ax, mappable, label: str):
 # ---- Samples as pictures ----
 
 
-def modality(samples: Samples) -> str:
-    """Return "rows", "signals", "images" or "volumes" for samples (n, channels, *sides)."""
-    return MODALITIES.get(samples.ndim, "")
+def drawing_of(samples: Samples) -> str:
+    """Return how samples (n, channels, *sides) are drawn: the ``drawing`` of their `Modality`."""
+    return modality_of(samples.shape[1:]).drawing
 
 
-def check_drawable(samples: Samples, modalities=("images", "volumes", "signals")) -> None:
-    """Raise ValueError unless samples (n, channels, *sides) have one of these modalities."""
-    if modality(samples) not in modalities:
+def check_drawable(samples: Samples, drawings=("picture", "slice", "curves")) -> None:
+    """Raise ValueError unless samples (n, channels, *sides) are drawn in one of these ways."""
+    if drawing_of(samples) not in drawings:
+        names = {modality.drawing: modality.name for modality in MODALITIES}
+        *others, last = (names[drawing] for drawing in drawings)
         raise ValueError(
-            f"X must hold {', '.join(modalities[:-1])} or {modalities[-1]}, to be drawn as "
-            f"pictures. Got samples of shape {samples.shape[1:]} (channels first)."
+            f"X must hold {', '.join(others)} or {last}, to be drawn as pictures. Got samples of "
+            f"shape {samples.shape[1:]} (channels first)."
         )
 
 
@@ -160,9 +160,9 @@ def as_pictures(samples: np.ndarray) -> np.ndarray:
     first side. Signals become curves (n, channels, length). A constant becomes 0.
     """
     samples = np.asarray(samples, dtype=np.float64)
-    if modality(samples) == "volumes":
+    if drawing_of(samples) == "slice":
         samples = samples[:, :, samples.shape[2] // 2]
-    if modality(samples) == "signals":
+    if drawing_of(samples) == "curves":
         samples, _ = stack_channels(samples)
     else:
         samples = np.moveaxis(samples, 1, -1) if samples.shape[1] == 3 else samples.mean(1)
@@ -172,7 +172,7 @@ def as_pictures(samples: np.ndarray) -> np.ndarray:
 
 def picture_box(samples: np.ndarray, center=(0.0, 0.0), size: float = 1.0) -> tuple[float, ...]:
     """Return (left, right, bottom, top) of a picture whose longer side has length ``size``."""
-    sides = (1, 1) if modality(samples) == "signals" else samples.shape[-2:]
+    sides = (1, 1) if drawing_of(samples) == "curves" else samples.shape[-2:]
     half_height, half_width = size / 2 * np.array(sides) / max(sides)
     x, y = center
     return x - half_width, x + half_width, y - half_height, y + half_height
@@ -187,7 +187,7 @@ def draw_samples(axes, samples: np.ndarray, cmap, boxes=None) -> list:
     boxes = [picture_box(samples)] * len(samples) if boxes is None else boxes
     artists = []
     for ax, picture, box in zip(axes, as_pictures(samples), boxes, strict=True):
-        if modality(samples) == "signals":
+        if drawing_of(samples) == "curves":
             artists.append(draw_curves(ax, picture, box))
         else:
             limits = {"vmin": 0, "vmax": 1}

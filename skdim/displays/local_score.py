@@ -18,19 +18,19 @@ from skdim.displays.drawing import (
     check_inputs,
     draw_colorbar,
     draw_samples,
+    drawing_of,
     grid_shape,
     link_panels,
     make_panels,
-    modality,
     stack_channels,
 )
 from skdim.encoders import encode, evaluating
 from skdim.encoders.contract import as_local_map
 
 UNIT = "score above other samples' codes"
-# For each modality that can be drawn with scores: the largest number of columns, the size in inches
-# of a sample with its scores, the gap between them as a fraction of their height, height / width.
-LAYOUTS = {"images": (6, (1.25, 2.6), 0.06, 2.06), "signals": (3, (2.6, 2.4), 0.2, None)}
+# For each way in which samples are drawn: the largest number of columns; width and height of a
+# sample with its scores, in inches; the gap between the two, in heights of a panel; height / width.
+LAYOUTS = {"picture": (6, (1.25, 2.6), 0.06, 2.06), "curves": (3, (2.6, 2.4), 0.2, None)}
 POSITIVE, NEGATIVE = "#e05c00", "#5e3d99"  # orange, purple
 
 
@@ -147,15 +147,14 @@ class LocalScoreDisplay:
             Colour map of grey pictures; "gray_r" draws dark on white.
         """
         check_drawable(self.samples, tuple(LAYOUTS))
-        kind = modality(self.samples)
-        max_columns, (width, height), gap, aspect = LAYOUTS[kind]
+        max_columns, (width, height), gap, aspect = LAYOUTS[drawing_of(self.samples)]
         n_rows, n_columns = grid_shape(len(self.samples), max_columns)
         self.ax_, self.figure_ = axes_and_figure(ax, (1 + width * n_columns, 0.5 + height * n_rows))
         cells = make_panels(
             self.ax_, len(self.samples), n_columns, hspace=0.1, wspace=0.1, aspect=aspect
         )
         self.panels_ = np.stack([make_panels(cell, 2, hspace=gap) for cell in cells])
-        if kind == "images":
+        if drawing_of(self.samples) == "picture":
             self._draw_images(cmap)
         else:
             self._draw_signals(n_columns)
