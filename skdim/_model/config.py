@@ -131,11 +131,8 @@ def encode_zeros(
 def check_weights(config: ModelConfig, weights: Mapping[str, Mapping[str, np.ndarray]]) -> None:
     """Check a file's weights against the configuration, before memory is allocated.
 
-    Parameters
-    ----------
-    config : ModelConfig
-    weights : mapping of "encoder" and "objective" to mapping of str to ndarray
-        There is no objective if the model was trimmed.
+    ``weights`` holds the arrays of "encoder" and, unless the model was trimmed, "objective", by
+    name.
 
     Raises
     ------
@@ -177,19 +174,9 @@ def _check_shapes(module: nn.Module, weights: Mapping[str, np.ndarray], name: st
 def resolve(
     params: Mapping[str, Any], layout: Layout, column_names: np.ndarray | None = None
 ) -> ModelConfig:
-    """Resolve everything that parameters and the shape of a sample determine.
+    """Resolve everything that parameters of `DIMTransformer` and the shape of a sample determine.
 
-    Parameters
-    ----------
-    params : mapping
-        Parameters of `DIMTransformer`, at least the `MODEL_PARAMETERS`.
-    layout : Layout
-    column_names : ndarray of str, or None
-        Names that ``column_groups`` may use.
-
-    Returns
-    -------
-    config : ModelConfig
+    ``column_names`` are those that ``column_groups`` may use.
 
     Raises
     ------
@@ -346,10 +333,7 @@ def _check_supported(given: Mapping[str, Any], layout: Layout) -> None:
 def carry_over(old: nn.Module, new: nn.Module) -> bool:
     """Give a new network those weights of an old one whose name and shape agree.
 
-    Returns
-    -------
-    is_same : bool
-        Whether all weights of both agree.
+    Returns whether all weights of both agree.
     """
     known = new.state_dict()
     weights = {

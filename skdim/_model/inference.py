@@ -58,22 +58,9 @@ def encode_padded(
 ) -> EncodedBatches:
     """Encode samples, ``batch_size`` at a time, the last batch padded with zeros.
 
-    Parameters
-    ----------
-    encoder : nn.Module
-        In evaluation mode, on the device of the standardisation.
-    samples : ndarray or StoredSamples, of shape (n, channels, *sides)
-    standardization : Standardization
-    batch_size : int
-    with_fixed : bool, default=True
-        Whether fixed features are wanted; see `skdim.encoders.encode`.
-
-    Yields
-    ------
-    n : int
-        Number of samples in the batch; padding follows them.
-    encoding : Encoding
-        Of the batch with its padding.
+    The encoder is in evaluation mode, on the device of the standardisation; ``with_fixed`` says
+    whether fixed features are wanted. Yields the number of samples in each batch, and the encoding
+    of the batch with the padding that follows them.
     """
     sample_shape, device = samples.shape[1:], standardization.device
     batch_size = _steady_batch(encoder, batch_size, sample_shape, device)

@@ -71,12 +71,7 @@ class Readout(NamedTuple):
 
 
 class ReadoutLayer(nn.Module):
-    """What `Readout.read` does, for gradients or an exported graph.
-
-    Parameters
-    ----------
-    readout : Readout
-    """
+    """What `Readout.read` does, for gradients or an exported graph."""
 
     mean: Tensor
     scale: Tensor
@@ -142,11 +137,6 @@ def fit_readouts(
         Number of components, at most that of hidden units; None takes the units instead.
     first : int, default=0
         Index of the first sample of the first batch.
-    processes : ProcessGroup
-
-    Returns
-    -------
-    readouts : dict of name in `OUTPUTS` to Readout
     """
     rng = np.random.default_rng(0)
     is_kept = np.zeros(n_samples, bool)
@@ -216,15 +206,8 @@ def _check_converged(units: np.ndarray, layer: str) -> None:
 def principal_directions(units: np.ndarray, n_components: int) -> np.ndarray:
     """The leading principal directions, scaled so that projections have mean variance 1.
 
-    Parameters
-    ----------
-    units : ndarray of shape (n, n_units), centred
-    n_components : int
-
-    Returns
-    -------
-    directions : ndarray of shape (n_units, min(n_components, n_units)), float32
-        A column is 0 if the samples do not span so many directions.
+    From centred units (n, n_units) to directions (n_units, min(n_components, n_units)), float32. A
+    column is 0 if the samples do not span so many directions.
     """
     n, n_units = units.shape
     n_features = min(n_components, n_units)

@@ -41,15 +41,9 @@ def retrieval(joint: Tensor, marginal: Tensor) -> Tensor:
 
 
 class HeldOut:
-    """Samples that codes are tested on, in seeded evaluation batches and views.
+    """At least two samples that codes are tested on, in seeded evaluation batches and views.
 
-    Parameters
-    ----------
-    samples : ndarray or StoredSamples, of shape (n, channels, *sides), n at least 2
-        Each evaluation batch is moved to the device when it is needed.
-    config : ModelConfig
-        Names the views that are compared.
-    standardization : Standardization
+    Each evaluation batch is moved to the device when it is needed; ``config`` names the views.
     """
 
     def __init__(self, samples: Samples, config: ModelConfig, standardization: Standardization):
@@ -109,15 +103,8 @@ class HeldOut:
 def draw_negatives(objective: DIMObjective, local_maps: tuple[Tensor, ...]) -> list[Tensor]:
     """Draw one local vector of each sample, as a negative for the codes of others.
 
-    Parameters
-    ----------
-    objective : DIMObjective
-    local_maps : tuple of Tensor of shape (n, n_locations, n_channels)
-
-    Returns
-    -------
-    negatives : list of Tensor of shape (n, n_channels)
-        One tensor for each of the objective's scoring critics; locations are seeded.
+    From local maps (n, n_locations, n_channels) to vectors (n, n_channels), one tensor for each of
+    the objective's scoring critics; locations are seeded.
     """
     generator = torch.Generator().manual_seed(SEED)
     negatives = []
@@ -135,20 +122,10 @@ def score_single(
     local_maps: tuple[Tensor, ...],
     negatives: list[Tensor],
 ) -> Tensor:
-    """Retrieval of each sample, without views, independent of the rest of the batch.
+    """Retrieval (n,) of each sample, without views, independent of the rest of the batch.
 
-    Parameters
-    ----------
-    objective : DIMObjective
-        In evaluation mode.
-    code : Tensor of shape (n, n_code)
-    local_maps : tuple of Tensor of shape (n, n_locations, n_channels)
-    negatives : list of Tensor of shape (n_negatives, n_channels)
-        What `draw_negatives` returned.
-
-    Returns
-    -------
-    scores : Tensor of shape (n,)
+    Codes are (n, n_code), local maps (n, n_locations, n_channels), and negatives (n_negatives,
+    n_channels), as `draw_negatives` returned them. The objective is in evaluation mode.
     """
     inputs = objective.scoring_critics(1, tuple(m[None] for m in local_maps))
     by_critic = []

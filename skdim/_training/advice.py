@@ -26,15 +26,7 @@ Params = Mapping[str, Any]
 
 
 class Rule(NamedTuple):
-    """Parameters that have no effect with certain values of others.
-
-    Attributes
-    ----------
-    names : tuple of str
-    applies : callable (params) -> bool
-    reason : str
-        Those values, and why they make the difference.
-    """
+    """Names of parameters that have no effect if the rule applies, and the reason."""
 
     names: tuple[str, ...]
     applies: Callable[[Params], Any]
@@ -88,14 +80,8 @@ RULES = [
 def advise_on_parameters(params: Params, changed: Collection[str], *, is_flat: bool) -> None:
     """Warn of parameters that were changed and have no effect with the values of the others.
 
-    Parameters
-    ----------
-    params : mapping
-        Parameters of the constructor, with the class of the encoder.
-    changed : collection of str
-        Names of those that differ from their defaults.
-    is_flat : bool
-        Whether X has two axes.
+    In ``params``, the encoder is a class; ``changed`` names those that differ from their defaults,
+    and ``is_flat`` says whether X has two axes.
     """
     for rule in RULES:
         for name in rule.names:
@@ -147,12 +133,7 @@ def advise_on_samples(n_samples: int, modality: Modality) -> None:
 
 
 def advise_on_codes(codes: np.ndarray) -> None:
-    """Warn if codes use almost none of their components.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n_samples, n_components), standardised
-    """
+    """Warn if standardised codes (n_samples, n_components) use almost none of their components."""
     n_samples, n_components = codes.shape
     possible = min(n_samples - 1, n_components)
     rank = effective_rank(codes)
@@ -166,14 +147,7 @@ def advise_on_codes(codes: np.ndarray) -> None:
 
 
 def advise_on_budget(step_losses: list[float], budget: str) -> None:
-    """Warn if the loss was still falling when the budget ended.
-
-    Parameters
-    ----------
-    step_losses : list of float
-    budget : str
-        The parameter that ended the fit, and its value.
-    """
+    """Warn if the loss was still falling when ``budget``, a parameter and value, ended the fit."""
     if not is_settled(step_losses):
         warn(
             f"The loss was still falling when the fit ended at {budget}. Raise that parameter.",

@@ -106,16 +106,9 @@ def as_checkpoint(checkpoint: str | os.PathLike | Checkpoint | None) -> Checkpoi
 
 
 class StateFile:
-    """The file that one fit writes its state to.
+    """The file that one fit writes its state to, in a folder that many fits share.
 
-    Parameters
-    ----------
-    folder : path
-        Shared by any number of fits.
-    key : str
-        Name of this fit, from `key_of`.
-    processes : ProcessGroup
-        All of them read the file; rank 0 writes it.
+    All processes read the file; rank 0 writes it. ``key`` is the name of the fit, from `key_of`.
     """
 
     def __init__(
@@ -133,13 +126,9 @@ class StateFile:
         """Reserve the file for one fit, inside the ``with`` block; wait for another that has it.
 
         Another fit with the same parameters and data learns the same: this one then resumes from
-        its last state. The lock ends with its process, however that ends.
-
-        Parameters
-        ----------
-        check : callable () -> None
-            Called about four times a second while the fit waits, equally often in every process.
-            An error that it raises ends the wait.
+        its last state. The lock ends with its process, however that ends. While the fit waits,
+        ``check`` is called about four times a second, equally often in every process; an error that
+        it raises ends the wait.
 
         Raises
         ------
@@ -231,16 +220,8 @@ def key_of(
 ) -> str:
     """The name of a fit: a digest of everything that determines what it learns.
 
-    Parameters
-    ----------
-    choices : mapping of str to value
-        Configuration, seed, device, and the weights where training starts.
-    callbacks : sequence of callback or (name, callback)
-    samples : ndarray or StoredSamples, of shape (n, channels, *sides)
-        Read once, from the first to the last.
-    groups : ndarray of shape (n,) or None
-    check : callable () -> None
-        Called before each chunk of samples is read.
+    ``choices`` are configuration, seed, device, and the weights where training starts. The samples
+    are read once, in order; ``check`` is called before each chunk is read.
     """
     identified = [_identify(callback) for callback in callbacks]
     digest = hashlib.blake2b(digest_size=16)
@@ -264,15 +245,9 @@ def _identify(callback: Any) -> str:
 
 
 class WriteCheckpoints(Callback):
-    """Write the state of training after epochs, and at its end.
+    """Write the state of training after epochs, as often as a checkpoint says, and at its end.
 
-    Parameters
-    ----------
-    file : StateFile
-    checkpoint : Checkpoint
-        Says how often.
-    constants : dict
-        Further values that a resumed fit needs, which do not change during training.
+    ``constants`` are further values that a resumed fit needs, which do not change during training.
     """
 
     def __init__(self, file: StateFile, checkpoint: Checkpoint, constants: dict):

@@ -36,13 +36,7 @@ class Capturer(Protocol):
 
 
 class CUDAGraphCapturer:
-    """Capture CUDA graphs.
-
-    Parameters
-    ----------
-    generator : torch.Generator
-        Advances from replay to replay, as torch's global one does.
-    """
+    """Capture CUDA graphs; the generator advances with every replay, as torch's global one does."""
 
     def __init__(self, generator: torch.Generator):
         self.generator = generator
@@ -79,13 +73,8 @@ def choose_capturer(
 ) -> Capturer | None:
     """Choose what captures the steps of a fit; None for a CPU, a short fit or an obstacle.
 
-    Parameters
-    ----------
-    generator : torch.Generator
-        The generator of the fit, on its device.
-    n_steps : int
-    obstacle : str or None
-        A clause that says why steps cannot be captured.
+    The generator is that of the fit, on its device; the obstacle is a clause that says why steps
+    cannot be captured.
     """
     if generator.device.type != "cuda" or n_steps < WORTHWHILE:
         return None
@@ -98,15 +87,8 @@ def choose_capturer(
 class GraphedStep:
     """A step that runs eagerly a few times, and is then captured and replayed.
 
-    Parameters
-    ----------
-    step : callable (samples, groups) -> dict of terms
-        Its shapes must not depend on numbers on the device, which it must not read.
-    capturer : Capturer
-
-    Notes
-    -----
-    A step that cannot be captured runs eagerly, and the log says why.
+    The shapes of the step must not depend on numbers on the device, which it must not read. A step
+    that cannot be captured runs eagerly, and the log says why.
     """
 
     def __init__(self, step: Step, capturer: Capturer):

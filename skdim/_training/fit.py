@@ -58,16 +58,7 @@ N_ADAPTED_TO = 1000
 
 
 class Fit(NamedTuple):
-    """What `fit_model` returns.
-
-    Attributes
-    ----------
-    model : FittedModel
-    net : DIMNet
-        That trained it.
-    interrupt : KeyboardInterrupt or None
-        That ended training, after at least one epoch.
-    """
+    """A fitted model, its net, and an interrupt that came after at least one whole epoch."""
 
     model: FittedModel
     net: DIMNet
@@ -93,10 +84,6 @@ def fit_model(
         Further callbacks, which do not change what is learned.
     guard : InterruptGuard
         Active; Ctrl-C that comes after training is left to it.
-
-    Returns
-    -------
-    fit : Fit
 
     Raises
     ------
@@ -208,16 +195,7 @@ def _last_state(file: StateFile, plan: FitPlan) -> dict | None:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a fit trains on.
-
-    Attributes
-    ----------
-    samples : ndarray or StoredSamples, of shape (n, channels, *sides)
-    groups : ndarray of shape (n,), int64, or None
-    held_out : ndarray or StoredSamples, or None
-        Samples set aside for early stopping.
-    standardization : Standardization
-    """
+    """Samples and groups to train on, samples held out for early stopping, and their statistics."""
 
     samples: Samples
     groups: np.ndarray | None
