@@ -11,16 +11,8 @@ from pathlib import Path
 def replace_when_done(path: str | os.PathLike) -> Iterator[Path]:
     """Yield the path of a temporary file, which replaces ``path`` at the end of the ``with`` block.
 
-    If the block raises, the temporary file is removed and ``path`` is left as it was.
-
-    Parameters
-    ----------
-    path : path
-
-    Yields
-    ------
-    temporary : Path
-        Next to ``path``, so that both are on one file system. The file does not exist yet.
+    It is next to ``path``, so that both are on one file system, and does not exist yet. If the
+    block raises, the temporary file is removed and ``path`` is left as it was.
     """
     path = Path(path)
     temporary = temporary_path(path)

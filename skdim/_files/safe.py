@@ -34,13 +34,8 @@ DEEPEST = 32
 def write(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
     """Write a state in one step: the file is either complete or as it was.
 
-    Parameters
-    ----------
-    path : path
-        An existing file is replaced.
-    state : mapping of str to value
-        Plain values, arrays, and dicts, lists and tuples of them. If a value is or holds anything
-        else, only its name is written.
+    Values are plain, arrays, or dicts, lists and tuples of them. If a value is or holds anything
+    else, only its name is written.
     """
     arrays: dict[str, np.ndarray] = {}
     plain = {}
@@ -56,17 +51,7 @@ def write(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
 
 
 def read(path: str | os.PathLike, custom_objects: Mapping[str, Any]) -> dict[str, Any]:
-    """Read a state.
-
-    Parameters
-    ----------
-    path : path
-    custom_objects : mapping of str to object
-        Values of the state that are not plain, by name.
-
-    Returns
-    -------
-    state : dict of str to value
+    """Read a state; ``custom_objects`` are its values that are not plain, by name.
 
     Raises
     ------

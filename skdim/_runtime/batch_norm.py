@@ -18,11 +18,7 @@ class _BatchNorm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float):
         """Return the normalised x, and the mean, biased variance and number of all values.
 
-        Parameters
-        ----------
-        x : Tensor of shape (n, n_channels, ...)
-        weight, bias : Tensor of shape (n_channels,)
-        eps : float
+        x has the shape (n, n_channels, ...), all else (n_channels,) or ().
         """
         # On every device, this is the fastest kernel of torch that computes moments.
         _, mean, rsqrt = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)

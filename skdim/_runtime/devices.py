@@ -134,11 +134,7 @@ def _glibc() -> ctypes.CDLL | None:
 def memory_advice(device: torch.device, **parameters) -> Iterator[None]:
     """Turn an out-of-memory error into an error that says which parameters to reduce.
 
-    Parameters
-    ----------
-    device : torch.device
-    **parameters
-        The parameters with which the use of memory grows, and their values.
+    ``parameters`` are those with which the use of memory grows, and their values.
     """
     try:
         yield

@@ -34,19 +34,14 @@ EXIT_TIMEOUT = timedelta(seconds=10)
 class ProcessGroup:
     """The processes of a fit, seen from one of them.
 
-    Parameters
+    Attributes
     ----------
-    rank : int, default=0
+    rank : int
         Rank of this process.
-    world_size : int, default=1
+    world_size : int
         Number of processes. A single process exchanges nothing.
     device : torch.device
         Device of the tensors that are exchanged.
-
-    Attributes
-    ----------
-    is_single : bool
-        Whether there is only one process.
     shard_sizes : list of int
         Number of samples of each process in the current batch; see `shard`.
     """
@@ -88,13 +83,7 @@ class ProcessGroup:
     def gather_samples(self, tensor: Tensor) -> Tensor:
         """Concatenate the samples of all processes; differentiable.
 
-        Parameters
-        ----------
-        tensor : Tensor of shape (n_views, n_shard, ...)
-
-        Returns
-        -------
-        gathered : Tensor of shape (n_views, n, ...)
+        From a tensor (n_views, n_shard, ...) to one (n_views, n, ...).
         """
         if self.is_single:
             return tensor

@@ -72,11 +72,6 @@ class InterruptGuard:
 
         Every process calls this equally often. None waits for another, because each message has had
         the time of a step to arrive.
-
-        Raises
-        ------
-        KeyboardInterrupt
-            If Ctrl-C was pressed.
         """
         if self.processes.is_single:
             self._raise_if(self.is_pending)

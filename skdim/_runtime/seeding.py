@@ -19,15 +19,9 @@ _global_state_lock = RLock()
 def seeded(
     seed: int, device: torch.device, state: Tensor | None = None
 ) -> Iterator[torch.Generator]:
-    """Yield a generator inside a `seeded_globally` block.
+    """Yield a generator on a device inside a `seeded_globally` block.
 
-    Parameters
-    ----------
-    seed : int
-    device : torch.device
-        Device of the generator.
-    state : Tensor or None
-        State of the generator of an earlier block, from which random numbers then continue.
+    Random numbers continue from ``state``, that of the generator of an earlier block.
     """
     generator, seed = make_generator(seed, device, state)
     with seeded_globally(seed, device):
@@ -118,12 +112,7 @@ KNOWN_PACKAGES = ("skdim", "torch")
 def may_draw_globally(modules: Iterable[nn.Module], functions: Iterable[Any]) -> bool:
     """Whether training may draw from torch's global generators.
 
-    A custom layer or function is assumed to do so.
-
-    Parameters
-    ----------
-    modules : iterable of nn.Module
-    functions : iterable of callable or None
+    A custom layer or function is assumed to do so; a function may be None.
     """
     layers = [layer for module in modules for layer in module.modules()]
     if any(isinstance(layer, DRAWING_LAYERS) for layer in layers):

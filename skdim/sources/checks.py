@@ -35,7 +35,7 @@ def as_samples(
     *,
     n_min: int = 1,
 ) -> tuple[Samples, Layout]:
-    """Check X and convert it to samples, channels first.
+    """Check X and convert it to samples, channels first, and their layout.
 
     An X in memory is checked now, a source only when it is read.
 
@@ -46,11 +46,6 @@ def as_samples(
         As in `skdim.DIMTransformer`.
     n_min : int, default=1
         Smallest number of samples.
-
-    Returns
-    -------
-    samples : ndarray or StoredSamples, of shape (n, channels, *sides)
-    layout : Layout
 
     Raises
     ------
@@ -94,14 +89,7 @@ def _check_is_not_a_path(X: Any) -> None:
 
 
 def warn_of_signals(layout: Layout, n_samples: int) -> None:
-    """Warn if an X without channels is more likely to hold signals.
-
-    Parameters
-    ----------
-    layout : Layout
-        The layout that ``channel_axis="auto"`` has found.
-    n_samples : int
-    """
+    """Warn if an X without channels, as ``channel_axis="auto"`` reads it, likely holds signals."""
     if layout.channel_axis is not None:
         return
     sides = layout.unflat_shape

@@ -50,16 +50,9 @@ class Layout:
         return modality_of(self.sample_shape)
 
     def as_samples(self, X: np.ndarray) -> np.ndarray:
-        """Convert X to samples; a copy is made only to change the byte order.
+        """Convert X (n, *x_shape) to samples (n, channels, *sides); a table has channels only.
 
-        Parameters
-        ----------
-        X : ndarray of shape (n, *x_shape)
-
-        Returns
-        -------
-        samples : ndarray of shape (n, channels, *sides)
-            A table has no sides; its columns are the channels.
+        A copy is made only to change the byte order.
 
         Raises
         ------
@@ -80,14 +73,7 @@ def find_layout(
     channel_axis: Any = "auto",
     allow_nan: bool = False,
 ) -> Layout:
-    """Determine how samples lie in an X of this shape.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of X.
-    sample_shape, channel_axis, allow_nan
-        As in `skdim.DIMTransformer`.
+    """Determine how samples lie in an X of this shape, by parameters of `skdim.DIMTransformer`.
 
     Raises
     ------

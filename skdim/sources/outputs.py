@@ -13,16 +13,7 @@ from skdim._files.atomic_write import replace_when_done
 def transform_lazily(transform: Callable[[np.ndarray], np.ndarray], X: Any, n_features: int) -> Any:
     """Return the features of a dask array as a dask array, with a block for each block of samples.
 
-    Parameters
-    ----------
-    transform : callable (X) -> features
-        Sent once to each worker.
-    X : dask.array.Array of shape (n, ...)
-    n_features : int
-
-    Returns
-    -------
-    features : dask.array.Array of shape (n, n_features), float32
+    ``transform`` is sent once to each worker.
     """
     import dask
 

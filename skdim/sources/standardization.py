@@ -40,14 +40,7 @@ class Standardization:
     def on_host(self, samples: np.ndarray) -> Tensor:
         """Do the part of the standardisation that precedes the move to the device.
 
-        Parameters
-        ----------
-        samples : ndarray of shape (n, n_channels, *sides)
-
-        Returns
-        -------
-        batch : Tensor of the same shape, on the CPU
-            Shares the memory of the samples if possible.
+        The result shares the memory of the samples if possible.
         """
         if samples.dtype != np.float64:
             return as_tensor(samples)
@@ -105,13 +98,10 @@ def check_not_constant(samples: Samples) -> None:
 def channel_statistics(
     samples: Samples, processes: ProcessGroup = SINGLE_PROCESS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each channel, or of each column of a table; 1 for constants.
+    """Mean and scale of each channel, or of each column of a table: (n_channels,), float64 each.
 
-    Missing values are ignored. With several processes, each reads a part of the samples.
-
-    Returns
-    -------
-    mean, scale : ndarray of shape (n_channels,), float64
+    The scale is the standard deviation, and 1 for constants. Missing values are ignored. With
+    several processes, each reads a part of the samples.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # overflow is detected below
         mean, scale = _moments(samples, processes)

@@ -14,12 +14,6 @@ from skdim.sources.readers import Indices, Part, Source
 class StoredSamples:
     """Samples of a source, channels first, read and checked when they are indexed.
 
-    Parameters
-    ----------
-    source : Source
-    layout : Layout
-        How samples lie in the source.
-
     Attributes
     ----------
     shape : tuple of int
