@@ -2,7 +2,7 @@
 
 import pytest
 
-from skdim._files.atomic_write import remove_temporary_files, replace_when_done, temporary_beside
+from skdim._files.atomic_write import remove_temporary_files, replace_when_done
 
 
 def names(folder):
@@ -53,8 +53,14 @@ def test_a_replacement_that_fails_leaves_what_was_there(tmp_path):
 
 def test_temporary_files_of_one_path_are_removed_and_no_others(tmp_path):
     path, other = tmp_path / "file", tmp_path / "other"
-    for name in (path, temporary_beside(path), temporary_beside(path), temporary_beside(other)):
-        name.write_text("x")
-    remove_temporary_files(path)
-    assert path.exists()
-    assert len(names(tmp_path)) == 2
+    with replace_when_done(other) as kept:
+        with replace_when_done(path) as removed:
+            for name in (kept, removed):
+                name.write_text("x")
+            assert removed.parent == tmp_path  # on the same file system
+            path.write_text("old")
+            remove_temporary_files(path)
+            assert names(tmp_path) == sorted([kept.name, "file"])
+            removed.write_text("new")
+        assert path.read_text() == "new"
+    assert names(tmp_path) == ["file", "other"]
