@@ -126,7 +126,7 @@ def test_views_of_colour_images_are_smaller_if_the_encoder_takes_any_size(
 def test_a_fit_of_a_table_says_what_to_expect(quick, rows, caplog):
     with caplog.at_level("INFO", "skdim"):
         quick().fit(rows[0])
-    assert "Most of what the features of a table gain" in caplog.text
+    assert "Features of a table owe most of their gain" in caplog.text
     caplog.clear()
     with caplog.at_level("INFO", "skdim"):
         quick(channel_axis=None).fit(rows[0])

@@ -120,7 +120,7 @@ def test_custom_objects_are_asked_for_by_name(quick, tmp_path):
     )
     np.testing.assert_array_equal(again.transform(X), dim.transform(X))
     others = {"augment": custom_views, "random_state": 0}
-    with pytest.raises(FileError, match="weights are not those"):
+    with pytest.raises(FileError, match="weights do not fit"):
         DIMTransformer.load(tmp_path / "dim", encoder=OtherEncoder, **others)
 
 

@@ -138,8 +138,8 @@ def test_every_parameter_without_effect_is_warned_of_once():
 def test_the_shape_of_samples_that_have_one_is_warned_of():
     (warning,) = warnings_of(lambda: dim(sample_shape=(8, 8)).fit(IMAGES))
     assert str(warning.message) == (
-        "The 'sample_shape' parameter ((8, 8)) has no effect with an X that is not flat: it has "
-        "its own shape."
+        "The 'sample_shape' parameter ((8, 8)) has no effect with an X that is not flat: its "
+        "samples have a shape."
     )
     assert points_here(warning)
     assert not warnings_of(lambda: dim(sample_shape=(8, 8)).fit(ROWS))
@@ -170,8 +170,8 @@ def test_as_many_components_as_samples_are_warned_of():
 
     (warning,) = warnings_of(fit(20))
     assert str(warning.message) == (
-        "The 'n_components' parameter (20) has no effect with 20 samples: components from number "
-        "20 on are 0."
+        "The 'n_components' parameter (20) has no effect with 20 samples: component 20 and "
+        "all later ones are 0."
     )
     assert points_here(warning)
     assert not warnings_of(fit(19))
