@@ -1,5 +1,7 @@
 """The contract of scikit-learn: its own suite, then the stories users live by."""
 
+import inspect
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -12,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skdim import DIMTransformer
+from skdim import DIMClassifier, DIMTransformer
 
 # The contract knows no width.
 NARROW = {"encoder_params": {"width": 8, "n_hidden": 32}, "max_epochs": 1, "device": "cpu"}
@@ -131,3 +133,17 @@ def test_groups_reach_the_transformer_by_metadata_routing(quick, digits):
     np.testing.assert_array_equal(routed, direct)
     assert not np.array_equal(routed, quick(random_state=1).fit(X).transform(X))
     assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("kind", [DIMTransformer, DIMClassifier])
+def test_scikit_learn_sees_the_parameters(kind):
+    class Child(kind):
+        """It inherits the constructor."""
+
+    for some in (kind, Child):
+        names = set(inspect.signature(some).parameters)
+        assert names == set(some().get_params(deep=False))
+        assert "kwargs" not in names
+        assert clone(some(batch_size=7)).batch_size == 7
+    with pytest.raises(TypeError, match="Child has no parameter 'seed'"):
+        Child(seed=0)

@@ -5,11 +5,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import campaign
-from helpers.campaign import BEYOND, Case, Sketch
 
 from skdim._runtime import devices
-from skdim._runtime.devices import NEVER, USUAL, choose_device, freed_memory_kept
+from skdim._runtime.devices import (
+    DEVICES,
+    NEVER,
+    USUAL,
+    choose_device,
+    choose_precision,
+    freed_memory_kept,
+    has_bfloat16,
+    memory_advice,
+)
 
 CPU = torch.device("cpu")
 
@@ -94,20 +101,30 @@ def test_processes_side_by_side_take_the_gpus_in_turn(name, rank, number, monkey
     assert devices.choose_device("auto") == torch.device("cuda")
 
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # cases check their warnings themselves
-ROWS = Sketch((6, 3))
+def test_a_size_beyond_all_memory_is_a_memory_error(quick, rows):
+    with pytest.raises(MemoryError, match=r"exhausted: reduce 'batch_size' \(now 32\)"):
+        quick(n_components=10**18).fit(rows[0])
 
 
-def fit(sketch, groups=None, modality="rows", **params):
-    dim = campaign.transformer(Case(modality, sketch, params))
-    return dim.fit(campaign.make(sketch), groups=groups)
+def test_another_error_is_not_one_of_memory():
+    with pytest.raises(RuntimeError, match=r"^shapes do not fit$"), memory_advice(CPU, width=3):
+        raise RuntimeError("shapes do not fit")
 
 
-def test_a_size_beyond_all_memory_is_a_memory_error():
-    with pytest.raises(MemoryError, match="exhausted"):
-        fit(ROWS, n_components=BEYOND)
+@pytest.mark.parametrize("has_large_layers", [False, True])
+def test_precision_is_a_choice_of_the_user_or_follows_from_the_layers(has_large_layers):
+    for precision in ("float32", "bfloat16"):
+        assert choose_precision(precision, CPU, has_large_layers) == precision
+    chosen = choose_precision("auto", CPU, has_large_layers)
+    assert (chosen == "bfloat16") == (has_large_layers and has_bfloat16(CPU))
 
 
 def test_a_device_that_holds_no_numbers_is_refused():
     with pytest.raises(ValueError, match="'device' parameter"):
         choose_device("meta")
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_device_of_another_name_is_named(name):
+    with pytest.raises(ValueError, match=rf"Got '{name}:1'\. Did you mean '{DEVICES[name]}:1'"):
+        choose_device(f"{name}:1")

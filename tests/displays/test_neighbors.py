@@ -1,0 +1,54 @@
+"""Nearest neighbours of queries, as pictures and as lines."""
+
+import numpy as np
+import pytest
+from helpers.displays import SIGNALS, extent_of, picture_of
+
+from skdim.displays import (
+    NearestNeighborsDisplay,
+)
+
+
+def test_queries_are_followed_by_their_nearest_neighbors(fitted, images):
+    display = NearestNeighborsDisplay.from_estimator(fitted, images, n_queries=5, n_neighbors=3)
+    features = fitted.transform(images)
+    for row, query in enumerate([0, 18, 36, 54, 72]):
+        apart = np.abs(features - features[query]).sum(1)
+        nearest = apart.argsort()
+        np.testing.assert_array_equal(display.queries[row, 0], images[query])
+        np.testing.assert_array_equal(display.neighbors[row, :, 0], images[nearest[1:4]])
+        np.testing.assert_allclose(display.distances[row], apart[nearest[1:4]], rtol=1e-5)
+    shown = np.stack([artist.get_array() for artist in display.thumbnails_.flat])
+    expected = np.concatenate([display.queries[:, None], display.neighbors], 1)[:, :, 0]
+    np.testing.assert_allclose(shown.reshape(5, 4, 8, 8), expected / 16)
+
+
+def test_a_query_is_never_its_own_neighbor_even_among_twins(fitted, images):
+    twins = np.repeat(images[:3], 4, axis=0)
+    display = NearestNeighborsDisplay.from_estimator(fitted, twins, n_queries=12, n_neighbors=2)
+    np.testing.assert_array_equal(display.distances, np.zeros((12, 2)))
+
+
+def test_rows_go_down_and_neighbors_to_the_right(fitted, images):
+    display = NearestNeighborsDisplay.from_estimator(fitted, images)
+    picture_of(display)
+    thumbnails = display.thumbnails_
+    assert thumbnails.shape == (6, 8)
+    extents = np.array([[extent_of(artist) for artist in row] for row in thumbnails])
+    assert (extents[:, 1:, 0] > extents[:, :-1, 1]).all()
+    assert (extents[1:, :, 3] < extents[:-1, :, 2]).all()
+
+
+def test_signals_are_lines(of_signals):
+    display = NearestNeighborsDisplay.from_estimator(of_signals, SIGNALS)
+    line = display.thumbnails_[0, 0]
+    assert [len(curve) for curve in line.get_segments()] == [32, 32]
+    (y,) = (curve[:, 1] for curve in line.get_segments()[:1])
+    assert np.corrcoef(y, display.queries[0, 0])[0, 1] == pytest.approx(1)
+
+
+def test_channels_of_a_signal_do_not_cross(of_signals):
+    display = NearestNeighborsDisplay.from_estimator(of_signals, SIGNALS)
+    for line in display.thumbnails_.flat:
+        upper, lower = line.get_segments()
+        assert upper[:, 1].min() >= lower[:, 1].max()
