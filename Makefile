@@ -35,6 +35,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff format --check --line-length 80 README.md docs/*.md
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # A process for each core, of one thread each: faster than threads on tests as small as these.
 # Each gets neighbours, which share fixtures, until one of them has none left.

@@ -398,7 +398,8 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
             shapes = (head.classes.shape, head.intercept.shape)
             if n_hidden != n_units or n_classes < 2 or shapes != ((n_classes,), (n_classes,)):
                 raise ValueError("the classifier does not fit the hidden layer or its classes")
-            return cls(FrozenEstimator(transformer), **params)._install(transformer, head)
+            classifier = cls(FrozenEstimator(transformer), **params)
+            return classifier._install(transformer, head)
 
     def export_onnx(self, path, *, dtype="float32") -> None:
         """Write an ONNX graph from raw X to probabilities and the index of the most probable class.

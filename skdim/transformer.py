@@ -365,7 +365,7 @@ default="infonce"
     _parameter_constraints = PARAMETER_CONSTRAINTS
 
     @known_names_only
-    def __init__(
+    def __init__(  # noqa: PLR0915  # a line for each parameter
         self,
         n_components=64,
         *,

@@ -1,4 +1,14 @@
-"""Small, seeded data for every modality, and a transformer that trains for a moment."""
+"""Small, seeded data for every modality, and a transformer that trains for a moment.
+
+The tests of a module have its path and its name, without the underscores of private names:
+``tests/training/test_net.py`` tests ``skdim/_training/net.py``. Other folders hold
+
+* ``contract``: what skdim promises to other libraries, and for every modality alike,
+* ``robustness``: random cases, hostile files, interrupts, threads, GPUs, and stress tests,
+* ``repository``: pages, pictures, benchmarks, structure and English,
+* ``helpers``: what several tests share, and programs that tests run,
+* ``tools``: programs for who works on skdim.
+"""
 
 import numpy as np
 import pytest

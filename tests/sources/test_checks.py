@@ -98,7 +98,5 @@ def test_a_folder_is_refused_with_the_source_for_images(tmp_path):
 
 
 def test_a_file_of_an_unknown_kind_is_refused_without_a_call():
-    with pytest.raises(
-        TypeError, match=r"'digits\.docx'\. Read it into an array first"
-    ):
+    with pytest.raises(TypeError, match=r"'digits\.docx'\. Read it into an array first"):
         DIMTransformer().fit("digits.docx")
