@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from skdim import classifier
-from skdim._training import config
+from skdim import classifier, modalities
 from skdim.encoders import ConvEncoder
 
 ROOT = Path(__file__).parents[1]
@@ -28,9 +27,8 @@ NEEDED = {
 # The code of a page runs as it is, but a fit of "auto" epochs sees few samples, and the default
 # network of images is narrow.
 FIT_LENGTHS = [
-    (config, "N_SHOWN"),
-    (config, "N_SHOWN_CROPPED"),
-    (config, "N_SHOWN_ROWS"),
+    (modalities, "N_SHOWN"),
+    (modalities, "N_SHOWN_CROPPED"),
     (classifier, "N_SHOWN"),
 ]
 
