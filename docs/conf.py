@@ -16,6 +16,8 @@ from sphinx.util.docutils import SphinxDirective
 import skdim
 from skdim._documentation import project_urls
 from skdim.evaluation import ProbeClassifier
+from skdim.modalities import MODALITIES
+from skdim.priors import Prior
 
 HERE = Path(__file__).parent
 logger = logging.getLogger("skdim.docs")
@@ -105,8 +107,7 @@ REGISTRIES = [
     "skdim.critics.CRITICS",
     "skdim.priors.PRIORS",
     "skdim.encoders.ENCODERS",
-    "skdim.augmentation.DEFAULT_AUGMENTATIONS",
-    "skdim.coordinates.COORDINATES",
+    "skdim.objective.coordinates.COORDINATES",
     "skdim.optimization.OPTIMIZERS",
     "skdim.optimization.SCHEDULES",
 ]
@@ -144,6 +145,7 @@ def check_that_the_api_is_whole(app):
         f"{package}.{name}" for package in PACKAGES for name in resolve(f"{package}.__all__")
     }
     expected.update(*map(names_of_registry, REGISTRIES))
+    expected.update(f"skdim.augmentation.{m.augment.__name__}" for m in MODALITIES)
     for name in sorted(expected - listed - set(INTERNAL)):
         logger.warning("docs/api.md does not list %s.", name)
     for name in sorted(listed - set(REGISTRIES)):
@@ -170,8 +172,24 @@ class Registry(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+class Modalities(SphinxDirective):
+    """``.. modalities::``: each modality with its default encoder and views, as a table."""
+
+    def run(self):
+        """Build the table from the rows themselves."""
+        lines = [".. list-table::", "   :widths: 15 15 70", "   :header-rows: 1", ""]
+        lines += ["   * - X holds", "     - ``encoder``", "     - ``augment``"]
+        for modality in MODALITIES:
+            views = describe("skdim.augmentation", [modality.augment])
+            lines += [f"   * - {modality.name}", f"     - ``{modality.encoder!r}``"]
+            lines += [f"     - {views}"]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
 def objects_of(value) -> list:
     """Return the functions and classes that a name stands for, the most important one first."""
+    if isinstance(value, Prior):
+        value = (value.sample, value.squash)
     values = value if isinstance(value, tuple) else (value,)
     return [each for each in values if hasattr(each, "__name__")]
 
@@ -288,6 +306,7 @@ def block_math(translator, node):
 def setup(app):
     """Connect directives, formulas and hooks to Sphinx."""
     app.add_directive("registry", Registry)
+    app.add_directive("modalities", Modalities)
     app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))
     app.connect("source-read", stay_on_the_site)
     app.connect("autodoc-process-docstring", escape_stars, priority=100)  # before numpydoc
