@@ -218,7 +218,7 @@ default="infonce"
         is. For maps with axes of one length; not for tables.
     coordinates : {"both", "absolute", "relative"}, default="both"
         Predict the position of each local vector, its offset from another one, or both; see
-        `skdim.coordinates`.
+        `skdim.objective.coordinates`.
 
     Views
 
