@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import re
+import tomllib
 import warnings
 from itertools import pairwise
 from pathlib import Path
@@ -14,8 +15,6 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 import skdim
-from skdim._documentation import project_urls
-from skdim.evaluation import ProbeClassifier
 from skdim.modalities import MODALITIES
 from skdim.priors import Prior
 
@@ -145,7 +144,8 @@ def check_that_the_api_is_whole(app):
         f"{package}.{name}" for package in PACKAGES for name in resolve(f"{package}.__all__")
     }
     expected.update(*map(names_of_registry, REGISTRIES))
-    expected.update(f"skdim.augmentation.{m.augment.__name__}" for m in MODALITIES)
+    views = [modality.augment for modality in MODALITIES if modality.augment]
+    expected.update(f"skdim.augmentation.{function.__name__}" for function in views)
     for name in sorted(expected - listed - set(INTERNAL)):
         logger.warning("docs/api.md does not list %s.", name)
     for name in sorted(listed - set(REGISTRIES)):
@@ -180,7 +180,8 @@ class Modalities(SphinxDirective):
         lines = [".. list-table::", "   :widths: 15 15 70", "   :header-rows: 1", ""]
         lines += ["   * - X holds", "     - ``encoder``", "     - ``augment``"]
         for modality in MODALITIES:
-            views = describe("skdim.augmentation", [modality.augment])
+            function = modality.augment
+            views = describe("skdim.augmentation", [function]) if function else "none"
             lines += [f"   * - {modality.name}", f"     - ``{modality.encoder!r}``"]
             lines += [f"     - {views}"]
         return self.parse_text_to_nodes("\n".join(lines))
@@ -219,11 +220,6 @@ def give_themes(app, page, template, context, doctree):
     context["themes_of_the_api"] = themes_of_the_api()
 
 
-# On the site, the links of scikit-learn's diagrams stay on the site.
-skdim.DIMTransformer._doc_link_template = "../generated/skdim.{estimator_name}.html"
-skdim.DIMClassifier._doc_link_template = "../generated/skdim.{estimator_name}.html"
-ProbeClassifier._doc_link_template = "../generated/skdim.evaluation.{estimator_name}.html"
-
 # ------------------------------------------------------------------- gallery
 
 mpl.use("Agg")
@@ -247,7 +243,10 @@ sphinx_gallery_conf = {
 
 # ---------------------------------------------------------------------- HTML
 
-# Links at the top of every page, as far as [project.urls] of pyproject.toml has addresses.
+PYPROJECT = tomllib.loads((HERE.parent / "pyproject.toml").read_text())
+ADDRESSES = PYPROJECT["project"].get("urls", {})
+
+# Links at the top of every page, as far as there are addresses.
 ICONS = {"Repository": "fa-code-branch", "Issues": "fa-circle-question"}
 
 html_theme = "pydata_sphinx_theme"
@@ -255,7 +254,7 @@ html_title = f"skdim {release}"
 html_context = {
     "default_mode": "auto",
     "summary": "Features learned without labels, as an ordinary scikit-learn transformer.",
-    "site": project_urls().get("Documentation", "").rstrip("/"),
+    "site": ADDRESSES.get("Documentation", "").rstrip("/"),
 }
 html_static_path = ["_static"]
 html_css_files = ["skdim.css"]
@@ -274,7 +273,7 @@ html_theme_options = {
     "footer_end": [],
     "icon_links": [
         {"name": label, "url": address, "icon": f"fa-solid {ICONS[label]}"}
-        for label, address in project_urls().items()
+        for label, address in ADDRESSES.items()
         if label in ICONS
     ],
     "show_toc_level": 2,

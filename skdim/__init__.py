@@ -28,7 +28,7 @@ HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for: torch takes seconds, which the help of a command need not take."""
+    """Import a name on first use: torch takes seconds, and the help of a command needs no torch."""
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(HOMES[name]), name)
@@ -39,7 +39,7 @@ def __dir__() -> list[str]:
 
 
 def get_skops_trusted() -> list[str]:
-    """Return the types that ``skops.io.load`` is to trust, to read a transformer.
+    """Return the types that ``skops.io.load`` must trust to read a transformer.
 
     Examples
     --------

@@ -7,7 +7,7 @@ INTERRUPTED = 130
 
 
 def main() -> int:
-    """Run one command of this process; Ctrl-C is one line from the first import on."""
+    """Run the command of this process; Ctrl-C prints one line, even during imports."""
     sys.unraisablehook = end_if_interrupted
     try:
         from skdim.command_line import main as run
@@ -19,7 +19,7 @@ def main() -> int:
 
 
 def end_if_interrupted(unraisable) -> None:
-    """End the process if Ctrl-C came where Python can only drop it, as in the midst of imports."""
+    """End the process if Python could only drop a Ctrl-C, as in the middle of an import."""
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
         print("Interrupted.", file=sys.stderr, flush=True)
         signal.signal(signal.SIGINT, signal.SIG_DFL)

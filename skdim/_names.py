@@ -1,14 +1,51 @@
-"""From what the user typed to the thing it names: one dict per choice, one lookup for all."""
+"""Names that users type: the objects they stand for, and which name was meant by an unknown one."""
 
-from collections.abc import Mapping
+import functools
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
+
+# Parameters as other libraries call them, for which `difflib` has no good suggestion.
+SYNONYMS = {
+    "alpha": "global_weight",
+    "amp": "precision",
+    "backbone": "encoder",
+    "beta": "local_weight",
+    "criterion": "mi_estimator",
+    "cuda": "device",
+    "ddp": "distributed",
+    "ema": "weight_averaging",
+    "embedding_dim": "n_components",
+    "encoder": "transformer",
+    "estimator": "transformer",
+    "gamma": "prior_weight",
+    "gpu": "device",
+    "image_size": "sample_shape",
+    "latent_dim": "n_components",
+    "loss": "mi_estimator",
+    "lr": "learning_rate",
+    "max_iter": "max_epochs",
+    "min_delta": "tol",
+    "model": "encoder",
+    "momentum": "optimizer_params",
+    "n_iter": "max_epochs",
+    "patience": "n_iter_no_change",
+    "progress": "verbose",
+    "seed": "random_state",
+    "transform": "augment",
+    "transforms": "augment",
+    "val_size": "validation_fraction",
+    "weight_decay": "optimizer_params",
+}
+
+Constructor = TypeVar("Constructor", bound=Callable[..., None])
 
 
 def lookup(
     choice: Any, registry: Mapping[str, Any], parameter: str, *, or_callable: bool = True
 ) -> Any:
-    """Return the entry that ``choice`` names, or ``choice`` itself when it is callable.
+    """Return the entry that ``choice`` names, or ``choice`` itself if it is callable.
 
     Parameters
     ----------
@@ -36,5 +73,26 @@ def lookup(
     sentence = f"The {parameter!r} parameter must be {legal}. Got {choice!r} instead."
     if not isinstance(choice, str):
         raise TypeError(sentence)
-    close = get_close_matches(choice, registry, n=1)
-    raise ValueError(sentence + (f" Did you mean {close[0]!r}?" if close else ""))
+    raise ValueError(sentence + suggest(choice, registry))
+
+
+def known_names_only(constructor: Constructor) -> Constructor:
+    """Make a constructor's error for an unknown parameter suggest the one that was meant."""
+    names = list(inspect.signature(constructor).parameters)[1:]
+
+    @functools.wraps(constructor)  # scikit-learn reads the names of the parameters through it
+    def checked(self: Any, *args: Any, **params: Any) -> None:
+        for name in params:
+            if name not in names:
+                kind = type(self).__name__
+                raise TypeError(f"{kind} has no parameter {name!r}.{suggest(name, names)}")
+        constructor(self, *args, **params)
+
+    return checked  # type: ignore[return-value]  # of the same signature
+
+
+def suggest(name: str, names: Collection[str]) -> str:
+    """Return the sentence that suggests one of the known names; empty if none is close."""
+    synonyms = [SYNONYMS[name]] if SYNONYMS.get(name) in names else []
+    meant = synonyms or get_close_matches(name, names, n=1)
+    return f" Did you mean {meant[0]!r}?" if meant else ""

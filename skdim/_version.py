@@ -1,4 +1,4 @@
-"""What to paste into a bug report."""
+"""The version of skdim, and those of all that it builds on, to paste into a bug report."""
 
 import platform
 import sys
@@ -15,12 +15,13 @@ PACKAGES = (
     "scipy",
     "joblib",
     "safetensors",
+    "filelock",
     "tqdm",
 )
 
 
 def show_versions() -> None:
-    """Print versions of Python, of the packages skdim stands on, and what torch computes on.
+    """Print the versions of Python and of packages that skdim needs, and the device of torch.
 
     Examples
     --------
@@ -28,7 +29,7 @@ def show_versions() -> None:
     >>> skdim.show_versions()  # doctest: +ELLIPSIS
     python: ...
     """
-    import torch  # here: the version alone is told without it
+    import torch  # takes seconds, which asking for the version alone should not
 
     from skdim._runtime.devices import choose_device, choose_precision
 
@@ -54,10 +55,9 @@ def _version(package: str) -> str:
 
 
 def compare_versions(written_by: str | None) -> None:
-    """Warn if a transformer was saved by another version than this one."""
+    """Warn if a transformer was saved by another version of skdim."""
     if written_by is not None and written_by != __version__:
-        from skdim._user_warnings import warn  # here: as above
-        from skdim.exceptions import VersionWarning
+        from skdim.exceptions import VersionWarning, warn  # imports scikit-learn
 
         warn(
             f"This transformer was saved by skdim {written_by} and is read by {__version__}: "

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
-# Least side in pixels of images that are cropped though they are not colour photographs.
+# Images that are not colour photographs are cropped if both sides have at least this many pixels.
 CROPPED_SIDE = 16
 
 
@@ -42,16 +42,16 @@ def make_views(
     -------
     views : Tensor of shape (n_views + n_grids, n, ...)
     """
-    n_all = n_views + n_grids
-    repeated = torch.cat([batch] * n_all)
+    n_total = n_views + n_grids
+    repeated = torch.cat([batch] * n_total)
     views = repeated if augment is None else augment(repeated, generator)
     if not isinstance(views, Tensor) or len(views) != len(repeated):
-        found = f"{len(views)} samples" if isinstance(views, Tensor) else type(views).__name__
+        result = f"{len(views)} samples" if isinstance(views, Tensor) else type(views).__name__
         raise ValueError(
             "The 'augment' parameter must return a batch of as many samples as it was given, "
-            f"{len(repeated)}. Got {found}."
+            f"{len(repeated)}. Got {result}."
         )
-    views = views.unflatten(0, (n_all, -1))
+    views = views.unflatten(0, (n_total, -1))
     if not n_grids:
         return views
     grids = [crop_grid(view, generator) for view in views[n_views:]]
@@ -59,10 +59,10 @@ def make_views(
 
 
 def crop_grid(views: Tensor, generator: torch.Generator) -> Tensor:
-    """Fill each view with a grid of small crops of itself: random windows of half of every side.
+    """Fill each view with a grid of random crops of itself, each half as long on every side.
 
-    An encoder then processes all crops of a sample at once, in the time of one sample. Layers
-    whose receptive field crosses an edge between two crops see the same sample on both sides of it.
+    An encoder then processes all crops of a sample at once, in the time of one sample. A receptive
+    field that crosses an edge between two crops sees the same sample on both sides of the edge.
 
     Parameters
     ----------
@@ -92,8 +92,8 @@ def crop_grid(views: Tensor, generator: torch.Generator) -> Tensor:
 def occlude(views: Tensor, generator: torch.Generator) -> Tensor:
     """Set a random box of each view to 0: between a third and two thirds of every side.
 
-    At one end of every side at least a third is left visible. Of 32 x 32 pixels, at least 10 x 10
-    are then hidden and 10 x 10 visible, as in the paper.
+    On every side, at least a third remains visible at one end. In an image of 32 x 32 pixels, at
+    least 10 x 10 are then hidden and 10 x 10 visible, as in the paper.
 
     Parameters
     ----------
@@ -115,22 +115,23 @@ def occlude(views: Tensor, generator: torch.Generator) -> Tensor:
         is_inside = (position > start) & (position < start + length)  # (n, side)
         shape = [n] + [side if a == axis else 1 for a in range(1, views.ndim)]
         is_hidden = is_hidden & is_inside.view(shape)
-    return views * ~is_hidden  # behind the end of a signal NaN stays NaN
+    return views * ~is_hidden  # NaN after the end of a signal remains NaN
 
 
 def augment_images(images: Tensor, generator: torch.Generator, size: float = 1.0) -> Tensor:
-    """The default for images: crops, flips and colour changes, crops and contrast, or `move`.
+    """Make the default views of images, which depend on their channels and size.
 
-    Images of three channels are taken for colour photographs. All others (digits, spectra, scans)
-    are cropped and change their contrast, and are not flipped; those of less than `CROPPED_SIDE`
-    pixels on a side, of which a crop leaves too little, are only moved.
+    Images of three channels are treated as colour photographs: they are cropped and flipped, and
+    their colours are changed. All other images (digits, spectra, scans) are cropped and change
+    their contrast, but are not flipped. If they have fewer than `CROPPED_SIDE` pixels on a side, a
+    crop would leave too little, so they are only moved.
 
     Parameters
     ----------
     images : Tensor of shape (n, channels, height, width)
     generator : torch.Generator
     size : float, default=1.0
-        Sides of the views of colour photographs, as a fraction of those of the image.
+        Sides of the views of colour photographs, as a fraction of the sides of the image.
 
     Returns
     -------
@@ -150,12 +151,12 @@ def move(
     scale: float = 0.15,
     shift: float = 0.125,
 ) -> Tensor:
-    """Rotate, scale and shift; pixels from outside the image repeat its border.
+    """Rotate, scale and shift images; pixels from outside an image repeat its border.
 
     Parameters
     ----------
     images : Tensor of shape (n, channels, height, width) or (n, channels, depth, height, width)
-        Images, or volumes, which turn in all three planes.
+        Images, or volumes, which are rotated in all three planes.
     generator : torch.Generator
     degrees : float, default=15
         Largest rotation in each plane, in both directions.
@@ -194,7 +195,7 @@ def crop_and_flip(
     size: float = 1.0,
     flip: float = 0.5,
 ) -> Tensor:
-    """Cut out a random box, flip some of them, and resize it.
+    """Cut a random box out of each image, flip some of the boxes, and resize them.
 
     Parameters
     ----------
@@ -203,7 +204,7 @@ def crop_and_flip(
     smallest : float, default=0.3
         Smallest area of the box, as a fraction of the image.
     size : float, default=1.0
-        Sides of the result, as a fraction of those of the image. At 0.75 objects in a box of
+        Sides of the result, as a fraction of the sides of the image. At 0.75, objects in a box of
         average area keep their size.
     flip : float, default=0.5
         Probability that the last axis is flipped.
@@ -232,13 +233,13 @@ def jitter_colors(
         Standardised, so that a change of brightness is measured in standard deviations.
     generator : torch.Generator
     strength : float, default=0.4
-        Largest relative change of each, in both directions.
+        Largest relative change of each of the three, in both directions.
     gray : float, default=0.2
         Probability that an image becomes grey.
     """
     n = len(images)
-    draws = _symmetric(n, 3, generator)[:, :, None, None, None] * strength
-    brightness, contrast, saturation = draws.unbind(1)  # each (n, 1, 1, 1)
+    changes = _symmetric(n, 3, generator)[:, :, None, None, None] * strength
+    brightness, contrast, saturation = changes.unbind(1)  # each (n, 1, 1, 1)
     is_gray = _uniform(n, 1, generator)[:, :, None, None] < gray
     saturation = torch.where(is_gray, -1.0, saturation)
     gray_images = images.mean(1, keepdim=True)
@@ -255,10 +256,10 @@ def jitter_contrast(images: Tensor, generator: torch.Generator, strength: float 
         Standardised, so that a change of brightness is measured in standard deviations.
     generator : torch.Generator
     strength : float, default=0.4
-        Largest relative change of each, in both directions.
+        Largest relative change of either, in both directions.
     """
-    draws = _symmetric(len(images), 2, generator)[:, :, None, None, None] * strength
-    brightness, contrast = draws.unbind(1)  # each (n, 1, 1, 1)
+    changes = _symmetric(len(images), 2, generator)[:, :, None, None, None] * strength
+    brightness, contrast = changes.unbind(1)  # each (n, 1, 1, 1)
     return _change(images, contrast, brightness)
 
 
@@ -268,7 +269,7 @@ def _change(images: Tensor, contrast: Tensor, brightness: Tensor) -> Tensor:
 
 
 def augment_signals(signals: Tensor, generator: torch.Generator) -> Tensor:
-    """The default for signals: crop, stretch and warp in time, scale, and add noise.
+    """Make the default views of signals: crop, stretch and warp in time, scale, and add noise.
 
     Parameters
     ----------
@@ -287,7 +288,7 @@ def crop_and_warp(
 ) -> Tensor:
     """Cut out a random interval, and resample it to full length at a varying speed.
 
-    Signals that end in NaN, in all channels alike, keep their length.
+    Signals that end in NaN, in all channels at the same time, keep their length.
 
     Parameters
     ----------
@@ -296,10 +297,10 @@ def crop_and_warp(
     smallest : float, default=0.6
         Shortest interval, as a fraction of the signal.
     warp : float, default=0.2
-        Standard deviation of the logarithm of the speed, which changes about four times.
+        Standard deviation of the logarithm of the speed. The speed changes about four times.
     """
     n, _, length = signals.shape
-    last = (~signals[:, 0].isnan()).sum(1, keepdim=True) - 1  # (n, 1), of each signal's points
+    last = (~signals[:, 0].isnan()).sum(1, keepdim=True) - 1  # (n, 1), index of the last point
     fraction = smallest + (1 - smallest) * _uniform(n, 1, generator)
     start = (1 - fraction) * _uniform(n, 1, generator)
     speed = (warp * torch.randn(n, 1, 5, generator=generator, device=generator.device)).exp()
@@ -350,19 +351,19 @@ def swap_cells(
     probability : float, default=0.25
         Probability that a cell is replaced.
     column_groups : tuple of tuple of int, default=()
-        Columns whose cells are replaced together, by those of the same row.
+        Columns whose cells are replaced together, by cells of the same row.
     """
     n, n_columns = rows.shape
     donors = torch.randint(n, rows.shape, generator=generator, device=generator.device)
     swapped = _uniform(n, n_columns, generator) < probability
-    for first, *others in column_groups:  # the draws of the first column hold for the group
+    for first, *others in column_groups:  # the group follows its first column
         donors[:, others] = donors[:, [first]]
         swapped[:, others] = swapped[:, [first]]
     return torch.where(swapped, rows.gather(0, donors), rows)
 
 
 def jitter_cells(rows: Tensor, generator: torch.Generator, noise: float = 0.3) -> Tensor:
-    """The default for rows of a table: add white noise.
+    """Make the default views of rows of a table: add white noise.
 
     Parameters
     ----------

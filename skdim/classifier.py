@@ -25,12 +25,11 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from torch import nn
 from torch.nn import functional
 
-from skdim._documentation import api_page
 from skdim._model.persistence import errors_of_file, write_transformer
 from skdim._model.readout import ReadoutLayer, linear_layer
+from skdim._names import known_names_only
 from skdim._runtime.devices import PRECISIONS, freed_memory_kept, memory_advice
 from skdim._runtime.seeding import seeded
-from skdim._synonyms import known_names_only
 from skdim._training.loop import Batches, train_epochs
 from skdim.augmentation import make_views
 from skdim.encoders import encode
@@ -79,33 +78,34 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
     batch_size : int, default=64
         Largest number of samples in a step, at least 2.
     augment : None, "auto" or callable, default=None
-        Random views to train on. "auto" takes those of the transformer. Use it only if such changes
-        keep the label: it improves accuracy on colour photographs, and lowers it on tables.
+        How to make random views to train on. "auto" is that of the transformer. Use it only if such
+        changes keep the label: it improves accuracy on colour photographs, and lowers it on tables.
     learning_rate : float, default=3e-4
         Highest learning rate of AdamW.
     weight_decay : float, default=0.01
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, as in scikit-learn's classifiers.
     C : float, default=0.01
-        Inverse strength of regularisation of the initial linear classifier. If it is large, that
-        classifier fits the labels already, and the gradient for the encoder is small.
+        Inverse strength of regularisation of the initial linear classifier. If it is large, the
+        initial classifier already fits the labels, and the gradient for the encoder is small.
     random_state : int, RandomState or None, default=None
         Seeds batches and views, and the transformer if it is fitted here and has no seed.
 
     Attributes
     ----------
     transformer_ : DIMTransformer
-        With the fine-tuned encoder. Its features are still scaled as before fine-tuning.
+        The transformer with the fine-tuned encoder. Fine-tuning does not change the scale of its
+        features.
     coef_ : ndarray of shape (n_classes, n_hidden)
     intercept_ : ndarray of shape (n_classes,)
         The classifier on the hidden layer of ``transformer_``.
     classes_ : ndarray of shape (n_classes,)
     history_ : list of dict
-        One for each epoch, with ``epoch`` and ``loss``, the cross-entropy.
+        One dict for each epoch, with ``epoch`` and ``loss``, the cross-entropy.
     n_features_in_ : int
         ``X.shape[1]``.
     feature_names_in_ : ndarray of str
-        Names of the columns, if X had them.
+        Names of the columns, if X had names.
 
     References
     ----------
@@ -124,8 +124,6 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
     True
     """
 
-    _doc_link_module = "skdim"
-    _doc_link_template = api_page("skdim")
     _parameter_constraints: dict = {
         "transformer": [HasMethods(["fit", "transform"]), None],
         "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -169,13 +167,14 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of the kind that `DIMTransformer` takes
-            Also sources; see `skdim.sources`.
+            Sources are read a batch at a time; see `skdim.sources`.
         y : array-like of shape (n_samples,)
-            Labels of any kind, from at least two classes. Beside other whole numbers, at least two,
-            -1 marks samples without a label, as in `sklearn.semi_supervised`: a transformer that is
-            fitted here learns from them, the classifier does not.
+            Labels of any kind, from at least two classes. If all labels are whole numbers, from at
+            least two classes, a further -1 marks samples without a label, as in
+            `sklearn.semi_supervised`. The transformer learns from them if it is fitted here; the
+            classifier does not.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples in the cross-entropy; samples of weight 0 are left out of it.
+            Weights of the samples in the cross-entropy; samples of weight 0 are left out.
 
         Returns
         -------
@@ -198,7 +197,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
             weights = None if weights is None else weights[is_used]
         classes, targets = np.unique(y, return_inverse=True)
         if len(classes) < 2:
-            raise ValueError(f"y must hold 2 classes at least. Got one class, {classes[0]!r}.")
+            raise ValueError(f"y must hold at least 2 classes. Got one class, {classes[0]!r}.")
         seed = int(random.randint(2**31 - 1))
         with memory_advice(transformer.device_, batch_size=self.batch_size):
             features = transformer.model_.features(
@@ -218,7 +217,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def _weights(self, X, y: np.ndarray, sample_weight) -> np.ndarray | None:
-        """Return the weight of each sample, those of classes included; None if all are 1."""
+        """Weight of each sample, times the weight of its class; None if all are 1."""
         if sample_weight is None and self.class_weight is None:
             return None
         weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
@@ -229,8 +228,8 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
             )
         if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
             raise ValueError(
-                "'sample_weight' must hold finite numbers from 0 on, not all of them zero. Got a "
-                f"weight of {weights.min():.3g}."
+                "'sample_weight' must hold finite numbers of at least 0, not all of them zero. Got "
+                f"a weight of {weights.min():.3g}."
             )
         labelled = is_labelled(y)
         of_classes = np.ones(len(y))
@@ -239,19 +238,17 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
 
     def _fitted_transformer(self, X, random: np.random.RandomState) -> DIMTransformer:
         """Return a fitted transformer that may be changed: a copy, or a newly fitted clone."""
-        given = self.transformer
-        if given is None:
-            given = DIMTransformer()
-        if isinstance(given, FrozenEstimator):
-            given = given.estimator
-        if not isinstance(given, DIMTransformer):
+        transformer = DIMTransformer() if self.transformer is None else self.transformer
+        if isinstance(transformer, FrozenEstimator):
+            transformer = transformer.estimator
+        if not isinstance(transformer, DIMTransformer):
             raise TypeError(
                 "The 'transformer' parameter must be a DIMTransformer, or a FrozenEstimator of "
-                f"one. Got {type(given).__name__}."
+                f"one. Got {type(transformer).__name__}."
             )
-        if given.__sklearn_is_fitted__():
-            return copy.deepcopy(given)
-        transformer = clone(given)
+        if transformer.__sklearn_is_fitted__():
+            return copy.deepcopy(transformer)
+        transformer = clone(transformer)
         if transformer.random_state is None:
             transformer.set_params(random_state=int(random.randint(2**31 - 1)))
         return transformer.fit(X)
@@ -265,7 +262,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         start: LogisticRegression,
         seed: int,
     ) -> tuple[nn.Linear, list[dict[str, float]]]:
-        """Minimise the cross-entropy; the encoder of the transformer is changed in place."""
+        """Minimise the cross-entropy, which changes the encoder of the transformer in place."""
         model, device = transformer.model_, transformer.device_
         precision = PRECISIONS[model.precision]
         augment = model.config.augment if self.augment == "auto" else self.augment
@@ -325,7 +322,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         return hidden @ self.coef_.T + self.intercept_  # (n_samples, n_classes)
 
     def decision_function(self, X) -> np.ndarray:
-        """Return how far each sample is on the side of each class.
+        """Return the logit of each class for each sample.
 
         Parameters
         ----------
@@ -334,8 +331,8 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         Returns
         -------
         logits : ndarray of shape (n_samples, n_classes), or (n_samples,) for two classes
-            Their softmax are the probabilities. Of two classes, the logarithm of the odds of the
-            second: predicted where it is positive.
+            Probabilities are their softmax. For two classes, the logarithm of the odds of the
+            second class, which is predicted if it is positive.
         """
         logits = self._logits(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
@@ -346,9 +343,9 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[probabilities.argmax(axis=1)]
 
     def save(self, path) -> None:
-        """Write a file that can run no code when it is read, as `DIMTransformer.save` does.
+        """Write a file whose reading cannot run code, as `DIMTransformer.save` does.
 
-        The ``transformer`` parameter is written as the parameters of the fine-tuned one.
+        The file holds the parameters of the fine-tuned transformer as those of ``transformer``.
 
         Parameters
         ----------
@@ -367,13 +364,13 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
 
     @classmethod
     def load(cls, path, **custom_objects) -> "DIMClassifier":
-        """Read a file that `save` wrote; safe with files from untrusted sources.
+        """Read a file that `save` wrote; files from untrusted sources are safe to read.
 
         Parameters
         ----------
         path : path
         **custom_objects
-            Parameters, of the classifier or its transformer, that hold custom classes or functions.
+            Parameters of the classifier or its transformer that hold custom classes or functions.
 
         Returns
         -------
@@ -383,7 +380,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         skdim.exceptions.FileError
-            If it is no such file, or damaged, or a custom object is missing; the message says
+            If it is not such a file, or damaged, or a custom object is missing; the message says
             which.
         """
         names = [name for name in cls._get_param_names() if name != "transformer"]
@@ -437,7 +434,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
 
 
 def is_labelled(y: np.ndarray) -> np.ndarray:
-    """Return which samples have a label: all but those of -1 beside two other whole numbers."""
+    """Which samples have a label: all but -1, if there are two other classes of whole numbers."""
     classes = np.unique(y)
     marks = classes.dtype.kind == "i" and len(classes) > 2 and -1 in classes
     return y != -1 if marks else np.ones(len(y), bool)

@@ -1,82 +1,81 @@
-"""``python -m skdim``: fit, transform, score and inspect from a command line.
+"""Learn features without labels, by Deep InfoMax.
 
-Results go to stdout; the progress bar, warnings and errors go to stderr. Modules that are slow to
-import are imported by the commands that need them, so that help is shown at once.
+An input is one of
+  .npy       an array written by numpy.save, samples on its first axis; read when needed
+  .npz       several such arrays, of which one is read into memory
+  .csv .tsv  numbers below a line of column names, between commas or tabs; needs pandas
+  .parquet   numbers in columns with names; needs pandas and pyarrow
+  folder     images in the folder and its sub-folders, read when needed; needs Pillow
+
+The script skdim, which is installed with the package, is the same as python -m skdim.
+
+example:
+  python -m skdim fit images.npy --output model.safetensors
+  python -m skdim transform model.safetensors images.npy --output features.npy
 """
+# --help shows this docstring, and those of the commands.
 
 import argparse
 import ast
 import csv
+import importlib
 import json
+import math
 import os
+import re
 import sys
 import time
 import warnings
 import zipfile
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from inspect import cleandoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+# Packages that are slow to import are imported where they are needed, so that help comes at once.
 from skdim._files.atomic_write import replace_when_done
-from skdim._tables import (
-    TABLE_WRITERS,
-    TABLES,
-    Table,
-    check_complete,
-    read_column,
-    read_table,
-)
 from skdim._version import __version__
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from skdim.transformer import DIMTransformer
 
 DONE, FAILED, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130
 
-# Folds of the cross-validated accuracies.
-N_FOLDS = 5
+N_FOLDS = 5  # of the cross-validated accuracies
+N_LOSSES = 5  # epochs whose losses ``inspect`` shows
+OUTPUTS = ("components", "hidden", "code", "local")  # as in _model.readout, which needs torch
 
-# Epochs whose losses ``inspect`` shows.
-N_LOSSES = 5
+SEPARATORS = {".csv": ",", ".tsv": "\t"}  # tables that are text
+TABLES = (*SEPARATORS, ".parquet")
+FEATURE_FILES = (".npy", *TABLES)
 
-# The keys of skdim._model.readout.OUTPUTS, whose import needs torch.
-OUTPUTS = ("components", "hidden", "code", "local")
+# Cells of text that hold nothing, in lower case.
+MISSING = ("", "na", "n/a", "nan", "null", "none")
+
+# Columns of Parquet files that are numbers, in the words of pandas.api.types.infer_dtype.
+NUMERIC = ("boolean", "decimal", "empty", "floating", "integer")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Parameters
-    ----------
-    argv : sequence of str or None, default=None
-        The arguments after ``python -m skdim``; None takes those of this process.
-
-    Returns
-    -------
-    status : int
-        0 for success, 1 for an error, 130 after Ctrl-C.
+    """Run the command of ``argv``, or of this process; return the exit code.
 
     Raises
     ------
     SystemExit
         With code 2 for wrong arguments, and with code 0 after help.
-
-    Examples
-    --------
-    >>> from skdim.command_line import main
-    >>> main(["inspect", "nowhere.safetensors"])  # stderr: no such file
-    1
     """
     args = build_parser().parse_args(argv)
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
-        # Columns of tables are read by their names, which arrays do not keep.
-        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        warnings.showwarning = lambda message, *_, **__: _print_to_stderr(f"Warning: {message}")
         try:
-            results = COMMANDS[args.command].run(args)
+            results = COMMANDS[args.command](args)
         except KeyboardInterrupt as interrupt:
             _print_to_stderr(f"Interrupted: {str(interrupt) or 'nothing was written.'}")
             return INTERRUPTED
@@ -89,15 +88,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     return DONE
 
 
-# ---- Commands ------------------------------------------------------------------------------
+# ---- Commands -------------------------------------------------------------------------------
 
 
 def fit(args: argparse.Namespace) -> dict[str, Any]:
-    """Train a transformer and save it; after Ctrl-C, as it was after its last complete epoch."""
+    r"""Train on samples without labels and write the model.
+
+    Input and output are checked before training begins. A progress bar on stderr shows the loss
+    and the time left. After Ctrl-C, the model of the last complete epoch is written, and the exit
+    code is 130.
+
+    example:
+      python -m skdim fit images.npy --output model.safetensors --max-epochs 20 --seed 0
+      python -m skdim fit images.npy --output wide.safetensors --set flip_averaging=True \
+          --set 'encoder_params={"width": 64}' --max-epochs 10
+    """
     check_output(args.output, args.force, args.input)
-    params = unique(args.params)
-    X = read(args.input, **reading_options(args))
-    check_missing(args.input, X, params.get("allow_nan", False))
+    params = dict(args.params)
+    if len(params) < len(args.params):
+        names = ", ".join(name for name, _ in args.params)
+        raise ValueError(f"Each parameter must be given once. Got {names}.")
+    X = read(args)
     from skdim.transformer import DIMTransformer
 
     dim = DIMTransformer(verbose=0 if args.quiet else 1).set_params(**params)
@@ -110,52 +121,80 @@ def fit(args: argparse.Namespace) -> dict[str, Any]:
             raise
         is_complete = False
     seconds = time.perf_counter() - start
-    if isinstance(X, Table):
-        dim.feature_names_in_ = np.array(X.names, dtype=object)
     dim.set_params(verbose=0).save(args.output)
     if not is_complete:
         raise KeyboardInterrupt(f"{args.output} holds the model after epoch {dim.n_iter_}.")
-    return {
-        "shape": X.shape,
-        "epochs": dim.n_iter_,
-        "loss": dim.history_[-1]["loss"],
-        "seconds": round(seconds, 1),
-        **left_out(X),
-        "wrote": str(args.output),
-    }
+    results = {"shape": X.shape, "epochs": dim.n_iter_, "loss": dim.history_[-1]["loss"]}
+    return {**results, "seconds": round(seconds, 1), **unread(X), "wrote": str(args.output)}
 
 
 def transform(args: argparse.Namespace) -> dict[str, Any]:
-    """Write the features of X to a file."""
-    inputs = args.model, args.input
-    check_output(args.output, args.force, *inputs)
-    paths = args.output.with_suffix(".paths.txt")  # a .npy file has no column for them
+    """Write the features of samples.
+
+    The output is either complete or not written. A .npy file is written in batches; for other
+    files all features are held in memory. Images are read with the size and channels of the model,
+    tables with its columns. Tables have a first column, file, that names the image of each row;
+    the images of a .npy file are named on the lines of a second file, which ends in .paths.txt.
+
+    example:
+      python -m skdim transform model.safetensors images.npy --output features.npy
+    """
+    paths = args.output.with_suffix(".paths.txt")
     has_paths = args.input.is_dir() and args.output.suffix == ".npy"
-    if has_paths:
-        check_output(paths, args.force, *inputs)
+    for path in (args.output, paths) if has_paths else (args.output,):
+        check_output(path, args.force, args.model, args.input)
     dim = load(args.model)
-    X = read_like(dim, args)
+    X = read(args, dim)
+    images = [p.relative_to(X.folder).as_posix() for p in X.paths] if args.input.is_dir() else []
     if args.what:
         dim.set_params(output=args.what)
-    shape = WRITERS[args.output.suffix](dim, X, args.output)
-    results = {"shape": shape, "features": dim.output, **left_out(X), "wrote": str(args.output)}
+    if args.output.suffix == ".npy":
+        shape = dim.transform_to(X, args.output).shape
+    else:
+        features = dim.set_output(transform="pandas").transform(X)
+        shape = features.shape
+        if images:
+            features.insert(0, "file", images)
+        write_table(features, args.output)
+    results = {"shape": shape, "features": dim.output, **unread(X), "wrote": str(args.output)}
     if has_paths:
-        write_paths(X, paths)
+        with replace_when_done(paths) as temporary:
+            temporary.write_text("".join(f"{image}\n" for image in images), encoding="utf-8")
         results["paths"] = str(paths)
     return results
 
 
 def score(args: argparse.Namespace) -> dict[str, Any]:
-    """Score X and, with labels, compute accuracies of classifiers."""
+    """Measure the quality of features, with or without labels.
+
+    score is the probability that the critic scores a sample's code higher with the sample's own
+    local features than with those of other samples: 0.5 at chance, at most 1. score_terms are the
+    terms of the objective. Use samples that fit has not seen.
+
+    With labels, accuracy is that of logistic regression on the standardised input (raw), on as
+    many principal components of it as there are features (pca), and on the features (dim): the
+    mean over five folds. The input is then read into memory.
+
+    example:
+      python -m skdim score model.safetensors images.npy --labels labels.npy
+    """
     dim = load(args.model)
-    X = read_like(dim, args)
+    X = read(args, dim)
     labels = read_labels(args, X) if args.labels else None
-    results = {"score": dim.score(X), "score_terms": dim.score_terms(X), **left_out(X)}
+    results = {"score": dim.score(X), "score_terms": dim.score_terms(X), **unread(X)}
     return results if labels is None else {**results, **accuracies(dim, X, labels)}
 
 
 def inspect(args: argparse.Namespace) -> dict[str, Any]:
-    """Describe the file of a model."""
+    """Describe the file of a model.
+
+    params are the parameters that differ from the defaults of DIMTransformer. losses are those of
+    the last epochs, oldest first. Files cannot run code, so that files from untrusted sources can
+    be inspected.
+
+    example:
+      python -m skdim inspect model.safetensors --json
+    """
     dim = load(args.model)
     from skdim._files.safe import read as read_state
 
@@ -174,6 +213,9 @@ def inspect(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+COMMANDS = {command.__name__: command for command in (fit, transform, score, inspect)}
+
+
 def load(path: Path) -> "DIMTransformer":
     """Read a transformer that ``fit`` wrote."""
     if not path.is_file():
@@ -184,27 +226,14 @@ def load(path: Path) -> "DIMTransformer":
 
 
 def accuracies(dim: "DIMTransformer", X: Any, labels: np.ndarray) -> dict[str, dict[str, float]]:
-    """Cross-validate linear classifiers on the columns of X, on their PCA, and on features.
-
-    Parameters
-    ----------
-    X : array-like of shape (n, ...)
-        Read into memory as a whole, which columns and PCA need.
-    labels : ndarray of shape (n,)
-
-    Returns
-    -------
-    results : dict
-        "accuracy" and "accuracy_std": mean and standard deviation over `N_FOLDS` folds, each a
-        dict with the keys "raw", "pca" and "dim".
-    """
+    """Cross-validate logistic regression on the columns of X, on their PCA, and on features."""
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    features = dim.transform(X)  # (n, n_features)
+    features = np.asarray(dim.transform(X))  # (n, n_features)
     columns = np.asarray(X).reshape(len(X), -1)  # (n, n_columns)
     n_components = min(features.shape[1], columns.shape[1], len(X) // 2)
     classifier = LogisticRegression(max_iter=5000)
@@ -215,40 +244,98 @@ def accuracies(dim: "DIMTransformer", X: Any, labels: np.ndarray) -> dict[str, d
         "dim": (classifier, features),
     }
     folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=0)
-    scores = {
-        name: cross_val_score(model, table, labels, cv=folds, error_score="raise")
-        for name, (model, table) in compared.items()
-    }
-    return {
-        "accuracy": {name: float(values.mean()) for name, values in scores.items()},
-        "accuracy_std": {name: float(values.std()) for name, values in scores.items()},
-    }
+    means, deviations = {}, {}
+    for name, (model, inputs) in compared.items():
+        scores = cross_val_score(model, inputs, labels, cv=folds, error_score="raise")
+        means[name], deviations[name] = float(scores.mean()), float(scores.std())
+    return {"accuracy": means, "accuracy_std": deviations}
 
 
-# ---- Reading --------------------------------------------------------------------------------
+# ---- Inputs ---------------------------------------------------------------------------------
 
 
-def read_npy(path: Path) -> np.ndarray:
+def read(args: argparse.Namespace, dim: "DIMTransformer | None" = None) -> Any:
+    """Return X, read like that of ``dim``; arrays in .npy files and images are left on disk."""
+    path = args.input
+    kind = "folder" if path.is_dir() else path.suffix.lower()
+    if not path.exists():
+        raise FileNotFoundError(f"An input must be an existing file or folder. Got {path}.")
+    if kind not in READERS:
+        raise ValueError(f"An input must be one of {', '.join(READERS)}. Got {path}.")
+    for name, kinds in READING_OPTIONS.items():
+        if getattr(args, name, None) and kind not in kinds:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} is for the kind {', '.join(kinds)}. Got {path}.")
+    with named(path):
+        return READERS[kind](args, dim)
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Name the file in errors about its content."""
+    try:
+        yield
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def read_npy(args: argparse.Namespace, dim: "DIMTransformer | None") -> np.ndarray:
     """Return an array on disk."""
-    return np.lib.format.open_memmap(path, mode="r")
+    return np.lib.format.open_memmap(args.input, mode="r")
 
 
-def read_npz(path: Path, array: str | None = None) -> np.ndarray:
-    """Return one of several arrays: that called ``array``, the only one, or that called X."""
-    with open(path, "rb") as stream, np.lib.npyio.NpzFile(stream) as file:
-        name = array or (file.files[0] if len(file.files) == 1 else "X")
+def read_npz(args: argparse.Namespace, dim: "DIMTransformer | None") -> np.ndarray:
+    """Read one of several arrays: that called ``--array``, the only one, or that called X."""
+    with open(args.input, "rb") as stream, np.lib.npyio.NpzFile(stream) as file:
+        name = args.array or (file.files[0] if len(file.files) == 1 else "X")
         if name not in file.files:
             raise ValueError(f"--array must be one of {file.files}. Got {name!r}.")
         return file[name]
 
 
-def read_folder(
-    path: Path, size: int | tuple[int, int] = 32, grey: bool = False, on_error: str = "raise"
-) -> Any:
-    """Return images on disk."""
+def read_folder(args: argparse.Namespace, dim: "DIMTransformer | None") -> Any:
+    """Return images on disk, of the size and channels of the model."""
     from skdim.sources import ImageFolder
 
-    return ImageFolder(path, size=size, color=not grey, on_error=on_error)
+    if dim is None:
+        size, color = args.size or 32, not args.grey
+    else:
+        n_channels, *size = dim.sample_shape_
+        color = n_channels == 3
+        if len(size) != 2 or n_channels not in (1, 3):
+            raise ValueError(
+                f"the model must be one of images. Got {args.model}, of samples of shape "
+                f"{dim.sample_shape_} (channels first)."
+            )
+    return ImageFolder(args.input, size, color, args.on_error or "raise")
+
+
+def read_table(args: argparse.Namespace, dim: "DIMTransformer | None") -> "DataFrame":
+    """Read columns of numbers, which are NaN if they are missing and ``allow_nan`` is set.
+
+    Returns
+    -------
+    table : DataFrame of shape (n, n_columns), float64
+        Its columns have no names if the model was fitted without. ``table.attrs["left_out"]`` names
+        the columns of the file that were not read.
+    """
+    path, pandas = args.input, import_pandas(args.input)
+    all_names = column_names(path)
+    names = select_columns(args, dim, all_names)
+    numbers = (text_numbers if is_text(path) else parquet_numbers)(path, names)
+    rows, columns = np.nonzero(np.isnan(numbers))
+    allow_nan = dict(args.params).get("allow_nan", False) if dim is None else dim.allow_nan
+    if len(rows) and not allow_nan:
+        raise ValueError(
+            f"row {rows[0] + 1}, column {names[columns[0]]!r} must be a number. Got nothing there, "
+            f"and in {len(rows)} cells in all: fill them, leave their columns out by "
+            "--drop-columns, or fit with --set allow_nan=True, which takes them as a value of "
+            "their own."
+        )
+    has_names = dim is None or hasattr(dim, "feature_names_in_")
+    table = pandas.DataFrame(numbers, columns=names if has_names else None, copy=False)
+    table.attrs["left_out"] = [name for name in all_names if name not in names]
+    return table
 
 
 READERS: dict[str, Callable[..., Any]] = {
@@ -261,130 +348,39 @@ READERS: dict[str, Callable[..., Any]] = {
 # The kinds of input that each reading option is for.
 READING_OPTIONS = {
     "array": (".npz",),
-    "columns": tuple(TABLES),
-    "drop_columns": tuple(TABLES),
-    "size": ("folder",),
-    "grey": ("folder",),
-    "on_error": ("folder",),
+    **dict.fromkeys(("columns", "drop_columns"), TABLES),
+    **dict.fromkeys(("size", "grey", "on_error"), ("folder",)),
 }
 
 
-def kind_of(path: Path) -> str:
-    """Return the key of an input in `READERS`."""
-    return "folder" if path.is_dir() else path.suffix.lower()
-
-
-def read(path: Path, **options) -> Any:
-    """Return X, without reading all of it where possible.
-
-    Parameters
-    ----------
-    path : Path
-        A file or folder of a kind in `READERS`.
-    **options
-        Of that kind; see `READING_OPTIONS`.
-    """
-    if not path.exists():
-        raise FileNotFoundError(f"An input must be an existing file or folder. Got {path}.")
-    kind = kind_of(path)
-    if kind not in READERS:
-        raise ValueError(f"An input must be one of {', '.join(READERS)}. Got {path}.")
-    for name in options:
-        if kind not in READING_OPTIONS[name]:
-            kinds = ", ".join(READING_OPTIONS[name])
-            raise ValueError(f"--{name.replace('_', '-')} is for the kind {kinds}. Got {path}.")
-    with named(path):
-        return READERS[kind](path, **options)
-
-
-@contextmanager
-def named(path: Path) -> Iterator[None]:
-    """Name the file in errors about what is in it."""
-    try:
-        yield
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, csv.Error) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
-
-
-def reading_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the reading options that were given."""
-    return {name: getattr(args, name) for name in READING_OPTIONS if getattr(args, name, None)}
-
-
-def read_like(dim: "DIMTransformer", args: argparse.Namespace) -> Any:
-    """Return X: images of the size and channels, tables of the columns that ``fit`` has read."""
-    options, kind = reading_options(args), kind_of(args.input)
-    if kind == "folder":
-        n_channels, *sides = dim.sample_shape_
-        if len(sides) != 2 or n_channels not in (1, 3):
-            raise ValueError(
-                f"The model must be one of images to read a folder of images. Got {args.model}, "
-                f"of samples of shape {dim.sample_shape_} (channels first)."
-            )
-        options = {**options, "size": tuple(sides), "grey": n_channels == 1}
-    elif kind in TABLES:
-        options = {**options, **columns_like(dim, args)}
-    X = read(args.input, **options)
-    check_missing(args.input, X, dim.allow_nan)
-    return X
-
-
-def columns_like(dim: "DIMTransformer", args: argparse.Namespace) -> dict[str, list[str]]:
-    """Return which columns of a table to read: those of ``fit``, in their order, if it had names.
-
-    Else all but that of the labels.
-    """
-    names = getattr(dim, "feature_names_in_", None)
-    labels = [args.labels] if is_column(getattr(args, "labels", None)) else []
-    if names is None:
-        return {"drop_columns": [*(args.drop_columns or []), *labels]}
-    if args.columns or args.drop_columns:
-        raise ValueError(
-            "--columns and --drop-columns are for models that know no names of columns. "
-            f"{args.model} reads those of fit: {', '.join(names)}."
-        )
-    if set(labels) & set(names):
-        raise ValueError(f"--labels must not be a column that fit has read. Got {args.labels}.")
-    return {"columns": list(names)}
-
-
-def check_missing(path: Path, X: Any, allow_nan: Any) -> None:
-    """Raise if cells of a table are missing that may not be."""
-    if isinstance(X, Table) and not allow_nan:
-        with named(path):
-            check_complete(X)
-
-
-def left_out(X: Any) -> dict[str, Any]:
-    """Return what was not read of an input: columns of a table, files that are no images."""
-    if isinstance(X, Table) and X.left_out:
-        return {"left_out": X.left_out}
+def unread(X: Any) -> dict[str, Any]:
+    """Return what was not read of an input: columns of a table, files that are not images."""
+    if hasattr(X, "attrs"):
+        return {name: value for name, value in X.attrs.items() if value}
     n_skipped = getattr(X, "n_skipped", 0)
     return {"skipped": n_skipped} if n_skipped else {}
 
 
-def is_column(source: str | None) -> bool:
+def is_column(labels: str | None) -> bool:
     """Whether labels are a column of the table that is read."""
-    return source is not None and source != "folder" and Path(source).suffix.lower() != ".npy"
+    return labels is not None and labels != "folder" and Path(labels).suffix.lower() != ".npy"
 
 
 def read_labels(args: argparse.Namespace, X: Any) -> np.ndarray:
     """Return a label for each sample: from a file, a column, or the folders of the images."""
-    from skdim.sources import ImageFolder
-
-    if args.labels == "folder":
-        if not isinstance(X, ImageFolder):
-            raise ValueError("--labels folder is for an input that is a folder of images.")
+    if args.labels == "folder" and args.input.is_dir():
         return X.labels
-    if is_column(args.labels):
-        if not isinstance(X, Table):
-            raise ValueError(
-                "--labels must be a .npy file, 'folder' where the input is a folder of images, or "
-                f"the name of a column where it is a table. Got {args.labels}."
-            )
+    if is_column(args.labels) and args.input.suffix.lower() in TABLES:
         with named(args.input):
             return read_column(args.input, args.labels)
-    labels = read(Path(args.labels))
+    path = Path(args.labels)
+    if path.suffix.lower() != ".npy":
+        raise ValueError(
+            "--labels must be a .npy file, 'folder' if the input is a folder of images, or the "
+            f"name of a column if it is a table. Got {args.labels}."
+        )
+    with named(path):
+        labels = np.lib.format.open_memmap(path, mode="r")
     if labels.shape != X.shape[:1]:
         raise ValueError(
             f"--labels must hold one label for each of {len(X)} samples. Got shape {labels.shape}."
@@ -392,7 +388,159 @@ def read_labels(args: argparse.Namespace, X: Any) -> np.ndarray:
     return np.asarray(labels)
 
 
-# ---- Writing --------------------------------------------------------------------------------
+# ---- Tables ---------------------------------------------------------------------------------
+
+
+def is_text(path: Path) -> bool:
+    """Whether a table is text."""
+    return path.suffix.lower() in SEPARATORS
+
+
+def import_pandas(path: Path) -> Any:
+    """Import the packages that a kind of table needs; return pandas."""
+    for package in ("pandas",) if is_text(path) else ("pandas", "pyarrow"):
+        try:
+            importlib.import_module(package)
+        except ImportError:
+            raise ImportError(
+                f"Tables in {path.suffix} files need the package {package}, which is missing: "
+                f"pip install {package}."
+            ) from None
+    return sys.modules["pandas"]
+
+
+def column_names(path: Path) -> list[str]:
+    """Return the names of all columns; the index that pandas wrote is not a column."""
+    if is_text(path):
+        names = next(text_rows(path))
+    else:
+        from pyarrow.parquet import read_schema
+
+        names = [str(name) for name in read_schema(path).empty_table().to_pandas()]
+    if not all(names) or len(set(names)) < max(len(names), 1):
+        raise ValueError(
+            f"it must give each column a name of its own. Got {','.join(names)!r}; a column "
+            "without a name may be an index, to be left out."
+        )
+    return names
+
+
+def select_columns(
+    args: argparse.Namespace, dim: "DIMTransformer | None", all_names: Sequence[str]
+) -> list[str]:
+    """Return the columns to read: those of fit in their order, if they had names, or all others."""
+    fitted = getattr(dim, "feature_names_in_", None)
+    labels = [args.labels] if is_column(getattr(args, "labels", None)) else []
+    wanted, dropped = args.columns or all_names, [*(args.drop_columns or []), *labels]
+    if fitted is not None:
+        if args.columns or args.drop_columns:
+            raise ValueError(
+                "--columns and --drop-columns are for models that know no names of columns. "
+                f"{args.model} reads those of fit: {', '.join(fitted)}."
+            )
+        if set(labels) & set(fitted):
+            raise ValueError(f"--labels must not be a column of fit. Got {args.labels}.")
+        wanted = list(fitted)
+    for name in (*wanted, *dropped):
+        if name not in all_names:
+            columns = ", ".join(all_names)
+            raise ValueError(f"it must have a column {name!r}. Its columns are {columns}.")
+    names = [name for name in wanted if name not in dropped]
+    if not names:
+        raise ValueError("at least one of its columns must be read. Got none.")
+    return names
+
+
+def text_rows(path: Path) -> Iterator[list[str]]:
+    """Yield the names of the columns, then the cells of each row.
+
+    An empty line is a missing cell in a table of one column, and is ignored in all others.
+    """
+    # The csv module counts the cells of a row; pandas.read_csv fills short rows without a word.
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, delimiter=SEPARATORS[path.suffix.lower()], strict=True)
+        names = [name.strip() for name in next(rows, [])]
+        if any(map(is_number, names)):
+            raise ValueError(f"its first line must name the columns. Got {','.join(names)!r}.")
+        yield names
+        cells = (row or [""] for row in rows) if len(names) == 1 else filter(None, rows)
+        for number, row in enumerate(cells, start=1):
+            if len(row) != len(names):
+                raise ValueError(
+                    f"row {number} must have a cell for each of {len(names)} columns. "
+                    f"Got {len(row)}."
+                )
+            yield row
+
+
+def text_numbers(path: Path, columns: Sequence[str]) -> np.ndarray:
+    """Read columns of text as numbers (n, n_columns)."""
+    rows, numbers = text_rows(path), array("d")
+    names = next(rows)
+    positions = [names.index(name) for name in columns]
+    for number, row in enumerate(rows, start=1):
+        for position in positions:
+            text = row[position].strip()
+            if is_number(text):
+                numbers.append(float(text))
+            elif text.lower() in MISSING:
+                numbers.append(math.nan)
+            else:
+                raise not_a_number(number, names[position], row[position])
+    return np.array(numbers).reshape(-1, len(columns))
+
+
+def is_number(text: str) -> bool:
+    """Whether text is a number; float also takes 2024_01 and the digits of any script."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text and text.isascii()
+
+
+def parquet_table(path: Path, columns: Sequence[str]) -> "DataFrame":
+    """Read columns of their own types; rows are counted from 0."""
+    table = import_pandas(path).read_parquet(path, engine="pyarrow", columns=list(columns))
+    return table.set_axis(list(columns), axis=1).reset_index(drop=True)
+
+
+def parquet_numbers(path: Path, columns: Sequence[str]) -> np.ndarray:
+    """Read columns of numbers (n, n_columns)."""
+    from pandas.api.types import infer_dtype
+
+    table = parquet_table(path, columns)
+    for name, values in table.items():
+        if infer_dtype(values) not in NUMERIC:
+            row = values.first_valid_index() or 0
+            raise not_a_number(row + 1, name, values.get(row))
+    return table.astype(np.float64).to_numpy()
+
+
+def not_a_number(row: int, column: str, value: Any) -> ValueError:
+    """Return the error that names a cell; rows are counted from 1, below the names."""
+    return ValueError(
+        f"row {row}, column {column!r} must be a number. Got {value!r}. --columns names the "
+        "columns to be read, --drop-columns those to be left out."
+    )
+
+
+def read_column(path: Path, name: str) -> np.ndarray:
+    """Read a column of labels (n,), none of which may be missing; text is not changed."""
+    if is_text(path):
+        rows = text_rows(path)
+        position = next(rows).index(name)
+        labels = [row[position] for row in rows]
+    else:
+        labels = parquet_table(path, [name])[name].tolist()
+    is_missing = import_pandas(path).isna
+    for number, label in enumerate(labels, start=1):
+        if is_missing(label) or str(label).strip().lower() in MISSING:
+            raise ValueError(f"row {number}, column {name!r} must hold a label. Got none.")
+    return np.array(labels)
+
+
+# ---- Outputs --------------------------------------------------------------------------------
 
 
 def check_output(path: Path, force: bool, *inputs: Path) -> None:
@@ -405,35 +553,18 @@ def check_output(path: Path, force: bool, *inputs: Path) -> None:
         raise ValueError(f"--output must differ from the files that are read. Got {path} for both.")
     if path.exists() and not force:
         raise FileExistsError(f"{path} exists: --force replaces it.")
+    if path.suffix in TABLES:
+        import_pandas(path)
 
 
-def write_npy(dim: "DIMTransformer", X: Any, path: Path) -> tuple[int, ...]:
-    """Write features in batches."""
-    return dim.transform_to(X, path).shape
-
-
-def write_table(dim: "DIMTransformer", X: Any, path: Path) -> tuple[int, ...]:
-    """Write features with their names, and of images with their files in a first column."""
-    features = dim.transform(X)
-    TABLE_WRITERS[path.suffix](path, features, dim.get_feature_names_out(), image_paths(X))
-    return features.shape
-
-
-def write_paths(X: Any, path: Path) -> None:
-    """Write which image each of the features is of, a line each."""
+def write_table(table: "DataFrame", path: Path) -> None:
+    """Write a table without its index; text has enough digits to recover the same float32."""
     with replace_when_done(path) as temporary:
-        temporary.write_text("".join(f"{name}\n" for name in image_paths(X)), encoding="utf-8")
-
-
-def image_paths(X: Any) -> list[str]:
-    """Return the paths of images below their folder; nothing for all other inputs."""
-    return [image.relative_to(X.folder).as_posix() for image in getattr(X, "paths", [])]
-
-
-WRITERS: dict[str, Callable[..., tuple[int, ...]]] = {
-    ".npy": write_npy,
-    **dict.fromkeys(TABLE_WRITERS, write_table),
-}
+        if is_text(path):
+            text = {"sep": SEPARATORS[path.suffix], "float_format": "%.9g", "lineterminator": "\n"}
+            table.to_csv(temporary, index=False, **text)
+        else:
+            table.to_parquet(temporary, engine="pyarrow", index=False)
 
 
 def lines(results: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -468,326 +599,145 @@ def _print_to_stderr(message: str) -> None:
     print(_one_line(message), file=sys.stderr)
 
 
-def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    _print_to_stderr(f"Warning: {message}")
-
-
 # ---- Arguments ------------------------------------------------------------------------------
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser that reports an error in one line."""
-
-    def error(self, message):
-        """Print the error and exit."""
-        self.exit(USAGE_ERROR, f"{self.prog}: {_one_line(message)} (see --help)\n")
-
-
-def literal(text: str) -> Any:
-    """Return the value of a Python literal; any other text is returned as a string."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return text
-
-
-def parameter(name: str) -> Callable[[str], tuple[str, Any]]:
-    """Return a function that reads the value of an option for a parameter."""
-    return lambda text: (name, literal(text))
-
-
-def assignment(text: str) -> tuple[str, Any]:
-    """Read NAME=VALUE."""
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise argparse.ArgumentTypeError(f"must be NAME=VALUE. Got {text!r}.")
-    return name, literal(value)
-
-
-def unique(params: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return parameters by name, unless one was given twice."""
-    names = [name for name, _ in params]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"The {name!r} parameter must be given once. Got it several times.")
-    return dict(params)
-
-
-def names(text: str) -> list[str]:
-    """Read names with commas between them; one that has a comma is put in double quotes."""
-    (found,) = csv.reader([text], skipinitialspace=True)
-    if not all(found) or len(set(found)) < max(len(found), 1):
-        raise argparse.ArgumentTypeError(f"must be different names, such as a,b. Got {text!r}.")
-    return found
-
-
-def sides(text: str) -> int | tuple[int, int]:
-    """Read SIDE or HEIGHTxWIDTH, in pixels."""
-    numbers = text.split("x")
-    if len(numbers) > 2 or not all(n.isdecimal() and int(n) > 0 for n in numbers):
-        raise argparse.ArgumentTypeError(f"must be pixels, such as 32 or 48x64. Got {text!r}.")
-    return int(numbers[0]) if len(numbers) == 1 else (int(numbers[0]), int(numbers[1]))
-
-
-def model_path(text: str) -> Path:
-    """Read the path of a model to be written."""
-    path = Path(text)
-    if path.suffix != ".safetensors":
-        raise argparse.ArgumentTypeError(
-            "must end in .safetensors, a file that cannot run code when it is read. Pickles, such "
-            f"as those of joblib, can, and are not written here. Got {text!r}."
-        )
-    return path
-
-
-def features_path(text: str) -> Path:
-    """Read the path of features to be written."""
-    path = Path(text)
-    if path.suffix not in WRITERS:
-        raise argparse.ArgumentTypeError(f"must end in one of {', '.join(WRITERS)}. Got {text!r}.")
-    return path
-
-
-# Options of ``fit`` that set a parameter: the name of the parameter, and the help text.
-FIT_OPTIONS = {
-    "--n-components": ("n_components", "number of features (default: 64)"),
-    "--max-epochs": (
-        "max_epochs",
-        "number of epochs; auto shows about 30,000 samples, 60,000 images or rows, plus three "
-        "epochs; of tables 60 at most, of signals 120 (default: auto)",
-    ),
-    "--max-time": ("max_time", "time limit of training, in seconds (default: None)"),
-    "--seed": (
-        "random_state",
-        "integer; the same seed gives the same model on the same machine (default: None)",
-    ),
-}
-
-
-def _add_fit(parser: argparse.ArgumentParser) -> None:
-    _add_input(parser)
-    _add_output(parser, model_path, "the model: a .safetensors file")
-    params = parser.add_argument_group("parameters of DIMTransformer")
-    params.set_defaults(params=[])
-    for option, (name, text) in FIT_OPTIONS.items():
-        params.add_argument(
-            option,
-            dest="params",
-            action="append",
-            type=parameter(name),
-            metavar="VALUE",
-            help=text,
-        )
-    params.add_argument(
-        "--set",
-        dest="params",
-        action="append",
-        type=assignment,
-        metavar="NAME=VALUE",
-        help="set any parameter of DIMTransformer; may be repeated. VALUE is read as a Python "
-        "literal, such as 3, True or {'width': 64}; all other text is a string",
-    )
-    images = parser.add_argument_group("folders of images")
-    images.add_argument(
-        "--size",
-        type=sides,
-        help="size of images in pixels, SIDE or HEIGHTxWIDTH (default: 32)",
-    )
-    images.add_argument(
-        "--grey", action="store_true", help="read images as grey (default: in colour)"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar (default: show it)")
-
-
-def _add_transform(parser: argparse.ArgumentParser) -> None:
-    _add_model(parser)
-    _add_input(parser)
-    _add_output(
-        parser,
-        features_path,
-        "the features: a .npy file of float32, or a .csv, .tsv or .parquet file with their names",
-    )
-    parser.add_argument(
-        "--what",
-        choices=OUTPUTS,
-        help="which features (default: the output parameter of the model, which is components "
-        "if it was not set)",
-    )
-
-
-def _add_score(parser: argparse.ArgumentParser) -> None:
-    _add_model(parser)
-    _add_input(parser)
-    parser.add_argument(
-        "--labels",
-        metavar="LABELS",
-        help="a .npy file with one label for each sample, the name of a column of the table, or "
-        "'folder', which takes the names of the folders of the images (default: no accuracies)",
-    )
-
-
-def _add_inspect(parser: argparse.ArgumentParser) -> None:
-    _add_model(parser)
-
-
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", type=Path, help="a file written by fit")
-
-
-def _add_input(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "input",
-        metavar="INPUT",
-        type=Path,
-        help="a .npy, .npz, .csv, .tsv or .parquet file, or a folder of images",
-    )
-    parser.add_argument(
-        "--array",
-        metavar="NAME",
-        help="name of an array in a .npz file (default: the only one, or X)",
-    )
-    parser.add_argument(
-        "--columns",
-        metavar="NAMES",
-        type=names,
-        help="columns of a table to be read, with commas between them (default: all, or those of "
-        "the model)",
-    )
-    parser.add_argument(
-        "--drop-columns",
-        metavar="NAMES",
-        type=names,
-        help="columns of a table to be left out, such as that of labels (default: none)",
-    )
-    parser.add_argument(
-        "--on-error",
-        choices=("raise", "skip"),
-        help="what to do with files in a folder that are no images (default: raise)",
-    )
-
-
-def _add_output(parser: argparse.ArgumentParser, read_path: Callable, text: str) -> None:
-    parser.add_argument("-o", "--output", metavar="FILE", type=read_path, required=True, help=text)
-    parser.add_argument(
-        "--force", action="store_true", help="replace an existing output (default: an error)"
-    )
-
-
-class Command(NamedTuple):
-    """A command: its function, its arguments and its help."""
-
-    run: Callable[[argparse.Namespace], dict[str, Any]]
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    summary: str
-    text: str
-    example: str
-
-
-COMMANDS = {
-    "fit": Command(
-        fit,
-        _add_fit,
-        "train on samples without labels and write the model",
-        "Input and output are checked before training begins. A progress bar on stderr shows the\n"
-        "loss and the time left. After Ctrl-C, the model of the last complete epoch is written,\n"
-        "and the exit code is 130.",
-        "python -m skdim fit images.npy --output model.safetensors --max-epochs 20 --seed 0\n"
-        "python -m skdim fit images.npy --output wide.safetensors --set flip_averaging=True \\\n"
-        "    --set 'encoder_params={\"width\": 64}' --max-epochs 10",
-    ),
-    "transform": Command(
-        transform,
-        _add_transform,
-        "write the features of samples",
-        "The output is either complete or not written. A .npy file is written in batches; for\n"
-        "other files all features are held in memory. Images are read with the size and channels\n"
-        "of the model, tables with its columns. Which image features are of is told in the first\n"
-        "column, file, of a table, or in a .paths.txt file beside a .npy file.",
-        "python -m skdim transform model.safetensors images.npy --output features.npy",
-    ),
-    "score": Command(
-        score,
-        _add_score,
-        "measure the quality of features, with or without labels",
-        "score is the probability that the critic scores a sample's code higher with the sample's\n"
-        "own local features than with those of other samples: 0.5 at chance, at most 1.\n"
-        "score_terms are the terms of the objective. Use samples that fit has not seen. With\n"
-        "labels, accuracy is that of logistic regression on the standardised input (raw), on as\n"
-        f"many principal components of it as there are features (pca), and on the features (dim):\n"
-        f"the mean over {N_FOLDS} folds. The input is then read into memory.",
-        "python -m skdim score model.safetensors images.npy --labels labels.npy",
-    ),
-    "inspect": Command(
-        inspect,
-        _add_inspect,
-        "describe the file of a model",
-        "params are the parameters that differ from the defaults of DIMTransformer. losses are\n"
-        "those of the last epochs, oldest first. Files cannot run code, so that files from\n"
-        "untrusted sources can be inspected.",
-        "python -m skdim inspect model.safetensors --json",
-    ),
-}
-
-DESCRIPTION = """\
-Learn features without labels, by Deep InfoMax.
-
-An input is one of
-  .npy     an array written by numpy.save, samples on its first axis; read when needed
-  .npz     several such arrays, of which one is read into memory
-  .csv     numbers below a line of column names, with commas between them; .tsv with tabs
-  .parquet numbers in columns with names; needs pyarrow
-  folder   images in the folder and its sub-folders, read when needed; needs Pillow
-
-The script skdim, which is installed with the package, is the same as python -m skdim.\
-"""
 
 EXIT_CODES = """\
 Results go to stdout, everything else to stderr.
 Exit codes: 0 success; 1 an error, with a message; 2 wrong arguments; 130 ended by Ctrl-C.\
 """
 
-EXAMPLE = """\
-example:
-  python -m skdim fit images.npy --output model.safetensors
-  python -m skdim transform model.safetensors images.npy --output features.npy
-"""
+# Options of ``fit`` that set a parameter: the name of the parameter, and the help text.
+FIT_OPTIONS = {
+    "--n-components": ("n_components", "number of features (default: 64)"),
+    "--max-epochs": ("max_epochs", "number of epochs; auto depends on X (default: auto)"),
+    "--max-time": ("max_time", "time limit of training, in seconds (default: None)"),
+    "--seed": ("random_state", "integer, for the same model on the same machine (default: None)"),
+}
 
 
-def build_parser() -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """A parser that keeps the lines of its texts, and reports an error in one line."""
+
+    def __init__(self, **options):
+        layout = argparse.RawDescriptionHelpFormatter
+        super().__init__(formatter_class=layout, allow_abbrev=False, epilog=EXIT_CODES, **options)
+
+    def error(self, message):
+        """Print the error and exit."""
+        self.exit(USAGE_ERROR, f"{self.prog}: {_one_line(message)} (see --help)\n")
+
+
+def build_parser() -> Parser:
     """Return the parser of the command line."""
-    parser = _parser(Parser, DESCRIPTION, f"{EXAMPLE}\n{EXIT_CODES}", prog="python -m skdim")
+    parser = Parser(prog="python -m skdim", description=__doc__)
     parser.add_argument("--version", action="version", version=f"skdim {__version__}")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--json", action="store_true", help="print results as one line of JSON (default: as text)"
-    )
-    common.add_argument(
-        "--traceback",
-        action="store_true",
-        help="print the traceback of errors (default: the message)",
-    )
-    subparsers = parser.add_subparsers(title="commands", dest="command", required=True)
+    commands = parser.add_subparsers(title="commands", dest="command", required=True)
     for name, command in COMMANDS.items():
-        example = "\n".join(f"  {line}" for line in command.example.splitlines())
-        command.add_arguments(
-            _parser(
-                subparsers.add_parser,
-                f"{command.summary.capitalize()}.\n\n{command.text}",
-                f"example:\n{example}\n\n{EXIT_CODES}",
-                name=name,
-                help=command.summary,
-                parents=[common],
-            )
-        )
+        text = cleandoc(command.__doc__ or "")
+        summary, _, _ = text.partition(".\n")
+        add_arguments(commands.add_parser(name, help=summary, description=text), name)
     return parser
 
 
-def _parser(make: Callable[..., Any], description: str, epilog: str, **arguments) -> Any:
-    """Make a parser whose help keeps the line breaks of its texts."""
-    return make(
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        **arguments,
-    )
+def add_arguments(parser: Parser, command: str) -> None:
+    """Add the arguments of a command."""
+    add = parser.add_argument
+    if command != "fit":
+        add("model", metavar="MODEL", type=Path, help="a file written by fit")
+    if command != "inspect":
+        add_input(add)
+    if command == "fit":
+        add_output(add, model_path, "the model: a .safetensors file")
+        add("--size", type=sides, help="of images in pixels, SIDE or HEIGHTxWIDTH (default: 32)")
+        add("--grey", action="store_true", help="read images as grey (default: in colour)")
+        add("--quiet", action="store_true", help="no progress bar (default: show it)")
+        add_parameters(parser)
+    elif command == "transform":
+        add_output(add, features_path, f"the features: a {' or '.join(FEATURE_FILES)} file")
+        add("--what", choices=OUTPUTS, help="which features (default: as set in the model)")
+    elif command == "score":
+        text = (
+            "a .npy file with one label for each sample, the name of a column of the table, or "
+            "'folder' for the names of the folders of images (default: no accuracies)"
+        )
+        add("--labels", metavar="LABELS", help=text)
+    add("--json", action="store_true", help="print results as one line of JSON (default: as text)")
+    add("--traceback", action="store_true", help="print the traceback of errors (default: no)")
+
+
+def add_input(add: Callable[..., Any]) -> None:
+    """Add the input and how it is read."""
+    text = "a .npy, .npz, .csv, .tsv or .parquet file, or a folder of images"
+    add("input", metavar="INPUT", type=Path, help=text)
+    add("--array", metavar="NAME", help="array of a .npz file (default: the only one, or X)")
+    text = "columns of a table to read, such as a,b (default: all, or those of the model)"
+    add("--columns", metavar="NAMES", type=names, help=text)
+    text = "columns of a table to leave out, such as labels (default: none)"
+    add("--drop-columns", metavar="NAMES", type=names, help=text)
+    text = "what to do with files in a folder that are not images (default: raise)"
+    add("--on-error", choices=("raise", "skip"), help=text)
+
+
+def add_output(add: Callable[..., Any], check: Callable[[str], Path], text: str) -> None:
+    """Add the output, and the function that checks its path."""
+    add("-o", "--output", metavar="FILE", type=check, required=True, help=text)
+    add("--force", action="store_true", help="replace an existing output (default: an error)")
+
+
+def add_parameters(parser: Parser) -> None:
+    """Add the options that set parameters."""
+    group = parser.add_argument_group("parameters of DIMTransformer")
+    add = partial(group.add_argument, dest="params", action="append", default=[])
+    for option, (name, text) in FIT_OPTIONS.items():
+        add(option, type=partial(parameter, name), metavar="VALUE", help=text)
+    text = "any parameter; VALUE is a Python literal, or else a string; may be repeated"
+    add("--set", type=assignment, metavar="NAME=VALUE", help=text)
+
+
+def parameter(name: str, text: str) -> tuple[str, Any]:
+    """Return a parameter and its value: a Python literal, or any other text as a string."""
+    try:
+        return name, ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return name, text
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """Split NAME=VALUE."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"must be NAME=VALUE. Got {text!r}.")
+    return parameter(name, value)
+
+
+def names(text: str) -> list[str]:
+    """Split names at commas; one that has a comma is put in double quotes."""
+    (columns,) = csv.reader([text], skipinitialspace=True)
+    if not all(columns) or len(set(columns)) < max(len(columns), 1):
+        raise argparse.ArgumentTypeError(f"must be different names, such as a,b. Got {text!r}.")
+    return columns
+
+
+def sides(text: str) -> tuple[int, ...]:
+    """Split HEIGHTxWIDTH, in pixels; SIDE is both."""
+    if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)?", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"must be pixels, such as 32 or 48x64. Got {text!r}.")
+    return tuple(map(int, (text if "x" in text else f"{text}x{text}").split("x")))
+
+
+def model_path(text: str) -> Path:
+    """Check the path of a model to be written."""
+    if Path(text).suffix != ".safetensors":
+        raise argparse.ArgumentTypeError(
+            "must end in .safetensors, a file that cannot run code when it is read. Pickles, such "
+            f"as those of joblib, can, and are not written here. Got {text!r}."
+        )
+    return Path(text)
+
+
+def features_path(text: str) -> Path:
+    """Check the path of features to be written."""
+    if Path(text).suffix not in FEATURE_FILES:
+        suffixes = ", ".join(FEATURE_FILES)
+        raise argparse.ArgumentTypeError(f"must end in one of {suffixes}. Got {text!r}.")
+    return Path(text)

@@ -5,9 +5,9 @@ A critic is an ``nn.Module`` built as ``critic(n_code, n_channels, width)`` and 
 sample. A critic whose score is a dot product also has a method ``embed`` that returns queries and
 keys. Then all other samples of the batch are negatives; otherwise one negative is drawn for each
 local vector. If a query depends on its own code alone, not on the other codes of a batch, set the
-attribute ``queries_are_pointwise = True``: processes then exchange codes instead of queries, and
-``embed`` gets more codes than local maps. To add a critic, list its class in `CRITICS`; it is then
-a legal ``critic``.
+attribute ``queries_are_pointwise = True``. Processes then exchange codes instead of queries, and
+``embed`` gets more codes than local maps. To add a critic, list its class in `CRITICS`; its name is
+then a valid ``critic``.
 """
 
 import math
@@ -28,15 +28,15 @@ def at_least_float32(scores: Tensor) -> Tensor:
 class SeparableCritic(nn.Module):
     r"""Embed codes and local features separately, and score them by a dot product.
 
-    With :math:`g` the embedded code and :math:`h` the hidden layer of a local vector :math:`l`,
+    Let :math:`g` be the embedded code and :math:`h` the hidden layer of a local vector :math:`l`:
 
     .. math:: T = \langle g, W_2 h + S l \rangle / \sqrt{width},
               \qquad h = \mathrm{LN}(\mathrm{relu}(\mathrm{BN}(W_1 l)))
 
     This is the encode-and-dot critic of the paper, with its layer normalisation moved before the
-    last layer. That layer then needs no bias, as the normalisation has one. :math:`W_2` and
-    :math:`S` can be applied to the n queries instead of the n * n_locations keys: the scores are
-    the same and cost a fraction of the arithmetic.
+    last layer. That layer then needs no bias, because the normalisation has one. :math:`W_2` and
+    :math:`S` are applied to the n queries instead of the n * n_locations keys: the scores are the
+    same, and cost a fraction of the arithmetic.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class SeparableCritic(nn.Module):
         Returns
         -------
         parts : list of (queries, keys)
-            Of shapes (..., n_codes, w) and (..., n, n_locations, w), with w = width in the first
+            Shapes are (..., n_codes, w) and (..., n, n_locations, w), with w = width in the first
             part and w = n_channels in the second. The score is the sum of the dot products.
         """
         g = self.query(code) * self.scale  # (..., n, width)
@@ -148,14 +148,14 @@ class _ResidualBlock(nn.Module):
 
 
 class ConcatCritic(nn.Module):
-    r"""Concatenate a code and a local vector, and score them by a small network.
+    r"""Concatenate a code and a local vector, and score them with a small network.
 
     .. math:: T = W_3\, \mathrm{relu}(W_2\, \mathrm{relu}(W_1 [y, l]))
 
     This is the concat-and-convolve critic of the paper (width 512): over a local map, its three
-    layers are 1x1 convolutions. To score all pairs would be expensive, so each local vector has one
-    negative. :math:`W_1` is applied to code and local vectors separately and the results are added:
-    this gives the same scores without repeating codes in memory.
+    layers are 1x1 convolutions. Scoring all pairs would be expensive, so each local vector has one
+    negative. :math:`W_1` is applied to codes and local vectors separately, and the results are
+    added. This gives the same scores without repeating codes in memory.
 
     Parameters
     ----------
@@ -203,12 +203,12 @@ def queries_are_pointwise(critic: nn.Module) -> bool:
 
 
 def score_parts(parts: Sequence[Part]) -> Tensor:
-    """Score every code with the local features of every sample, from queries and keys.
+    """Score every code with the local features of every sample, given queries and keys.
 
     Parameters
     ----------
     parts : sequence of (queries, keys)
-        Of shapes (..., n, width) and (..., n, n_locations, width); widths may differ between parts.
+        Shapes are (..., n, width) and (..., n, n_locations, width); each part has its own width.
 
     Returns
     -------

@@ -1,8 +1,8 @@
 """Tables, signals, images and volumes: everything that depends on the modality, in one row each.
 
-The modality of samples is the number of their sides: axes besides the axis of channels. To add a
-modality, add a row to `MODALITIES`; the functions that a row names stand beside it or in the module
-of their kind. Everything else asks `modality_of`, and compares nothing with a number of axes.
+The sides of a sample are its axes without the axis of channels; their number is the modality. To
+add a modality, add a row to `MODALITIES`. The functions that a row names are in this module or in
+the module of their kind. All other code calls `modality_of` and never compares numbers of axes.
 """
 
 import math
@@ -22,26 +22,26 @@ from skdim.augmentation import (
     move,
 )
 
-# Samples that ``max_epochs="auto"`` shows in addition to three epochs.
+# ``max_epochs="auto"`` shows this many samples in addition to three epochs.
 N_SHOWN, N_SHOWN_CROPPED = 30_000, 60_000
-# Sides of the default views of colour images, relative to the image: half the work of a step.
+# Default views of colour images have sides of this fraction, which halves the work of a step.
 VIEW_SIZE = 0.75
-# Fewest points of a signal before it ends in NaN.
+# A signal must have at least this many points before it ends in NaN.
 SHORTEST_SIGNAL = 4
 
 
 @dataclass(frozen=True)
 class Modality:
-    """What skdim does with samples of one kind, unless a parameter says otherwise.
+    """How skdim treats samples of one kind, unless a parameter says otherwise.
 
     Attributes
     ----------
     name : str
         In the plural, for messages.
     n_sides : int
-        Axes of a sample besides that of channels.
+        Number of axes of a sample without the axis of channels.
     x_ndims : tuple of int
-        Numbers of dimensions of X that ``channel_axis="auto"`` reads as this modality.
+        Numbers of dimensions of X that ``channel_axis="auto"`` interprets as this modality.
     encoder : str or None
         Name of the default encoder, in `skdim.encoders.ENCODERS`.
     augment : callable (batch, generator) -> batch, or None
@@ -53,18 +53,18 @@ class Modality:
     max_epochs : float
         Largest number of epochs of the default budget.
     few_samples : int
-        With fewer samples, features are not expected to be better than those of PCA. From
+        With fewer samples, features are not expected to be better than those of PCA, according to
         benchmarks/accuracy/bench_few_samples.py.
     has_large_layers : bool
         Whether layers are large enough for bfloat16 to be faster than float32.
     memory_format : torch.memory_format
         The order of weights in memory in which convolutions are fastest.
     check_missing : callable (samples) -> None
-        Raises ValueError if NaN in samples are not where they may be, if ``allow_nan`` is set.
+        Checks samples if ``allow_nan`` is set. Raises ValueError if NaN is where it may not be.
     channels_of_signals : callable (sides) -> int or None
-        Which axis of samples without channels looks like the channels of signals, if one does.
+        Finds the axis of samples without channels that looks like the channels of signals, if any.
     drawing : {"curves", "picture", "slice", ""}
-        How displays draw a sample; empty if they do not.
+        How displays draw a sample; empty if they cannot.
     note : str
         What to expect of features of this modality; logged by ``fit``.
     """
@@ -107,7 +107,7 @@ class Modality:
 
 
 def check_ends(samples: np.ndarray) -> None:
-    """Raise ValueError if NaN in signals are not where a shorter signal has ended.
+    """Raise ValueError if signals hold NaN before their end, or end too early.
 
     Parameters
     ----------
@@ -117,8 +117,8 @@ def check_ends(samples: np.ndarray) -> None:
     has_ended = is_missing.all(1, keepdims=True)  # (n, 1, length)
     if (is_missing != has_ended).any() or (has_ended[..., :-1] & ~has_ended[..., 1:]).any():
         raise ValueError(
-            "X may hold NaN only at the end of a signal, from one point in time on and in all of "
-            "its channels. Got NaN elsewhere: fill them first, for instance by interpolation."
+            "X may hold NaN only at the end of a signal, starting at the same point in time in all "
+            "of its channels. Got NaN elsewhere: fill them first, for instance by interpolation."
         )
     shortest = (~has_ended).sum(2).min()
     if shortest < SHORTEST_SIGNAL:
@@ -129,7 +129,7 @@ def check_ends(samples: np.ndarray) -> None:
 
 
 def short_axis(sides: Sequence[int]) -> int | None:
-    """The axis of grey images that is far shorter than the other: likely channels of signals.
+    """Return the axis of grey images that is far shorter than the other: likely signal channels.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def short_axis(sides: Sequence[int]) -> int | None:
     Returns
     -------
     axis : int or None
-        Counted with samples as axis 0.
+        Counted with samples as axis 0. None if neither is far shorter.
     """
     shorter, longer = sorted(sides)
     is_likely = shorter and (longer >= 8 * shorter or (shorter <= 16 and longer >= 4 * shorter))
@@ -146,7 +146,7 @@ def short_axis(sides: Sequence[int]) -> int | None:
 
 
 def count_shown_images(sides: Sequence[int]) -> int:
-    """Images that views crop have more to show than images that views only move."""
+    """Return the number of images to show, which is larger if views crop them."""
     return N_SHOWN_CROPPED if min(sides) >= CROPPED_SIDE else N_SHOWN
 
 
@@ -157,10 +157,10 @@ TABLES = Modality(
     encoder="mlp",
     augment=jitter_cells,
     count_shown=lambda sides: N_SHOWN_CROPPED,  # steps are cheap
-    max_epochs=60,  # fixed features hold most of what a few hundred rows show
+    max_epochs=60,  # fixed features hold most of the information in a few hundred rows
     few_samples=100,
     has_large_layers=False,
-    note="Most of what the features of a table gain over its columns is computed from the columns "
+    note="Features of a table owe most of their gain over its columns to parts that are computed "
     "without training; see docs/when_not.md.",
 )
 SIGNALS = Modality(
@@ -192,13 +192,13 @@ MODALITIES = (TABLES, SIGNALS, IMAGES, VOLUMES)
 
 
 def modality_of(sample_shape: Sequence[int]) -> Modality:
-    """The modality of samples of a shape, channels first; one without defaults if it has no row."""
+    """Return the modality of samples of a shape, channels first; without defaults if not listed."""
     n_sides = len(sample_shape) - 1
     rows = (modality for modality in MODALITIES if modality.n_sides == n_sides)
     return next(rows, Modality(f"samples of {n_sides} sides", n_sides))
 
 
 def modality_of_x(shape: Sequence[int]) -> Modality | None:
-    """The modality as which ``channel_axis="auto"`` reads an X of this shape; None if it cannot."""
+    """Return the modality that ``channel_axis="auto"`` assigns to an X of this shape, or None."""
     rows = (modality for modality in MODALITIES if len(shape) in modality.x_ndims)
     return next(rows, None)

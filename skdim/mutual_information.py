@@ -8,12 +8,12 @@ bound that training maximises:
 * ``marginal`` of shape (..., n, n_others, n_locations): negatives, each code with the local
   features of other samples.
 
-Most of the bounds are on a divergence between joint and marginal pairs. Each docstring gives the
-divergence, its range, and the score at which the bound is tight, where r is the ratio of the two
+Most estimators bound a divergence between joint and marginal pairs. Each docstring gives the
+divergence, its range, and the score at which the bound is tight; r is the ratio of the two
 densities. Only ``infonce``, ``dv`` and ``nwj`` bound mutual information in nats.
 
-To add an MI estimator, write a function of (joint, marginal) and list it in `ESTIMATORS`. It is
-then a legal ``mi_estimator``, and ``tests/test_mutual_information.py`` tests it.
+To add an MI estimator, write a function of (joint, marginal) and list it in `ESTIMATORS`. Its name
+is then a valid ``mi_estimator``, and ``tests/test_mutual_information.py`` tests it.
 
 A code has many marginal scores. If the bound needs only their mean over pairs, or their
 log-sum-exp, a decorator says so: `difference_of_means`, `by_log_sum_exp` or `by_log_mean_exp`. The
@@ -43,7 +43,7 @@ class Reduction(Enum):
 
 
 def has_reduction(mi_estimator: Estimator) -> bool:
-    """Whether an MI estimator says how it reduces the marginal scores of a code."""
+    """Whether an MI estimator declares how it reduces the marginal scores of a code."""
     return isinstance(getattr(mi_estimator, "reduction", None), Reduction)
 
 
@@ -53,7 +53,7 @@ def difference_of_means(terms: Terms) -> Estimator:
     Parameters
     ----------
     terms : callable (joint, marginal) -> (positives, negatives)
-        Applied to scores of any shape, entry by entry; both have the shapes of their scores.
+        Applied to scores of any shape, entry by entry. Each result has the shape of its scores.
 
     Returns
     -------
@@ -72,20 +72,20 @@ def difference_of_means(terms: Terms) -> Estimator:
 
 
 def by_log_sum_exp(mi_estimator: Estimator) -> Estimator:
-    """Mark an MI estimator that needs of the negatives of a code only their log-sum-exp.
+    """Mark an MI estimator that needs only the log-sum-exp of the negatives of each code.
 
-    It must be a mean over codes, and have the same value if the negatives of a code are replaced by
-    one negative with their log-sum-exp as its score.
+    It must be a mean over codes. Its value must stay the same if the negatives of a code are
+    replaced by one negative that has their log-sum-exp as its score.
     """
     mi_estimator.reduction = Reduction.LOG_SUM_EXP  # type: ignore[attr-defined]
     return mi_estimator
 
 
 def by_log_mean_exp(mi_estimator: Estimator) -> Estimator:
-    """Mark an MI estimator that needs of the negatives of a code only their log-mean-exp.
+    """Mark an MI estimator that needs only the log-mean-exp of the negatives of each code.
 
-    It must have the same value if the negatives of every code are replaced by one negative with
-    their log-mean-exp as its score. It need not be a mean over codes.
+    Its value must stay the same if the negatives of every code are replaced by one negative that
+    has their log-mean-exp as its score. It need not be a mean over codes.
     """
     mi_estimator.reduction = Reduction.LOG_MEAN_EXP  # type: ignore[attr-defined]
     return mi_estimator
@@ -102,8 +102,8 @@ def jsd(joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
               \qquad \mathrm{sp}(t) = \log(1 + e^t)
 
     It bounds twice the Jensen-Shannon divergence between joint and marginal pairs, not mutual
-    information in nats: 0 at chance, at most 2 log 2, tight at T = log r. Note the sign of the
-    second term: the form with :math:`-\mathrm{sp}(-T)`, which some texts give, is unbounded.
+    information in nats. It is 0 at chance, at most 2 log 2, and tight at T = log r. Note the sign
+    of the second term: the form with :math:`-\mathrm{sp}(-T)`, which some texts give, is unbounded.
 
     Parameters
     ----------
@@ -184,8 +184,8 @@ def nwj(joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
 
     .. math:: E_J[T] - E_M[e^{T - 1}]
 
-    It bounds the Kullback-Leibler divergence of the joint from the marginal pairs: 0 at chance
-    (where every score is 1), without an upper limit, tight at T = 1 + log r.
+    It bounds the Kullback-Leibler divergence of the joint from the marginal pairs. It is 0 at
+    chance (if every score is 1), has no upper limit, and is tight at T = 1 + log r.
 
     Parameters
     ----------
@@ -210,9 +210,9 @@ def rkl(joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
 
     .. math:: -E_J[e^{-T}] - E_M[T - 1]
 
-    0 at chance, without an upper limit, tight at T = log r. It is large if the joint distribution
-    lacks some of the marginal pairs. Mutual information is large if the joint distribution favours
-    some pairs.
+    It is 0 at chance, has no upper limit, and is tight at T = log r. It is large if the joint
+    distribution lacks some of the marginal pairs, whereas mutual information is large if the joint
+    distribution favours some pairs.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def hellinger(joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
 
     .. math:: E_J[1 - e^{-T}] - E_M[e^{T} - 1]
 
-    0 at chance, at most 2, tight at T = (log r) / 2.
+    It is 0 at chance, at most 2, and tight at T = (log r) / 2.
 
     Parameters
     ----------
@@ -260,8 +260,8 @@ def chi2(joint: Tensor, marginal: Tensor) -> tuple[Tensor, Tensor]:
 
     .. math:: E_J[T] - E_M[T^2 / 4 + T]
 
-    0 at chance, without an upper limit, tight at T = 2 (r - 1). The form in the paper's code, with
-    :math:`E_J[T^2]`, is no bound: it grows without limit if the scores are scaled up.
+    It is 0 at chance, has no upper limit, and is tight at T = 2 (r - 1). The form in the paper's
+    code, with :math:`E_J[T^2]`, is not a bound: it grows without limit if scores are scaled up.
 
     Parameters
     ----------
@@ -288,9 +288,9 @@ def _exp(scores: Tensor) -> Tensor:
     """Exponential up to `LINEAR_ABOVE`, and its tangent at that point for larger scores.
 
     Useful scores are far below it. A critic that exceeds it by accident has a finite bound and a
-    gradient that brings it back, instead of infinity and NaN.
+    gradient that brings it back, not infinity and NaN.
     """
-    # Two clamps, not one and a difference: gradients of 1e13 must not cancel each other.
+    # Two clamps, instead of one and a difference: gradients of 1e13 must not cancel each other.
     capped = scores.clamp(max=LINEAR_ABOVE)
     return capped.exp() + math.exp(LINEAR_ABOVE) * (scores - LINEAR_ABOVE).relu()
 

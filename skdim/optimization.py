@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules, by name, and the step that they take."""
+"""Optimisers and learning-rate schedules by name, and one step of optimisation."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -13,14 +13,14 @@ from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 class Muon(torch.optim.AdamW):
     """Orthogonalised steps for filters of images and volumes, AdamW for all other parameters.
 
-    The momentum of a layer's filters is read as a matrix with a row for each filter and replaced by
-    the nearest orthogonal matrix. All directions then change equally fast, not only a few strong
-    ones.
+    The momentum of a layer's filters is treated as a matrix with a row for each filter, and
+    replaced by the nearest orthogonal matrix. All directions then change equally fast, not only a
+    few strong ones.
 
     Parameters
     ----------
     params : iterable of Parameter
-        Those with four axes or more are filters of images and volumes.
+        Parameters with at least four axes are filters of images and volumes.
     lr : float, default=2e-3
         Learning rate of AdamW.
     filter_lr_factor : float, default=10.0
@@ -31,7 +31,7 @@ class Muon(torch.optim.AdamW):
 
     Notes
     -----
-    After a step the gradients of filters are None.
+    After a step, the gradients of filters are None.
 
     References
     ----------
@@ -56,7 +56,7 @@ class Muon(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure=None):
-        """Update filters first, then all others: AdamW skips parameters without a gradient."""
+        """Update filters first, then all others; AdamW skips parameters without a gradient."""
         for group in self.param_groups[1:]:
             for filters in group["params"]:
                 if filters.grad is not None:
@@ -68,7 +68,7 @@ class Muon(torch.optim.AdamW):
         self, filters: nn.Parameter, grad: Tensor, lr: float | Tensor, weight_decay: float
     ) -> None:
         state = self.state[filters]
-        if not state:  # with the keys of AdamW, which expects them when it loads a state
+        if not state:  # AdamW expects its own keys when it loads a state
             state["step"] = torch.zeros((), device=filters.device)
             state["exp_avg"] = torch.zeros_like(filters)
         momentum = state["exp_avg"].lerp_(grad, 1 - self.filter_momentum)
@@ -89,7 +89,7 @@ def orthogonalize(matrix: Tensor, n_steps: int = 5) -> Tensor:
     Returns
     -------
     matrix : Tensor of the same shape
-        With singular values between about 0.7 and 1.2, except for those that were tiny.
+        Its singular values are between about 0.7 and 1.2, unless they were tiny.
     """
     is_tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if is_tall else matrix
@@ -110,13 +110,13 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 def has_one_kernel(optimizer: Callable[..., torch.optim.Optimizer], params: dict) -> bool:
-    """Whether an optimiser can update all weights in one kernel, its learning rate a tensor."""
+    """Whether an optimiser can update all weights in one kernel, with a tensor as learning rate."""
     chosen = {"fused", "foreach", "differentiable", "capturable"} & set(params)
     return optimizer in OPTIMIZERS.values() and not chosen
 
 
 def check_optimizer_params(params: Mapping, device: torch.device) -> None:
-    """Raise ValueError for parameters that an optimiser takes and a step does not.
+    """Raise ValueError for parameters that an optimiser takes but a step does not support.
 
     Parameters
     ----------
@@ -130,8 +130,8 @@ def check_optimizer_params(params: Mapping, device: torch.device) -> None:
         )
     if params.get("capturable") and device.type == "cpu":
         raise ValueError(
-            "The 'optimizer_params' parameter must not hold capturable=True on a CPU: CUDA graphs "
-            "are what captures. Got device='cpu'."
+            "The 'optimizer_params' parameter must not hold capturable=True on a CPU: only CUDA "
+            "graphs capture steps. Got device='cpu'."
         )
 
 
@@ -141,21 +141,21 @@ def for_device(
     device: torch.device,
     captured: bool,
 ) -> dict:
-    """Return the parameters of an optimiser, with those added that make it fast on a device.
+    """Add the parameters that make an optimiser fast on a device.
 
     Parameters
     ----------
     optimizer : callable
-        Parameters are added only to one of `OPTIMIZERS`.
+        Parameters are added only if it is one of `OPTIMIZERS`.
     params : dict
-        With ``lr``. A choice of kernel, such as ``foreach``, is kept.
+        Includes ``lr``. If it chooses a kernel, for instance by ``foreach``, nothing is added.
     device : torch.device
     captured : bool
         Whether steps are captured as CUDA graphs. Learning rates and counters are then tensors.
     """
     if not has_one_kernel(optimizer, params) or device.type not in ("cpu", "cuda"):
         return params
-    # One kernel for all weights: on a CPU the update of Adam takes an eighth of the time.
+    # With one kernel for all weights, Adam's update takes an eighth of the time on a CPU.
     params = {"fused": True, **params}
     if captured:
         params["lr"] = torch.tensor(params["lr"], dtype=torch.float32, device=device)
@@ -170,13 +170,13 @@ def constant(progress: float) -> float:
 
 
 def warmup_cosine(progress: float, warmup: float = 0.1) -> float:
-    """Rise linearly over the first tenth, fall to zero along a cosine."""
+    """Rise linearly over the first tenth, then fall to zero along a cosine."""
     if progress < warmup:
         return (progress + 0.01) / (warmup + 0.01)
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 
-# Functions from the progress of training, 0 to 1, to a factor on the learning rate.
+# Each maps the progress of training, from 0 to 1, to a factor on the learning rate.
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": constant,
     "warmup_cosine": warmup_cosine,
@@ -192,7 +192,7 @@ def backward_and_step(
     clip_norm: float | None = None,
     processes: ProcessGroup = SINGLE_PROCESS,
 ) -> None:
-    """Compute the gradients of a loss, shorten them to ``clip_norm``, update the parameters."""
+    """Compute the gradients of a loss, clip their norm, and update the parameters."""
     optimizer.zero_grad(set_to_none=True)
     parameters: list[nn.Parameter] = [
         p for group in optimizer.param_groups for p in group["params"]
@@ -205,17 +205,17 @@ def backward_and_step(
 
 
 def remember_learning_rates(optimizer: torch.optim.Optimizer) -> None:
-    """Remember the present learning rates as the highest, which schedules multiply."""
+    """Remember the current learning rates as the highest, which schedules scale."""
     for group in optimizer.param_groups:
         group["initial_lr"] = float(group["lr"])
 
 
 def set_learning_rates(optimizers: Iterable[torch.optim.Optimizer], factor: float) -> None:
-    """Multiply the highest learning rate of every group by a factor."""
+    """Set the learning rate of every group to a factor times its highest learning rate."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             rate = group["initial_lr"] * factor
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)  # a captured step reads it from there
+                group["lr"].fill_(rate)  # a captured step reads this tensor
             else:
                 group["lr"] = rate

@@ -1,8 +1,8 @@
 """Priors: distributions that codes are trained to follow, and the discriminator for them.
 
 A prior draws codes with ``sample(shape, generator)`` and maps a code into its support with
-``squash``. To add a prior, list it in `PRIORS`; it is then a legal ``prior``. A function ``sample``
-alone is legal too: codes are then compared unchanged.
+``squash``. To add a prior, list it in `PRIORS`; its name is then a valid ``prior``. A function
+``sample`` alone is valid too: codes are then compared unchanged.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def unchanged(code: Tensor) -> Tensor:
 class Prior:
     """A distribution over codes, and how codes are trained to follow it.
 
-    A value of the ``prior`` parameter of `DIMTransformer`, if a name alone does not say enough.
+    Set it as the ``prior`` parameter of `DIMTransformer` if a name alone is not enough.
 
     Parameters
     ----------
@@ -36,16 +36,16 @@ class Prior:
     squash : callable (code) -> Tensor, or None, default=None
         Maps an unbounded code into the support of the prior. Used only in the adversarial loss
         between encoder and discriminator, never by ``transform``. None is the function that belongs
-        to a name, and leaves codes unchanged for a callable.
+        to a name; with a callable ``sample``, it leaves codes unchanged.
     gradient_penalty : float, default=0.0
         Weight of the zero-centred gradient penalty on the discriminator.
     learning_rate : float or None, default=None
-        Highest learning rate of the discriminator. None is that of the encoder.
+        Highest learning rate of the discriminator. None is the learning rate of the encoder.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is unfit; the message names it.
+        If an argument is invalid; the message names it.
 
     Examples
     --------
@@ -94,7 +94,7 @@ PRIORS: dict[str, Prior] = {
 
 
 def as_prior(prior: str | Callable[..., Tensor] | Prior) -> Prior:
-    """The prior that a ``prior`` parameter means, with functions in place of names.
+    """Convert a ``prior`` parameter to a `Prior` that has functions in place of names.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def as_prior(prior: str | Callable[..., Tensor] | Prior) -> Prior:
 
 
 class Discriminator(nn.Sequential):
-    """Distinguish draws of the prior from squashed codes, by one logit for each code.
+    """Distinguish draws of the prior from squashed codes, with one logit for each code.
 
     The network of Hjelm et al., ICLR 2019: two hidden layers of 1000 and 200 units.
     """
@@ -139,7 +139,7 @@ def gradient_penalty(discriminator: nn.Module, codes: Tensor) -> Tensor:
     Parameters
     ----------
     discriminator : nn.Module
-        From (n, n_code) to (n, 1); the logit of a code must not depend on other codes.
+        Maps (n, n_code) to (n, 1). The logit of a code must not depend on other codes.
     codes : Tensor of shape (n, n_code)
         Draws of the prior or squashed codes.
 
@@ -152,6 +152,6 @@ def gradient_penalty(discriminator: nn.Module, codes: Tensor) -> Tensor:
     Mescheder et al., "Which training methods for GANs do actually converge?", ICML 2018.
     """
     codes = codes.detach().requires_grad_()
-    # Logits do not depend on other codes: the gradient of their sum holds that of each logit.
+    # Logits do not depend on other codes, so the gradient of their sum holds each one's gradient.
     (gradients,) = torch.autograd.grad(discriminator(codes).sum(), codes, create_graph=True)
     return gradients.square().sum(1).mean()

@@ -1,4 +1,4 @@
-"""Measures of features by their singular values."""
+"""Measures of features, computed from their singular values."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ def effective_rank(features: np.ndarray) -> float:
 
     .. math:: \exp\left(-\sum_k p_k \log p_k\right), \qquad p_k = \sigma_k / \sum_j \sigma_j
 
-    with :math:`\sigma` the singular values of the centred features. It is 1 if all samples lie on a
-    line, 0 if all are the same, and at most ``min(n_samples - 1, n_features)``.
+    where :math:`\sigma` are the singular values of the centred features. The rank is 1 if all
+    samples lie on a line, 0 if all are the same, and at most ``min(n_samples - 1, n_features)``.
 
     Parameters
     ----------

@@ -19,9 +19,7 @@ from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdim._documentation import api_page
 from skdim._model.fitted import FittedModel, check_usable
-from skdim._model.paper_settings import paper_settings
 from skdim._model.persistence import (
     errors_of_file,
     read_transformer,
@@ -29,9 +27,10 @@ from skdim._model.persistence import (
     write_transformer,
 )
 from skdim._model.readout import OUTPUTS
+from skdim._names import known_names_only
+from skdim._paper import paper_settings
 from skdim._runtime.devices import PRECISIONS, choose_device, memory_advice
 from skdim._runtime.interrupts import InterruptGuard
-from skdim._synonyms import known_names_only
 from skdim._training.callbacks import ScikitLearnCallbacks
 from skdim._training.checkpoint import Checkpoint
 from skdim._training.fit import advise_on_fit, fit_model
@@ -113,10 +112,7 @@ PARAMETER_CONSTRAINTS: dict = {
 
 
 class Learned:
-    """A fitted attribute, which is read from what was learned.
-
-    ``history_ = Learned()`` of a transformer is ``history`` of its ``model_``.
-    """
+    """A fitted attribute that is read from ``model_``: ``history_`` is its ``history``."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -136,22 +132,21 @@ class DIMTransformer(
 ):
     """Features learned without labels, by Deep InfoMax.
 
-    ``fit`` trains an encoder without labels; it ignores ``y``. From the code of a sample, a critic
-    learns to tell the sample's own local features from those of others. ``transform`` returns
+    ``fit`` trains an encoder and ignores ``y``. A critic learns to recognise, from the code of a
+    sample, the sample's own local features among those of other samples. ``transform`` returns
     ``n_components`` features for each sample. Images and tables are recognised by the shape of X;
     for signals and volumes, set ``channel_axis``.
 
     Change these five parameters first: ``channel_axis`` (what X holds), ``output`` and
-    ``n_components`` (which features, how many), ``augment`` (random changes that keep the meaning
-    of a sample) and ``max_epochs`` (how long to train).
+    ``n_components`` (which features, and how many), ``augment`` (random changes that keep the
+    meaning of a sample) and ``max_epochs`` (how long to train).
 
     Parameters
     ----------
     Model
 
     n_components : int or None, default=64
-        Number of features, and length of the code. None leaves the code's layer out: the hidden
-        layer is the code.
+        Number of features, and length of the code. With None, the hidden layer is the code.
     encoder : {"auto", "mlp", "signal", "conv", "resnet", "paper28", "paper32", "paper64", \
 "paper_alexnet64", "paper_resnet19", "paper_resnet34", "paper_crops_alexnet64", \
 "paper_crops_resnet19", "paper_globals_alexnet64", "paper_globals_resnet19"} or type, default="auto"
@@ -159,156 +154,156 @@ class DIMTransformer(
         volumes. A class is built as ``encoder(sample_shape, n_components, **encoder_params)``;
         `skdim.encoders.tap` makes one of an existing network. See `skdim.encoders`.
     encoder_params : dict or None, default=None
-        Further keyword arguments of the encoder, for instance ``{"width": 64}``.
+        Keyword arguments of the encoder, for instance ``{"width": 64}``.
     output : {"components", "hidden", "code", "local"}, default="components"
         What ``transform`` returns; may be changed after ``fit``. "hidden" is the layer before the
-        code, wide and best for most classifiers, followed by the encoder's fixed features, which
-        are read off the data without training. "components" are the first ``n_components``
-        principal components of all of these. They classify better than the code, and should not be
-        scaled again: small ones matter less. "code" is what the bounds are about; "local" is the
-        whole last local map.
+        code, which is wide and best for most classifiers, and the encoder's fixed features, which
+        are computed without training. "components" are the first ``n_components`` principal
+        components of both. They classify better than the code. Do not scale them again: small
+        components matter less. "code" is what the objective is about; "local" is the last local
+        map.
     flip_averaging : bool, default=False
-        Test-time flip averaging: whether codes and hidden layers of images and volumes are means
-        over the sample and the sample flipped left to right. ``transform`` then takes twice as
-        long. Not for tables and signals.
+        Whether ``transform`` averages code and hidden layer over a sample and its copy flipped left
+        to right, which takes twice as long. For images and volumes.
 
     Data
 
     sample_shape : tuple of int or None, default=None
-        How the columns of a two-dimensional X are read, for instance ``(8, 8)``.
+        Shape of a sample in a two-dimensional X, for instance ``(8, 8)``.
     channel_axis : int, None or "auto", default="auto"
-        The axis of X (counting samples as axis 0, after ``sample_shape``) that holds channels;
-        None where there is none. The other axes determine the modality: none for tables, one for
-        signals, two for images, three for volumes. "auto" reads two dimensions as a table, three
-        as grey images, and finds the channels of four (images) and five (volumes) by their number.
+        The axis of X that holds channels, with samples as axis 0, after ``sample_shape``; None if
+        there is none. The number of other axes is the modality: none for tables, one for signals,
+        two for images, three for volumes. "auto" reads two dimensions as a table and three as grey
+        images, and finds the channels of four (images) and five (volumes) by their number.
     column_groups : sequence of sequence of int or str, or None, default=None
         For tables: columns that belong together, such as those of a one-hot code, by number or by
         name. They share a location.
     allow_nan : bool, default=False
-        Whether X may hold NaN. A signal may then end in NaN, in all channels alike: it is one of
-        less points, of at least 4, and what follows its end is neither seen nor counted. A missing
-        cell of a table is a value of its own. For encoders that have a parameter ``allow_nan``, as
-        those for signals and tables.
+        Whether X may hold NaN. A signal may be shorter than X is wide: pad its end with NaN, in
+        every channel. It must have at least 4 points. Padding is ignored. A missing cell of a table
+        is a value of its own. The encoder must have a parameter ``allow_nan``, as those for signals
+        and tables do.
 
     Objective
 
     global_weight : float, default=0.0
-        Weight of the global bound (alpha of the paper). A term of weight 0 costs nothing.
+        Weight of the global bound (alpha in the paper). A term of weight 0 costs nothing.
     local_weight : float, default=1.0
         Weight of the local bound (beta). At least one weight must be positive.
     prior_weight : float, default=0.0
-        Weight of the prior (gamma), which the codes are then trained to follow.
+        Weight of the prior (gamma) that codes are trained to follow.
     mi_estimator : {"jsd", "infonce", "dv", "nwj", "rkl", "hellinger", "chi2"} or callable, \
 default="infonce"
-        The bound that is maximised; a callable maps scores ``(joint, marginal)`` to it. See
+        The bound that is maximised. A callable maps scores ``(joint, marginal)`` to it. See
         `skdim.mutual_information`.
     critic : {"separable", "separable_published", "concat"} or type, default="separable"
         The network that scores a code against a local vector; see `skdim.critics`.
     critic_width : int, default=128
         Length of the critic's embeddings, or units of its hidden layers.
     n_locations : int or None, default=None
-        Random locations of each local map in a step, for the local term; None takes all.
+        Number of random locations of each local map in a step, for the local term; None is all.
     prior : {"uniform", "normal", "sphere"}, callable or Prior, default="uniform"
         The distribution that the code, squashed into its range, is trained to follow. A callable
         draws ``(shape, generator)``, and codes are compared with its draws unchanged. A
         `skdim.priors.Prior` also sets the gradient penalty and the learning rate of the prior's
         discriminator.
     coordinate_weight : float, default=0.0
-        Weight of coordinate prediction: from code and local vector, where in the map the vector
-        is. For maps with axes of one length; not for tables.
+        Weight of coordinate prediction: the position of a local vector in the map, predicted from
+        the vector and the code. For maps with axes of one length; not for tables.
     coordinates : {"both", "absolute", "relative"}, default="both"
-        Predict the position of each local vector, its offset from another one, or both; see
-        `skdim.objective.coordinates`.
+        What is predicted of each local vector: its position, its offset from another one, or both;
+        see `skdim.objective.coordinates`.
 
     Views
 
     augment : "auto", None or callable, default="auto"
-        Two random views of each sample are compared, the code of one with local features of the
-        other. "auto" moves volumes and images of less than 16 pixels, crops other grey images and
-        changes their contrast, crops, flips and recolours colour images (to three quarters of
-        their size, where the encoder takes any size and there is no global term), cuts, warps and
-        scales signals, adds noise to tables; None compares each sample with itself
-        (the paper); a callable maps ``(batch, generator)`` to a batch. See `skdim.augmentation`.
+        How to make random views of a sample. The code of one view is compared with the local
+        features of the other. "auto" moves volumes and images smaller than 16 pixels; crops other
+        grey images and changes their contrast; crops, flips and recolours colour images, at three
+        quarters of their size if encoder and objective allow it; cuts, warps and scales signals;
+        adds noise to tables. None compares each sample with itself, as in the paper. A callable
+        maps ``(batch, generator)`` to a batch. See `skdim.augmentation`.
     n_views : int, default=2
-        Random views of each sample in a step; the code of each is compared with the local features
-        of all others. One view is compared with itself, and ``augment=None`` has only one.
+        Number of views of each sample in a step. The code of each view is compared with the local
+        features of all other views. A single view is compared with itself.
     n_crops : int, default=0
-        Small crops of each sample besides, half as large on every side, whose local features the
-        codes of the views are compared with. They are encoded side by side, as many as fill a
-        sample: a multiple of 4 for images, 2 for signals, 8 for volumes.
+        Number of additional small crops of each sample, half as large on every side. The codes of
+        the views are compared with their local features. As many as fill a sample are encoded
+        together: a multiple of 4 for images, 2 for signals, 8 for volumes.
     occlusion : bool, default=False
         Whether a random box of each view is hidden from the code, which is compared with local
-        features of whole views. Every view is then encoded twice. Not for tables.
+        features of the complete view. Every view is then encoded twice. Not for tables.
 
     Training
 
     max_epochs : int or "auto", default="auto"
-        "auto" is three epochs and as many as show 30,000 samples, 60,000 of tables and of images
-        of 16 pixels or more; at most 60 epochs of tables and 120 of signals.
+        "auto" is three epochs and as many as show 30,000 samples, or 60,000 rows of tables or
+        images of at least 16 pixels; at most 60 epochs for tables and 120 for signals.
     max_time : float or None, default=None
-        Seconds after which training ends, if ``max_epochs`` has not ended it before. The schedule
-        follows whichever ends first. Fits that time ends do not repeat.
+        Seconds after which training ends, unless ``max_epochs`` ended it earlier. The schedule
+        follows whichever ends first. A fit that time ended cannot be repeated exactly.
     batch_size : int, default=128
         Largest number of samples in a step, at least 2; they are negatives of each other.
     optimizer : {"muon", "adamw", "adam", "sgd"} or callable, default="muon"
         "muon" is AdamW except for the filters of images and volumes; see
         `skdim.optimization.Muon`.
     optimizer_params : dict or None, default=None
-        Further keyword arguments of the optimiser, for instance ``{"weight_decay": 0.01}``.
+        Keyword arguments of the optimiser, for instance ``{"weight_decay": 0.01}``.
     learning_rate : float, default=2e-3
         Highest learning rate of encoder and critics.
     gradient_clip_norm : float or None, default=10.0
         Longer gradients of encoder and critics are shortened to this norm. MI estimators with an
-        exponential ("nwj", "rkl", "hellinger") hardly train without.
+        exponential ("nwj", "rkl", "hellinger") hardly train without it.
     lr_schedule : {"warmup_cosine", "constant"}, callable or None, default="warmup_cosine"
-        Factor on the learning rate; a callable gets the finished part of training, 0 to 1; None
-        leaves learning rates to ``callbacks``. Not used by ``partial_fit``, which has no end.
+        Factor on the learning rate. A callable gets the finished part of training, 0 to 1. None
+        leaves learning rates to ``callbacks``. ``partial_fit``, which has no end, does not use it.
     weight_averaging : float, default=0.0
-        Last part of training, 0 to 1, whose weights are averaged; 0 takes the last step. Early
-        stopping takes the best epoch instead.
+        Last part of training, 0 to 1, over which weights are averaged; with 0, the last weights are
+        taken. Early stopping takes the best epoch instead.
     warm_start : bool, default=False
         Whether ``fit`` starts from the weights and statistics of the last fit.
 
     Early stopping
 
     early_stopping : bool, default=False
-        Hold out a part of X, `score` it after every epoch, stop when the score no longer rises,
-        and take the weights of the best epoch.
+        Whether to hold out a part of X, `score` it after every epoch, stop when the score no longer
+        rises, and take the weights of the best epoch.
     validation_fraction : float, default=0.1
-        Part of the samples (of the groups, if there are any) that early stopping holds out.
+        Part of the samples, or of the groups, that early stopping holds out.
     n_iter_no_change : int, default=10
-        Consecutive epochs without a gain after which early stopping stops.
+        Number of consecutive epochs without a gain after which early stopping stops.
     tol : float, default=1e-4
-        Largest rise of the score that early stopping does not count as a gain.
+        Largest rise of the score that does not count as a gain.
 
     Runtime
 
     checkpoint : path, Checkpoint or None, default=None
-        A folder where ``fit`` keeps its state. The same line run again resumes a fit that was
-        killed, and does not repeat one that was complete. A `skdim.Checkpoint` also says how often
-        the state is written, and whether to resume. Not for ``partial_fit``.
+        A folder to which ``fit`` writes its state. The same line run again resumes a fit that was
+        killed, and does not repeat a fit that was complete. A `skdim.Checkpoint` also says how
+        often the state is written, and whether to resume. Not for ``partial_fit``.
     distributed : bool, default=False
-        Whether the processes that ``torchrun`` started, or ``torch.distributed`` has connected,
-        train one encoder, each on its part of every batch, as one process would on the whole. All
-        of them call ``fit`` with the same X, and learn the same.
+        Whether the processes that ``torchrun`` started, or ``torch.distributed`` connected, train
+        one encoder together. Each process trains on its part of every batch; the result is that of
+        one process. All processes call ``fit`` with the same X, and learn the same.
     callbacks : list of skorch.callbacks.Callback or of (str, Callback), or None, default=None
         Copied by every fit, never changed.
     device : str or torch.device, default="auto"
-        "auto" is CUDA where there is a GPU, else the CPU.
+        "auto" is CUDA if there is a GPU, else the CPU.
     data_on_device : bool or "auto", default="auto"
-        Whether all of X is moved to the device before training, or batch by batch during it, with
-        the same results. "auto" moves all of it, unless it is not in memory either, or would fill
-        half of a GPU's free memory.
+        Whether X is moved to the device before training, or batch by batch during training, with
+        the same results. "auto" moves X before training if it is in memory and fills less than half
+        of a GPU's free memory.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of training; ``transform`` is float32 always. "auto" is bfloat16 for convolutions where
-        the processor has instructions for it.
+        Precision of training; ``transform`` always computes in float32. "auto" is bfloat16 for
+        signals, images and volumes if the processor has instructions for it.
     compile : bool, default=False
-        Whether ``torch.compile`` compiles the encoder: takes up to minutes, and needs a compiler.
+        Whether ``torch.compile`` compiles the encoder, which takes up to minutes and needs a
+        compiler.
     transform_batch_size : int or None, default=None
-        Samples encoded at once by ``transform``, at most 65,536 and 128 MiB of them. None is 16 to
-        1024 on a CPU, by their size, and 1024 elsewhere.
+        Number of samples that ``transform`` encodes at once, at most 65,536 and 128 MiB. None is 16
+        to 1024 on a CPU, depending on their size, and 1024 elsewhere.
     random_state : int, RandomState or None, default=None
-        Seeds weights, batches, views and prior. Global generators of torch are left as they were.
+        Seeds weights, batches, views and prior. Torch's global generators are restored.
     verbose : int, default=0
         1 shows a progress bar. Every epoch is logged to the logger ``"skdim"`` in any case.
 
@@ -321,23 +316,23 @@ default="infonce"
     sample_shape_ : tuple of int
         Shape of a sample, channels first.
     mean_, scale_ : ndarray of shape (n_channels,)
-        Statistics of X by which samples are standardised, per channel or per column.
+        Statistics of X by which samples are standardised, for each channel or column.
     n_iter_ : int
-        Epochs trained.
+        Number of epochs trained.
     history_ : list of dict
-        One an epoch: ``loss``, the bounds ``global`` and ``local`` and the log-likelihood
-        ``coordinates`` (which are maximised), ``prior`` and ``discriminator`` (which are
-        minimised), ``learning_rate``, ``seconds``, ``samples_per_second``; ``validation_score``
-        where ``early_stopping`` holds samples out.
+        One dict for each epoch: ``loss``; the bounds ``global`` and ``local`` and the
+        log-likelihood ``coordinates``, which are maximised; ``prior`` and ``discriminator``, which
+        are minimised; ``learning_rate``, ``seconds``, ``samples_per_second``; and, with early
+        stopping, ``validation_score``.
     best_epoch_ : int
-        The epoch whose weights were taken, where ``early_stopping`` holds samples out.
+        The epoch whose weights early stopping took.
     device_ : torch.device
     precision_ : str
-        Of training.
+        Precision of training.
     n_features_in_ : int
         ``X.shape[1]``.
     feature_names_in_ : ndarray of str
-        Names of the columns, where X had them.
+        Names of the columns, if X had names.
 
     References
     ----------
@@ -368,7 +363,6 @@ default="infonce"
     precision_ = Learned()
 
     _parameter_constraints = PARAMETER_CONSTRAINTS
-    _doc_link_module, _doc_link_template = "skdim", api_page("skdim")
 
     @known_names_only
     def __init__(
@@ -474,10 +468,10 @@ default="infonce"
     def paper(cls, variant="local", mi_estimator="jsd", **params):
         """A transformer with the settings of the paper's experiments, all visible in its repr.
 
-        One view, the published critic of width 2048, batches of 64, 1000 epochs of Adam: hours on
-        a GPU. DIM(G) has its own critic: three layers of width 512 over the code and the map of
-        the last convolution. The encoder is that for CIFAR-10; name another for images of another
-        size.
+        They are one view, the published critic of width 2048, batches of 64 and 1000 epochs of
+        Adam, which take hours on a GPU. DIM(G) has its own critic: three layers of width 512 over
+        the code and the map of the last convolution. The encoder is the one for CIFAR-10; name
+        another for images of another size.
 
         Parameters
         ----------
@@ -485,7 +479,7 @@ default="infonce"
             DIM(L), DIM(G) or DIM(L+G).
         mi_estimator : str or callable, default="jsd"
         **params
-            Any parameter of the constructor, in place of the paper's value. ``encoder_params`` are
+            Any parameter of the constructor, instead of the paper's value. ``encoder_params`` are
             added to those of the paper.
 
         Returns
@@ -511,14 +505,14 @@ default="infonce"
         ----------
         X : array-like of shape (n_samples, n_columns), (n_samples, height, width) or \
 (n_samples, ...)
-            A table, or samples of one to three axes beside their channels, of any numeric type; at
-            least two samples. See ``channel_axis``. Data that is not in memory is read a batch at
-            a time: see `skdim.sources`.
+            At least two samples of any numeric type: rows of a table, or samples of one to three
+            axes in addition to channels. See ``channel_axis``. Data that is not in memory is read a
+            batch at a time: see `skdim.sources`.
         y : None
             Ignored.
         groups : array-like of shape (n_samples,), default=None
-            Samples of one group (a patient, a speaker) are never each other's negatives. Reaches
-            a step of a Pipeline by metadata routing: ``set_fit_request(groups=True)``.
+            Samples of one group (a patient, a speaker) are never each other's negatives. To pass
+            groups to a step of a Pipeline, use metadata routing: ``set_fit_request(groups=True)``.
 
         Returns
         -------
@@ -538,14 +532,14 @@ default="infonce"
         ConvergenceWarning
             If the loss was still falling at the end of ``max_epochs`` or ``max_time``.
         FewSamplesWarning, CollapseWarning
-            If no more than PCA gives can be expected, or the codes have collapsed.
+            If features are not expected to be better than PCA's, or the codes have collapsed.
         IneffectiveParameterWarning
-            If a parameter was set that has no effect beside the others.
+            If a parameter was set that has no effect with the values of the others.
 
         Notes
         -----
-        A ``KeyboardInterrupt`` is raised again. The transformer is then fitted as of the last
-        complete epoch, or left as it was if there was none.
+        After a ``KeyboardInterrupt``, which is raised again, the transformer has the weights of the
+        last complete epoch. If there was none, it is left as it was.
         """
         previous = self.model_ if self.warm_start and self.__sklearn_is_fitted__() else None
         return self._learn(X, y, groups, previous=previous, is_partial=False)
@@ -554,8 +548,8 @@ default="infonce"
     def partial_fit(self, X, y=None, groups=None):
         """Train for one epoch of X, starting from what was learned before.
 
-        Means and scales of the first X are kept; optimiser and random numbers continue, also after
-        the transformer was saved and loaded. The learning rate is as given, without schedule.
+        Means and scales are those of the first X. The optimiser and the random numbers continue,
+        also after the transformer was saved and loaded. The learning rate is constant.
 
         Parameters
         ----------
@@ -623,9 +617,9 @@ default="infonce"
         -------
         features : ndarray of shape (n_samples, n_features_out), float32
             Each has mean 0 over the training samples. Codes, local features and trained hidden
-            units have standard deviation 1; fixed features of the hidden layer a smaller one;
-            components differ in theirs, and have mean square 1 together. Those of a dask array are
-            a dask array, computed when it is needed.
+            units have standard deviation 1, and fixed features of the hidden layer a smaller one.
+            Components have mean variance 1, the first the largest. For a dask array, features are a
+            dask array, computed when it is needed.
         """
         check_is_fitted(self)
         if is_dask(X):
@@ -636,20 +630,20 @@ default="infonce"
             return self.model_.features(samples, self.output, batch_size)
 
     def transform_to(self, X, out):
-        """Write the features of X to an array or a file, a few samples at a time.
+        """Write the features of X to an array or a file, a batch at a time.
 
         Parameters
         ----------
         X : array-like of the kind and sample shape that ``fit`` saw
         out : array-like of shape (n_samples, n_features_out), or path
             Anything that takes ``out[start:stop] = features``: an array in memory, a
-            ``numpy.memmap``, an array of HDF5 or Zarr. A path gets a file of ``numpy.save``, which
-            appears when it is complete.
+            ``numpy.memmap``, an array of HDF5 or Zarr. At a path, a file in the format of
+            ``numpy.save`` appears when it is complete.
 
         Returns
         -------
         out : array-like of shape (n_samples, n_features_out)
-            That of ``out``; a ``numpy.memmap``, where it is a path.
+            The array that was passed, or a ``numpy.memmap`` of the file.
 
         Examples
         --------
@@ -672,7 +666,7 @@ default="infonce"
         return np.load(out, mmap_mode="r") if is_path(out) else out
 
     def transform_views(self, X, n_views=4, *, augment="auto", max_samples=None, random_state=None):
-        """Return the features of random views of X: what they do not share is due to the views.
+        """Return the features of random views of X, which differ only because the views do.
 
         Parameters
         ----------
@@ -682,7 +676,7 @@ default="infonce"
             As in the constructor. "auto" makes the default views of the modality, whatever views
             the encoder was trained on, so that encoders can be compared.
         max_samples : int or None, default=None
-            Of more samples, so many are drawn at random.
+            If X has more samples, this number is drawn at random.
         random_state : int, RandomState or None, default=None
             An int makes views reproducible.
 
@@ -716,35 +710,35 @@ default="infonce"
     def score(self, X, y=None) -> float:
         """Return the probability that a code scores a positive above a negative.
 
-        The code of one view is compared with local features of the other and with those of 127
-        other samples of X (all, if there are fewer), by the critics of the local term, or of the
-        global term where that is the only one. Views and negatives are seeded.
+        The code of one view is compared with local features of the other view and with those of 127
+        other samples of X, or of all if there are fewer. The critics of the local term compare
+        them, or those of the global term if there is no local term. Views and negatives are seeded.
 
-        Unlike the loss it does not depend on weights, MI estimator and scale of the critic. For a
-        search without labels, `skdim.evaluation.view_agreement_scorer` is better.
+        Unlike the loss, the score does not depend on the weights, the MI estimator and the scale of
+        the critic. For a search without labels, `skdim.evaluation.view_agreement_scorer` is better.
 
         Parameters
         ----------
         X : array-like of the kind and sample shape that ``fit`` saw
-            Samples held out, at least two.
+            At least two samples, held out.
         y : None
             Ignored.
 
         Returns
         -------
         score : float
-            0.5 at chance and where no critic was trained, 1 at best.
+            0.5 at chance and if no critic was trained, 1 at best.
         """
         check_is_fitted(self)
         self.model_.check_not_trimmed("scoring")
         return self.model_.score(check_samples(self, X))
 
     def score_samples(self, X) -> np.ndarray:
-        """Return how surely each sample is told from those of ``fit``, whatever else is in X.
+        """Return how surely each sample is distinguished from samples of ``fit``.
 
-        The probability that its code scores a positive above one of 127 local vectors that were
-        kept from ``fit``; without views, so that the mean is higher than `score`. The samples with
-        the lowest scores are those that the critics could confuse with others.
+        This is the probability that its code scores a positive above one of 127 local vectors of
+        ``fit``. It does not depend on the other samples in X. There are no views, so the mean is
+        higher than `score`. The critics could confuse samples of low score with others.
 
         Parameters
         ----------
@@ -753,14 +747,14 @@ default="infonce"
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            0.5 where no critic was trained.
+            0.5 if no critic was trained.
         """
         check_is_fitted(self)
         self.model_.check_not_trimmed("scoring")
         return self.model_.score_samples(check_samples(self, X), self.transform_batch_size)
 
     def score_terms(self, X) -> dict[str, float]:
-        """Return every term of the objective on X, each in its unit, as in ``history_``.
+        """Return every term of the objective on X, each in its own unit, as in ``history_``.
 
         Parameters
         ----------
@@ -770,9 +764,9 @@ default="infonce"
         Returns
         -------
         terms : dict
-            The bounds ``"global"`` and ``"local"`` and the log-likelihood ``"coordinates"`` (higher
-            is better) and the encoder's adversarial loss, ``"prior"`` (lower), where they have a
-            weight; means over evaluation batches of 128.
+            Each term that has a weight, as its mean over evaluation batches of 128: the bounds
+            ``"global"`` and ``"local"`` and the log-likelihood ``"coordinates"`` (higher is
+            better), and the encoder's adversarial loss ``"prior"`` (lower is better).
         """
         check_is_fitted(self)
         self.model_.check_not_trimmed("scoring")
@@ -781,11 +775,11 @@ default="infonce"
     # ------------------------------------------------------------ files and devices
 
     def save(self, path) -> None:
-        """Write a file that holds numbers and names only, and can run no code when it is read.
+        """Write a file that holds only numbers and names, so that reading it cannot run code.
 
-        One safetensors file: arrays, and JSON for the rest. A custom class or function (an
-        encoder, views, an MI estimator) is not in it; pass it to `load`. Nor are requests of
-        metadata routing and callbacks of scikit-learn. An existing file is replaced in one step.
+        It is one safetensors file, with arrays and JSON. Custom classes and functions (an encoder,
+        views, an MI estimator) are not in it; pass them to `load`. Metadata requests and callbacks
+        of scikit-learn are not in it either. An existing file is replaced in one step.
 
         Parameters
         ----------
@@ -799,25 +793,25 @@ default="infonce"
     def load(cls, path, **custom_objects) -> "DIMTransformer":
         """Read a file that `save` wrote.
 
-        Safe with files from untrusted sources: nothing in one is executed, and everything is
-        checked before it is used.
+        Files from untrusted sources are safe to read: nothing in them is executed, and everything
+        is checked before it is used.
 
         Parameters
         ----------
         path : path
         **custom_objects
-            Parameters that hold custom classes or functions, as in the constructor.
+            Parameters of the constructor that hold custom classes or functions.
 
         Returns
         -------
         transformer : DIMTransformer
-            On the device that the ``device`` parameter names, or the CPU if there is none such.
+            On the device that the ``device`` parameter names, or the CPU if it is not present.
 
         Raises
         ------
         skdim.exceptions.FileError
-            If it is no file of skdim, or damaged, or a custom object is missing; the message says
-            which.
+            If it is not a file of skdim, or damaged, or a custom object is missing; the message
+            says which.
 
         Examples
         --------
@@ -835,7 +829,7 @@ default="infonce"
         return transformer
 
     def export_onnx(self, path, *, dtype="float32") -> None:
-        """Write one ONNX graph from raw X to the features of ``output``; see `skdim.onnx_export`.
+        """Write an ONNX graph from raw X to the features of ``output``; see `skdim.onnx_export`.
 
         Parameters
         ----------
@@ -847,9 +841,9 @@ default="infonce"
         write_graph(path, self.model_, self.output, dtype)
 
     def trim(self) -> "DIMTransformer":
-        """Forget everything that ``transform`` does not need: critics, optimisers, history.
+        """Forget what ``transform`` does not need: critics, optimisers and history.
 
-        A trimmed transformer can no longer `score` and cannot continue training, only start afresh.
+        A trimmed transformer can no longer `score`, and it can only be trained afresh.
 
         Returns
         -------
@@ -860,7 +854,7 @@ default="infonce"
         return self
 
     def to(self, device) -> "DIMTransformer":
-        """Move what was learned to another device; the ``device`` parameter stays as it is.
+        """Move what was learned to another device; the ``device`` parameter does not change.
 
         Parameters
         ----------
@@ -908,7 +902,7 @@ default="infonce"
         return state
 
     def __setstate__(self, state: dict) -> None:
-        # Files of earlier versions lack what was not a parameter yet.
+        # Files of earlier versions lack later parameters.
         state = {**type(self)().get_params(deep=False), **state}
         model = state.pop("model_", None)
         super().__setstate__(state)

@@ -716,7 +716,7 @@ def page() -> str:
         "",
         "Every error and warning, with the situation that leads to it. A fit that fails leaves",
         "the transformer as it was. `python tests/manners.py` writes this page; the tests provoke",
-        "every error and warning on it.",
+        "every error and warning on it. With Python 3.12 or later, a warning points to your line.",
     ]
     for title, cases in TITLES.items():
         lines += ["", f"## {title}", "", "| situation | class | what it says |", "|---|---|---|"]

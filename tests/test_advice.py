@@ -1,11 +1,8 @@
 """Warnings of parameters that were set and have no effect beside the others."""
 
-import re
-import subprocess
 import sys
 import warnings
 
-import joblib
 import numpy as np
 import pytest
 from helpers.products import cover
@@ -16,7 +13,6 @@ from sklearn.pipeline import make_pipeline
 
 from skdim import DIMTransformer
 from skdim._training.advice import RULES
-from skdim._user_warnings import warn
 from skdim.encoders import MLPEncoder
 from skdim.exceptions import ConvergenceWarning, IneffectiveParameterWarning
 
@@ -88,6 +84,12 @@ def warnings_of(fit, kinds=(IneffectiveParameterWarning,)):
     return [w for w in caught if w.category in kinds]
 
 
+def points_here(warning):
+    """Whether a warning points to a line of this file, as far as Python can make it."""
+    is_possible = sys.version_info >= (3, 12)
+    return warning.filename == __file__ if is_possible else "skdim" in warning.filename
+
+
 def data_for(name):
     return ROWS if name == "column_groups" else IMAGES
 
@@ -107,7 +109,7 @@ def test_a_parameter_without_effect_is_warned_of(rule, name):
     value = repr(VALUES[name])
     sentence = f"The {name!r} parameter ({value}) has no effect beside {rule.reason}."
     assert str(warning.message) == sentence
-    assert warning.filename == __file__
+    assert points_here(warning)
 
 
 @pytest.mark.parametrize(("rule", "name"), CASES, ids=NAMES)
@@ -138,7 +140,7 @@ def test_the_shape_of_samples_that_have_one_is_warned_of():
         "The 'sample_shape' parameter ((8, 8)) has no effect beside an X that is not flat: it has "
         "its own shape."
     )
-    assert warning.filename == __file__
+    assert points_here(warning)
     assert not warnings_of(lambda: dim(sample_shape=(8, 8)).fit(ROWS))
     # As many values as X.shape[1].
     (warning,) = warnings_of(lambda: dim(sample_shape=(4, 2)).fit(IMAGES))
@@ -155,7 +157,7 @@ def test_more_components_than_hidden_units_are_warned_of():
         "The 'n_components' parameter (33) has no effect beside a hidden layer of 32 units: there "
         "are no more components."
     )
-    assert warning.filename == __file__
+    assert points_here(warning)
     assert not warnings_of(fit(32))
     assert not warnings_of(fit(None))
     assert not warnings_of(fit(DIMTransformer().n_components))
@@ -170,7 +172,7 @@ def test_as_many_components_as_samples_are_warned_of():
         "The 'n_components' parameter (20) has no effect beside 20 samples: components from number "
         "20 on are 0."
     )
-    assert warning.filename == __file__
+    assert points_here(warning)
     assert not warnings_of(fit(19))
     assert not warnings_of(fit(None))
     assert not warnings_of(fit(DIMTransformer().n_components))
@@ -184,7 +186,7 @@ def test_as_many_locations_as_a_local_map_has_are_warned_of():
         f"The 'n_locations' parameter ({n_locations}) has no effect beside local maps of "
         f"{n_locations} locations: all of them are taken."
     )
-    assert warning.filename == __file__
+    assert points_here(warning)
     assert not warnings_of(lambda: dim(n_locations=n_locations - 1).fit(ROWS))
 
 
@@ -243,6 +245,7 @@ WAYS = {
 }
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="warnings cannot skip files")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("params", [{"prior": "normal"}, {"n_locations": 1000}], ids=str)
 def test_a_warning_points_to_the_line_of_the_user(way, params):
@@ -255,37 +258,14 @@ def test_a_warning_points_to_the_line_of_the_user(way, params):
 
 # ------------------------------------------------------------- how often it comes
 
-SEARCH = """
-import numpy
-from sklearn.model_selection import GridSearchCV
-from skdim import DIMTransformer
 
-if __name__ == "__main__":
-    X = numpy.random.default_rng(0).normal(size=(150, 4))
-    dim = DIMTransformer(2, max_epochs=1, batch_size=32, encoder_params={"width": 8})
-    search = GridSearchCV(dim, {"learning_rate": [1e-3, 2e-3]}, cv=2, n_jobs=2)
-    search.fit(X)  # the line that is meant
-"""
-
-
-def test_a_search_in_a_script_warns_once_in_each_process(tmp_path):
-    script = tmp_path / "search.py"
-    script.write_text(SEARCH)
-    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
-    lines = re.findall(r"^(.*): ConvergenceWarning", ended.stderr, re.MULTILINE)
-    assert 1 <= len(lines) <= 3  # five fits, by two workers and the process itself
-    line = 1 + SEARCH.splitlines().index("    search.fit(X)  # the line that is meant")
-    assert lines.count(f"{script}:{line}") == 1  # that of the process itself: the refit
-
-
-def test_two_searches_warn_twice_and_each_of_all_it_has_to_say():
-    def search():
-        GridSearchCV(dim(prior="normal", max_epochs=1), {"batch_size": [32, 64]}, cv=2).fit(ROWS)
-
-    kinds = [ConvergenceWarning, IneffectiveParameterWarning]
-    for _ in range(2):
-        found = [warning.category for warning in warnings_of(search, kinds)]
-        assert all(found.count(kind) == 1 for kind in kinds)
+def test_a_filter_before_a_search_holds_for_all_of_its_fits():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warnings.simplefilter("ignore", IneffectiveParameterWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        GridSearchCV(dim(prior="normal"), {"batch_size": [32, 64]}, cv=2).fit(ROWS)
+    assert not {ConvergenceWarning, IneffectiveParameterWarning} & {w.category for w in caught}
 
 
 def test_a_warning_that_is_an_error_is_raised_by_every_fit_of_a_search():
@@ -293,18 +273,3 @@ def test_a_warning_that_is_an_error_is_raised_by_every_fit_of_a_search():
         warnings.simplefilter("error", IneffectiveParameterWarning)
         with pytest.raises(ValueError, match="All the 2 fits failed"):
             cross_val_score(dim(prior="normal"), ROWS, cv=2)
-
-
-def test_workers_in_threads_warn_once():
-    sentence = "Said by all workers."
-
-    def say():
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            for _ in range(3):
-                joblib.Parallel(2, backend="threading")(
-                    [joblib.delayed(warn)(sentence, UserWarning)] * 4
-                )
-        return [str(warning.message) for warning in caught]
-
-    assert say().count(sentence) == 1

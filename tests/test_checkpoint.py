@@ -1,18 +1,25 @@
 """A fit that was killed and resumed equals one that was not killed."""
 
+import errno
+import importlib.util
+import logging
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import warnings
 from functools import partial
 from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
@@ -20,7 +27,6 @@ from skorch.callbacks import Callback, LRScheduler
 
 import skdim._training.checkpoint
 from skdim import Checkpoint, DIMTransformer
-from skdim._files.file_lock import open_lock
 from skdim._training.checkpoint import FILE, StateFile, key_of
 from skdim._training.fingerprint import fingerprint
 from skdim._training.net import DIMNet
@@ -230,9 +236,9 @@ def test_parameters_without_effect_on_the_result_change_no_key():
 
 def test_fingerprints_are_the_same_in_every_process():
     code = (
-        "import json; from tests.test_checkpoint import *;"
-        "print(json.dumps([fingerprint(one_of(3)), fingerprint(scaled(2)), "
-        "fingerprint({'a': {1, 'x', 2.5}, 'b': np.arange(3)})]))"
+        "from tests.test_checkpoint import *;"
+        "print(fingerprint([one_of(3), scaled(2), {'a': {1, 'x', 2.5}, 'b': np.arange(3)}]));"
+        "print(*(fingerprint(view_of(name, 0.1)) for name in HELPERS))"
     )
     answers = {
         subprocess.run(
@@ -248,12 +254,267 @@ def test_fingerprints_are_the_same_in_every_process():
     assert len(answers) == 1
 
 
-def test_a_class_that_holds_itself_has_a_fingerprint():
+# Ways from a function for views to a helper, which may be edited. A view is a module's ``view``.
+HELPERS = {
+    "called": "def view(batch, generator): return sigma() * batch",
+    "called by a helper": "def other(): return sigma()\ndef view(b, g): return other() * b",
+    "called by a lambda": "view = lambda b, g: sigma() * b",
+    "called by an inner function": "def view(b, g): return (lambda: sigma())() * b",
+    "in a default": "def view(b, g, helper=sigma): return helper() * b",
+    "in a keyword default": "def view(b, g, *, helper=sigma): return helper() * b",
+    "in a closure": (
+        "def outer(helper):\n"
+        " def view(b, g): return helper() * b\n"
+        " return view\n"
+        "view = outer(sigma)"
+    ),
+    "in a list": "helpers = [sigma]\ndef view(b, g): return helpers[0]() * b",
+    "in a dict": "helpers = {'sigma': sigma}\ndef view(b, g): return helpers['sigma']() * b",
+    "in a set": "helpers = {sigma}\ndef view(b, g): return min(h() for h in helpers) * b",
+    "in a method of a dict": "view = {'sigma': sigma}.get",
+    "in an array": "helpers = np.array([sigma])\ndef view(b, g): return helpers[0]() * b",
+    "attribute of a module": "def view(b, g): return module.sigma() * b",
+    "attribute of a function": "def view(b, g): return view.helper() * b\nview.helper = sigma",
+    "functools.wraps": (
+        "def twice(function):\n"
+        " @functools.wraps(function)\n"
+        " def wrapper(*args): return 2 * function(*args)\n"
+        " return wrapper\n"
+        "@twice\n"
+        "def view(b, g): return sigma() * b"
+    ),
+    "functools.partial": "view = functools.partial(lambda helper, b, g: helper() * b, sigma)",
+    "functools.cache": "helper = functools.cache(sigma)\ndef view(b, g): return helper() * b",
+    "functools.lru_cache": "view = functools.lru_cache(maxsize=1)(lambda b, g: sigma() * b)",
+    "functools.singledispatch": "view = functools.singledispatch(lambda b, g: sigma() * b)",
+    "functools.reduce": "def view(b, g): return functools.reduce(lambda b, g: sigma() * b, [b, g])",
+    "numpy.vectorize": "view = np.vectorize(sigma)",
+    "torch.no_grad": "view = torch.no_grad()(sigma)",
+    "torch.inference_mode": "@torch.inference_mode()\ndef view(b, g): return sigma() * b",
+    "torch.vmap": "view = torch.vmap(sigma)",
+    "torch.jit.script": "view = torch.jit.script(sigma)",
+    "joblib.Memory": "view = joblib.Memory(None).cache(sigma)",
+    "joblib.delayed": "view = joblib.delayed(sigma)",
+    "contextlib.contextmanager": "view = contextlib.contextmanager(sigma)",
+    "object with __wrapped__": (
+        "class View:\n"
+        " def __init__(self, function): functools.update_wrapper(self, function)\n"
+        " def __call__(self, b, g): return self.__wrapped__() * b\n"
+        "view = View(sigma)"
+    ),
+    "object with __wrapped__ and a lock": (
+        "class View:\n"
+        " def __init__(self, function):\n"
+        "  functools.update_wrapper(self, function); self.lock = threading.Lock()\n"
+        " def __call__(self, b, g): return self.__wrapped__() * b\n"
+        "view = View(sigma)"
+    ),
+    "object": "class View:\n def __call__(self, b, g): return sigma() * b\nview = View()",
+    "object with slots": (
+        "class View:\n"
+        " __slots__ = ('helper',)\n"
+        " def __init__(self, helper): self.helper = helper\n"
+        " def __call__(self, b, g): return self.helper() * b\n"
+        "view = View(sigma)"
+    ),
+    "data class": (
+        "@dataclasses.dataclass(frozen=True)\n"
+        "class View:\n"
+        " weights: list = dataclasses.field(default_factory=sigma)\n"
+        " def __call__(self, b, g): return self.weights * b\n"
+        "view = View()"
+    ),
+    "abstract class": (
+        "class Base(abc.ABC):\n"
+        " @abc.abstractmethod\n"
+        " def helper(self): return sigma()\n"
+        "class View(Base):\n"
+        " def helper(self): return super().helper()\n"
+        " def __call__(self, b, g): return self.helper() * b\n"
+        "view = View()"
+    ),
+    "bound method": (
+        "class Views:\n def noise(self, b, g): return sigma() * b\nview = Views().noise"
+    ),
+    "static method": (
+        "class Views:\n @staticmethod\n def noise(b, g): return sigma() * b\nview = Views.noise"
+    ),
+    "class method": (
+        "class Views:\n @classmethod\n def noise(c, b, g): return sigma() * b\nview = Views.noise"
+    ),
+    "property": (
+        "class View:\n"
+        " @property\n"
+        " def scale(self): return sigma()\n"
+        " def __call__(self, b, g): return self.scale * b\n"
+        "view = View()"
+    ),
+    "cached property": (
+        "class View:\n"
+        " @functools.cached_property\n"
+        " def scale(self): return sigma()\n"
+        " def __call__(self, b, g): return self.scale * b\n"
+        "view = View()"
+    ),
+    "descriptor": (
+        "class Scale:\n"
+        " def __set_name__(self, owner, name): self.name = name\n"
+        " def __get__(self, view, kind): return sigma()\n"
+        "class View:\n"
+        " scale = Scale()\n"
+        " def __call__(self, b, g): return self.scale * b\n"
+        "view = View()"
+    ),
+    "base class": (
+        "class Base:\n"
+        " def helper(self): return sigma()\n"
+        "class View(Base):\n"
+        " def __call__(self, b, g): return self.helper() * b\n"
+        "view = View()"
+    ),
+    "metaclass": (
+        "class Kind(type):\n"
+        " def helper(cls): return sigma()\n"
+        "class View(metaclass=Kind):\n"
+        " def __call__(self, b, g): return type(self).helper() * b\n"
+        "view = View()"
+    ),
+    "functions that call each other": (
+        "def even(n): return sigma() if n == 0 else odd(n - 1)\n"
+        "def odd(n): return even(n - 1)\n"
+        "def view(b, g): return even(4) * b"
+    ),
+}
+MODULES = ("abc", "contextlib", "dataclasses", "functools", "joblib", "threading", "torch")
+
+
+def view_of(name, scale):
+    """Return a function for views that reaches, in its own way, a helper which returns a scale."""
+    source = "\n".join(f"import {module}" for module in MODULES) + "\nimport numpy as np\n"
+    helper = f"def sigma():\n return {scale}\n"
+    folder = Path(tempfile.mkdtemp())
+    try:
+        module = module_of(folder / "helper.py", helper)
+        return module_of(folder / "views.py", source + helper + HELPERS[name], module=module).view
+    finally:
+        shutil.rmtree(folder)
+
+
+def module_of(path, source, **variables):
+    path.write_text(source)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    vars(module).update(variables)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit
+        spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", HELPERS)
+def test_an_edited_helper_is_seen(name):
+    keys = [key_of({"augment": view_of(name, scale)}, {}, ROWS, None) for scale in (0.1, 0.9, 0.1)]
+    assert keys[0] != keys[1]
+    assert keys[0] == keys[2]
+
+
+def test_a_module_named_like_one_of_the_standard_library_is_the_users(tmp_path, monkeypatch):
+    keys = set()
+    for scale in (0.1, 0.9):
+        source = f"def view(batch, generator): return {scale} * batch"
+        module = module_of(tmp_path / "profile.py", source)
+        monkeypatch.setitem(sys.modules, "profile", module)
+        keys.add(fingerprint(module.view))
+    assert len(keys) == 2
+
+
+EDITS = {
+    "argument": ("def view(b, g): return b", "def view(g, b): return b"),
+    "keyword-only argument": ("def view(b, g): return b", "def view(b, *, g): return b"),
+    "name of an argument": ("def view(b, generator): return b", "def view(b, g): return b"),
+    "constant": ("def view(b, g): return b in {1, 2}", "def view(b, g): return b in {1, 3}"),
+    "type of a constant": ("def view(b, g): return b + 1", "def view(b, g): return b + 1.0"),
+    "order of a dict": ("view = {'a': 1, 'b': 2}.values", "view = {'b': 2, 'a': 1}.values"),
+    "shape of an array": ("view = np.zeros((2, 3)).sum", "view = np.zeros((3, 2)).sum"),
+    "mask of an array": (
+        "view = np.ma.array([1, 2], mask=[0, 1]).sum",
+        "view = np.ma.array([1, 2], mask=[1, 0]).sum",
+    ),
+    "handled errors": (
+        "def view(b, g):\n try:\n  b()\n except ValueError:\n  pass\n  g()",
+        "def view(b, g):\n try:\n  b()\n except ValueError:\n  pass\n g()",
+    ),
+    "class attribute": ("class view:\n scale = 1", "class view:\n scale = 2"),
+    "bit of a tensor": (
+        "view = torch.tensor([1.0], dtype=torch.bfloat16).add",
+        "view = torch.tensor([1.0078125], dtype=torch.bfloat16).add",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_is_seen(name, tmp_path):
+    source = "import numpy as np\nimport torch\n"
+    first, second = (module_of(tmp_path / "views.py", source + edit).view for edit in EDITS[name])
+    assert fingerprint(first) != fingerprint(second)
+
+
+def test_a_comment_changes_no_fingerprint(tmp_path):
+    source = "def view(b, g):\n return 2 * b"
+    comments = "# first\n\n" + source.replace("\n", "  # second\n")
+    plain, commented = (module_of(tmp_path / "views.py", code).view for code in (source, comments))
+    assert fingerprint(plain) == fingerprint(commented)
+
+
+EQUAL = {
+    "shared or not": lambda: (shared := [1, (2, 3)], [shared, shared], [shared, [1, (2, 3)]])[1:],
+    "strings": lambda: (["aa", "aa"], ["aa", "aaZ"[:2]]),
+    "strides": lambda: (np.arange(8.0)[::2], np.arange(0.0, 8.0, 2)),
+    "order of axes": lambda: (np.ones((3, 2)).T, np.ones((2, 3))),
+    "an axis of length 1": lambda: (np.ones((1, 8))[:, :5], np.ones((1, 5))),
+    "tensors": lambda: (torch.arange(6).reshape(2, 3).T, torch.arange(6).reshape(2, 3).T.clone()),
+    "data types": lambda: (np.dtype("f4"), pickle.loads(pickle.dumps(np.dtype("f4")))),
+    "sets": lambda: ({"a", "b", 1}, {1, "b", "a"}),
+    "clones": lambda: (dim(augment=scaled), clone(dim(augment=scaled))),
+    "pickled": lambda: ([partial(scaled, 2)], pickle.loads(pickle.dumps([partial(scaled, 2)]))),
+}
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_equal_values_have_equal_fingerprints(name):
+    first, second = EQUAL[name]()
+    assert fingerprint(first) == fingerprint(second)
+
+
+def test_a_memory_map_is_an_array(tmp_path):
+    np.save(tmp_path / "array.npy", ROWS)
+    assert fingerprint(np.load(tmp_path / "array.npy", mmap_mode="r")) == fingerprint(ROWS)
+
+
+def test_values_that_hold_themselves_have_fingerprints():
     class Recursive:
         pass
 
     Recursive.itself = Recursive
     assert fingerprint(Recursive) == fingerprint(Recursive)
+    instance, numbers, mapping = Recursive(), [1], {}
+    instance.itself, mapping["itself"] = instance, mapping
+    numbers.append(numbers)
+    for value in (instance, numbers, mapping):
+        assert fingerprint(value) == fingerprint(value)
+    assert len({fingerprint(value) for value in (instance, numbers, mapping)}) == 3
+
+
+def test_a_class_keeps_its_fingerprint_after_an_instance_was_pickled():
+    before = fingerprint(FixedSeed)
+    FixedSeed(0).__reduce_ex__(2)
+    assert fingerprint(FixedSeed) == before
+
+
+def test_what_cannot_be_pickled_has_no_fingerprint():
+    lock = threading.Lock()
+    with pytest.raises(TypeError, match="cannot pickle"):
+        fingerprint(lambda batch, generator: lock)
 
 
 def test_a_damaged_state_is_refused(tmp_path):
@@ -308,18 +569,102 @@ def test_a_lock_leads_nowhere_else(tmp_path):
     assert precious.read_text() == "precious"
 
 
-def test_a_forked_process_does_not_keep_the_lock(tmp_path):
-    with open_lock(tmp_path / "lock"):
+HOLDER = """
+import os, sys, time
+from skdim._training.checkpoint import StateFile
+with StateFile(sys.argv[1], "key").locked():
+    if not os.fork():
+        time.sleep(60)
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_lock_ends_with_its_process_though_a_forked_process_lives_on(tmp_path):
+    command = [sys.executable, "-W", "ignore", "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as holder:
+        try:
+            assert holder.stdout.readline() == b"locked\n"
+            with pytest.raises(TimeoutError), StateFile(tmp_path, "key").locked(raise_timeout):
+                pytest.fail("The lock was not held.")
+            os.kill(holder.pid, signal.SIGKILL)
+            holder.wait()
+            with StateFile(tmp_path, "key").locked(raise_timeout):
+                pass
+        finally:
+            os.killpg(holder.pid, signal.SIGKILL)
+
+
+def raise_timeout():
+    raise TimeoutError
+
+
+def test_a_forked_process_does_not_end_the_lock(tmp_path):
+    with StateFile(tmp_path, "key").locked():
         child = os.fork()
         if not child:
-            time.sleep(20)
             os._exit(0)
-    try:
-        with open_lock(tmp_path / "lock"):
-            pass  # at once, though the child lives on
-    finally:
-        os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+        with pytest.raises(TimeoutError), StateFile(tmp_path, "key").locked(raise_timeout):
+            pytest.fail("The lock was not held.")
+
+
+def test_waiting_is_logged_once(tmp_path, caplog):
+    rounds = []
+
+    def check():
+        rounds.append(time.monotonic())
+        if len(rounds) == 3:
+            raise KeyboardInterrupt
+
+    caplog.set_level(logging.INFO, "skdim")
+    with StateFile(tmp_path, "key").locked():
+        assert not caplog.messages
+        with pytest.raises(KeyboardInterrupt), StateFile(tmp_path, "key").locked(check):
+            pytest.fail("The lock was not held.")
+    path = tmp_path / "key" / "lock"
+    assert caplog.messages == [f"Waiting for another process that holds {path}."]
+    assert max(np.diff(rounds)) < 1  # seconds
+
+
+WAITING = """
+import sys
+import numpy as np
+from skdim import DIMTransformer
+X = np.random.default_rng(0).normal(size=(64, 6))
+print("begin", flush=True)
+DIMTransformer(4, max_epochs=1, random_state=0, device="cpu", checkpoint=sys.argv[1]).fit(X)
+"""
+
+
+def test_an_interrupt_ends_a_fit_that_waits(tmp_path):
+    command = [sys.executable, "-W", "ignore", "-c", WAITING, str(tmp_path)]
+    X = np.random.default_rng(0).normal(size=(64, 6))
+    DIMTransformer(4, max_epochs=1, random_state=0, device="cpu", checkpoint=tmp_path).fit(X)
+    (path,) = states(tmp_path)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with (
+        StateFile(tmp_path, path.parent.name).locked(),
+        subprocess.Popen(command, **pipes) as waiting,
+    ):
+        waiting.stdout.readline()
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(2)
+        waiting.send_signal(signal.SIGINT)
+        _, error = waiting.communicate(timeout=10)
+    assert error.endswith("KeyboardInterrupt\n")
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_a_warning(number, tmp_path, monkeypatch, caplog):
+    def flock(descriptor, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", flock)
+    with StateFile(tmp_path, "key").locked():
+        (tmp_path / "key" / FILE).write_bytes(b"a state")
+    sentence = f"cannot be locked ({os.strerror(number)}): do not start a fit twice."
+    assert [message.partition("lock ")[2] for message in caplog.messages] == [sentence]
 
 
 def test_what_else_tells_fits_apart():

@@ -1,9 +1,11 @@
 """The command line does what the library does, says what is wrong, and damages no file."""
 
 import csv
+import datetime
 import json
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from decimal import Decimal
@@ -12,13 +14,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import skdim._training.trainer
+from skorch.callbacks import Callback
 
-from skdim import DIMTransformer
-from skdim import _tables as tables
+import skdim
+from skdim import DIMTransformer, command_line
 from skdim._model.readout import OUTPUTS as READOUTS
-from skdim._tables import TABLES, read_table
-from skdim.command_line import COMMANDS, FIT_OPTIONS, OUTPUTS, READERS, WRITERS, main, read
+from skdim._training.net import DIMNet
+from skdim.command_line import (
+    COMMANDS,
+    FEATURE_FILES,
+    FIT_OPTIONS,
+    MISSING,
+    OUTPUTS,
+    READERS,
+    SEPARATORS,
+    TABLES,
+    main,
+    read_column,
+)
 from skdim.sources import ImageFolder
 
 PAGE = Path(__file__).parents[1] / "docs" / "command_line.md"
@@ -33,6 +46,24 @@ def run(*words):
         return main([str(word) for word in words])
     except SystemExit as stop:
         return stop.code
+
+
+def read(path, *options):
+    """Return X as fit reads it."""
+    words = ["fit", path, "--output", "new.safetensors", *options]
+    return command_line.read(command_line.build_parser().parse_args([str(w) for w in words]))
+
+
+def read_table(path, *options):
+    """Return a table as fit reads it, which may miss numbers."""
+    return read(path, "--set", "allow_nan=True", *options)
+
+
+def save_text(path, rows, end="\n"):
+    """Write rows of cells as text without quotes."""
+    separator = SEPARATORS[path.suffix]
+    path.write_text("".join(separator.join(row) + end for row in rows), encoding="utf-8")
+    return path
 
 
 def save_pictures(folder, n=24):
@@ -136,7 +167,7 @@ def test_fit_is_that_of_the_library(here, capsys):
     assert printed.out.splitlines()[-1] == "wrote: again.safetensors"
 
 
-@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("suffix", FEATURE_FILES)
 @pytest.mark.parametrize("what", [None, *OUTPUTS])
 def test_features_written_are_those_of_the_model(here, what, suffix):
     output = here / f"features{suffix}"
@@ -150,6 +181,8 @@ def test_features_written_are_those_of_the_model(here, what, suffix):
     else:
         frame = as_frame(output)
         assert list(frame.columns) == list(dim.get_feature_names_out())
+        if suffix == ".parquet":
+            assert set(frame.dtypes) == {np.dtype(np.float32)}
         found = frame.to_numpy(np.float32)
     np.testing.assert_array_equal(found, dim.transform(np.load("images.npy")))
 
@@ -202,20 +235,25 @@ def test_inspect_shows_what_the_model_holds(here, capsys):
 
 def test_an_input_is_what_its_file_holds(here):
     images, rows = np.load("images.npy"), np.load("rows.npy")
+    text, third = ["--drop-columns", "size"], ["--columns", "pixel 2"]
     cases = [
-        ("images.npy", {}, images),
-        ("single.npz", {}, images),
-        ("several.npz", {}, images),
-        ("several.npz", {"array": "other"}, rows),
-        ("rows.csv", {}, rows),
-        *((f"labelled{suffix}", {"drop_columns": ["size"]}, rows[:, 20:24]) for suffix in TABLES),
-        *((f"labelled{suffix}", {"columns": ["pixel 2"]}, rows[:, [22]]) for suffix in TABLES),
+        ("images.npy", [], images),
+        ("single.npz", [], images),
+        ("several.npz", [], images),
+        ("several.npz", ["--array", "other"], rows),
+        ("rows.csv", [], rows),
+        *((f"labelled{suffix}", text, rows[:, 20:24]) for suffix in TABLES),
+        *((f"labelled{suffix}", third, rows[:, [22]]) for suffix in TABLES),
     ]
     for name, options, expected in cases:
-        np.testing.assert_array_equal(read(Path(name), **options), expected)
+        X = read(name, *options)
+        np.testing.assert_array_equal(X, expected)
+        assert np.asarray(X).dtype == expected.dtype
     assert {Path(name).suffix for name, *_ in cases} | {"folder"} == set(READERS)
 
 
+# An array has no names of columns, which the model knows.
+@pytest.mark.filterwarnings("default:X does not have valid feature names")
 @pytest.mark.parametrize("suffix", TABLES)
 def test_labels_may_be_a_column_of_the_table(here, capsys, suffix):
     table, model = f"labelled{suffix}", "table.safetensors"
@@ -256,32 +294,179 @@ def test_missing_cells_are_nan_in_every_format(here):
     frame.to_parquet("gaps.parquet")
     frame.to_csv("gaps.tsv", sep="\t", index=False)
     for suffix in TABLES:
-        table = read_table(Path(f"gaps{suffix}"))
+        table = read_table(f"gaps{suffix}")
         np.testing.assert_array_equal(table, known)
-        assert table.names == ["a", "b, of b"]
+        assert list(table.columns) == ["a", "b, of b"]
     assert run("fit", "gaps.csv", *FIT, "--set", "allow_nan=True", *QUICK) == 0
 
 
-@pytest.mark.parametrize("missing", tables.MISSING)
-def test_a_cell_is_missing_whatever_its_case(tmp_path, missing):
-    path = tmp_path / "t.tsv"
-    path.write_text(f"a\tb\n1\t {missing.upper()}\n2\t{missing}\n3\t4\n")
-    np.testing.assert_array_equal(read_table(path), [[1, np.nan], [2, np.nan], [3, 4]])
+@pytest.mark.parametrize("suffix", SEPARATORS)
+@pytest.mark.parametrize("missing", MISSING)
+def test_a_cell_is_missing_whatever_its_case(tmp_path, missing, suffix):
+    rows = [["a", "b"], ["1", f" {missing.upper()}"], ["2", missing.title()], ["3", missing]]
+    table = read_table(save_text(tmp_path / f"t{suffix}", rows))
+    np.testing.assert_array_equal(table, [[1, np.nan], [2, np.nan], [3, np.nan]])
 
 
-def test_rows_are_counted_through_all_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "CHUNK_SIZE", 2)
-    path = tmp_path / "t.csv"
-    path.write_text("a,b\n" + "1,2\n" * 4 + "\n3,x\n")
-    with pytest.raises(ValueError, match=r"row 5, column 'b' must be a number\. Got 'x'"):
+# Text that some parser reads as a number, a date or nothing, or that may mean something else.
+NOT_NUMBERS = [
+    *("2024_01", "1,000.5", "1.000,5", "1 000", "0x10", "0b1", "1j", "1d0", "1e", "e5", ".", "-"),
+    *("--1", "1.2.3", "$1", "5%", "'1'", "infinite", "?", "#N/A", "<NA>", "NaT", "True", "false"),
+    *("yes", "2024-01-02", "12:30", "1/2", "²", "½", "٣", "\uff12\uff10", "\u22121", "1\xa0000"),
+]
+
+
+@pytest.mark.parametrize("suffix", SEPARATORS)
+@pytest.mark.parametrize("cell", NOT_NUMBERS)
+def test_text_is_a_number_only_in_the_usual_notation(tmp_path, suffix, cell):
+    path = tmp_path / f"t{suffix}"
+    rows = [["a", "month"], *([str(row), f'"{cell}"'] for row in range(3))]
+    with pytest.raises(ValueError, match="row 1, column 'month' must be a number") as caught:
+        read_table(save_text(path, rows))
+    assert f"must be a number. Got {cell!r}. --columns names" in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", SEPARATORS)
+def test_numbers_of_text_keep_every_bit(tmp_path, suffix):
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 2**63, 4000, dtype=np.int64).view(np.float64)  # of all magnitudes
+    values = np.r_[values[np.isfinite(values)], 5e-324, 2.0**53 + 2, 0.1 + 0.2, -0.0, 1e23]
+    rows = [["a"], *([repr(float(value))] for value in values)]
+    table = read_table(save_text(tmp_path / f"t{suffix}", rows))
+    assert table["a"].to_numpy().tobytes() == values.tobytes()
+    written = ["+1", "1.", ".5", "1E3", " 7 ", "1e-2", "-inf", "Infinity", "007"]
+    table = read_table(save_text(tmp_path / f"t{suffix}", [["a"], *([cell] for cell in written)]))
+    expected = [1, 1, 0.5, 1000, 7, 0.01, -np.inf, np.inf, 7]
+    np.testing.assert_array_equal(table["a"], expected)
+
+
+@pytest.mark.parametrize("suffix", SEPARATORS)
+def test_an_empty_line_is_a_missing_cell_of_a_table_of_one_column(tmp_path, suffix):
+    path = tmp_path / f"t{suffix}"
+    for end, expected in (
+        ("4\n", [1, np.nan, 4]),
+        ("4", [1, np.nan, 4]),
+        ("\n", [1, np.nan, np.nan]),
+    ):
+        path.write_text(f"a\n1\n\n{end}")
+        np.testing.assert_array_equal(read_table(path)["a"], expected)
+        with pytest.raises(ValueError, match=r"row 2, column 'a' must be a number. Got nothing"):
+            read(path)
+    path.write_text('a\r\n1\r\n""\r\n\r\n4\r\n', newline="")
+    np.testing.assert_array_equal(read_table(path)["a"], [1, np.nan, np.nan, 4])
+
+
+@pytest.mark.parametrize("suffix", SEPARATORS)
+def test_empty_lines_of_a_wider_table_are_no_rows(tmp_path, suffix):
+    rows = [["a", "b"], ["1", "2"], [], ["3", "4"], [], []]
+    table = read_table(save_text(tmp_path / f"t{suffix}", rows))
+    np.testing.assert_array_equal(table, [[1, 2], [3, 4]])
+    rows[4] = ["5", "x"]
+    with pytest.raises(ValueError, match=r"row 3, column 'b' must be a number\. Got 'x'"):
+        read_table(save_text(tmp_path / f"t{suffix}", rows))
+
+
+@pytest.mark.parametrize("suffix", SEPARATORS)
+@pytest.mark.parametrize("cells", [["3"], ["3", "4", "5"], ["3", "4", ""], [" "]])
+@pytest.mark.parametrize("n_before", [0, 1])
+def test_a_row_has_a_cell_for_each_column(tmp_path, suffix, cells, n_before):
+    path = tmp_path / f"t{suffix}"
+    rows = [["a", "b"], *[["1", ""]] * n_before, cells, ["6", "7"]]
+    sentence = rf"row {n_before + 1} must have a cell for each of 2 columns\. Got {len(cells)}\."
+    for read_any in (read_table, lambda path: read_column(path, "a")):
+        with pytest.raises(ValueError, match=sentence):
+            read_any(save_text(path, rows))
+
+
+@pytest.mark.parametrize("suffix", SEPARATORS)
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["1", "2"], "its first line must name the columns"),
+        (["a", "1e3"], "its first line must name the columns"),
+        (["a", "NaN"], "its first line must name the columns"),
+        (["a", "a"], "give each column a name of its own"),
+        (["a", " a "], "give each column a name of its own"),
+        (["", "a"], "give each column a name of its own. .* an index, to be left out"),
+        ([], "give each column a name of its own"),
+    ],
+)
+def test_the_first_line_names_the_columns(tmp_path, suffix, names, sentence):
+    path = save_text(tmp_path / f"t{suffix}", [names, ["1", "2"], ["3", "4"]])
+    with pytest.raises(ValueError, match=rf"t{re.escape(suffix)} cannot be read: .*{sentence}"):
+        read(path)
+
+
+@pytest.mark.parametrize("suffix", SEPARATORS)
+def test_text_may_have_a_byte_order_mark_quotes_and_any_end_of_line(tmp_path, suffix):
+    path, separator = tmp_path / f"t{suffix}", SEPARATORS[suffix]
+    text = f'\ufeff"a, or\nA"{separator}"b"" "\n1{separator}"2"\n3{separator}"\n4"\n'
+    for end in ("\n", "\r\n"):
+        path.write_text(text.replace("\n", end), encoding="utf-8", newline="")
+        table = read_table(path)
+        np.testing.assert_array_equal(table, [[1, 2], [3, 4]])
+        assert list(table.columns) == [f"a, or{end}A", 'b"']
+        labels = read_column(path, 'b"')
+        assert list(labels) == ["2", f"{end}4"]
+    path.write_text(f'a{separator}b\n1{separator}2\n3{separator}"4\n5{separator}6\n')
+    with pytest.raises(ValueError, match="cannot be read: unexpected end of data"):
+        read(path)  # the quote would swallow all rows below
+
+
+@pytest.mark.parametrize("suffix", SEPARATORS)
+def test_labels_keep_their_text(tmp_path, suffix):
+    path, labels = tmp_path / f"t{suffix}", ["007", "1.0", "True", " a ", "2024_01", "é"]
+    save_text(path, [["x", "kind"], *(["1", label] for label in labels)])
+    assert list(read_column(path, "kind")) == labels
+    save_text(path, [["x", "kind"], ["1", "a"], ["2", " n/A "]])
+    with pytest.raises(ValueError, match=r"row 2, column 'kind' must hold a label\. Got none"):
+        read_column(path, "kind")
+
+
+@pytest.mark.parametrize(
+    ("values", "row"),
+    [
+        (["007", None], 2),
+        ([1.5, np.nan], 2),
+        (pd.array([None, 1], dtype="Int64"), 1),
+        ([pd.NaT, pd.Timestamp(0)], 1),
+    ],
+    ids=["text", "numbers", "nullable", "dates"],
+)
+def test_no_label_of_parquet_is_missing(tmp_path, values, row):
+    path = tmp_path / "t.parquet"
+    pd.DataFrame({"kind": values}).to_parquet(path)
+    with pytest.raises(ValueError, match=rf"row {row}, column 'kind' must hold a label"):
+        read_column(path, "kind")
+    pd.DataFrame({"kind": values}).dropna().to_parquet(path)
+    assert list(read_column(path, "kind")) == list(pd.Series(values).dropna())
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["text", "1.5", pd.Timestamp("2026-01-01"), datetime.date(2026, 1, 1), b"bytes", [1.0]],
+    ids=lambda cell: type(cell).__name__ + "_" * (cell == "1.5"),
+)
+def test_what_is_no_number_in_parquet_is_named(tmp_path, cell):
+    path = tmp_path / "t.parquet"
+    pd.DataFrame({"a": [1, 2], "b": [None, cell]}, index=[7, 8]).to_parquet(path)
+    with pytest.raises(ValueError, match=r"row 2, column 'b' must be a number\. Got "):
         read_table(path)
 
 
-@pytest.mark.parametrize("cell", ["text", pd.Timestamp("2026-01-01"), b"bytes"])
-def test_what_is_no_number_in_parquet_is_named(tmp_path, cell):
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [
+        ("str", ["1", "2"]),
+        ("category", ["1", "2"]),
+        ("datetime64[ns]", [None, None]),
+        ("timedelta64[ns]", [None, None]),
+    ],
+)
+def test_columns_of_parquet_are_numbers_by_their_type(tmp_path, dtype, values):
     path = tmp_path / "t.parquet"
-    pd.DataFrame({"a": [1, 2], "b": [None, cell]}).to_parquet(path)
-    with pytest.raises(ValueError, match=r"row 2, column 'b' must be a number\. Got "):
+    pd.DataFrame({"a": [1, 2], "b": pd.Series(values, dtype=dtype)}).to_parquet(path)
+    with pytest.raises(ValueError, match=r"row 1, column 'b' must be a number\. Got "):
         read_table(path)
 
 
@@ -292,24 +477,148 @@ def test_numbers_of_parquet_keep_their_value(tmp_path):
         "large": np.array([2**40 + 1, -1]),
         "half": np.array([0.5, np.nan], np.float16),
         "nullable": pd.array([7, None], dtype="Int64"),
+        "nullable flag": pd.array([True, None], dtype="boolean"),
+        "of arrow": pd.array([None, 7], dtype="int64[pyarrow]"),
         "decimal": [Decimal("0.25"), Decimal("-3")],
+        "some decimal": [Decimal("0.1"), None],
+        "precise": [0.1 + 0.2, 5e-324],
+        "single": np.array([0.1, 1e-45], np.float32),
         "nothing": [None, None],
     }
     frame = pd.DataFrame(columns)
     frame.to_parquet(tmp_path / "t.parquet")
     table = read_table(tmp_path / "t.parquet")
     np.testing.assert_array_equal(table, frame.astype("float64").to_numpy())
-    assert table.names == list(columns)
+    assert list(table.columns) == list(columns)
+    assert set(table.dtypes) == {np.dtype(np.float64)}
 
 
-def test_without_pyarrow_a_sentence_says_what_to_install(here, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    assert run("fit", "labelled.parquet", *FIT) == 1
-    assert "pip install pyarrow" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "index", [None, ["x", "y"], pd.Index([3, 4], name="key"), [[1, 1], [2, 3]]], ids=str
+)
+def test_the_index_of_pandas_is_no_column(tmp_path, index):
+    path = tmp_path / "t.parquet"
+    frame = pd.DataFrame({"a.b": [1.0, 2.0], "a": [3.0, 4.0]}, index=index)
+    frame.attrs["from"] = "elsewhere"
+    frame.to_parquet(path)
+    table = read_table(path, "--columns", "a,a.b")
+    assert list(table.columns) == ["a", "a.b"]
+    np.testing.assert_array_equal(table, frame[["a", "a.b"]])
+    assert command_line.unread(table) == {}
+    frame.set_axis([0, 1], axis=1).to_parquet(path)  # names that are numbers
+    assert list(read_table(path).columns) == ["0", "1"]
+
+
+def test_two_columns_of_parquet_with_one_name_are_an_error(tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = arrow.Table.from_arrays([arrow.array([1]), arrow.array([2])], names=["a", "a"])
+    parquet.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match=r"each column a name of its own. Got 'a,a'"):
+        read(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize(
+    ("package", "suffix"),
+    [("pandas", ".csv"), ("pandas", ".tsv"), ("pandas", ".parquet"), ("pyarrow", ".parquet")],
+)
+def test_a_package_that_is_missing_is_named_before_any_work(
+    here, monkeypatch, capsys, package, suffix
+):
+    monkeypatch.setitem(sys.modules, package, None)
+    sentence = (
+        f"Error: Tables in {suffix} files need the package {package}, which is missing: "
+        f"pip install {package}.\n"
+    )
+    before = contents(here)
+    assert run("fit", f"labelled{suffix}", *FIT) == 1
+    assert capsys.readouterr().err == sentence
+    monkeypatch.setattr(command_line, "load", lambda path: pytest.fail("it read the model"))
+    assert run("transform", *IMAGES, "--output", f"new{suffix}") == 1
+    assert capsys.readouterr().err == sentence
+    assert contents(here) == before
+
+
+def test_arrays_need_no_pandas(here, monkeypatch):
+    monkeypatch.setattr(command_line, "import_pandas", lambda path: pytest.fail(f"for {path}"))
+    assert run("transform", *IMAGES, *NPY) == 0
+    assert run("score", *IMAGES, "--labels", "labels.npy") == 0
+
+
+def test_the_same_numbers_give_the_same_model_in_every_format(here):
+    numbers = np.load("labelled.npy") * np.pi
+    np.save("same.npy", numbers)
+    frame = pd.DataFrame(numbers, columns=list("abcd"))
+    frame.to_csv("same.csv", index=False)
+    frame.to_csv("same.tsv", sep="\t", index=False)
+    frame.to_parquet("same.parquet")
+    for suffix in FEATURE_FILES:
+        assert run("fit", f"same{suffix}", "-o", f"{suffix[1:]}.safetensors", *QUICK) == 0
+    of_array = DIMTransformer.load("npy.safetensors")
+    for suffix in TABLES:
+        dim = DIMTransformer.load(f"{suffix[1:]}.safetensors")
+        np.testing.assert_array_equal(dim.transform(frame), of_array.transform(numbers))
+
+
+def test_columns_may_have_the_names_of_attributes(here):
+    names = ["shape", "paths", "n_skipped", "attrs", "dtype", "T", "columns"]
+    X = np.random.default_rng(0).normal(size=(40, len(names)))
+    pd.DataFrame(X, columns=names).to_csv("odd.csv", index=False)
+    assert run("fit", "odd.csv", "-o", "odd.safetensors", *QUICK) == 0
+    assert run("transform", "odd.safetensors", "odd.csv", "-o", "odd_features.tsv") == 0
+    assert run("score", "odd.safetensors", "odd.csv") == 0
+
+
+@pytest.mark.parametrize("suffix", TABLES)
+def test_transform_takes_its_columns_from_any_place(here, capsys, suffix):
+    assert run("fit", "labelled.npy", "-o", "nameless.safetensors", *QUICK) == 0
+    frame = pd.DataFrame(np.load("labelled.npy"), columns=list("abcd"))
+    columns = frame.assign(more=[str(i) for i in range(len(frame))])[["d", "more", "b", "a", "c"]]
+    for name, table in (("fitted", frame), ("shuffled", columns), ("narrow", frame[["a", "b"]])):
+        if suffix == ".parquet":
+            table.to_parquet(f"{name}.parquet")
+        else:
+            table.to_csv(f"{name}{suffix}", sep=SEPARATORS[suffix], index=False)
+    assert run("fit", f"fitted{suffix}", "-o", "table.safetensors", *QUICK) == 0
+    capsys.readouterr()
+    for name in ("fitted", "shuffled"):
+        assert run("transform", "table.safetensors", f"{name}{suffix}", "-o", f"{name}.npy") == 0
+    assert "left_out: more\n" in capsys.readouterr().out
+    np.testing.assert_array_equal(np.load("shuffled.npy"), np.load("fitted.npy"))
+    assert run("transform", "table.safetensors", f"narrow{suffix}", "-o", "narrow.npy") == 1
+    assert "must have a column 'c'. Its columns are a, b" in capsys.readouterr().err
+    assert run("transform", "nameless.safetensors", f"fitted{suffix}", "-o", "same.npy") == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.filterwarnings("default:X does not have valid feature names")
+def test_an_array_for_a_model_that_knows_names_is_a_warning(here, capsys):
+    assert run("fit", "labelled.csv", "-o", "t.safetensors", "--drop-columns", "size", *QUICK) == 0
+    assert run("transform", "t.safetensors", "labelled.npy", *NPY) == 0
+    assert "Warning: X does not have valid feature names" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--columns", "pixel 1"], "are for models that know no names of columns"),
+        (["--drop-columns", "size"], "table.safetensors reads those of fit: pixel 0, pixel 1"),
+        (["--labels", "pixel 1"], "--labels must not be a column of fit. Got pixel 1"),
+        (["--labels", "colour"], "must have a column 'colour'. Its columns are pixel 0"),
+        (["--labels", "none.npy"], "none.npy cannot be read"),
+    ],
+)
+@pytest.mark.parametrize("suffix", TABLES)
+def test_a_model_of_a_table_has_its_columns(here, capsys, suffix, words, sentence):
+    frame = pd.DataFrame(np.load("labelled.npy"), columns=[f"pixel {i}" for i in range(4)])
+    DIMTransformer(max_epochs=1, random_state=0).fit(frame).save("table.safetensors")
+    assert run("score", "table.safetensors", f"labelled{suffix}", *words) == 1
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert sentence in printed.err
 
 
 def test_an_array_on_disk_stays_there(here):
-    assert isinstance(read(Path("images.npy")), np.memmap)
+    assert isinstance(read("images.npy"), np.memmap)
 
 
 @pytest.mark.parametrize("grey", [[], ["--grey"]])
@@ -428,15 +737,18 @@ FAILURES = [
         ["transform", "none.safetensors", "images.npy", *NPY],
         "must be an existing file. Got none",
     ),
-    (["transform", "images.npy", "images.npy", *NPY], "images.npy is no file of skdim"),
+    (["transform", "images.npy", "images.npy", *NPY], "images.npy is not a file of skdim"),
     (["transform", "model.safetensors", "rows.npy", *NPY], "has 64 features"),
     (["transform", *IMAGES, "--output", "labels.npy"], "labels.npy exists: --force replaces it"),
     (
         ["transform", *IMAGES, "--output", "images.npy", "--force"],
         "--output must differ from the files that are read",
     ),
-    (["score", *IMAGES, "--labels", "folder"], "for an input that is a folder"),
-    (["score", *IMAGES, "--labels", "notes.txt"], r"\.npy file, 'folder' where.* Got notes\.txt"),
+    (
+        ["score", *IMAGES, "--labels", "folder"],
+        "'folder' if the input is a folder of images.* Got folder",
+    ),
+    (["score", *IMAGES, "--labels", "notes.txt"], r"\.npy file, 'folder' if.* Got notes\.txt"),
     (["score", *IMAGES, "--labels", "rows.npy"], r"each of 90 samples. Got shape \(90, 64\)"),
     (["score", *IMAGES, "--labels", "words.npy"], r"each of 90 samples. Got shape \(2,\)"),
     (["inspect", "none.safetensors"], "must be an existing file. Got none.safetensors"),
@@ -454,7 +766,7 @@ def test_wrong_use_is_one_sentence_before_training(
     def train(*args, **kwargs):
         pytest.fail("it trained")
 
-    monkeypatch.setattr(skdim._training.trainer, "DIMNet", train)
+    monkeypatch.setattr(DIMNet, "__init__", train)
     before = contents(here)
     assert run(*words) == code
     printed = capsys.readouterr()
@@ -480,25 +792,36 @@ def test_what_failed_in_training_leaves_the_old_model(here, monkeypatch, capsys)
     assert contents(here) == before
 
 
-def test_a_file_that_cannot_be_written_whole_is_not_there(here, monkeypatch):
-    def fill(path, *args, **kwargs):
+@pytest.mark.parametrize("suffix", TABLES)
+def test_a_file_that_cannot_be_written_whole_is_not_there(here, monkeypatch, suffix):
+    def fill(table, path, *args, **kwargs):
         Path(path).write_text("half of it")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tables.csv, "writer", fill)
+    monkeypatch.setattr(pd.DataFrame, "to_csv", fill)
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", fill)
     before = contents(here)
-    assert run("transform", *IMAGES, "--output", "new.csv") == 1
+    assert run("transform", *IMAGES, "--output", f"new{suffix}") == 1
     assert contents(here) == before
 
 
 @pytest.mark.parametrize("n_whole", [0, 1])
 def test_an_interrupt_keeps_the_last_whole_epoch(here, monkeypatch, capsys, n_whole):
-    def interrupt(log, net, **kwargs):
-        if len(net.history) > n_whole:
-            raise KeyboardInterrupt
+    class Interrupt(Callback):
+        def on_batch_begin(self, net, **kwargs):
+            if len(net.history) > n_whole:
+                signal.raise_signal(signal.SIGINT)  # Ctrl-C
 
-    monkeypatch.setattr("skdim._training.callbacks.EpochLog.on_epoch_begin", interrupt)
-    assert run("fit", "images.npy", *FIT, "--quiet", "--max-epochs", "3") == 130
+    def interrupted_fit(dim, X):
+        try:
+            return fit(dim.set_params(callbacks=[Interrupt()]), X)
+        finally:
+            dim.set_params(callbacks=None)
+
+    fit = DIMTransformer.fit
+    monkeypatch.setattr(DIMTransformer, "fit", interrupted_fit)
+    words = ["fit", "images.npy", *FIT, "--quiet", "--max-epochs", "3", "--set", "batch_size=32"]
+    assert run(*words) == 130
     printed = capsys.readouterr()
     assert printed.out == ""
     if n_whole:
@@ -515,6 +838,17 @@ def test_the_name_of_a_file_cannot_control_the_terminal(here, capsys):
     Path("\x1b[31mred.npy").write_text("")
     assert run("fit", "\x1b[31mred.npy", *FIT) == 1
     assert "\x1b" not in capsys.readouterr().err
+
+
+def test_what_stands_in_a_table_cannot_control_the_terminal(here, capsys):
+    rows = [["\x1b[31mred", "a", "b"], *([str(i), str(i % 5), "\x1b[0m"] for i in range(30))]
+    save_text(here / "red.csv", rows)
+    assert run("fit", "red.csv", *FIT) == 1
+    assert run("fit", "red.csv", *FIT, "--columns", "c") == 1
+    assert run("fit", "red.csv", *FIT, "--columns", "a", *QUICK) == 0
+    printed = capsys.readouterr()
+    assert "left_out: " in printed.out
+    assert "\x1b" not in printed.out + printed.err
 
 
 # ---- Help -----------------------------------------------------------------------------------
@@ -545,7 +879,7 @@ def test_defaults_in_help_are_those_of_the_constructor():
 def test_help_needs_no_torch():
     script = (
         "import sys; "
-        "sys.modules.update(torch=None, sklearn=None); "
+        "sys.modules.update(torch=None, sklearn=None, pandas=None, pyarrow=None); "
         "from skdim.command_line import main; "
         "main(['fit', '--help'])"
     )

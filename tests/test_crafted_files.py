@@ -96,7 +96,7 @@ def test_what_would_take_memory_or_recurse_is_refused(tmp_path, name, value):
 def test_what_is_no_regular_file_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path):
-        with pytest.raises(FileError, match="no regular file"):
+        with pytest.raises(FileError, match="not a regular file"):
             DIMTransformer.load(path)
 
 

@@ -22,7 +22,7 @@ from skdim.displays import (
     NearestNeighborsDisplay,
     PriorDisplay,
 )
-from skdim.displays.code import choose_apart
+from skdim.displays.code import arrange_thumbnails
 from skdim.displays.drawing import as_pictures
 from skdim.displays.local_score import find_map_shape, local_scores
 from skdim.encoders import ENCODERS, Encoding, encode
@@ -79,9 +79,24 @@ def picture_of(display):
     """Every pixel of a display's figure."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    canvas = FigureCanvasAgg(display.figure_)
+    canvas = FigureCanvasAgg(display.figure_.figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba()).copy()
+
+
+def extent_of(artist):
+    """Left, right, bottom and top of an artist in the picture, in pixels."""
+    return np.array(artist.get_window_extent().extents)[[0, 2, 1, 3]]
+
+
+def overlap(a, b):
+    """Whether two extents have a pixel in common."""
+    return a[0] < b[1] - 0.5 and b[0] < a[1] - 0.5 and a[2] < b[3] - 0.5 and b[2] < a[3] - 0.5
+
+
+def is_inside(inner, outer):
+    signs = np.array([1, -1, 1, -1])
+    return (signs * (np.asarray(inner) - outer) >= -0.5).all()
 
 
 FROM_ESTIMATOR = {
@@ -143,6 +158,87 @@ def test_a_given_ax_is_drawn_on_and_no_figure_is_made(display, fitted, images):
     assert not plt.get_fignums()
     assert (picture_of(before) != 255).any()  # all of it in the figure that was given
     assert FROM_ESTIMATOR[display](fitted, images, None).figure_ is plt.gcf()
+
+
+def axes_by_hand():
+    from matplotlib.figure import Figure
+
+    return Figure().add_axes((0.3, 0.3, 0.6, 0.5))
+
+
+def axes_of(layout):
+    from matplotlib.figure import Figure
+
+    return Figure((15, 12), layout=layout).subplots(2, 2)[0, 1]
+
+
+def axes_of_subfigure():
+    from matplotlib.figure import Figure
+
+    return Figure((12, 6)).subfigures(1, 2)[1].subplots()
+
+
+AXES = {
+    "by hand": axes_by_hand,
+    "constrained": lambda: axes_of("constrained"),
+    "compressed": lambda: axes_of("compressed"),
+    "tight": lambda: axes_of("tight"),
+    "subfigure": axes_of_subfigure,
+}
+
+
+@pytest.mark.parametrize("axes", AXES)
+@pytest.mark.parametrize("display", FROM_ESTIMATOR)
+def test_panels_are_inside_the_given_ax_and_do_not_overlap(display, axes, fitted, images):
+    drawn = FROM_ESTIMATOR[display](fitted, images, AXES[axes]())
+    picture_of(drawn)
+    panels = [extent_of(panel) for panel in innermost(drawn.ax_)]
+    assert all(is_inside(panel, extent_of(drawn.ax_)) for panel in panels)
+    assert not any(overlap(a, b) for a, b in itertools.combinations(panels, 2))
+
+
+def innermost(ax):
+    """Axes inside of these axes that contain no other axes."""
+    return [ax] if not ax.child_axes else [a for child in ax.child_axes for a in innermost(child)]
+
+
+def texts_of(figure):
+    """Extents of all texts of a figure that are seen."""
+    from matplotlib.axis import Axis
+    from matplotlib.text import Text
+
+    unseen = set()
+    for axis in figure.findobj(Axis):
+        low, high = sorted(axis.get_view_interval())
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+            if not low <= tick.get_loc() <= high:
+                unseen |= {tick.label1, tick.label2}
+        if not axis.axes.axison:
+            unseen |= set(axis.findobj(Text))
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+    return {text: extent_of(text) for text in texts if text not in unseen}
+
+
+@pytest.mark.parametrize("display", FROM_ESTIMATOR)
+@pytest.mark.parametrize("kind", ["images", "signals"])
+def test_texts_are_inside_the_figure_and_do_not_overlap(display, kind, request):
+    from matplotlib.legend import Legend
+    from matplotlib.text import Text
+
+    dim, X = {"images": ("fitted", "images"), "signals": ("of_signals", SIGNALS)}[kind]
+    X = request.getfixturevalue(X) if isinstance(X, str) else X
+    drawn = FROM_ESTIMATOR[display](request.getfixturevalue(dim), X, None)
+    picture_of(drawn)
+    texts = texts_of(drawn.figure_)
+    assert len(texts) > 1
+    panels = [extent_of(panel) for panel in innermost(drawn.ax_)]
+    legends = {text for legend in drawn.figure_.findobj(Legend) for text in legend.findobj(Text)}
+    for text, extent in texts.items():
+        assert text in legends or not any(overlap(extent, panel) for panel in panels), text
+    whole = (0, drawn.figure_.bbox.width, 0, drawn.figure_.bbox.height)
+    assert not [text for text, extent in texts.items() if not is_inside(extent, whole)]
+    for (a, of_a), (b, of_b) in itertools.combinations(texts.items(), 2):
+        assert not overlap(of_a, of_b), f"{a} {b}"
 
 
 @pytest.mark.parametrize("display", FROM_ESTIMATOR)
@@ -240,6 +336,13 @@ def test_the_loss_of_a_single_term_is_not_drawn_twice(of_rows, fitted):
     assert "loss" in LossCurveDisplay.from_estimator(fitted).lines_
 
 
+def test_panels_have_one_axis_of_epochs(fitted):
+    display = LossCurveDisplay.from_estimator(fitted)
+    display.panels_[0].set_xlim(1, 2)
+    assert {panel.get_xlim() for panel in display.panels_} == {(1, 2)}
+    assert [panel.get_xlabel() for panel in display.panels_] == ["", "", "epoch"]
+
+
 def test_a_custom_bound_has_no_unit(images):
     def bound(joint, marginal):
         return joint.mean() - marginal.square().mean()
@@ -272,11 +375,28 @@ def test_a_query_is_never_its_own_neighbor_even_among_twins(fitted, images):
 
 
 def test_rows_go_down_and_neighbors_to_the_right(fitted, images):
-    thumbnails = NearestNeighborsDisplay.from_estimator(fitted, images).thumbnails_
+    display = NearestNeighborsDisplay.from_estimator(fitted, images)
+    picture_of(display)
+    thumbnails = display.thumbnails_
     assert thumbnails.shape == (6, 8)
-    extents = np.array([[a.get_extent() for a in row] for row in thumbnails])
+    extents = np.array([[extent_of(artist) for artist in row] for row in thumbnails])
     assert (extents[:, 1:, 0] > extents[:, :-1, 1]).all()
     assert (extents[1:, :, 3] < extents[:-1, :, 2]).all()
+
+
+@pytest.mark.parametrize("display", [NearestNeighborsDisplay, LocalScoreDisplay])
+@pytest.mark.parametrize("figsize", [(12, 4), (4, 12)])
+def test_pictures_are_close_together_whatever_the_shape_of_the_ax(display, figsize, fitted, images):
+    from matplotlib.figure import Figure
+
+    drawn = FROM_ESTIMATOR[display](fitted, images, Figure(figsize).subplots())
+    picture_of(drawn)
+    left, right, bottom, top = np.array([extent_of(p) for p in innermost(drawn.ax_)]).T
+    side = (right - left)[0]
+    np.testing.assert_allclose([right - left, top - bottom], side)
+    for low in (left, bottom):
+        steps = np.diff(np.unique(low.round(3)))
+        assert steps.max() < 1.5 * side
 
 
 def test_signals_are_lines(of_signals):
@@ -333,14 +453,39 @@ def test_thumbnails_lead_to_their_samples_and_hide_nothing(fitted, images):
     assert display.ax_.get_aspect() == 1
 
 
-def test_positions_are_chosen_until_there_is_no_room():
+def test_each_cell_of_the_map_with_samples_has_a_thumbnail_if_there_may_be_as_many():
     positions = noise(200, 2)
-    chosen = choose_apart(positions, 0.5, 200)
-    apart = np.abs(positions[:, None] - positions[chosen]).max(2)  # (200, n_chosen)
-    among = apart[chosen] + np.diag(np.full(len(chosen), np.inf))
-    assert among.min() >= 0.5
-    assert (apart.min(1) < 0.5).all()
-    np.testing.assert_array_equal(choose_apart(positions, 0.5, 7), chosen[:7])
+    shown, centers = arrange_thumbnails(positions, 0.5, 200)
+    cells = np.rint((positions - positions.min(0)) / 0.5)
+    assert len(shown) == len(np.unique(cells, axis=0)) == len(np.unique(cells[shown], axis=0))
+    np.testing.assert_array_equal(arrange_thumbnails(positions, 0.5, 7)[0], shown[:7])
+    apart = np.abs(centers[:, None] - centers).max(2) + np.diag(np.full(len(centers), np.inf))
+    assert apart.min() > 0.5 - 1e-6
+    assert np.abs(centers[:, None] - positions).max(2).min() >= 0.25 - 1e-6
+
+
+@pytest.mark.parametrize("n_thumbnails", [1, 10, 100])
+def test_there_is_room_for_thumbnails_even_if_all_cells_have_samples(n_thumbnails):
+    positions = np.stack(np.meshgrid(np.arange(10.0), np.arange(10.0)), -1).reshape(-1, 2)
+    shown, centers = arrange_thumbnails(positions, 1.0, n_thumbnails)
+    assert len(shown) == len(np.unique(centers, axis=0)) == n_thumbnails
+    shown, centers = arrange_thumbnails(np.zeros((n_thumbnails, 2)), 1.0, n_thumbnails)
+    assert len(shown) == 1
+    assert np.abs(centers).max() == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 9, 14), (3, 9, 9), (2, 32), (1, 4, 6, 8)])
+def test_frames_of_thumbnails_neither_overlap_nor_cover_points(shape):
+    from matplotlib.patches import Rectangle
+
+    display = CodeDisplay(noise(50, 2), samples=noise(50, *shape)).plot()
+    picture_of(display)
+    extents = [extent_of(p) for p in display.ax_.patches if isinstance(p, Rectangle)]
+    assert len(extents) == len(display.thumbnails_) > 5
+    assert not any(overlap(a, b) for a, b in itertools.combinations(extents, 2))
+    for x, y in display.ax_.transData.transform(display.embedding):
+        assert not any(overlap(extent, (x, x, y, y)) for extent in extents)
+    assert all(is_inside(extent, extent_of(display.ax_)) for extent in extents)
 
 
 def test_rows_of_a_table_are_points_only(of_rows):
@@ -404,10 +549,11 @@ def test_scores_of_a_simple_critic_are_at_their_locations(images):
     for i in range(3):
         expected = (y[i] - np.delete(y, i).mean()) * local_map[i, :, 0].numpy()
         np.testing.assert_allclose(display.scores[i].ravel(), expected, rtol=1e-3, atol=1e-6)
-    shown = np.stack([heat.get_array() for heat in display.heat_])
+    shown = np.stack([heat.to_rgba(heat.get_array()) for heat in display.heat_])
     bar = display.colorbar_
     np.testing.assert_array_equal(shown, bar.cmap(bar.norm(display.scores)))
     assert (shown[..., 3] == 1).all()  # colours are those of the bar
+    np.testing.assert_allclose(bar.cmap(bar.norm(0.0)), 1, atol=0.01)  # white
 
 
 IMAGE_ENCODERS = [name for name in ENCODERS if name not in ("mlp", "signal")]
@@ -419,6 +565,7 @@ def test_the_map_of_an_encoder_lies_as_the_image_lies(name):
     """Change a corner of an image, and the local vectors of that corner change most."""
     shape = SAMPLE_SHAPES.get(name, (3, 64, 64) if "64" in name else (3, 32, 32))
     params = {"scale": 0.05} if "paper" in name else {"width": 4}
+    torch.manual_seed(0)
     encoder = ENCODERS[name](shape, 4, **params).eval()
     map_shape = find_map_shape(encoder, shape, torch.device("cpu"))
     x = torch.from_numpy(noise(1, *shape))
@@ -438,7 +585,7 @@ def test_the_map_of_a_signal_has_one_axis(of_signals):
     display = LocalScoreDisplay.from_estimator(of_signals, SIGNALS, n_samples=4)
     assert display.scores.shape == (4, 16)
     assert display.panels_.shape == (4, 2)
-    (curve, other_channel) = display.panels_[0, 1].lines
+    (curve, other_channel) = display.panels_[1, 0].lines
     np.testing.assert_array_equal(curve.get_ydata(), SIGNALS[1, 0])
     lane = SIGNALS[1, 1] - other_channel.get_ydata()  # below the first channel, by one number
     np.testing.assert_allclose(lane, lane[0], rtol=1e-5)
@@ -449,17 +596,43 @@ def test_the_map_of_a_signal_has_one_axis(of_signals):
     np.testing.assert_array_equal(edges, np.arange(0, 33, 2))
 
 
+def test_all_signals_are_on_one_scale_and_so_are_all_scores(of_signals):
+    display = LocalScoreDisplay.from_estimator(of_signals, SIGNALS)
+    for panels, values in zip(display.panels_.T, (display.samples, display.scores), strict=True):
+        assert {panel.get_xlim() for panel in panels} == {(0, 32)}
+        assert len({panel.get_ylim() for panel in panels}) == 1
+        low, high = panels[0].get_ylim()
+        assert low <= values.min()
+        assert high >= values.max()
+
+
+@pytest.mark.parametrize("display", [NearestNeighborsDisplay, CodeDisplay, LocalScoreDisplay])
+def test_the_ends_of_shorter_signals_are_not_drawn(display):
+    X = SIGNALS.copy()
+    X[::2, :, 20:] = np.nan
+    dim = DIMTransformer(channel_axis=1, allow_nan=True, **SHORT).fit(X)
+    drawn = FROM_ESTIMATOR[display](dim, X, None)
+    if display is LocalScoreDisplay:
+        curves = [line.get_xydata() for line in drawn.panels_[0, 0].lines]
+    else:
+        curves = [c for lines in drawn.thumbnails_ for c in np.ravel(lines)[0].get_segments()]
+    points = {np.isfinite(curve).all(1).sum() for curve in curves}
+    assert points <= {20, 32}
+    assert 20 in points
+
+
 @pytest.mark.parametrize("n_samples", [1, 2, 7, 13])
 def test_each_sample_has_a_picture_and_its_heat_below(fitted, images, n_samples):
     display = LocalScoreDisplay.from_estimator(fitted, images, n_samples=n_samples)
+    picture_of(display)
     assert len(display.pictures_) == len(display.heat_) == n_samples
     for picture, heat in zip(display.pictures_, display.heat_, strict=True):
-        above, below = picture.get_extent(), heat.get_extent()
+        above, below = extent_of(picture), extent_of(heat)
         np.testing.assert_allclose(above[:2], below[:2])
         assert above[2] > below[3]
-        xlim, ylim = display.ax_.get_xlim(), display.ax_.get_ylim()
-        assert xlim[0] < below[0] < below[1] < xlim[1]
-        assert ylim[0] < below[2] < above[3] < ylim[1]
+        assert above[3] - above[2] == pytest.approx(above[1] - above[0])  # 8 x 8 is a square
+        assert is_inside(above, extent_of(display.ax_))
+        assert is_inside(below, extent_of(display.ax_))
 
 
 class TokenEncoder(nn.Module):

@@ -131,6 +131,7 @@ def interrupts(tmp_path_factory):
 
 # Epochs that are whole: Ctrl-C takes effect after the step that follows the one it came in.
 WHOLE = {
+    "while another fit holds the checkpoint": 0,
     "before training": 0,
     "in the first epoch": 1,
     "in an epoch": 2,

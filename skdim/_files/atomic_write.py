@@ -1,4 +1,4 @@
-"""Files that are replaced in one step: whole, or as they were."""
+"""Files that are replaced in one step: they are either complete or as they were."""
 
 import os
 import secrets
@@ -9,21 +9,13 @@ from pathlib import Path
 
 @contextmanager
 def replace_when_done(path: str | os.PathLike) -> Iterator[Path]:
-    """Give the path of a temporary file, which replaces ``path`` at the end of the ``with`` block.
+    """Yield the path of a temporary file, which replaces ``path`` at the end of the ``with`` block.
 
-    If the block raises, the temporary file is removed and ``path`` is left as it was.
-
-    Parameters
-    ----------
-    path : path
-
-    Yields
-    ------
-    temporary : Path
-        Beside ``path``, so that both are on one file system; no such file exists yet.
+    It is next to ``path``, so that both are on one file system, and does not exist yet. If the
+    block raises, the temporary file is removed and ``path`` is left as it was.
     """
     path = Path(path)
-    temporary = temporary_beside(path)
+    temporary = temporary_path(path)
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -34,12 +26,12 @@ def replace_when_done(path: str | os.PathLike) -> Iterator[Path]:
         raise
 
 
-def temporary_beside(path: Path) -> Path:
-    """Return a new hidden name beside a path."""
+def temporary_path(path: Path) -> Path:
+    """Return the path of a new hidden file next to a path."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 
 def remove_temporary_files(path: Path) -> None:
-    """Remove what processes that were killed left beside a path."""
+    """Remove the temporary files that killed processes left next to a path."""
     for temporary in path.parent.glob(f".{path.name}.*"):
         temporary.unlink(missing_ok=True)

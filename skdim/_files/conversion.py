@@ -1,4 +1,4 @@
-"""Tensors in nested states, as arrays that files hold, and back."""
+"""Conversion between tensors in nested states and arrays, which files can hold."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ import torch
 
 
 def as_arrays(state: Any) -> Any:
-    """Copy nested dicts and lists, with every tensor in them as an array."""
+    """Copy nested dicts and lists, converting every tensor in them to an array."""
     return _convert(state, torch.Tensor, _as_array)
 
 
 def as_tensors(state: Any) -> Any:
-    """Copy nested dicts and lists, with every array in them as a tensor on the CPU."""
+    """Copy nested dicts and lists, converting every array in them to a tensor on the CPU."""
     return _convert(state, np.ndarray, lambda array: torch.from_numpy(_writable(array)))
 
 
 def as_writable(state: Any) -> Any:
-    """Copy nested dicts and lists, without read-only arrays, such as those of mapped files."""
+    """Copy nested dicts and lists, with read-only arrays, such as mapped ones, made writable."""
     return _convert(state, np.ndarray, _writable)
 
 

@@ -1,9 +1,9 @@
-"""Files that cannot run code: one safetensors file holds arrays, JSON beside them holds the rest.
+"""Files that cannot run code: safetensors files with arrays, and JSON in their metadata.
 
-A file may hold plain values, arrays, and names of what skdim itself defines; nothing else is read.
-A custom object, such as a user's class or function, is never in a file: the file says that there
-was one, and the caller of `read` hands it over. A digest of everything detects damage; it is no
-signature, and does not say who wrote a file.
+A file may hold plain values, arrays, and names that skdim defines; nothing else is read. A
+custom object, such as a user's class or function, is never in a file. The file notes that there was
+one, and the caller of `read` provides it. A digest of the whole content detects damage. It is not a
+signature, and does not show who wrote a file.
 """
 
 import hashlib
@@ -24,31 +24,26 @@ from skdim.priors import Prior
 
 FORMAT = 1
 
-# A header is a few kilobytes, and some more for every epoch trained.
+# A header has a few kilobytes, and grows with every epoch of training.
 LARGEST_HEADER = 2**24
 
-# Nested values of a state are a handful deep.
+# Values of a state are nested only a few levels deep.
 DEEPEST = 32
 
 
 def write(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
-    """Write a state in one step: the file is complete, or as it was.
+    """Write a state in one step: the file is either complete or as it was.
 
-    Parameters
-    ----------
-    path : path
-        A file that is there is replaced, in one step.
-    state : mapping of str to value
-        Plain values, arrays, dicts, lists and tuples of them. Of a value that is or holds anything
-        else, only the name is written.
+    Values are plain, arrays, or dicts, lists and tuples of them. If a value is or holds anything
+    else, only its name is written.
     """
     arrays: dict[str, np.ndarray] = {}
     plain = {}
     for name, value in state.items():
-        found: dict[str, np.ndarray] = {}
-        plain[name] = _note(value, name, found)
+        arrays_of_value: dict[str, np.ndarray] = {}
+        plain[name] = _to_json(value, name, arrays_of_value)
         if plain[name] != CUSTOM:
-            arrays.update(found)
+            arrays.update(arrays_of_value)
     text = json.dumps({"format": FORMAT, "state": plain})
     metadata = {"skdim": text, "digest": digest(text, arrays)}
     with replace_when_done(path) as temporary:
@@ -56,23 +51,13 @@ def write(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
 
 
 def read(path: str | os.PathLike, custom_objects: Mapping[str, Any]) -> dict[str, Any]:
-    """Read a state.
-
-    Parameters
-    ----------
-    path : path
-    custom_objects : mapping of str to object
-        Values of the state that are not plain, by name.
-
-    Returns
-    -------
-    state : dict of str to value
+    """Read a state; ``custom_objects`` are its values that are not plain, by name.
 
     Raises
     ------
     FileError
-        If it is no file of skdim, or damaged, or a custom object is missing; the message says
-        which.
+        If it is not a file of skdim, is damaged, or needs a custom object that is missing; the
+        message says which.
     """
     text, stated, arrays = _open(path)
     if digest(text, arrays) != stated:
@@ -82,11 +67,11 @@ def read(path: str | os.PathLike, custom_objects: Mapping[str, Any]) -> dict[str
         version = document["format"]
         plain = dict(document["state"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise FileError(f"{path} is no file of skdim: it does not describe a state.") from None
+        raise FileError(f"{path} is not a file of skdim: it does not describe a state.") from None
     if version != FORMAT:
         raise FileError(f"{path} has format {version!r}; this version of skdim reads {FORMAT}.")
-    custom = {name for name, note in plain.items() if note == CUSTOM}
-    # Of "encoder" and "encoder in fit", the first word.
+    custom = {name for name, value in plain.items() if value == CUSTOM}
+    # Both "encoder" and "encoder in fit" belong to the argument "encoder".
     missing = sorted({name.split()[0] for name in custom - set(custom_objects)})
     if missing:
         arguments = ", ".join(f"{name}=..." for name in missing)
@@ -95,50 +80,50 @@ def read(path: str | os.PathLike, custom_objects: Mapping[str, Any]) -> dict[str
             f"{', '.join(missing)}. Pass them: load(path, {arguments})."
         )
     return {
-        name: custom_objects[name] if note == CUSTOM else _recall(note, arrays, path)
-        for name, note in plain.items()
+        name: custom_objects[name] if value == CUSTOM else _from_json(value, arrays, path)
+        for name, value in plain.items()
     }
 
 
 def digest(text: str, arrays: Mapping[str, np.ndarray]) -> str:
     """Return the SHA-256 of a description and of all arrays: names, types, shapes and bytes."""
-    found = hashlib.sha256(text.encode())
+    sha256 = hashlib.sha256(text.encode())
     for name in sorted(arrays):
         array = arrays[name]
-        found.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()
+        sha256.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
+        sha256.update(np.ascontiguousarray(array).data)
+    return sha256.hexdigest()
 
 
 def _open(path: str | os.PathLike) -> tuple[str, str, dict[str, np.ndarray]]:
-    """Return the description, the digest that is stated, and the arrays."""
+    """Return the description, the digest that the file states, and the arrays."""
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise FileError(f"{path} is no file of skdim: it is no regular file.")
+        raise FileError(f"{path} is not a file of skdim: it is not a regular file.")
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         size = os.fstat(file.fileno()).st_size
-    # The library would read a header of a hundred megabytes before it complains.
+    # safetensors would read a header of a hundred megabytes before it raises an error.
     if size < 8 or length > min(LARGEST_HEADER, size - 8):
-        raise FileError(f"{path} is no file of skdim, or cut off: it does not hold its header.")
+        raise FileError(f"{path} is not a file of skdim, or cut off: its header is incomplete.")
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except Exception as error:  # whatever a crafted file may provoke
-        raise FileError(f"{path} is no file of skdim, or damaged: {error}.") from None
+        raise FileError(f"{path} is not a file of skdim, or damaged: {error}.") from None
     if not {"skdim", "digest"} <= set(metadata):
         raise FileError(f"{path} is a safetensors file, but not one of skdim.")
     return metadata["skdim"], metadata["digest"], arrays
 
 
-# ---------------------------------------------------------------- what JSON holds
+# ---------------------------------------------------------------- values as JSON
 
-# What stands for a value that cannot be written.
+# Stands for a value that cannot be written.
 CUSTOM = {"custom": True}
 
 
-def _note(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
-    """Return a value as JSON, its arrays collected apart; `CUSTOM` if any of it is not plain."""
+def _to_json(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+    """Convert a value to JSON and collect its arrays; return `CUSTOM` if any of it is not plain."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, bool | int | str):
@@ -151,43 +136,43 @@ def _note(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         arrays[name] = np.ascontiguousarray(value).reshape(value.shape)
         return {"array": name}
     if isinstance(value, np.random.RandomState):
-        return {"random_state": _note(value.get_state(legacy=False), name, arrays)}
+        return {"random_state": _to_json(value.get_state(legacy=False), name, arrays)}
     if isinstance(value, Prior):
-        note = _note(vars(value), name, arrays)
-        return CUSTOM if note == CUSTOM else {"prior": note}
+        content = _to_json(vars(value), name, arrays)
+        return CUSTOM if content == CUSTOM else {"prior": content}
     if isinstance(value, Mapping):
         if not all(isinstance(key, str | int) for key in value):
             return CUSTOM
-        items = [_note(item, f"{name}/{key}", arrays) for key, item in value.items()]
+        items = [_to_json(item, f"{name}/{key}", arrays) for key, item in value.items()]
         pairs = [[key, item] for key, item in zip(value, items, strict=True)]
         return CUSTOM if CUSTOM in items else {"dict": pairs}
     if isinstance(value, list | tuple):
-        items = [_note(item, f"{name}/{i}", arrays) for i, item in enumerate(value)]
+        items = [_to_json(item, f"{name}/{i}", arrays) for i, item in enumerate(value)]
         if CUSTOM in items:
             return CUSTOM
         return {"tuple": items} if isinstance(value, tuple) else items
     return CUSTOM
 
 
-def _recall(note: Any, arrays: Mapping[str, np.ndarray], path: Any, depth: int = 0) -> Any:
-    """Make the value of what JSON holds."""
+def _from_json(value: Any, arrays: Mapping[str, np.ndarray], path: Any, depth: int = 0) -> Any:
+    """Convert JSON back to a value."""
     if depth > DEEPEST:
-        raise FileError(f"{path} is no file of skdim: values lie in each other too deeply.")
-    if note is None or isinstance(note, bool | int | float | str):
-        return note
-    if isinstance(note, list):
-        return [_recall(item, arrays, path, depth + 1) for item in note]
-    if isinstance(note, dict) and len(note) == 1:
-        ((kind, content),) = note.items()
-        recall = RECALLED.get(kind)
-        if recall is not None:
+        raise FileError(f"{path} is not a file of skdim: values are nested too deeply.")
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list):
+        return [_from_json(item, arrays, path, depth + 1) for item in value]
+    if isinstance(value, dict) and len(value) == 1:
+        ((kind, content),) = value.items()
+        convert = CONVERTERS.get(kind)
+        if convert is not None:
             try:
-                return recall(content, lambda n: _recall(n, arrays, path, depth + 1), arrays)
+                return convert(content, lambda v: _from_json(v, arrays, path, depth + 1), arrays)
             except (ValueError, TypeError, KeyError) as error:
                 if isinstance(error, FileError):
                     raise
-                raise FileError(f"{path} is no file of skdim: an unfit {kind}.") from None
-    raise FileError(f"{path} is no file of skdim: it holds a value of an unknown kind.")
+                raise FileError(f"{path} is not a file of skdim: invalid {kind}.") from None
+    raise FileError(f"{path} is not a file of skdim: it holds a value of an unknown kind.")
 
 
 def _random_state(state: dict) -> np.random.RandomState:
@@ -196,18 +181,19 @@ def _random_state(state: dict) -> np.random.RandomState:
     return random_state
 
 
-Recall = Callable[[Any, Callable[[Any], Any], Mapping[str, np.ndarray]], Any]
+# Arguments: the content of a value, a function that converts nested values, and all arrays.
+Converter = Callable[[Any, Callable[[Any], Any], Mapping[str, np.ndarray]], Any]
 
-RECALLED: dict[str, Recall] = {
-    "float": lambda content, recall, arrays: {
+CONVERTERS: dict[str, Converter] = {
+    "float": lambda content, convert, arrays: {
         "nan": math.nan,
         "inf": math.inf,
         "-inf": -math.inf,
     }[content],
-    "names": lambda content, recall, arrays: np.array([str(n) for n in content], dtype=object),
-    "array": lambda content, recall, arrays: arrays[content],
-    "random_state": lambda content, recall, arrays: _random_state(recall(content)),
-    "prior": lambda content, recall, arrays: Prior(**recall(content)),
-    "tuple": lambda content, recall, arrays: tuple(recall(item) for item in content),
-    "dict": lambda content, recall, arrays: {key: recall(item) for key, item in content},
+    "names": lambda content, convert, arrays: np.array([str(n) for n in content], dtype=object),
+    "array": lambda content, convert, arrays: arrays[content],
+    "random_state": lambda content, convert, arrays: _random_state(convert(content)),
+    "prior": lambda content, convert, arrays: Prior(**convert(content)),
+    "tuple": lambda content, convert, arrays: tuple(convert(item) for item in content),
+    "dict": lambda content, convert, arrays: {key: convert(item) for key, item in content},
 }

@@ -1,1 +1,1 @@
-"""What is trained, and what is done with it afterwards: configuration, inference, scores."""
+"""A fitted model: its configuration, inference, readouts, scores and state."""

@@ -108,14 +108,13 @@ MODEL_PARAMETERS = (*OBJECTIVE_PARAMETERS, *(field.name for field in fields(Mode
 def outline(
     encoder: nn.Module, sample_shape: tuple[int, ...], device: torch.device
 ) -> tuple[int, list[tuple[int, int]]]:
-    """Return the length of a code and the (n_locations, n_channels) of each local map.
+    """The length of a code and the (n_locations, n_channels) of each local map.
 
-    Without arithmetic, where every layer can say its shapes without; by encoding zeros, where one
-    cannot.
+    Shapes are computed without arithmetic if every layer allows it, else by encoding zeros.
     """
     try:
         encoding = encode_zeros(copy.deepcopy(encoder).to("meta"), sample_shape, "meta")
-    except Exception:  # whatever a user's layer may raise: the next line says it of real numbers
+    except Exception:  # a user's layer may raise anything; the next line tries real numbers
         encoding = encode_zeros(encoder, sample_shape, device)
     return encoding.code.shape[1], [(m.shape[1], m.shape[2]) for m in encoding.local_maps]
 
@@ -132,22 +131,19 @@ def encode_zeros(
 def check_weights(config: ModelConfig, weights: Mapping[str, Mapping[str, np.ndarray]]) -> None:
     """Check a file's weights against the configuration, before memory is allocated.
 
-    Parameters
-    ----------
-    config : ModelConfig
-    weights : mapping of "encoder" and "objective" to mapping of str to ndarray
-        Without an objective, where a model was trimmed.
+    ``weights`` holds the arrays of "encoder" and, unless the model was trimmed, "objective", by
+    name.
 
     Raises
     ------
     ValueError
-        If the configuration is of networks of other weights, or of far larger ones.
+        If the networks of the configuration have other weights, or are far larger.
     """
     numbers = list(_numbers_in(config.encoder_params))
     n_values = sum(array.size for array in weights["encoder"].values())
     depth = config.encoder_params.get("depth", 0)
     if max(numbers, default=0) > n_values or len(numbers) > n_values or depth > n_values:
-        raise ValueError("the 'encoder_params' are of a far larger encoder than its weights")
+        raise ValueError("the 'encoder_params' ask for a far larger encoder than its weights")
     meta = torch.device("meta")
     with meta:  # shapes only
         encoder = config.build_encoder(meta)
@@ -172,25 +168,15 @@ def _numbers_in(value: Any) -> Iterator[int]:
 def _check_shapes(module: nn.Module, weights: Mapping[str, np.ndarray], name: str) -> None:
     expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     if expected != {name: array.shape for name, array in weights.items()}:
-        raise ValueError(f"the weights are not those of the {name} that it names")
+        raise ValueError(f"the weights do not fit the {name} that it names")
 
 
 def resolve(
     params: Mapping[str, Any], layout: Layout, column_names: np.ndarray | None = None
 ) -> ModelConfig:
-    """Resolve everything that parameters and the shape of a sample determine.
+    """Resolve everything that parameters of `DIMTransformer` and the shape of a sample determine.
 
-    Parameters
-    ----------
-    params : mapping
-        Parameters of `DIMTransformer`, at least the `MODEL_PARAMETERS`.
-    layout : Layout
-    column_names : ndarray of str, or None
-        Names that ``column_groups`` may use.
-
-    Returns
-    -------
-    config : ModelConfig
+    ``column_names`` are those that ``column_groups`` may use.
 
     Raises
     ------
@@ -345,12 +331,9 @@ def _check_supported(given: Mapping[str, Any], layout: Layout) -> None:
 
 
 def carry_over(old: nn.Module, new: nn.Module) -> bool:
-    """Give a new network the weights of an old one, wherever name and shape agree.
+    """Give a new network those weights of an old one whose name and shape agree.
 
-    Returns
-    -------
-    is_same : bool
-        Whether that was everywhere, in both.
+    Returns whether all weights of both agree.
     """
     known = new.state_dict()
     weights = {

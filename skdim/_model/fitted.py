@@ -1,4 +1,4 @@
-"""What a fit has learned, in one object: it encodes, scores, moves and is written down."""
+"""What a fit has learned, in one object that encodes, scores, moves and can be saved."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -24,11 +24,11 @@ from skdim.sources.layout import Layout
 from skdim.sources.standardization import Standardization
 from skdim.sources.stored import Samples, take_subset
 
-# Samples that views are made of at a time, as in a batch of training: features of views do not
-# depend on how many are encoded at once.
+# Number of samples whose views are made at once, as in a batch of training, so that features of
+# views do not depend on how many are encoded at once.
 N_AUGMENTED = 128
 
-# More views or crops of a sample are taken for an attack on memory.
+# A file that asks for more views or crops of a sample is an attack on memory.
 LARGEST_N_VIEWS = 1000
 
 
@@ -39,27 +39,27 @@ class FittedModel:
     Attributes
     ----------
     config : ModelConfig
-        What encoder and objective are built from.
+        Encoder and objective are built from it.
     precision : str
-        Of training.
+        Precision of training.
     standardization : Standardization
         How samples are standardised, and on which device.
     encoder : nn.Module
         In evaluation mode, on the device.
     objective : DIMObjective or None
-        Likewise; None once the model was trimmed.
+        In evaluation mode, on the device; None after the model was trimmed.
     readouts : dict of str to Readout
         How each output is read from encodings.
     negatives : list of ndarray of shape (n_negatives, n_channels)
         Local vectors of some samples of ``fit``, for `score_samples`.
     history : list of dict
-        One an epoch.
+        One dict for each epoch.
     n_iter : int
-        Epochs trained.
+        Number of epochs trained.
     best_epoch : int or None
-        Where early stopping held samples out.
+        The epoch whose weights early stopping took.
     training_state : dict
-        Optimisers and generator of ``partial_fit``.
+        States of the optimisers and the generator of ``partial_fit``.
     """
 
     config: ModelConfig
@@ -104,7 +104,7 @@ class FittedModel:
         if self.objective is None:
             raise ValueError(
                 f"This transformer was trimmed: it holds what 'transform' needs, and not what "
-                f"{purpose} needs. Fit it again, or take the one that was not trimmed."
+                f"{purpose} needs. Fit it again, or use the one that was not trimmed."
             )
         return self.objective
 
@@ -119,7 +119,7 @@ class FittedModel:
     # ------------------------------------------------------------ features
 
     def batch_size(self, wanted: int | None = None) -> int:
-        """Return how many samples are encoded at once; None leaves it to the device."""
+        """Number of samples that are encoded at once; None leaves it to the device."""
         return choose_batch_size(wanted, self.sample_shape, self.device)
 
     def encode(
@@ -135,7 +135,7 @@ class FittedModel:
         )
 
     def encode_all(self, samples: Samples) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Return codes (n, n_code) and local maps (n, n_locations, n_channels) of a few samples."""
+        """Codes (n, n_code) and local maps (n, n_locations, n_channels) of a few samples."""
         return concatenate(self.encode(samples))
 
     def features(self, samples: Samples, output: str, batch_size: int | None = None) -> np.ndarray:
@@ -192,12 +192,12 @@ class FittedModel:
     # ------------------------------------------------------------ scores
 
     def held_out(self, samples: Samples) -> HeldOut:
-        """Return samples dealt out for scoring; two at least.
+        """At least two samples, in evaluation batches.
 
         Raises
         ------
         ValueError
-            If there is one sample only.
+            If there is only one sample.
         """
         if len(samples) < 2:
             raise ValueError(
@@ -242,14 +242,14 @@ class FittedModel:
             self.objective.to(device)
 
     def trim(self) -> None:
-        """Forget all that features do not need."""
+        """Forget everything that features do not need."""
         self.objective = None
         self.training_state, self.negatives, self.history = {}, [], []
 
     # ------------------------------------------------------------ plain state
 
     def state(self) -> dict[str, Any]:
-        """Return everything as plain Python and numpy, but for custom objects in ``given``."""
+        """Everything as plain Python and numpy, except custom objects in ``given``."""
         modules = {"encoder": self.encoder, "objective": self.objective}
         weights = {name: part.state_dict() for name, part in modules.items() if part is not None}
         return {
@@ -271,7 +271,7 @@ class FittedModel:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], device: torch.device) -> "FittedModel":
-        """Build the model whose `state` this was, on a device.
+        """Build the model of a `state`, on a device.
 
         Warns
         -----
@@ -305,7 +305,7 @@ class FittedModel:
         )
 
 
-# Modules are written as weights, the configuration as what it is resolved from.
+# Modules are written as weights, the configuration as the parameters that it was resolved from.
 MODULES = {"config", "encoder", "objective", "standardization"}
 STATE_NAMES = {field.name for field in fields(FittedModel)} - MODULES | {
     *("version", "layout", "given", "weights", "device", "mean", "scale")
@@ -313,17 +313,15 @@ STATE_NAMES = {field.name for field in fields(FittedModel)} - MODULES | {
 
 
 def check_state(state: Mapping[str, Any]) -> None:
-    """Check that a state, which a file may hold, fits together, before memory is allocated.
+    """Check that a state from a file fits together, before memory is allocated.
 
     Raises
     ------
-    ValueError
-        If something is missing, or has another type or shape.
-    TypeError, KeyError, AttributeError
-        If something has another type.
+    ValueError, TypeError, KeyError, AttributeError
+        If something is missing, or has a wrong type or shape.
     """
     for name in sorted(set(state) ^ STATE_NAMES):
-        raise ValueError(f"the model holds no {name!r}, or should not")
+        raise ValueError(f"the model lacks {name!r}, or holds it and should not")
     layout = check_layout(state["layout"])
     shape = layout.sample_shape
     for name in ("mean", "scale"):
@@ -341,7 +339,7 @@ def check_state(state: Mapping[str, Any]) -> None:
     if not all(isinstance(epoch, dict) for epoch in state["history"]):
         raise ValueError("the 'history' must hold a dict for each epoch")
     if state["precision"] not in PRECISIONS or not isinstance(state["version"], str):
-        raise ValueError("the 'precision' or the 'version' is none")
+        raise ValueError("the 'precision' or the 'version' is unknown")
     if set(state["readouts"]) != set(OUTPUTS):
         raise ValueError(f"the readouts must be those of {sorted(OUTPUTS)}")
     config = resolve(state["given"], layout)
@@ -369,12 +367,12 @@ def check_layout(state: Mapping[str, Any]) -> Layout:
 
 
 def check_usable(model: FittedModel) -> None:
-    """Try what a model is for, on two samples of zeros, so that a crafted file fails when read.
+    """Try a model on two samples of zeros, so that a crafted file fails when it is read.
 
     Raises
     ------
     ValueError, TypeError, RuntimeError, IndexError
-        If parts of it do not fit together.
+        If its parts do not fit together.
     """
     encoding = encode_zeros(model.encoder, model.sample_shape, model.device)
     for output, readout in model.readouts.items():

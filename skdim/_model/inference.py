@@ -1,8 +1,8 @@
 """From samples to encodings: padded batches of one shape, so that no sample affects another.
 
-A sample's features must not depend on which other samples are in X. Kernels may round differently
-for another shape of batch, or for another position in it; so batches are padded to a few sizes
-that were found to round alike.
+A sample's features must not depend on the other samples in X. Kernels may round differently for
+another shape of the batch, or for another position in it. So batches are padded to a few sizes that
+were found to round alike.
 """
 
 from collections.abc import Iterator
@@ -22,13 +22,13 @@ SMALLER_BATCHES = (4, 16, 64, 256)
 # Encodings of padded batches: the number of samples, and the encoding of the whole batch.
 EncodedBatches = Iterator[tuple[int, Encoding]]
 
-# What was asked of encoders before, and the answers.
+# Answers to earlier questions about each encoder.
 _AGREEING: WeakKeyDictionary[nn.Module, dict[tuple, bool]] = WeakKeyDictionary()
 _STEADY: WeakKeyDictionary[nn.Module, dict[tuple, int]] = WeakKeyDictionary()
 
 
 def inference_batch_size(sample_shape: tuple[int, ...], device: torch.device) -> int:
-    """Return how many samples to encode at once: what fits the caches of a CPU, 1024 elsewhere."""
+    """Number of samples to encode at once: what fits the caches of a CPU, 1024 elsewhere."""
     if device.type != "cpu":
         return 1024
     n_fitting = 2**19 // int(np.prod(sample_shape))
@@ -36,14 +36,14 @@ def inference_batch_size(sample_shape: tuple[int, ...], device: torch.device) ->
 
 
 def largest_batch(sample_shape: tuple[int, ...]) -> int:
-    """Return how many samples to encode at once at most: layers are larger than samples are."""
+    """Largest number of samples to encode at once: layers are larger than samples."""
     return max(1, min(2**16, int(2**25 / np.prod(sample_shape, dtype=float))))
 
 
 def choose_batch_size(
     wanted: int | None, sample_shape: tuple[int, ...], device: torch.device
 ) -> int:
-    """Return how many samples ``transform_batch_size`` means."""
+    """Number of samples that ``transform_batch_size`` means."""
     size = wanted or inference_batch_size(sample_shape, device)
     return min(int(size), largest_batch(sample_shape))
 
@@ -58,22 +58,9 @@ def encode_padded(
 ) -> EncodedBatches:
     """Encode samples, ``batch_size`` at a time, the last batch padded with zeros.
 
-    Parameters
-    ----------
-    encoder : nn.Module
-        In evaluation mode, on the device of the standardisation.
-    samples : ndarray or StoredSamples, of shape (n, channels, *sides)
-    standardization : Standardization
-    batch_size : int
-    with_fixed : bool, default=True
-        Whether fixed features are wanted; see `skdim.encoders.encode`.
-
-    Yields
-    ------
-    n : int
-        Number of samples in the batch; padding follows them.
-    encoding : Encoding
-        Of the batch with its padding.
+    The encoder is in evaluation mode, on the device of the standardisation; ``with_fixed`` says
+    whether fixed features are wanted. Yields the number of samples in each batch, and the encoding
+    of the batch with the padding that follows them.
     """
     sample_shape, device = samples.shape[1:], standardization.device
     batch_size = _steady_batch(encoder, batch_size, sample_shape, device)
@@ -91,7 +78,7 @@ def encode_padded(
 
 
 def concatenate(batches: EncodedBatches) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Return codes (n, n_code) and local maps (n, n_locations, n_channels), without padding."""
+    """Codes (n, n_code) and local maps (n, n_locations, n_channels), without padding."""
     codes, maps = [], []
     for n, encoding in batches:
         codes.append(encoding.code[:n])
@@ -102,7 +89,7 @@ def concatenate(batches: EncodedBatches) -> tuple[Tensor, tuple[Tensor, ...]]:
 def _steady_batch(
     encoder: nn.Module, batch_size: int, sample_shape: tuple[int, ...], device: torch.device
 ) -> int:
-    """Return the largest size up to ``batch_size`` in which positions change no rounding."""
+    """The largest batch of at most ``batch_size`` in which all positions round alike."""
     known = _STEADY.setdefault(encoder, {})
     key = (batch_size, str(device))
     if key not in known:
@@ -119,7 +106,7 @@ def _positions_agree(
 ) -> bool:
     """Whether noise rounds alike when every sample moves on by one position.
 
-    Kernels may treat the last samples of a batch otherwise, where layers or batches are small.
+    Kernels may treat the last samples of a small batch or layer differently.
     """
     noise = _noise(batch_size, sample_shape, device)
     fixed, moved = _layers(encode(encoder, noise)), _layers(encode(encoder, noise.roll(1, 0)))
@@ -129,7 +116,7 @@ def _positions_agree(
 def _smallest_batch(
     encoder: nn.Module, n: int, batch_size: int, sample_shape: tuple[int, ...], device: torch.device
 ) -> int:
-    """Return the smallest size for n samples that gives bit for bit what a full batch gives."""
+    """The smallest batch for n samples whose results equal those of a full batch bit for bit."""
     known = _AGREEING.setdefault(encoder, {})
     for smaller in SMALLER_BATCHES:
         if n <= smaller < batch_size:
@@ -151,8 +138,8 @@ def _sizes_agree(
 ) -> bool:
     """Whether this encoder on this machine rounds alike in batches of both sizes.
 
-    Kernels may add in another order for another shape; so noise is encoded in both, the first and
-    the last samples of a full batch.
+    Kernels may add in another order for another shape. So the first and the last samples of a full
+    batch of noise are encoded in both sizes.
     """
     noise = _noise(batch_size, sample_shape, device)
     full = _layers(encode(encoder, noise))

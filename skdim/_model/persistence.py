@@ -32,18 +32,10 @@ def write_transformer(
     model: FittedModel,
     further: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a fitted transformer.
+    """Write a fitted transformer: its parameters, its model and those attributes in
+    `SKLEARN_STATE`.
 
-    Parameters
-    ----------
-    path : path
-    params : mapping
-        Of the constructor.
-    attributes : mapping
-        Those of `SKLEARN_STATE` are written.
-    model : FittedModel
-    further : mapping or None
-        What else the file is to hold.
+    ``further`` is what else the file is to hold.
     """
     plain = model.state()
     in_fit = {name + IN_FIT: value for name, value in plain.pop("given").items()}
@@ -80,11 +72,6 @@ def read_transformer(
         Parameters, what scikit-learn stores, and ``model_``, the `FittedModel.state`.
     rest : dict of name in ``further`` to value
         Unchecked.
-
-    Raises
-    ------
-    FileError
-        If it is not such a file, or damaged, or a custom object is missing; the message says which.
     """
     in_fit = {name + IN_FIT: custom for name, custom in custom_objects.items()}
     state = read(path, {**in_fit, **custom_objects})

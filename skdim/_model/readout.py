@@ -11,11 +11,11 @@ from skdim._model.inference import EncodedBatches
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim.encoders import Encoding
 
-# Each output, and the layer that it is read from.
+# The layer of each output.
 OUTPUTS = {"components": "hidden", "code": "code", "hidden": "hidden", "local": "local"}
 LAYERS = ("code", "hidden", "local")
 
-# Samples that principal components are computed from, at most.
+# Largest number of samples from which principal components are computed.
 N_FOR_COMPONENTS = 10_000
 
 
@@ -26,9 +26,9 @@ class Readout(NamedTuple):
     ----------
     layer : str in `LAYERS`
     mean, scale : ndarray of shape (n_units,), float32
-        By which each unit is standardised.
+        Each unit is standardised by them.
     rotation : ndarray of shape (n_units, n_features), float32, or None
-        From standardised units to features, where these are not the units themselves.
+        From standardised units to features; None if features are the units.
     """
 
     layer: str
@@ -61,8 +61,8 @@ class Readout(NamedTuple):
         units = take_layer(self.layer, n, encoding) - self.mean
         units /= self.scale
         if self.rotation is not None:
-            # As doubles, whose sums round to the same floats whatever the size of the batch; and by
-            # torch: numpy's threads would wait, busily, in the way of those of the next batch.
+            # Sums of doubles round to the same floats whatever the size of the batch. Torch adds,
+            # because numpy's threads would busily wait in the way of the next batch.
             rotation = torch.from_numpy(self.rotation.astype(np.float64))
             exact = torch.from_numpy(units).double() @ rotation
             units = exact.float().numpy()
@@ -71,12 +71,7 @@ class Readout(NamedTuple):
 
 
 class ReadoutLayer(nn.Module):
-    """What `Readout.read` does, where gradients or a graph are wanted.
-
-    Parameters
-    ----------
-    readout : Readout
-    """
+    """What `Readout.read` does, for gradients or an exported graph."""
 
     mean: Tensor
     scale: Tensor
@@ -99,13 +94,13 @@ def check_finite(features: np.ndarray) -> None:
     """Raise ValueError if features of samples, or scores of them, are not finite."""
     if not np.isfinite(features).all():
         raise ValueError(
-            "X must hold samples like those of 'fit'. Got some whose features are no finite "
-            "numbers: values in them are too large."
+            "X must hold samples like those of 'fit'. Got some whose features are not finite "
+            "numbers: their values are too large."
         )
 
 
 def units_of(layer: str, encoding: Encoding) -> Tensor:
-    """Return the units (n, n_units) of one layer; those of "hidden" are followed by the fixed."""
+    """Units (n, n_units) of one layer; fixed features follow the units of "hidden"."""
     if layer == "local":
         return encoding.local_maps[-1].flatten(1)
     if layer == "hidden" and encoding.fixed is not None:
@@ -114,7 +109,7 @@ def units_of(layer: str, encoding: Encoding) -> Tensor:
 
 
 def take_layer(layer: str, n: int, encoding: Encoding) -> np.ndarray:
-    """Return one layer of the first n samples of a padded batch: (n, n_units), float32."""
+    """Units of the first n samples of a padded batch: (n, n_units), float32."""
     return units_of(layer, encoding)[:n].float().cpu().numpy()
 
 
@@ -127,26 +122,21 @@ def fit_readouts(
 ) -> dict[str, Readout]:
     """Learn how to read every output, in one pass over the samples.
 
-    Units are standardised; those that are constant are centred only. Where an encoder has fixed
-    features, these are then scaled to weigh together what the trained units of the hidden layer
-    weigh. Components are the principal components of the hidden layer, the largest first, on one
-    common scale: of variance 1 on average.
+    Units are standardised; constant units are only centred. Fixed features, if an encoder has any,
+    are then scaled so that all of them together have the variance of all trained units of the
+    hidden layer. Components are the principal components of the hidden layer, the largest first.
+    They have one common scale, on which their mean variance is 1.
 
     Parameters
     ----------
     batches : iterator
-        Of `skdim._model.inference.encode_padded`; of this process's part of the samples.
+        What `skdim._model.inference.encode_padded` yields for this process's part of the samples.
     n_samples : int
-        In all batches of all processes.
+        Number of samples in all processes.
     n_components : int or None
-        How many to keep, at most as many as hidden units; None takes the units as they are.
+        Number of components, at most that of hidden units; None takes the units instead.
     first : int, default=0
         Index of the first sample of the first batch.
-    processes : ProcessGroup
-
-    Returns
-    -------
-    readouts : dict of name in `OUTPUTS` to Readout
     """
     rng = np.random.default_rng(0)
     is_kept = np.zeros(n_samples, bool)
@@ -177,7 +167,7 @@ def fit_readouts(
 
 
 def _balance(hidden: Readout, n_trained: int) -> Readout:
-    """Give the fixed features, which follow the trained units, the same variance together."""
+    """Give all fixed features, which follow the trained units, the variance of those units."""
     scale = hidden.scale.copy()
     n_fixed = len(scale) - n_trained
     if n_fixed and n_trained:
@@ -197,7 +187,7 @@ class _Moments:
         self.squares = self.squares + np.square(units, dtype=np.float64).sum(0)
 
     def standardise(self, layer: str, n_samples: int, processes: ProcessGroup) -> Readout:
-        """Return the readout that gives every unit mean 0 and variance 1; constants are centred."""
+        """The readout that gives every unit mean 0 and variance 1; constants are only centred."""
         mean = processes.sum_arrays(self.sums) / n_samples
         variance = processes.sum_arrays(self.squares) / n_samples - mean**2
         is_constant = variance <= 1e-10 * np.maximum(mean**2, 1)
@@ -214,17 +204,10 @@ def _check_converged(units: np.ndarray, layer: str) -> None:
 
 
 def principal_directions(units: np.ndarray, n_components: int) -> np.ndarray:
-    """Return the leading principal directions, scaled so that projections have mean variance 1.
+    """The leading principal directions, scaled so that projections have mean variance 1.
 
-    Parameters
-    ----------
-    units : ndarray of shape (n, n_units), centred
-    n_components : int
-
-    Returns
-    -------
-    directions : ndarray of shape (n_units, min(n_components, n_units)), float32
-        Columns of zeros where n samples do not span as many directions.
+    From centred units (n, n_units) to directions (n_units, min(n_components, n_units)), float32. A
+    column is 0 if the samples do not span so many directions.
     """
     n, n_units = units.shape
     n_features = min(n_components, n_units)

@@ -15,14 +15,14 @@ from skdim.sources.standardization import Standardization
 from skdim.sources.stored import Samples
 
 N_NEGATIVES = 127
-SEED = 0  # of views and evaluation batches: scores repeat
+SEED = 0  # for views and evaluation batches, so that scores repeat
 
 
 def retrieval(joint: Tensor, marginal: Tensor) -> Tensor:
     """Probability that a code scores a positive above a negative; ties count half.
 
-    It does not change under increasing functions of the scores, so that MI estimators and critics
-    with scores of other ranges can be compared by it. 0.5 is chance, 1 perfect.
+    An increasing function of the scores does not change it, so that MI estimators and critics whose
+    scores have different ranges can be compared. 0.5 is chance, 1 is perfect.
 
     Parameters
     ----------
@@ -41,15 +41,9 @@ def retrieval(joint: Tensor, marginal: Tensor) -> Tensor:
 
 
 class HeldOut:
-    """Samples that codes are tested on, in seeded evaluation batches and views.
+    """At least two samples that codes are tested on, in seeded evaluation batches and views.
 
-    Parameters
-    ----------
-    samples : ndarray or StoredSamples, of shape (n, channels, *sides), n at least 2
-        Each evaluation batch is moved to the device when it is needed.
-    config : ModelConfig
-        Names the views that are compared.
-    standardization : Standardization
+    Each evaluation batch is moved to the device when it is needed; ``config`` names the views.
     """
 
     def __init__(self, samples: Samples, config: ModelConfig, standardization: Standardization):
@@ -59,7 +53,7 @@ class HeldOut:
         self.device = standardization.device
 
     def evaluation_batches(self) -> Iterator[Tensor]:
-        """Yield indices: 1 + N_NEGATIVES at a time, or all; the last batch repeats earlier ones."""
+        """Yield indices of 1 + N_NEGATIVES samples, or of all; the last batch is filled up."""
         n = len(self.samples)
         size = min(n, 1 + N_NEGATIVES)
         order = torch.randperm(n, generator=torch.Generator().manual_seed(SEED))
@@ -80,25 +74,22 @@ class HeldOut:
 
     @torch.no_grad()
     def score(self, encoder: nn.Module, objective: DIMObjective) -> float:
-        """Mean retrieval, of the local term where it has a weight, else of the global.
-
-        0.5 where no critic was trained.
-        """
+        """Mean retrieval by the local critics, or the global one; 0.5 if there is none."""
         if not objective.config.has_critics:
             return 0.5
         scores = torch.zeros(len(self.samples))
         with evaluating(encoder, objective):
             for indices, code, local_maps in self.encode(encoder):
-                found = [
+                by_critic = [
                     retrieval(*split_pairs(score_all(critic, code, local_map).float())).mean(0)
                     for critic, local_map in objective.scoring_critics(len(code), local_maps)
                 ]
-                scores[indices] = torch.stack(found).mean(0).cpu()
+                scores[indices] = torch.stack(by_critic).mean(0).cpu()
         return scores.mean().item()
 
     @torch.no_grad()
     def score_terms(self, encoder: nn.Module, objective: DIMObjective) -> dict[str, float]:
-        """Every term of the objective, as in training, mean over evaluation batches."""
+        """Every term of the objective, computed as in training; means over evaluation batches."""
         generator = torch.Generator(self.device).manual_seed(SEED)
         with evaluating(encoder, objective):
             terms = [
@@ -110,17 +101,10 @@ class HeldOut:
 
 @torch.no_grad()
 def draw_negatives(objective: DIMObjective, local_maps: tuple[Tensor, ...]) -> list[Tensor]:
-    """Take one local vector of each sample, for the codes of others to be tested on.
+    """Draw one local vector of each sample, as a negative for the codes of others.
 
-    Parameters
-    ----------
-    objective : DIMObjective
-    local_maps : tuple of Tensor of shape (n, n_locations, n_channels)
-
-    Returns
-    -------
-    negatives : list of Tensor of shape (n, n_channels)
-        One for each of the objective's scoring critics, at seeded locations.
+    From local maps (n, n_locations, n_channels) to vectors (n, n_channels), one tensor for each of
+    the objective's scoring critics; locations are seeded.
     """
     generator = torch.Generator().manual_seed(SEED)
     negatives = []
@@ -138,25 +122,15 @@ def score_single(
     local_maps: tuple[Tensor, ...],
     negatives: list[Tensor],
 ) -> Tensor:
-    """Retrieval of each sample, without views, whatever else is in the batch.
+    """Retrieval (n,) of each sample, without views, independent of the rest of the batch.
 
-    Parameters
-    ----------
-    objective : DIMObjective
-        In evaluation mode.
-    code : Tensor of shape (n, n_code)
-    local_maps : tuple of Tensor of shape (n, n_locations, n_channels)
-    negatives : list of Tensor of shape (n_negatives, n_channels)
-        What `draw_negatives` returned.
-
-    Returns
-    -------
-    scores : Tensor of shape (n,)
+    Codes are (n, n_code), local maps (n, n_locations, n_channels), and negatives (n_negatives,
+    n_channels), as `draw_negatives` returned them. The objective is in evaluation mode.
     """
     inputs = objective.scoring_critics(1, tuple(m[None] for m in local_maps))
-    found = []
+    by_critic = []
     for (critic, positives), vectors in zip(inputs, negatives, strict=True):
         joint = critic(code[None], positives)[0]  # (n, n_locations)
         marginal = critic(code[None], vectors.expand(1, len(code), -1, -1))[0]
-        found.append(retrieval(joint.float(), marginal.float().unsqueeze(-2)))
-    return torch.stack(found).mean(0)
+        by_critic.append(retrieval(joint.float(), marginal.float().unsqueeze(-2)))
+    return torch.stack(by_critic).mean(0)

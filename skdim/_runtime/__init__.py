@@ -1,1 +1,1 @@
-"""What a computation runs on: devices, random numbers, processes, interrupts."""
+"""The environment of a computation: devices, random numbers, processes, interrupts."""

@@ -1,4 +1,4 @@
-"""Batch normalisation by the statistics of all processes; torch has one for accelerators only."""
+"""Batch normalisation with the statistics of all processes; torch's needs an accelerator."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,30 +12,26 @@ from skdim._runtime.distributed import ProcessGroup
 
 
 class _BatchNorm(torch.autograd.Function):
-    """Batch normalisation by the moments of all processes' samples; one message each way."""
+    """Batch normalisation with moments over all processes, and one message in each direction."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float):
-        """Return the normalised x, and mean, biased variance and number of all values.
+        """Return the normalised x, and the mean, biased variance and number of all values.
 
-        Parameters
-        ----------
-        x : Tensor of shape (n, n_channels, ...)
-        weight, bias : Tensor of shape (n_channels,)
-        eps : float
+        x has the shape (n, n_channels, ...), all else (n_channels,) or ().
         """
-        # Of torch's kernels, this one is the fastest way to moments on every device.
+        # On every device, this is the fastest kernel of torch that computes moments.
         _, mean, rsqrt = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)
         variance = (rsqrt**-2 - eps).clamp(min=0)
-        n_here = x.numel() // x.shape[1]
-        here = torch.cat([mean, variance, mean.new_tensor([n_here])])
-        gathered = [torch.empty_like(here) for _ in range(distributed.get_world_size())]
-        distributed.all_gather(gathered, here)
+        n_own = x.numel() // x.shape[1]
+        own = torch.cat([mean, variance, mean.new_tensor([n_own])])
+        gathered = [torch.empty_like(own) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(gathered, own)
         means, variances, counts = torch.stack(gathered).split([len(mean), len(mean), 1], 1)
         n = counts.sum()
         shares = counts / n  # (world_size, 1)
         mean = (shares * means).sum(0)
-        # The variance within processes, and that between them: nothing large cancels.
+        # The variance within processes plus the variance between them: no large numbers cancel.
         variance = (shares * (variances + (means - mean).square())).sum(0)
         ctx.save_for_backward(x, weight, mean, variance, n)
         ctx.mark_non_differentiable(mean, variance, n)
@@ -47,30 +43,30 @@ class _BatchNorm(torch.autograd.Function):
     def backward(ctx: Any, grad_output: Tensor, *_: Any):
         x, weight, mean, variance, n = ctx.saved_tensors
         rsqrt = (variance + ctx.eps).rsqrt()
-        of_x, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+        grad_x, grad_weight, grad_bias = torch.ops.aten.native_batch_norm_backward(
             *(grad_output, x, weight, None, None, mean, rsqrt, True, ctx.eps), [True, True, True]
         )
-        sums = torch.stack([of_weight, of_bias])  # (2, n_channels)
+        sums = torch.stack([grad_weight, grad_bias])  # (2, n_channels)
         total = sums.clone()
         distributed.all_reduce(total)
-        # So far the gradient holds this process's means, where it should hold those of all.
-        n_here = x.numel() // x.shape[1]
-        factor, offset = weight * rsqrt * (sums / n_here - total / n)
-        of_x += _scale(x, factor, offset, mean, variance, ctx.eps)
-        return of_x, of_weight, of_bias, None
+        # So far, grad_x depends on means over this process; it must depend on means over all.
+        n_own = x.numel() // x.shape[1]
+        factor, offset = weight * rsqrt * (sums / n_own - total / n)
+        grad_x += _scale(x, factor, offset, mean, variance, ctx.eps)
+        return grad_x, grad_weight, grad_bias, None
 
 
 def _scale(
     x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, eps: float
 ) -> Tensor:
-    """Normalise x by given moments."""
+    """Normalise x with precomputed moments."""
     return torch.batch_norm(x, weight, bias, mean, variance, False, 0.0, eps, True)
 
 
 class _SyncBatchNorm(nn.Module):
-    """Batch normalisation by the statistics of all processes; torch has one for GPUs only.
+    """Mixin for batch normalisation with the statistics of all processes.
 
-    Stands before a layer of torch among the bases of a class, whose attributes it uses.
+    It precedes a layer of torch among the bases of a class, and uses the attributes of the layer.
     """
 
     weight: Any
@@ -90,9 +86,9 @@ class _SyncBatchNorm(nn.Module):
         if not self.affine:
             weight = x.new_ones(x.shape[1], dtype=torch.promote_types(x.dtype, torch.float32))
             bias = torch.zeros_like(weight)
-        normal, mean, variance, n = _BatchNorm.apply(x, weight, bias, self.eps)
+        normalized, mean, variance, n = _BatchNorm.apply(x, weight, bias, self.eps)
         self._update_statistics(mean, variance * n / (n - 1))
-        return normal
+        return normalized
 
     @torch.no_grad()
     def _update_statistics(self, mean: Tensor, variance: Tensor) -> None:
@@ -128,7 +124,7 @@ SYNC_BATCH_NORMS: dict[type[nn.Module], type[nn.Module]] = {
 
 @contextmanager
 def sync_batch_norm(processes: ProcessGroup, *modules: nn.Module) -> Iterator[None]:
-    """Let batch normalisation see the whole batch, inside the ``with`` block."""
+    """Make batch normalisation use statistics of the whole batch inside the ``with`` block."""
     layers = [
         layer for module in modules for layer in module.modules() if type(layer) in SYNC_BATCH_NORMS
     ]

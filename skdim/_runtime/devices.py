@@ -12,17 +12,18 @@ from functools import partial
 
 import torch
 
-from skdim._synonyms import suggest_device
-
-# A forked process has no copies of its parent's threads, and would wait for them for ever.
+# A forked process has no copies of its parent's threads, and would wait for them forever.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
+# Devices as users call them, and torch's names.
+DEVICES = {"gpu": "cuda", "nvidia": "cuda", "rocm": "cuda", "metal": "mps", "apple": "mps"}
+
 
 def choose_device(device: str | torch.device) -> torch.device:
-    """Return the torch device of a ``device`` parameter; ``"auto"`` is CUDA if there is a GPU.
+    """Return the device that a ``device`` parameter names; ``"auto"`` is CUDA if there is a GPU.
 
     With several GPUs, parallel processes (of ``torchrun`` or joblib) use them in turn.
 
@@ -41,18 +42,21 @@ def choose_device(device: str | torch.device) -> torch.device:
     try:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen).item()
-    except Exception as error:
-        # The class of the error depends on the backend.
+    except Exception as error:  # whose class depends on the backend
+        name, colon, number = str(device).lower().partition(":")
+        reason = f": {str(error).splitlines()[0]}"
+        if name in DEVICES:
+            reason = f". Did you mean {DEVICES[name] + colon + number!r}?"
         raise ValueError(
             "The 'device' parameter must be 'auto' or a device that torch can use here. "
-            f"Got {device!r}{suggest_device(device) or f': {str(error).splitlines()[0]}'}"
+            f"Got {device!r}{reason}"
         ) from None
     return chosen
 
 
 def process_number() -> int:
-    """Return the number of this process among the parallel ones on this machine, from 0."""
-    if "LOCAL_RANK" in os.environ:  # of torchrun
+    """Return the number, from 0, of this process among parallel processes on this machine."""
+    if "LOCAL_RANK" in os.environ:  # set by torchrun
         return int(os.environ["LOCAL_RANK"])
     # Pools number their processes from 1: LokyProcess-2, SpawnPoolWorker-2.
     ending = re.search(r"-(\d+)$", multiprocessing.current_process().name)
@@ -75,14 +79,14 @@ def has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
-        # Private, but torch has no public function. Old versions lack them, which means no.
+        # Private, but torch has no public function. If an old version lacks them, the answer is no.
         probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         return any(getattr(torch.cpu, probe, bool)() for probe in probes)
     return False
 
 
-# Options of glibc's mallopt: freed memory beyond these limits is returned to the system. USUAL are
-# the limits to which glibc adapts by itself, at most, in a process with large arrays.
+# Options of glibc's mallopt: freed memory beyond these limits is returned to the system. USUAL has
+# the highest limits to which glibc adapts by itself in a process with large arrays.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 USUAL = {M_TRIM_THRESHOLD: 64 * 2**20, M_MMAP_THRESHOLD: 32 * 2**20}
 NEVER = {M_TRIM_THRESHOLD: 2**31 - 1, M_MMAP_THRESHOLD: 2**31 - 1}
@@ -128,13 +132,9 @@ def _glibc() -> ctypes.CDLL | None:
 
 @contextmanager
 def memory_advice(device: torch.device, **parameters) -> Iterator[None]:
-    """Turn an out-of-memory error into one that says which parameters to reduce.
+    """Turn an out-of-memory error into an error that says which parameters to reduce.
 
-    Parameters
-    ----------
-    device : torch.device
-    **parameters
-        The parameters that memory grows with, and their values.
+    ``parameters`` are those with which the use of memory grows, and their values.
     """
     try:
         yield
@@ -151,7 +151,7 @@ def memory_advice(device: torch.device, **parameters) -> Iterator[None]:
 
 @contextmanager
 def compiler_advice() -> Iterator[None]:
-    """Turn errors of torch's compiler into one that names the parameter."""
+    """Turn an error of torch's compiler into an error that names the parameter."""
     try:
         yield
     except RuntimeError as error:
@@ -164,7 +164,7 @@ def compiler_advice() -> Iterator[None]:
         ) from error
 
 
-# Parts of messages of torch that mean that the memory of a CPU does not suffice.
+# A message of torch that contains one of these means that the memory of a CPU is exhausted.
 MEMORY_WORDS = ("not enough memory", "can't allocate memory", "Storage size calculation overflowed")
 
 

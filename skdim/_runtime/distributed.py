@@ -1,9 +1,8 @@
 """Processes that train one encoder together, each on its shard of every batch.
 
-What they learn is what one process learns from the whole batch: every code is compared with the
-local features of all processes, batch statistics are those of the whole batch, gradients are
-summed. The loss of a process is its part of the whole loss, so that the sum over processes is
-the loss.
+They learn the same as one process would from the whole batch: every code is compared with the local
+features of all processes, batch statistics are computed over the whole batch, and gradients are
+summed. Each process computes its part of the loss; the loss is the sum of these parts.
 """
 
 import atexit
@@ -18,14 +17,14 @@ import torch
 from torch import Tensor, distributed, nn
 
 if distributed.is_available():
-    # Functions of this module take the group of the moment of import as a default argument.
-    # Training imports it; held there, the group outlives its end and with it threads, which
-    # abort the interpreter that ends under them.
+    # Functions of this module hold the process group of the time of import as a default argument.
+    # If training imported it first, they would hold the group of the fit: it would never be freed,
+    # and its threads would abort the interpreter at exit.
     import torch.distributed.nn.functional
 
 T = TypeVar("T")
 
-# Bytes of gradients that are sent in one message, as soon as backward has computed them.
+# Gradients are sent as soon as backward has computed this many bytes of them.
 BUCKET_SIZE = 2**21
 
 # How long a process that is done waits for the others.
@@ -35,21 +34,16 @@ EXIT_TIMEOUT = timedelta(seconds=10)
 class ProcessGroup:
     """The processes of a fit, seen from one of them.
 
-    Parameters
-    ----------
-    rank : int, default=0
-        Of this process.
-    world_size : int, default=1
-        A single process exchanges nothing.
-    device : torch.device
-        Where tensors that are exchanged must lie.
-
     Attributes
     ----------
-    is_single : bool
-        Whether there is one process only.
+    rank : int
+        Rank of this process.
+    world_size : int
+        Number of processes. A single process exchanges nothing.
+    device : torch.device
+        Device of the tensors that are exchanged.
     shard_sizes : list of int
-        Samples of each process in the current batch; see `shard`.
+        Number of samples of each process in the current batch; see `shard`.
     """
 
     def __init__(self, rank: int = 0, world_size: int = 1, device: torch.device | str = "cpu"):
@@ -57,7 +51,7 @@ class ProcessGroup:
         self.is_single = world_size == 1
         self.shard_sizes = [1] * world_size
         on_gpu = torch.device(device).type == "cuda"
-        self.stream = torch.cuda.Stream(device) if on_gpu else None  # of `ask`
+        self.stream = torch.cuda.Stream(device) if on_gpu else None  # for `ask`
 
     @property
     def is_main(self) -> bool:
@@ -67,7 +61,7 @@ class ProcessGroup:
     # ------------------------------------------------------------ the current batch
 
     def shard(self, indices: Tensor) -> Tensor:
-        """Return this process's part of a batch, and remember how large all parts are."""
+        """Return this process's part of a batch, and remember the sizes of all parts."""
         if self.is_single:
             return indices
         shards = indices.tensor_split(self.world_size)
@@ -76,7 +70,7 @@ class ProcessGroup:
 
     @property
     def shard_slice(self) -> slice:
-        """Where this process's samples are in the whole batch."""
+        """The slice of the whole batch that holds this process's samples."""
         start = sum(self.shard_sizes[: self.rank])
         return slice(start, start + self.shard_sizes[self.rank])
 
@@ -89,13 +83,7 @@ class ProcessGroup:
     def gather_samples(self, tensor: Tensor) -> Tensor:
         """Concatenate the samples of all processes; differentiable.
 
-        Parameters
-        ----------
-        tensor : Tensor of shape (n_views, n_shard, ...)
-
-        Returns
-        -------
-        whole : Tensor of shape (n_views, n, ...)
+        From a tensor (n_views, n_shard, ...) to one (n_views, n, ...).
         """
         if self.is_single:
             return tensor
@@ -125,7 +113,7 @@ class ProcessGroup:
 
     @contextmanager
     def summed_gradients(self, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
-        """Sum gradients over processes, while backward in the ``with`` block computes others."""
+        """Sum gradients over processes while backward, in the ``with`` block, computes the rest."""
         if self.is_single:
             yield
             return
@@ -140,10 +128,10 @@ class ProcessGroup:
                 handle.remove()
 
     def ask(self, value: bool) -> Callable[[], bool]:
-        """Ask whether a value is true in any process; return what waits for the answer."""
+        """Ask whether a value is true in any process; return a function that gets the answer."""
         if self.is_single:
             return lambda: value
-        # Beside the steps on a GPU: the answer waits for this message, not for them.
+        # In a stream of its own on a GPU, so that the answer waits for this message, not for steps.
         with torch.cuda.stream(self.stream):
             flag = torch.tensor([float(value)], device=self.device)
             message = distributed.all_reduce(flag, async_op=True)
@@ -163,7 +151,7 @@ class ProcessGroup:
         """Return the sum of an array over processes."""
         if self.is_single:
             return array
-        # As objects: not every device knows doubles, every processor does.
+        # As objects: every CPU can add float64, but not every device can.
         return np.sum(self.all_gather(array), axis=0)
 
     def all_gather(self, value: T) -> list[T]:
@@ -175,7 +163,7 @@ class ProcessGroup:
         return values
 
     def broadcast(self, value: T) -> T:
-        """Return rank 0's value, whatever this process's is."""
+        """Return rank 0's value in every process."""
         if self.is_single:
             return value
         values = [value]
@@ -202,12 +190,12 @@ SINGLE_PROCESS = ProcessGroup()
 
 
 def join_process_group(device: torch.device) -> ProcessGroup:
-    """Return the processes that ``torchrun`` started, connected, or those that are already.
+    """Connect the processes that ``torchrun`` started, unless they are connected; return them.
 
     Raises
     ------
     ValueError
-        If this process was started otherwise.
+        If this process is not connected and ``torchrun`` did not start it.
     """
     if not distributed.is_initialized():
         if "RANK" not in os.environ:
@@ -222,17 +210,17 @@ def join_process_group(device: torch.device) -> ProcessGroup:
 
 
 def leave_process_group() -> None:
-    """Wait for the others and disconnect; nothing where there is no connection."""
+    """Wait for the other processes and disconnect, if there is a connection."""
     if not distributed.is_initialized():
         return
-    if distributed.get_backend() == "gloo":  # whose threads abort if others are gone before them
+    if distributed.get_backend() == "gloo":  # its threads abort if another process ends first
         with suppress(RuntimeError):
-            _meet_others()
+            _wait_for_others()
     distributed.destroy_process_group()
 
 
-def _meet_others() -> None:
-    """Return when all processes are here; torch's own barrier has a timeout in rank 0 only."""
+def _wait_for_others() -> None:
+    """Wait until all processes call this; torch's own barrier has a timeout in rank 0 only."""
     rank, world_size = distributed.get_rank(), distributed.get_world_size()
     others = [other for other in range(world_size) if other != rank]
     tokens = [torch.zeros(1) for _ in others]
@@ -244,7 +232,7 @@ def _meet_others() -> None:
 
 @contextmanager
 def explain_lost_process(processes: ProcessGroup, advice: str) -> Iterator[None]:
-    """Turn the error of a broken connection into a sentence that says what to do."""
+    """Turn the error of a broken connection into an error that says what to do."""
     try:
         yield
     except RuntimeError as error:
@@ -258,9 +246,9 @@ def explain_lost_process(processes: ProcessGroup, advice: str) -> Iterator[None]
 
 
 class _GradientMessages:
-    """Gradients on their way: a message leaves when it is full, and is waited for at the end.
+    """Messages that sum gradients. Each is sent when it is full; the end waits for all of them.
 
-    Backward runs through the same graph in every process, so that messages have one order.
+    Backward runs through the same graph in every process, so all send messages in the same order.
     """
 
     def __init__(self) -> None:
@@ -268,14 +256,14 @@ class _GradientMessages:
         self.sent: list[tuple[list[Tensor], Tensor, Any]] = []
 
     def add(self, parameter: nn.Parameter) -> None:
-        """Take the gradient of a parameter, which is complete."""
+        """Add the gradient of a parameter, once it is complete."""
         if parameter.grad is not None:
             self.waiting.append(parameter.grad)
         if sum(gradient.nbytes for gradient in self.waiting) >= BUCKET_SIZE:
             self.send()
 
     def send(self) -> None:
-        """Send what is waiting; backward goes on meanwhile."""
+        """Send the waiting gradients; backward continues meanwhile."""
         flat = torch.cat([gradient.flatten() for gradient in self.waiting])
         work = distributed.all_reduce(flat, async_op=True)
         self.sent.append((self.waiting, flat, work))
@@ -294,12 +282,12 @@ class _GradientMessages:
 
 
 class _GatherSamples(torch.autograd.Function):
-    """Concatenate over processes forward; sum over processes backward, and keep this shard."""
+    """Forward, concatenate over processes; backward, sum over processes and keep this shard."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, processes: ProcessGroup):
         ctx.shard, ctx.dtype = processes.shard_slice, tensor.dtype
-        # Shards differ by at most one sample, messages must not.
+        # Shards may differ by one sample, but messages must have the same size.
         sizes = processes.shard_sizes
         padded = tensor.new_zeros(max(sizes), *tensor.shape[1:])
         padded[: len(tensor)] = tensor
@@ -309,7 +297,7 @@ class _GatherSamples(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor):
-        exact = torch.promote_types(grad_output.dtype, torch.float32)
-        total = grad_output.to(exact).clone(memory_format=torch.contiguous_format)
+        dtype = torch.promote_types(grad_output.dtype, torch.float32)
+        total = grad_output.to(dtype).clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(total)
         return total[ctx.shard].to(ctx.dtype), None

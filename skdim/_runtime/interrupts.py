@@ -10,26 +10,26 @@ from typing import Any
 
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
-# Seconds within which a signal is the same press of Ctrl-C: a terminal sends it to all its
-# processes, and torchrun sends its own to those that it started.
+# Signals within this many seconds are one press of Ctrl-C: a terminal sends a signal to all its
+# processes, and torchrun sends another to the processes that it started.
 SAME_PRESS = 0.3
 
 
 class InterruptGuard:
-    """Inside its ``with`` block, Ctrl-C is noted and raised where `check` is called.
+    """Inside its ``with`` block, Ctrl-C is noted, and raised when `check` is called.
 
-    A second Ctrl-C, at least `SAME_PRESS` later, is raised at once. Where the program has a
-    handler of its own, or in another than the main thread, nothing is changed.
+    A second Ctrl-C, at least `SAME_PRESS` later, is raised at once. If the program has its own
+    handler, or outside the main thread, nothing is changed.
 
-    Several processes raise Ctrl-C together, whichever of them it came to, and never at once: a
-    process that left the others in the middle of a step would keep them waiting.
+    Several processes raise Ctrl-C together, whichever of them received it. None raises it at once,
+    because a process that ended in the middle of a step would keep the others waiting.
 
     Attributes
     ----------
     is_pending : bool
         Whether Ctrl-C was noted and not yet raised.
     processes : ProcessGroup
-        Of the fit. Set it when it is known; `check` and `settle` then send messages.
+        Processes of the fit. Set it when it is known; `check` and `settle` then send messages.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class InterruptGuard:
         self.noted_at = -math.inf
         self.previous: Any = None
         self.processes: ProcessGroup = SINGLE_PROCESS
-        self.answer: Callable[[], bool] | None = None  # to the last message, not yet heard
+        self.answer: Callable[[], bool] | None = None  # to the last message, not yet read
 
     def __enter__(self) -> "InterruptGuard":
         in_main_thread = threading.current_thread() is threading.main_thread()
@@ -59,7 +59,7 @@ class InterruptGuard:
             self._raise_if(self.is_pending)
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        """Note a first Ctrl-C, raise a second."""
+        """Note the first Ctrl-C, raise the second."""
         now = time.monotonic()
         if now - self.noted_at < SAME_PRESS:
             return
@@ -68,30 +68,25 @@ class InterruptGuard:
         self.is_pending, self.noted_at = True, now
 
     def check(self) -> None:
-        """Raise what was noted, or what any of several processes had noted one call before.
+        """Raise a noted Ctrl-C; several processes raise one that any had noted one call before.
 
-        Every process calls this equally often. None waits for another: there was a step's time for
-        the message.
-
-        Raises
-        ------
-        KeyboardInterrupt
-            If Ctrl-C came.
+        Every process calls this equally often. None waits for another, because each message has had
+        the time of a step to arrive.
         """
         if self.processes.is_single:
             self._raise_if(self.is_pending)
             return
-        self._raise_if(self._hear())
+        self._raise_if(self._take_answer())
         self.answer = self.processes.ask(self.is_pending)
 
     def settle(self) -> None:
-        """Note in every process what came to any of them; no message is on its way afterwards."""
+        """Note Ctrl-C in every process if any of them received it; leave no message on its way."""
         if not self.processes.is_single:
-            self.answer = self.processes.ask(self._hear() or self.is_pending)
-            self.is_pending = self._hear()
+            self.answer = self.processes.ask(self._take_answer() or self.is_pending)
+            self.is_pending = self._take_answer()
 
-    def _hear(self) -> bool:
-        """Return the answer to the last message, once."""
+    def _take_answer(self) -> bool:
+        """Return the answer to the last message, and forget it."""
         answer, self.answer = self.answer, None
         is_pressed = answer is not None and answer()
         if is_pressed:

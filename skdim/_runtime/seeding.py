@@ -1,7 +1,7 @@
-"""Random numbers that a seed determines, and that leave torch's global state alone.
+"""Random numbers that depend only on a seed, and that do not change torch's global state.
 
-torch's layers draw their first weights from a global generator, and dropout draws from it in every
-step. Whoever seeds it holds a lock, so that fits in several threads give what they give alone.
+torch's layers draw their initial weights from a global generator, and dropout draws from it in
+every step. Code that seeds it holds a lock, so that fits in other threads do not change results.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,15 +19,9 @@ _global_state_lock = RLock()
 def seeded(
     seed: int, device: torch.device, state: Tensor | None = None
 ) -> Iterator[torch.Generator]:
-    """Give a generator, and `seeded_globally`, inside the ``with`` block.
+    """Yield a generator on a device inside a `seeded_globally` block.
 
-    Parameters
-    ----------
-    seed : int
-    device : torch.device
-        Of the generator.
-    state : Tensor or None
-        Of an earlier block's generator: random numbers then continue from there.
+    Random numbers continue from ``state``, that of the generator of an earlier block.
     """
     generator, seed = make_generator(seed, device, state)
     with seeded_globally(seed, device):
@@ -37,7 +31,7 @@ def seeded(
 def make_generator(
     seed: int, device: torch.device, state: Tensor | None = None
 ) -> tuple[torch.Generator, int]:
-    """Return a generator, and the seed for torch's global one that belongs to it."""
+    """Return a generator, and the seed that belongs to it for torch's global generators."""
     generator = torch.Generator(device).manual_seed(seed)
     if state is not None:
         generator.set_state(state)
@@ -75,7 +69,7 @@ def global_states(device: torch.device) -> dict[str, Tensor | None]:
 
 
 def set_global_states(states: dict[str, Tensor | None], device: torch.device) -> None:
-    """Return to states of the global generators."""
+    """Restore states of the global generators."""
     if states["torch"] is not None:
         torch.set_rng_state(states["torch"])
     if states["cuda"] is not None:
@@ -84,7 +78,7 @@ def set_global_states(states: dict[str, Tensor | None], device: torch.device) ->
 
 @contextmanager
 def float32_by_default() -> Iterator[None]:
-    """Make new tensors float32, inside the ``with`` block, whatever torch's default is."""
+    """Make new tensors float32 inside the ``with`` block, whatever torch's default is."""
     default = torch.get_default_dtype()
     if default == torch.float32:
         yield
@@ -111,23 +105,18 @@ DRAWING_LAYERS = (
     nn.RNNBase,
     nn.RReLU,
 )
-# Packages whose other layers and functions are known to draw from generators they are given.
+# All other layers and functions of these packages draw only from a generator that they get.
 KNOWN_PACKAGES = ("skdim", "torch")
 
 
 def may_draw_globally(modules: Iterable[nn.Module], functions: Iterable[Any]) -> bool:
     """Whether training may draw from torch's global generators.
 
-    Nothing is known of a custom layer or function, so that it may.
-
-    Parameters
-    ----------
-    modules : iterable of nn.Module
-    functions : iterable of callable or None
+    A custom layer or function is assumed to do so; a function may be None.
     """
     layers = [layer for module in modules for layer in module.modules()]
     if any(isinstance(layer, DRAWING_LAYERS) for layer in layers):
         return True
-    named = [*map(type, layers), *(getattr(f, "func", f) for f in functions if f is not None)]
-    packages = {(getattr(thing, "__module__", None) or "").split(".")[0] for thing in named}
+    sources = [*map(type, layers), *(getattr(f, "func", f) for f in functions if f is not None)]
+    packages = {(getattr(source, "__module__", None) or "").split(".")[0] for source in sources}
     return not packages <= set(KNOWN_PACKAGES)

@@ -1,1 +1,1 @@
-"""How a model is trained: `fit` calls the net, the net runs the loop, the loop runs the steps."""
+"""Training: ``fit`` carries out the ``plan``, the ``net`` says what a step is, ``loop`` loops."""

@@ -1,4 +1,4 @@
-"""Warnings about fits that work, but not as one would expect; they name what to change."""
+"""Warnings about fits that work, but not as users expect; they name what to change."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping
@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skdim._model.config import takes_column_groups
-from skdim._user_warnings import warn
 from skdim.exceptions import (
     CollapseWarning,
     ConvergenceWarning,
     FewSamplesWarning,
     IneffectiveParameterWarning,
+    warn,
 )
 from skdim.modalities import Modality
 from skdim.spectra import effective_rank
@@ -26,15 +26,7 @@ Params = Mapping[str, Any]
 
 
 class Rule(NamedTuple):
-    """Parameters that have no effect with certain values of others.
-
-    Attributes
-    ----------
-    names : tuple of str
-    applies : callable (params) -> bool
-    reason : str
-        Those values, and why they make the difference.
-    """
+    """Names of parameters that have no effect if the rule applies, and the reason."""
 
     names: tuple[str, ...]
     applies: Callable[[Params], Any]
@@ -88,14 +80,8 @@ RULES = [
 def advise_on_parameters(params: Params, changed: Collection[str], *, is_flat: bool) -> None:
     """Warn of parameters that were changed and have no effect with the values of the others.
 
-    Parameters
-    ----------
-    params : mapping
-        Parameters of the constructor, with the class of the encoder.
-    changed : collection of str
-        Names of those that differ from their defaults.
-    is_flat : bool
-        Whether X has two axes.
+    In ``params``, the encoder is a class; ``changed`` names those that differ from their defaults,
+    and ``is_flat`` says whether X has two axes.
     """
     for rule in RULES:
         for name in rule.names:
@@ -103,7 +89,7 @@ def advise_on_parameters(params: Params, changed: Collection[str], *, is_flat: b
                 _warn_ineffective(name, params[name], rule.reason)
     shape = params["sample_shape"]
     if shape is not None and not is_flat:
-        _warn_ineffective("sample_shape", shape, "an X that is not flat: it has its own shape")
+        _warn_ineffective("sample_shape", shape, "an X that is not flat: its samples have a shape")
 
 
 def _warn_ineffective(name: str, value: Any, reason: str) -> None:
@@ -117,17 +103,17 @@ def _warn_ineffective(name: str, value: Any, reason: str) -> None:
 
 
 def advise_on_components(n_components: int, n_hidden: int, n_samples: int) -> None:
-    """Warn if more components were asked for than there can be."""
+    """Warn if there cannot be so many components."""
     if n_components > n_hidden:
         reason = f"a hidden layer of {n_hidden} units: there are no more components"
         _warn_ineffective("n_components", n_components, reason)
     elif n_components >= n_samples:
-        reason = f"{n_samples} samples: components from number {n_samples} on are 0"
+        reason = f"{n_samples} samples: component {n_samples} and all later ones are 0"
         _warn_ineffective("n_components", n_components, reason)
 
 
 def advise_on_locations(n_locations: int | None, map_sizes: list[int]) -> None:
-    """Warn if as many locations are drawn as every local map has."""
+    """Warn if no local map has more locations than are drawn."""
     if n_locations is not None and n_locations >= max(map_sizes):
         reason = f"local maps of {max(map_sizes)} locations: all of them are taken"
         _warn_ineffective("n_locations", n_locations, reason)
@@ -147,33 +133,21 @@ def advise_on_samples(n_samples: int, modality: Modality) -> None:
 
 
 def advise_on_codes(codes: np.ndarray) -> None:
-    """Warn if they use almost none of their components.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (n_samples, n_components), standardised
-    """
+    """Warn if standardised codes (n_samples, n_components) use almost none of their components."""
     n_samples, n_components = codes.shape
     possible = min(n_samples - 1, n_components)
     rank = effective_rank(codes)
     if possible > 2 and rank < 1 + 0.02 * possible:
         warn(
-            f"The codes have collapsed: their effective rank is {rank:.1f} of {possible} that "
-            "are possible. Lower the 'learning_rate' parameter, raise 'prior_weight', or set "
+            f"The codes have collapsed: their effective rank is {rank:.1f}, and {possible} is "
+            "possible. Lower the 'learning_rate' parameter, raise 'prior_weight', or set "
             "'augment' to views that change less.",
             CollapseWarning,
         )
 
 
 def advise_on_budget(step_losses: list[float], budget: str) -> None:
-    """Warn if the loss was still falling when the budget ended.
-
-    Parameters
-    ----------
-    step_losses : list of float
-    budget : str
-        The parameter that ended the fit, and its value.
-    """
+    """Warn if the loss was still falling when ``budget``, a parameter and value, ended the fit."""
     if not is_settled(step_losses):
         warn(
             f"The loss was still falling when the fit ended at {budget}. Raise that parameter.",
@@ -182,10 +156,10 @@ def advise_on_budget(step_losses: list[float], budget: str) -> None:
 
 
 def is_settled(step_losses: list[float]) -> bool:
-    """Whether doubling training, from a quarter to a half of it, brought at most a quarter of all.
+    """Whether the second quarter of training brought at most a quarter of the whole fall.
 
-    The end itself tells nothing: schedules let every loss run out flat. Fewer than twenty steps
-    settle nothing.
+    The end says nothing, because schedules let every loss run out flat. Fewer than twenty steps are
+    too few to tell.
     """
     losses = np.asarray(step_losses)
     if len(losses) < 20:

@@ -1,4 +1,4 @@
-"""Callbacks of training: progress bar, log and early stopping."""
+"""Callbacks of training: divergence, early stopping, log, progress bar, scikit-learn's."""
 
 import logging
 import math
@@ -29,13 +29,7 @@ class StopOnDivergence(Callback):
 class EarlyStopping(Callback):
     """Score held-out samples after each epoch, stop without improvement, restore the best epoch.
 
-    Parameters
-    ----------
-    held_out : HeldOut
-    n_iter_no_change : int
-        Training stops after so many consecutive epochs without improvement.
-    tol : float
-        Largest difference of scores that does not count as an improvement.
+    The parameters are those of `DIMTransformer` with the same names.
     """
 
     def __init__(self, held_out: HeldOut, n_iter_no_change: int, tol: float):
@@ -118,7 +112,6 @@ class ScikitLearnCallbacks(Callback):
     Parameters
     ----------
     context : sklearn.callback.CallbackContext
-        Context of the fit.
     estimator : BaseEstimator
     data : dict
         ``X`` and ``y`` as the user passed them.

@@ -1,16 +1,16 @@
 """Checkpoints: the state of a fit on disk, so that a fit that was killed can be resumed exactly.
 
 Each fit has a folder, named by a digest of everything that determines its result: its parameters
-and its data. It holds one file in the format of `skdim._files.safe`, which is replaced in one
-step: it is complete, or that of an earlier epoch.
+and its data. The folder holds one file in the format of `skdim._files.safe`. The file is replaced
+in one step, so it is always complete.
 """
 
+import errno
 import hashlib
-import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from skorch.callbacks import Callback
 
 from skdim._files.atomic_write import remove_temporary_files
 from skdim._files.conversion import as_arrays, as_tensors
-from skdim._files.file_lock import open_lock
 from skdim._files.safe import read, write
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim._training.fingerprint import fingerprint
@@ -36,33 +36,38 @@ logger = logging.getLogger("skdim")
 
 FILE = "state.safetensors"
 
+# Seconds between two looks at whether Ctrl-C came, while another fit holds the file.
+WAIT = 0.25
+
+# Errors of a file system that has no locks.
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+
 
 @dataclass(frozen=True)
 class Checkpoint:
     """Where and how often ``fit`` writes its state, so that a fit that was killed can go on.
 
-    A value of the ``checkpoint`` parameter of `DIMTransformer`, where a path alone does not say
-    enough.
+    A value of the ``checkpoint`` parameter of `DIMTransformer`, for more control than a path alone.
 
     Parameters
     ----------
     path : path
-        A folder. Each fit has a sub-folder named by its parameters and data, so that the fits of a
-        search share the folder and never a state.
+        A folder. Each fit has its own sub-folder, named by its parameters and data: fits of a
+        search can share the folder.
     every_epochs : int or None, default=1
-        Epochs from one state to the next; None leaves it to ``every_minutes``.
+        Epochs from one state to the next. None leaves it to ``every_minutes``.
     every_minutes : float or None, default=None
-        Minutes after which a state is due, with the next epoch that ends. The last epoch's is
-        always written.
+        Minutes from one state to the next, which is written at the end of an epoch. The state
+        after the last epoch is always written.
     resume : bool, default=True
         Whether ``fit`` continues from the state of an earlier fit with the same parameters and
-        data, if there is one, and ends as that would have: to the last bit, on a CPU. A fit that
-        was complete is not repeated. False starts afresh.
+        data, if there is one. On a CPU, the result is bit-equal to that of an uninterrupted fit. A
+        fit that was complete is not repeated. False starts afresh.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is unfit; the message names it.
+        If an argument is invalid; the message names it.
 
     Examples
     --------
@@ -90,27 +95,20 @@ class Checkpoint:
         )
 
 
-Checkpoint.__module__ = "skdim"  # where files find it, whatever this module is called
+Checkpoint.__module__ = "skdim"  # files refer to it by this name, wherever the module is
 
 
 def as_checkpoint(checkpoint: str | os.PathLike | Checkpoint | None) -> Checkpoint | None:
-    """Return what the ``checkpoint`` parameter means: a path stands for its `Checkpoint`."""
+    """Turn a path into a `Checkpoint`."""
     if checkpoint is None or isinstance(checkpoint, Checkpoint):
         return checkpoint
     return Checkpoint(checkpoint)
 
 
 class StateFile:
-    """The file that one fit writes its state to.
+    """The file that one fit writes its state to, in a folder that many fits share.
 
-    Parameters
-    ----------
-    folder : path
-        Shared by any number of fits.
-    key : str
-        Of this one, from `key_of`.
-    processes : ProcessGroup
-        All read, the main one writes.
+    All processes read the file; rank 0 writes it. ``key`` is the name of the fit, from `key_of`.
     """
 
     def __init__(
@@ -124,33 +122,54 @@ class StateFile:
         self.path = self.folder / FILE
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, check: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Reserve the file for one fit, inside the ``with`` block; wait for another that has it.
 
         Another fit with the same parameters and data learns the same: this one then resumes from
-        its last state.
+        its last state. The lock ends with its process, however that ends. While the fit waits,
+        ``check`` is called about four times a second, equally often in every process; an error that
+        it raises ends the wait.
 
         Raises
         ------
         ValueError
             If nothing can be written there.
         """
-        if not self.processes.is_main:
-            self.processes.broadcast(True)  # once the main one has the lock
+        lock = FileLock(self.folder / "lock", fallback_to_soft=False)
+        is_waiting = False
+        try:
+            # Rank 0 takes the lock for all processes. The others ask again and again: a process
+            # that blocked until rank 0 has the lock would not notice Ctrl-C, and would lose its
+            # connection after half an hour.
+            while not self.processes.broadcast(self.processes.is_main and self._acquire(lock)):
+                if self.processes.is_main and not is_waiting:
+                    logger.info("Waiting for another process that holds %s.", lock.lock_file)
+                is_waiting = True
+                check()
             yield
-            return
+        finally:
+            lock.release()
+
+    def _acquire(self, lock: FileLock) -> bool:
+        """Return whether this process may write: it has the lock, or nothing can be locked."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = open_lock(self.folder / "lock")
+            lock.acquire(timeout=WAIT)
+        except Timeout:
+            return False
         except OSError as error:
-            raise ValueError(
-                "The 'checkpoint' parameter must name a folder that can be written to. "
-                f"Got {str(self.folder.parent)!r}: {error.strerror}."
-            ) from None
-        with lock:
-            remove_temporary_files(self.path)  # of a fit that was killed
-            self.processes.broadcast(True)
-            yield
+            if error.errno not in NO_LOCKS:
+                raise ValueError(
+                    "The 'checkpoint' parameter must name a folder that can be written to. "
+                    f"Got {str(self.folder.parent)!r}: {error.strerror}."
+                ) from None
+            logger.warning(
+                "%s cannot be locked (%s): do not start a fit twice.",
+                lock.lock_file,
+                error.strerror,
+            )
+        remove_temporary_files(self.path)  # of a fit that was killed
+        return True
 
     def write(self, state: Mapping[str, Any]) -> None:
         """Replace the state by a later one, in one step."""
@@ -158,7 +177,7 @@ class StateFile:
             write(self.path, as_arrays({**state, "circumstances": circumstances(self.processes)}))
 
     def read(self) -> dict[str, Any] | None:
-        """Return the last state, arrays as tensors; None if there is none.
+        """Return the last state, with tensors for arrays; None if there is none.
 
         Raises
         ------
@@ -170,12 +189,12 @@ class StateFile:
         if not self.path.exists():
             return None
         state = read(self.path, {})
-        here = circumstances(self.processes)
+        present = circumstances(self.processes)
         for name, value in state.pop("circumstances").items():
-            if here[name] != value:
+            if present[name] != value:
                 raise ValueError(
                     f"The fit in {self.folder} cannot be resumed exactly: it was written with "
-                    f"{name} {value}, and here is {name} {here[name]}. Set the 'checkpoint' "
+                    f"{name} {value}, and here is {name} {present[name]}. Set the 'checkpoint' "
                     f"parameter to Checkpoint({str(self.folder.parent)!r}, resume=False) to start "
                     "afresh."
                 )
@@ -183,7 +202,7 @@ class StateFile:
 
 
 def circumstances(processes: ProcessGroup) -> dict[str, str]:
-    """Return what the last bits of a step depend on, besides parameters and data."""
+    """Return what the last bits of a step depend on, in addition to parameters and data."""
     return {
         "skdim": __version__,
         "torch": torch.__version__,
@@ -193,49 +212,42 @@ def circumstances(processes: ProcessGroup) -> dict[str, str]:
 
 
 def key_of(
-    choices: Mapping[str, Any], callbacks: Sequence[Any], samples: Samples, groups: Any
+    choices: Mapping[str, Any],
+    callbacks: Sequence[Any],
+    samples: Samples,
+    groups: Any,
+    check: Callable[[], None] = lambda: None,
 ) -> str:
     """The name of a fit: a digest of everything that determines what it learns.
 
-    Parameters
-    ----------
-    choices : mapping of str to value
-        Configuration, seed, device, and the weights where training starts.
-    callbacks : sequence of callback or (name, callback)
-    samples : ndarray or StoredSamples, of shape (n, channels, *sides)
-        Read once, from the first to the last.
-    groups : ndarray of shape (n,) or None
+    ``choices`` are configuration, seed, device, and the weights where training starts. The samples
+    are read once, in order; ``check`` is called before each chunk is read.
     """
     identified = [_identify(callback) for callback in callbacks]
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(json.dumps([fingerprint(choices), identified]).encode())
+    digest.update(fingerprint((choices, identified)).encode())
     digest.update(f"{samples.shape} {samples.dtype.str}".encode())
     for chunk in chunk_slices(samples.shape):
+        check()
         digest.update(np.ascontiguousarray(samples[chunk]).data)
     if groups is not None:
         digest.update(np.ascontiguousarray(groups).data)
     return digest.hexdigest()
 
 
-def _identify(callback: Any) -> Any:
+def _identify(callback: Any) -> str:
     """Fingerprint of a callback; that of its class, if it holds a trial or a writer."""
     callback = callback[1] if isinstance(callback, tuple) else callback
     try:
         return fingerprint(callback)
-    except Exception:  # whatever an object may raise that cannot be written down
+    except Exception:  # an object that cannot be pickled may raise any error
         return fingerprint(type(callback))
 
 
 class WriteCheckpoints(Callback):
-    """Write the state of training after epochs, and at its end.
+    """Write the state of training after epochs, as often as a checkpoint says, and at its end.
 
-    Parameters
-    ----------
-    file : StateFile
-    checkpoint : Checkpoint
-        Says how often.
-    constants : dict
-        What else the fit needs to be resumed.
+    ``constants`` are further values that a resumed fit needs, which do not change during training.
     """
 
     def __init__(self, file: StateFile, checkpoint: Checkpoint, constants: dict):
@@ -248,7 +260,7 @@ class WriteCheckpoints(Callback):
         self.last_epoch, self.last_time = net.n_whole_epochs, time.monotonic()
 
     def on_epoch_end(self, net, **kwargs):
-        """Write, if it is time to."""
+        """Write the state if it is due."""
         if not self._is_due(net):
             return
         try:

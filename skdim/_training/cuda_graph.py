@@ -1,10 +1,9 @@
 """CUDA graphs: a step captured once and replayed, so that no kernel waits for Python.
 
-A CUDA graph repeats the kernels of one step, at the addresses they had. What changes from step to
-step must therefore lie in tensors: the batch, the learning rates, the counters of optimisers and
-random numbers. The first steps run eagerly, on the stream that captures later; they set up what
-steps set up on first use. Then one graph is captured for each size of batch, of which there are two
-at most.
+A CUDA graph repeats the kernels of one step at the same addresses. So everything that changes from
+step to step must lie in tensors: the batch, the learning rates, the counters of optimisers and
+random numbers. The first steps run eagerly, on the stream that captures later, because some memory
+is set up on first use. Then one graph is captured for each of the at most two sizes of a batch.
 """
 
 import logging
@@ -28,22 +27,16 @@ class Capturer(Protocol):
     """Runs functions, and captures them to be run again."""
 
     def run(self, function: Callable[[], T]) -> T:
-        """Run a function where it would be captured."""
+        """Run a function on the stream that captures."""
         ...
 
     def capture(self, function: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        """Return what repeats the function and returns its result, always the same tensor."""
+        """Capture a function as one that repeats it and returns its result in the same tensor."""
         ...
 
 
 class CUDAGraphCapturer:
-    """Capture CUDA graphs.
-
-    Parameters
-    ----------
-    generator : torch.Generator
-        Advances from replay to replay, as torch's global one does.
-    """
+    """Capture CUDA graphs; the generator advances with every replay, as torch's global one does."""
 
     def __init__(self, generator: torch.Generator):
         self.generator = generator
@@ -78,15 +71,10 @@ class CUDAGraphCapturer:
 def choose_capturer(
     generator: torch.Generator, n_steps: int, obstacle: str | None
 ) -> Capturer | None:
-    """Return what captures the steps of a fit; None for a CPU, a short fit or an obstacle.
+    """Choose what captures the steps of a fit; None for a CPU, a short fit or an obstacle.
 
-    Parameters
-    ----------
-    generator : torch.Generator
-        Of the fit, on its device.
-    n_steps : int
-    obstacle : str or None
-        A clause that says why steps cannot be captured.
+    The generator is that of the fit, on its device; the obstacle is a clause that says why steps
+    cannot be captured.
     """
     if generator.device.type != "cuda" or n_steps < WORTHWHILE:
         return None
@@ -97,17 +85,10 @@ def choose_capturer(
 
 
 class GraphedStep:
-    """A step that is captured after a few times, and replayed from then on.
+    """A step that runs eagerly a few times, and is then captured and replayed.
 
-    Parameters
-    ----------
-    step : callable (stored, groups) -> dict of terms
-        Reads nothing from the device and lets no shape depend on a number there.
-    capturer : Capturer
-
-    Notes
-    -----
-    A step that cannot be captured runs eagerly, and the log says why.
+    The shapes of the step must not depend on numbers on the device, which it must not read. A step
+    that cannot be captured runs eagerly, and the log says why.
     """
 
     def __init__(self, step: Step, capturer: Capturer):
@@ -116,26 +97,26 @@ class GraphedStep:
         self.n_run = 0
         self.graphs: dict[int, Step] = {}
 
-    def __call__(self, stored: Tensor, groups: Tensor | None) -> Terms:
+    def __call__(self, samples: Tensor, groups: Tensor | None) -> Terms:
         """Do one step, eagerly or by replay."""
         if self.capturer is None:
-            return self.step(stored, groups)
+            return self.step(samples, groups)
         if self.n_run < N_WARMUP:
             self.n_run += 1
-            return self.capturer.run(lambda: self.step(stored, groups))
-        if len(stored) not in self.graphs:
+            return self.capturer.run(lambda: self.step(samples, groups))
+        if len(samples) not in self.graphs:
             try:
-                self.graphs[len(stored)] = _capture(self.step, self.capturer, stored, groups)
+                self.graphs[len(samples)] = _capture(self.step, self.capturer, samples, groups)
             except RuntimeError as error:
                 reason = str(error).splitlines()[0]
                 logger.warning("Training runs without a CUDA graph, more slowly: %s", reason)
                 self.capturer = None
-                return self.step(stored, groups)
-        return self.graphs[len(stored)](stored, groups)
+                return self.step(samples, groups)
+        return self.graphs[len(samples)](samples, groups)
 
 
-def _capture(step: Step, capturer: Capturer, stored: Tensor, groups: Tensor | None) -> Step:
-    batch_buffer = stored.clone()
+def _capture(step: Step, capturer: Capturer, samples: Tensor, groups: Tensor | None) -> Step:
+    batch_buffer = samples.clone()
     groups_buffer = None if groups is None else groups.clone()
     names: list[str] = []
 
@@ -146,8 +127,8 @@ def _capture(step: Step, capturer: Capturer, stored: Tensor, groups: Tensor | No
 
     replay = capturer.capture(on_buffers)
 
-    def replayed_step(stored: Tensor, groups: Tensor | None) -> Terms:
-        batch_buffer.copy_(stored)
+    def replayed_step(samples: Tensor, groups: Tensor | None) -> Terms:
+        batch_buffer.copy_(samples)
         if groups_buffer is not None and groups is not None:
             groups_buffer.copy_(groups)
         values = replay().clone()  # the next replay overwrites them

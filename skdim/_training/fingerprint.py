@@ -1,117 +1,222 @@
 """Fingerprints: equal values have equal fingerprints, in every process.
 
-A name does not identify a function: functions from the same closure have the same name, and an
-edited function keeps its name. So a function is identified by its code, its defaults and the
-variables it encloses, a class by its members, and any other object by its pickled state. Functions
-and classes of libraries are identified by their names.
+`joblib.hash` identifies a function by its name, but functions from the same closure share a name,
+and an edited function keeps it. Here, functions and classes are identified by their contents: code,
+default values, enclosed variables, the global variables they read, and all functions and classes
+that these lead to. Those of libraries are identified by their names, since an installed version is
+not edited.
 """
 
-import hashlib
+import os
 import sys
-from collections.abc import Iterator, Mapping
-from types import CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from joblib.hashing import NumpyHasher
 
-Path = tuple[int, ...]  # identities of the objects that contain a value
+LIBRARIES = {"skdim", "torch", "numpy", "scipy", "sklearn", "skorch", "joblib"}
+STANDARD_LIBRARY = os.path.dirname(os.__file__)
 
-# Functions and classes of these are identified by name: an installed version is not edited.
-LIBRARIES = {"skdim", "torch", "numpy", "scipy", "sklearn", "skorch", *sys.stdlib_module_names} - {
-    "__main__"
+# Attributes of classes that Python adds, or that do not change what methods compute.
+AUTOMATIC_ATTRIBUTES = {
+    *("__dict__", "__weakref__", "__module__", "__doc__", "__slotnames__", "_abc_impl"),
+    *("__firstlineno__", "__static_attributes__"),
+    *("__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__"),
 }
 
-# Attributes that Python itself adds to classes.
-AUTOMATIC_ATTRIBUTES = {"__dict__", "__weakref__", "__module__", "__doc__", "__firstlineno__"}
 
-
-def fingerprint(value: Any, inside: Path = ()) -> Any:
-    """Return the fingerprint of a value: lists, dicts, strings and numbers, for JSON.
+def fingerprint(value: Any) -> str:
+    """Return the fingerprint of a value: a string of hexadecimal digits.
 
     Raises
     ------
-    TypeError
-        If an object can be neither named nor pickled.
+    Exception
+        If an object can be neither named nor pickled; the class depends on the object.
     """
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if id(value) in inside:
-        return ["circle", inside[::-1].index(id(value))]
-    inside = (*inside, id(value))
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, np.generic):
-        return [value.dtype.str, value.item()]
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-        value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
-    if isinstance(value, np.ndarray):
-        digest = hashlib.blake2b(np.ascontiguousarray(value).data, digest_size=16).hexdigest()
-        return [value.dtype.str, list(value.shape), digest]
-    if isinstance(value, Mapping):
-        return [[fingerprint(k, inside), fingerprint(item, inside)] for k, item in value.items()]
-    if isinstance(value, list | tuple):
-        return [type(value).__name__, *(fingerprint(item, inside) for item in value)]
-    if isinstance(value, set | frozenset):
-        return sorted((fingerprint(item, inside) for item in value), key=repr)
-    if isinstance(value, ModuleType):
-        return value.__name__
-    if isinstance(value, MethodType):
-        return [fingerprint(value.__self__, inside), fingerprint(value.__func__, inside)]
-    if isinstance(value, FunctionType):
-        return _of_function(value, inside)
-    if isinstance(value, CodeType):
-        return [value.co_code.hex(), list(value.co_names), fingerprint(value.co_consts, inside)]
-    if isinstance(value, type):
-        return _of_class(value, inside)
-    if hasattr(value, "__qualname__"):  # a compiled function, for instance
-        return f"{getattr(value, '__module__', None)}.{value.__qualname__}"
-    if hasattr(value, "fingerprint_parts"):  # more than a file needs to know
-        return [type(value).__qualname__, fingerprint(value.fingerprint_parts(), inside)]
-    reduced = value.__reduce_ex__(2)
-    if isinstance(reduced, str):
-        return reduced
-    # The last two of five entries may be iterators, over the items of a list and of a dict.
-    entries = [list(entry) if isinstance(entry, Iterator) else entry for entry in reduced]
-    return fingerprint(entries, inside)
+    return _Fingerprint().hash(value)
 
 
-def _of_function(function: FunctionType, inside: Path) -> Any:
-    name = f"{function.__module__}.{function.__qualname__}"
-    if _is_from_library(function):
-        return name
-    cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    parts = (function.__code__, function.__defaults__, function.__kwdefaults__, cells)
-    read = {
-        key: function.__globals__[key]
-        for key in _names_read(function.__code__)
-        if key in function.__globals__
-    }
-    return [name, fingerprint((parts, read), inside)]
+class _Optional(NamedTuple):
+    """A value that is identified by its type if it cannot be pickled."""
+
+    value: Any
 
 
-def _names_read(code: CodeType) -> list[str]:
-    """List the names that code and the functions inside it read, which may be of globals."""
+class _Fingerprint(NumpyHasher):
+    """A pickler whose output depends on values alone: not on their addresses, names or sharing.
+
+    Parameters
+    ----------
+    containers : sequence of int
+        Identities of the objects that contain what is pickled.
+    """
+
+    def __init__(self, containers: tuple[int, ...] = ()):
+        super().__init__(hash_name="sha256")
+        self.containers = list(containers)
+        self.definitions: list[FunctionType | type] = []  # functions and classes, to be pickled
+        self.numbers: dict[int, int] = {}  # of definitions, by identity
+
+    def dump(self, obj: Any) -> None:
+        """Pickle an object, and then the contents of all definitions that it leads to."""
+        super().dump(obj)
+        for definition in self.definitions:  # the list grows
+            super().dump(_contents(definition))
+
+    def save(self, obj: Any) -> None:
+        """Pickle an object, by its parts."""
+        if id(obj) in self.containers:
+            distance = len(self.containers) - self.containers.index(id(obj))
+            super().save(("container", distance))
+            return
+        start = self.stream.tell()
+        self.containers.append(id(obj))
+        try:
+            super().save(self._simplify(obj))
+        except Exception:
+            if not isinstance(obj, _Optional) and not hasattr(obj, "__qualname__"):
+                raise
+            self.stream.seek(start)
+            self.stream.truncate()
+            if isinstance(obj, _Optional):
+                self.save(type(obj.value))
+            else:
+                self.save_global(obj)
+        finally:
+            self.containers.pop()
+
+    def save_global(self, obj: Any, name: str | None = None) -> None:
+        """Pickle an object that has a name, such as a function with a cache; and its attributes."""
+        attributes = {key: _Optional(item) for key, item in getattr(obj, "__dict__", {}).items()}
+        name = f"{getattr(obj, '__module__', None)}.{name or obj.__qualname__}"
+        super().save((type(obj), name, attributes))
+
+    def memoize(self, obj: Any) -> None:
+        """Remember nothing: whether two equal objects are the same object makes no difference."""
+
+    def _simplify(self, obj: Any) -> Any:
+        """Return what identifies an object: itself, or simpler objects that pickle can handle."""
+        if isinstance(obj, FunctionType | type):
+            name = f"{obj.__module__}.{obj.__qualname__}"
+            return name if _is_from_library(obj) else (name, self._number(obj))
+        if isinstance(obj, set | frozenset):
+            members = (_Fingerprint(tuple(self.containers)).hash(member) for member in obj)
+            return type(obj), sorted(members)
+        for kinds, parts in PARTS.items():
+            if isinstance(obj, kinds):
+                return parts(obj)
+        if hasattr(type(obj), "fingerprint_parts"):  # pickle knows less: see `tap`
+            return type(obj), obj.fingerprint_parts()
+        return obj
+
+    def _number(self, definition: FunctionType | type) -> int:
+        """Return the position of a definition among all, to which it is added if it is new."""
+        number = self.numbers.setdefault(id(definition), len(self.definitions))
+        if number == len(self.definitions):
+            self.definitions.append(definition)
+        return number
+
+
+# ------------------------------------------------------------ what identifies an object
+
+
+def _of_tensor(tensor: torch.Tensor) -> tuple:
+    data = tensor.detach().cpu().resolve_conj().contiguous().flatten()
+    return "tensor", str(tensor.dtype), tuple(tensor.shape), data.view(torch.uint8).numpy()
+
+
+def _of_array(array: np.ndarray) -> Any:
+    if type(array) in (np.ndarray, np.memmap):
+        return np.array(array, order="C")  # a copy, whose strides follow from its shape
+    return array.__reduce__()  # a masked array has more than its values
+
+
+def _of_code(code: CodeType) -> tuple:
+    arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    counts = (code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
+    instructions = (code.co_code, code.co_exceptiontable, code.co_names, code.co_consts)
+    return arguments, counts, instructions
+
+
+PARTS: dict[Any, Callable[[Any], Any]] = {
+    torch.Tensor: _of_tensor,
+    np.ndarray: _of_array,
+    CodeType: _of_code,
+    Mapping: lambda mapping: (type(mapping), list(mapping.items())),
+    ModuleType: lambda module: module.__name__,
+    MethodType: lambda method: (method.__func__, method.__self__),
+    staticmethod | classmethod: lambda method: (type(method), method.__func__),
+    property: lambda prop: (property, prop.fget, prop.fset, prop.fdel),
+    cached_property: lambda prop: (cached_property, prop.func),
+}
+
+
+# ------------------------------------------------------------ functions and classes
+
+
+def _contents(definition: FunctionType | type) -> tuple:
+    """Return all that the results of a function or class depend on."""
+    if isinstance(definition, type):
+        members = {
+            name: _Optional(member) if hasattr(member, "__set_name__") else member
+            for name, member in vars(definition).items()
+            if name not in AUTOMATIC_ATTRIBUTES
+        }
+        return type(definition), definition.__bases__, members
+    code = definition.__code__
+    cells = [cell.cell_contents for cell in definition.__closure__ or () if cell != CellType()]
+    if _is_library(_module_of(definition)):
+        return code, list(map(_Optional, cells)), definition.__dict__.get("__wrapped__")
+    attributes = {name: _Optional(value) for name, value in vars(definition).items()}
+    defaults = (definition.__defaults__, definition.__kwdefaults__)
+    return code, defaults, cells, attributes, _read(_names(code), definition.__globals__)
+
+
+def _names(code: CodeType) -> list[str]:
+    """List the names that code and the functions inside it read: of globals and attributes."""
     inner = [const for const in code.co_consts if isinstance(const, CodeType)]
-    return sorted({*code.co_names, *(name for part in inner for name in _names_read(part))})
+    return sorted({*code.co_names, *(name for part in inner for name in _names(part))})
 
 
-def _of_class(kind: type, inside: Path) -> Any:
-    name = f"{kind.__module__}.{kind.__qualname__}"
-    if _is_from_library(kind):
-        return name
-    members = {k: item for k, item in vars(kind).items() if k not in AUTOMATIC_ATTRIBUTES}
-    plain = {
-        key: item.__func__ if isinstance(item, staticmethod | classmethod) else item
-        for key, item in members.items()
-        if not hasattr(item, "__set_name__") and not isinstance(item, property)
-    }
-    properties = [item.fget for item in members.values() if isinstance(item, property)]
-    return [name, fingerprint((kind.__bases__, plain, properties), inside)]
+def _read(names: list[str], namespace: Mapping[str, Any], modules: tuple = ()) -> dict[str, Any]:
+    """Return the values of names in a namespace; of a user's module, those of names inside it."""
+    values = {name: namespace[name] for name in names if name in namespace}
+    for name, value in values.items():
+        if isinstance(value, ModuleType) and not _is_installed(value) and value not in modules:
+            read = _read(names, vars(value), (*modules, value))
+            values[name] = {key: _Optional(item) for key, item in read.items()}
+    return values
 
 
-def _is_from_library(definition: Any) -> bool:
+# ------------------------------------------------------------ libraries
+
+
+def _is_from_library(definition: FunctionType | type) -> bool:
     """Whether a function or class is identified by its name: from a library, and not nested."""
-    is_nested = "<" in definition.__qualname__  # inside a function, or a lambda
-    return (definition.__module__ or "").split(".")[0] in LIBRARIES and not is_nested
+    if isinstance(definition, type):
+        return _is_library(definition.__module__) and "<" not in definition.__qualname__
+    # A decorator gives its own function the name and the module of the function it decorates.
+    return _is_library(_module_of(definition)) and "<" not in definition.__code__.co_qualname
+
+
+def _module_of(function: FunctionType) -> str:
+    return function.__globals__.get("__name__") or ""
+
+
+def _is_library(name: str | None) -> bool:
+    """Whether a module is of the standard library, or of a library that skdim builds on."""
+    package = (name or "").partition(".")[0]
+    if package in sys.stdlib_module_names:  # a user's module may have the same name
+        return package not in sys.modules or _is_installed(sys.modules[package])
+    return package in LIBRARIES
+
+
+def _is_installed(module: ModuleType) -> bool:
+    path = getattr(module, "__file__", None)
+    if path is None:
+        return module.__name__ in sys.builtin_module_names
+    return path.startswith(STANDARD_LIBRARY) or "site-packages" in path or "dist-packages" in path

@@ -58,16 +58,7 @@ N_ADAPTED_TO = 1000
 
 
 class Fit(NamedTuple):
-    """What `fit_model` returns.
-
-    Attributes
-    ----------
-    model : FittedModel
-    net : DIMNet
-        That trained it.
-    interrupt : KeyboardInterrupt or None
-        That ended training, after at least one epoch.
-    """
+    """A fitted model, its net, and an interrupt that came after at least one whole epoch."""
 
     model: FittedModel
     net: DIMNet
@@ -94,10 +85,6 @@ def fit_model(
     guard : InterruptGuard
         Active; Ctrl-C that comes after training is left to it.
 
-    Returns
-    -------
-    fit : Fit
-
     Raises
     ------
     KeyboardInterrupt
@@ -105,7 +92,7 @@ def fit_model(
     """
     with ExitStack() as stack, ExitStack() as random:
         _enter_contexts(stack, plan)
-        file = _open_state_file(stack, plan, samples, groups)
+        file = _open_state_file(stack, plan, samples, groups, guard)
         progress = None if file is None else _last_state(file, plan)
         seed = plan.runtime.seed if progress is None else progress["seed"]
         data = _prepare(samples, groups, plan, seed)
@@ -151,15 +138,19 @@ def _enter_contexts(stack: ExitStack, plan: FitPlan) -> None:
 
 
 def _open_state_file(
-    stack: ExitStack, plan: FitPlan, samples: Samples, groups: np.ndarray | None
+    stack: ExitStack,
+    plan: FitPlan,
+    samples: Samples,
+    groups: np.ndarray | None,
+    guard: InterruptGuard,
 ) -> StateFile | None:
     """Reserve the file that this fit writes its state to, if it writes any."""
     checkpoint = plan.training.checkpoint
     if checkpoint is None:
         return None
-    key = key_of(_choices(plan), plan.training.callbacks, samples, groups)
+    key = key_of(_choices(plan), plan.training.callbacks, samples, groups, guard.check)
     file = StateFile(checkpoint.path, key, plan.runtime.processes)
-    stack.enter_context(file.locked())
+    stack.enter_context(file.locked(guard.check))
     return file
 
 
@@ -204,16 +195,7 @@ def _last_state(file: StateFile, plan: FitPlan) -> dict | None:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a fit trains on.
-
-    Attributes
-    ----------
-    samples : ndarray or StoredSamples, of shape (n, channels, *sides)
-    groups : ndarray of shape (n,), int64, or None
-    held_out : ndarray or StoredSamples, or None
-        Samples set aside for early stopping.
-    standardization : Standardization
-    """
+    """Samples and groups to train on, samples held out for early stopping, and their statistics."""
 
     samples: Samples
     groups: np.ndarray | None

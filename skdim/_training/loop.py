@@ -25,18 +25,17 @@ class Batches:
     """Random batches, as the indices of their samples.
 
     Every epoch shows every sample once, in batches whose sizes differ by at most one: none is
-    dropped, and none is a single sample, which would have no negatives. With groups, the members
-    of each group are spread evenly over the batches, so that they meet as rarely as possible.
+    dropped, and none is a single sample, which would have no negatives. With groups, the members of
+    each group are spread evenly over the batches, so that they meet as rarely as possible.
 
     Parameters
     ----------
     dataset : DeviceLoader, StreamingLoader or anything with a length
         Indices lie on its ``indices_device``, else on the device of ``generator``.
-    groups : Tensor of shape (n,), int64, or None
+    groups : Tensor of shape (n,), int64, on the device of the generator, or None
     batch_size : int
         Largest size of a batch, at least 2.
     generator : torch.Generator
-        On the device of ``groups``.
     processes : ProcessGroup
         Each gets its shard of the samples of a batch, and the groups of the whole batch.
     """
@@ -83,14 +82,9 @@ def count_batches(n_samples: int, batch_size: int) -> int:
 
 
 class TermTable:
-    """The terms of every step of an epoch, in one tensor on the device.
+    """The terms of up to ``n_steps`` steps of an epoch, in one tensor on the device.
 
     A tensor for each step would fragment the memory that later steps need.
-
-    Parameters
-    ----------
-    n_steps : int
-        Largest number of steps.
     """
 
     def __init__(self, n_steps: int):
@@ -123,20 +117,9 @@ def run_epoch(
     before_step: Callable[[int, tuple], bool],
     after_step: Callable[[tuple, Terms], None] = lambda batch, terms: None,
 ) -> TermTable:
-    """Call ``step`` on every batch.
+    """Call ``step(*batch)`` on every batch; it returns terms, tensors of shape ().
 
-    Parameters
-    ----------
-    batches : iterable of tuple
-    n_batches : int
-    step : callable (*batch) -> dict of str to Tensor of shape ()
-    before_step : callable (i, batch) -> bool
-        False ends the epoch.
-    after_step : callable (batch, terms)
-
-    Returns
-    -------
-    table : TermTable
+    ``before_step(i, batch)`` returns whether the epoch goes on.
     """
     table = TermTable(n_batches)
     for i, batch in enumerate(batches):
@@ -159,17 +142,9 @@ def train_epochs(
 ) -> Iterator[float]:
     """Minimise a loss over random batches; yield its mean after every epoch.
 
-    Parameters
-    ----------
-    optimizer : torch.optim.Optimizer
-        Its learning rates are the highest.
-    loss : callable (indices) -> Tensor of shape ()
-        Loss of a batch.
-    batches : Batches
-    n_epochs : int
-    lr_schedule : callable (progress) -> factor
-    clip_norm : float or None
-        Longer gradients are shortened to this norm.
+    ``loss`` maps the indices of a batch to a tensor of shape (). The learning rates of the
+    optimiser are the highest; ``lr_schedule`` maps the finished part of training to a factor.
+    Gradients longer than ``clip_norm`` are shortened to it.
     """
     remember_learning_rates(optimizer)
 

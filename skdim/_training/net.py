@@ -39,18 +39,15 @@ class DIMNet(NeuralNet):
 
     Parameters
     ----------
-    module : nn.Module
-        The encoder, built.
-    criterion : DIMObjective
-        The objective, built.
+    module, criterion : nn.Module, DIMObjective
+        Encoder and objective, built.
     plan : FitPlan
     loader : DeviceLoader or StreamingLoader
     groups : Tensor of shape (n_samples,) or None
         Samples of one group are not compared with each other.
-    generator : torch.Generator
-        Draws batches, alike in every process.
-    draws : torch.Generator
-        Draws views, negatives and the prior; a single process uses ``generator``.
+    generator, draws : torch.Generator
+        The first draws batches, alike in every process, the second views, negatives and the prior.
+        In a single process, both are the same.
     draws_globally : bool
         Whether training may draw from torch's global generators, whose states then belong to the
         state of the net.
@@ -249,10 +246,6 @@ class DIMNet(NeuralNet):
         samples : Tensor of shape (n, channels, *sides)
             A batch, not yet standardised.
         groups : Tensor of shape (n,) or None
-
-        Returns
-        -------
-        terms : dict of str to Tensor of shape ()
         """
         model, processes = self.plan.model, self.plan.runtime.processes
         clip_norm = self.plan.training.gradient_clip_norm

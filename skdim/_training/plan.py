@@ -32,13 +32,9 @@ from skdim.sources.stored import Samples
 class TrainingConfig:
     """How a model is trained, resolved from names to the objects they name.
 
-    The attributes are the parameters of `DIMTransformer` with the same names, except one.
-
-    Attributes
-    ----------
-    discriminator_optimizer_params : dict
-        Keyword arguments of the optimiser of the prior's discriminator. Like ``optimizer_params``,
-        they include the learning rate.
+    The attributes are the parameters of `DIMTransformer` with the same names, except
+    ``discriminator_optimizer_params``: keyword arguments of the optimiser of the prior's
+    discriminator. Both dicts of keyword arguments include the learning rate.
     """
 
     max_epochs: int | str
@@ -72,15 +68,7 @@ class TrainingConfig:
 class Runtime:
     """What a fit runs on, which does not change what it learns.
 
-    Attributes
-    ----------
-    device : torch.device
-    processes : ProcessGroup
-    seed : int
-    is_seeded : bool
-        Whether the user gave a ``random_state``, so that the fit can be repeated.
-    data_on_device, transform_batch_size, verbose
-        As in `DIMTransformer`.
+    ``is_seeded`` says whether the user gave a ``random_state``, so that the fit can be repeated.
     """
 
     device: torch.device
@@ -98,9 +86,6 @@ class FitPlan:
 
     Attributes
     ----------
-    model : ModelConfig
-    training : TrainingConfig
-    runtime : Runtime
     previous : FittedModel or None
         Its weights and statistics are where training starts.
     is_partial : bool
@@ -146,20 +131,11 @@ def make_plan(
     params, defaults : mapping
         Parameters of `DIMTransformer`.
     samples : ndarray or StoredSamples, of shape (n, channels, *sides)
-    layout : Layout
-    column_names : ndarray of str, or None
-    previous : FittedModel or None
-    is_partial : bool
 
     Raises
     ------
     ValueError, TypeError
         If a parameter is unfit; the message names it.
-
-    Warns
-    -----
-    IneffectiveParameterWarning
-        If a parameter was set that has no effect with the values of the others.
     """
     seed = int(check_random_state(params["random_state"]).randint(2**31 - 1))
     model = resolve(params, layout, column_names)

@@ -1,8 +1,8 @@
 """Plots of a fitted transformer, in the style of scikit-learn's displays.
 
 A display holds arrays and draws them with ``plot(ax=None)``. ``from_estimator`` makes one from a
-fitted transformer. Displays need matplotlib, which is imported only when something is drawn:
-``pip install matplotlib``.
+fitted transformer and draws it. Displays need matplotlib (``pip install matplotlib``), which is
+imported only when something is drawn.
 """
 
 from skdim.displays.code import CodeDisplay

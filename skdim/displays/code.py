@@ -1,39 +1,48 @@
 """A map of features: samples as points in a plane."""
 
+import math
+from dataclasses import KW_ONLY, dataclass
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.utils import column_or_1d
 
 from skdim.displays.drawing import (
     INK,
+    LEGEND,
     MUTED,
     PALETTE,
-    axes_or_new,
+    axes_and_figure,
     check_drawable,
-    check_transformer,
-    draw_thumbnails,
+    check_inputs,
+    draw_colorbar,
+    draw_samples,
+    drawing_of,
+    picture_box,
 )
-from skdim.transformer import check_samples
+from skdim.sources.stored import Samples
 
-# Of classes, in the order of the palette: colours alone are hard to tell apart.
+# One for each colour of the palette: colours alone are hard to distinguish.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", "*")
 
 
+@dataclass(eq=False, repr=False)
 class CodeDisplay:
     """Samples in a plane, coloured by class or number, some of them shown as thumbnails.
 
-    Both axes have the same scale. A class has a colour and a shape. Thumbnails hide no point: they
-    are drawn where there is none, with a line to their sample.
+    Both axes have the same scale. Each class has a colour and a marker. A thumbnail is drawn in an
+    area without points, with a line to its sample.
 
     Parameters
     ----------
     embedding : array-like of shape (n, 2)
         Position of each sample.
     samples : ndarray of shape (n, channels, *sides), default=None
-        Images, volumes or signals, to draw thumbnails.
+        Images, volumes or signals, shown as thumbnails.
     y : array-like of shape (n,), default=None
-        Classes, at most 10, or numbers, by which samples are coloured.
+        Classes, at most 10, or numbers. They determine the colours of samples.
     axis_labels : tuple of two str, default=("first dimension", "second dimension")
 
     Attributes
@@ -66,18 +75,11 @@ class CodeDisplay:
     ``embedding=TSNE()`` of ``sklearn.manifold`` often shows more than principal components.
     """
 
-    def __init__(
-        self,
-        embedding,
-        *,
-        samples=None,
-        y=None,
-        axis_labels=("first dimension", "second dimension"),
-    ):
-        self.embedding = embedding
-        self.samples = samples
-        self.y = y
-        self.axis_labels = axis_labels
+    embedding: ArrayLike
+    _: KW_ONLY
+    samples: Samples | None = None
+    y: ArrayLike | None = None
+    axis_labels: tuple[str, str] = ("first dimension", "second dimension")
 
     @classmethod
     def from_estimator(
@@ -92,7 +94,7 @@ class CodeDisplay:
         thumbnail_size=0.06,
         cmap="gray",
     ):
-        """Draw a map of the features of X by a fitted transformer.
+        """Draw a map of the features of X by a fitted transformer, and return the display.
 
         Parameters
         ----------
@@ -103,125 +105,98 @@ class CodeDisplay:
         y : array-like of shape (n_samples,), default=None
         embedding : array-like of shape (n_samples, 2), transformer or callable, default=None
             Positions of the samples, or how to compute them. A copy of a transformer, such as
-            `sklearn.manifold.TSNE`, is fitted to the features. If it has no ``fit_transform``, as a
-            `sklearn.frozen.FrozenEstimator`, it transforms the features as it is. A callable maps
-            features (n_samples, n_features) to positions. None takes the first two principal
-            components.
+            `sklearn.manifold.TSNE`, is fitted to the features. A transformer without
+            ``fit_transform``, such as `sklearn.frozen.FrozenEstimator`, is used as it is. A
+            callable maps features (n_samples, n_features) to positions. None takes the first two
+            principal components.
         ax, n_thumbnails, thumbnail_size, cmap
             As in `plot`.
-
-        Returns
-        -------
-        display : CodeDisplay
         """
-        check_transformer(estimator)
-        samples = check_samples(estimator, X)
+        samples = check_inputs(estimator, X)
         features = estimator.model_.features(samples, estimator.output)
         positions, axis_labels = embed(features, embedding)
-        display = cls(positions, samples=samples, y=y, axis_labels=axis_labels)
-        if samples.ndim == 2:  # rows of a table have no thumbnails
-            display.samples = None
+        pictured = samples if drawing_of(samples) else None  # no pictures of rows of a table
+        display = cls(positions, samples=pictured, y=y, axis_labels=axis_labels)
         return display.plot(ax, n_thumbnails=n_thumbnails, thumbnail_size=thumbnail_size, cmap=cmap)
 
     def plot(self, ax=None, *, n_thumbnails=40, thumbnail_size=0.06, cmap="gray"):
-        """Draw the map.
+        """Draw the map, and return the display.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             None makes a new figure.
         n_thumbnails : int, default=40
-            Largest number of thumbnails; there are fewer if their samples are too close.
+            Largest number of thumbnails. There are fewer if samples are too close to each other.
         thumbnail_size : float, default=0.06
             Longer side of a thumbnail, as a fraction of the longer side of the map.
         cmap : str or matplotlib Colormap, default="gray"
             Colour map of grey thumbnails; "gray_r" draws dark on white.
-
-        Returns
-        -------
-        display : CodeDisplay
-            The same object.
         """
         embedding = check_embedding(self.embedding)
         if not thumbnail_size > 0:
             raise ValueError(
                 f"The 'thumbnail_size' parameter must be positive. Got {thumbnail_size}."
             )
-        colors, key, numbers = color_by(self.y, len(embedding))
-        ax = axes_or_new(ax, (7, 6))
-        self.ax_, self.figure_ = ax, ax.figure
-        self.scatter_ = ax.scatter(*embedding.T, c=colors, s=24, linewidths=0, alpha=0.8)
-        if numbers is not None:
-            self.scatter_.set_paths([marker_path(number) for number in numbers])
+        classes, values = check_y(self.y, len(embedding))
+        self.ax_, self.figure_ = axes_and_figure(ax, (7, 6))
+        self._draw_points(embedding, classes, values)
         size = thumbnail_size * (np.ptp(embedding, axis=0).max() or 1.0)
         self.thumbnails_, self.leaders_ = [], None
         if self.samples is not None and n_thumbnails:
             check_drawable(self.samples)
-            chosen = choose_apart(embedding, 1.2 * size, n_thumbnails)
-            centers = choose_free(embedding, chosen, 1.2 * size)
-            self.leaders_ = self._draw_leaders(centers, embedding[chosen], colors[chosen])
-            self.thumbnails_ = draw_thumbnails(
-                ax, self.samples[chosen], centers, size, cmap, edges=colors[chosen]
-            )
+            shown, centers = arrange_thumbnails(embedding, 1.2 * size, n_thumbnails)
+            self._draw_thumbnails(self.samples[shown], shown, centers, size, cmap)
             embedding = np.concatenate([embedding, centers])
-        self._set_scales(embedding, size)
-        self._draw_key(key)
-        return self
-
-    def _draw_leaders(self, centers: np.ndarray, positions: np.ndarray, colors: np.ndarray):
-        """Draw a line from each thumbnail to its sample."""
-        from matplotlib.collections import LineCollection
-
-        lines = np.stack([centers, positions], axis=1)  # (n, 2, 2)
-        return self.ax_.add_collection(
-            LineCollection(list(lines), colors=colors, linewidths=0.8, alpha=0.6, zorder=0.5)
-        )
-
-    def _set_scales(self, embedding: np.ndarray, margin: float) -> None:
-        low, high = embedding.min(0) - margin, embedding.max(0) + margin
+        low, high = embedding.min(0) - size, embedding.max(0) + size
         self.ax_.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[])
         self.ax_.set_aspect("equal")
         self.ax_.spines[:].set_color("0.85")
         self.ax_.set_xlabel(self.axis_labels[0], color=INK)
         self.ax_.set_ylabel(self.axis_labels[1], color=INK)
+        return self
 
-    def _draw_key(self, key) -> None:
-        """Draw the legend of classes, or the colour bar of numbers."""
+    def _draw_points(self, embedding: np.ndarray, classes, values) -> None:
+        """Draw all samples, and the legend of classes or the colour bar of numbers."""
         from matplotlib.lines import Line2D
 
+        colors = [MUTED] * len(embedding) if values is None else values
+        if classes is not None:
+            colors = np.array(PALETTE)[values]
+        self.scatter_ = self.ax_.scatter(*embedding.T, c=colors, s=24, linewidths=0, alpha=0.8)
         self.legend_ = self.colorbar_ = None
-        if isinstance(key, dict):
-            markers = [
-                Line2D([], [], marker=marker, linestyle="", color=color, label=str(name))
-                for (name, color), marker in zip(key.items(), MARKERS, strict=False)
+        if classes is not None:
+            self.scatter_.set_paths([marker_path(MARKERS[number]) for number in values])
+            handles = [
+                Line2D([], [], linestyle="", marker=marker, color=color, label=str(name))
+                for name, marker, color in zip(classes.tolist(), MARKERS, PALETTE, strict=False)
             ]
-            self.legend_ = self.ax_.legend(
-                handles=markers,
-                title="y",
-                loc="upper left",
-                bbox_to_anchor=(1, 1),
-                frameon=False,
-                labelcolor=INK,
-            )
-        elif key is not None:
-            self.colorbar_ = self.figure_.colorbar(key, ax=self.ax_, label="y", shrink=0.7)
-            self.colorbar_.outline.set_visible(False)
+            outside = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+            self.legend_ = self.ax_.legend(handles=handles, title="y", **outside, **LEGEND)
+        elif values is not None:
+            self.scatter_.set_cmap("viridis")
+            self.colorbar_ = draw_colorbar(self.ax_, self.scatter_, "y")
+
+    def _draw_thumbnails(self, samples, shown, centers, size: float, cmap) -> None:
+        """Draw some samples as framed pictures, with a line from each to its position."""
+        from matplotlib.collections import LineCollection
+        from matplotlib.patches import Rectangle
+
+        self.scatter_.update_scalarmappable()  # numbers become colours
+        colors = self.scatter_.get_facecolors()[shown]
+        lines = list(np.stack([centers, self.scatter_.get_offsets()[shown]], axis=1))
+        leaders = LineCollection(lines, colors=colors, linewidths=0.8, alpha=0.6, zorder=0.5)
+        self.leaders_ = self.ax_.add_collection(leaders)
+        boxes = [picture_box(samples, center, size) for center in centers]
+        for (left, right, bottom, top), color in zip(boxes, colors, strict=True):
+            frame = Rectangle((left, bottom), right - left, top - bottom, facecolor="white")
+            frame.set(edgecolor=color, linewidth=2.5, zorder=2.5)  # the picture covers half of it
+            self.ax_.add_patch(frame)
+        self.thumbnails_ = draw_samples([self.ax_] * len(samples), samples, cmap, boxes)
 
 
 def embed(features: np.ndarray, embedding) -> tuple[np.ndarray, tuple[str, str]]:
-    """Compute the positions of samples in a plane.
-
-    Parameters
-    ----------
-    features : ndarray of shape (n, n_features)
-    embedding : array-like of shape (n, 2), transformer, callable (features) -> positions, or None
-        As in `CodeDisplay.from_estimator`.
-
-    Returns
-    -------
-    positions : ndarray of shape (n, 2)
-    axis_labels : tuple of two str
-    """
+    """Return positions (n, 2) of samples, and labels of the axes; see `CodeDisplay`."""
     if embedding is None:
         if min(features.shape) < 2:
             raise ValueError(
@@ -230,20 +205,16 @@ def embed(features: np.ndarray, embedding) -> tuple[np.ndarray, tuple[str, str]]
             )
         pca = PCA(2, random_state=0)
         positions = pca.fit_transform(features)
-        ratios = pca.explained_variance_ratio_
-        labels = [
-            f"{order} principal component ({ratio:.0%} of variance)"
-            for order, ratio in zip(("first", "second"), ratios, strict=True)
-        ]
-        return positions, (labels[0], labels[1])
+        first, second = (f"({ratio:.0%} of variance)" for ratio in pca.explained_variance_ratio_)
+        labels = f"first principal component {first}", f"second principal component {second}"
+        return positions, labels
     name = type(embedding).__name__
     if hasattr(embedding, "fit_transform"):
         positions = clone(embedding).fit_transform(features)
     elif hasattr(embedding, "transform"):
         positions = embedding.transform(features)
     elif callable(embedding):
-        name = getattr(embedding, "__name__", name)
-        positions = embedding(features)
+        name, positions = getattr(embedding, "__name__", name), embedding(features)
     else:
         name, positions = "", embedding
     positions = check_embedding(positions)
@@ -266,123 +237,53 @@ def check_embedding(positions) -> np.ndarray:
     return positions
 
 
-def choose_apart(positions: np.ndarray, distance: float, n_most: int) -> np.ndarray:
-    """Choose random positions, such that squares around them do not overlap.
-
-    Parameters
-    ----------
-    positions : ndarray of shape (n, 2)
-    distance : float
-        Side of the squares.
-    n_most : int
-        Largest number of positions to choose.
-
-    Returns
-    -------
-    indices : ndarray of int64, of shape (n_chosen,)
-        The same in every call. If fewer than ``n_most``, every other square would overlap.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skdim.displays.code import choose_apart
-    >>> line = np.array([[0.0, 0.0], [0.4, 0.0], [2.0, 0.0]])
-    >>> len(choose_apart(line, 1.0, 3))
-    2
-    """
-    chosen: list[int] = []
-    for index in np.random.default_rng(0).permutation(len(positions)):
-        if len(chosen) == n_most:
-            break
-        if (np.abs(positions[chosen] - positions[index]).max(1) >= distance).all():
-            chosen.append(index)
-    return np.array(chosen, dtype=np.int64)
-
-
-def choose_free(positions: np.ndarray, chosen: np.ndarray, size: float) -> np.ndarray:
-    """Choose where thumbnails are drawn: near their samples, and over no sample.
-
-    Parameters
-    ----------
-    positions : ndarray of shape (n, 2)
-        Of all samples.
-    chosen : ndarray of int, of shape (n_chosen,)
-        The samples that have a thumbnail.
-    size : float
-        Side of the square that a thumbnail needs.
-
-    Returns
-    -------
-    centers : ndarray of shape (n_chosen, 2)
-        Of squares that contain no sample, and do not overlap.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skdim.displays.code import choose_free
-    >>> centers = choose_free(np.zeros((3, 2)), np.array([0]), 1.0)
-    >>> float(np.abs(centers).max())  # the next square
-    1.0
-    """
-    # A ring of free squares around the map has room for all, also if no square within is free.
-    n_ring = 1 + len(chosen) // 4
-    low, high = positions.min(0), positions.max(0)
-    n_inside = np.ceil((high - low) / size).astype(int) + 1
-    axes = [low[axis] + size * np.arange(-n_ring, n_inside[axis] + n_ring) for axis in range(2)]
-    cells = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
-    numbers = np.rint((positions - low) / size).astype(int) + n_ring  # of the cell of each sample
-    is_free = np.ones(len(cells), dtype=bool)
-    is_free[numbers[:, 0] * len(axes[1]) + numbers[:, 1]] = False
-    free = cells[is_free]
-    centers = np.empty((len(chosen), 2))
-    for i, position in enumerate(positions[chosen]):
-        nearest = np.square(free - position).sum(1).argmin()
-        centers[i] = free[nearest]
-        free = np.delete(free, nearest, axis=0)
-    return centers
-
-
-def marker_path(number: int):
-    """Return the outline of the marker of a class, by its number."""
-    from matplotlib.markers import MarkerStyle
-
-    marker = MarkerStyle(MARKERS[number % len(MARKERS)])
-    return marker.get_path().transformed(marker.get_transform())
-
-
-def color_by(y, n: int):
-    """Return a colour for every sample.
-
-    Parameters
-    ----------
-    y : array-like of shape (n,) or None
-    n : int
-
-    Returns
-    -------
-    colors : ndarray of shape (n, 4)
-        Red, green, blue and opacity.
-    key : dict from class to color, ScalarMappable for numbers, or None
-        Meaning of the colours.
-    numbers : ndarray of int, of shape (n,), or None
-        Number of the class of each sample; None where there are no classes.
-    """
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize, to_rgba, to_rgba_array
-
+def check_y(y, n: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the classes of y and the index of each sample's class; without classes, None and y."""
     if y is None:
-        return np.tile(to_rgba(MUTED), (n, 1)), None, None
+        return None, None
     y = column_or_1d(y)
     if len(y) != n:
         raise ValueError(f"'y' must have a value for each of the {n} samples. Got {len(y)}.")
-    classes, numbers = np.unique(y, return_inverse=True)
+    classes, indices = np.unique(y, return_inverse=True)
     if len(classes) <= len(PALETTE):
-        colors = to_rgba_array(PALETTE)
-        return colors[numbers], dict(zip(classes.tolist(), PALETTE, strict=False)), numbers
+        return classes, indices
     if y.dtype.kind not in "iuf":
         raise ValueError(
             f"'y' must hold numbers, or {len(PALETTE)} classes at most, as many as colours can "
-            f"tell apart. Got {len(classes)} classes."
+            f"distinguish. Got {len(classes)} classes."
         )
-    scale = ScalarMappable(Normalize(y.min(), y.max()), "viridis")
-    return scale.to_rgba(y), scale, None
+    return None, y
+
+
+def marker_path(marker: str):
+    """Return the outline of a marker."""
+    from matplotlib.markers import MarkerStyle
+
+    style = MarkerStyle(marker)
+    return style.get_path().transformed(style.get_transform())
+
+
+def arrange_thumbnails(
+    positions: np.ndarray, side: float, max_thumbnails: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices of the samples to show (m,), and the centres of their thumbnails (m, 2).
+
+    The map and a margin are divided into square cells. At most one sample of each cell is chosen,
+    at random but with a fixed seed. Its thumbnail takes the nearest cell that contains neither
+    samples nor another thumbnail.
+    """
+    low = positions.min(0)
+    cells = np.rint((positions - low) / side).astype(int)  # (n, 2)
+    order = np.random.default_rng(0).permutation(len(positions))
+    _, first = np.unique(cells[order], axis=0, return_index=True)
+    indices = order[np.sort(first)[:max_thumbnails]]
+    margin = math.ceil(math.sqrt(len(indices)) / 2)  # in cells: room for all outside of the map
+    is_free = np.ones(cells.max(0) + 1 + 2 * margin, dtype=bool)
+    is_free[tuple((cells + margin).T)] = False
+    free = low + side * (np.argwhere(is_free) - margin)
+    centers = np.empty((len(indices), 2))
+    for i, position in enumerate(positions[indices]):
+        nearest = np.square(free - position).sum(1).argmin()
+        centers[i] = free[nearest]
+        free = np.delete(free, nearest, axis=0)
+    return indices, centers

@@ -1,25 +1,30 @@
-"""Shared by all displays: axes, samples as pictures, thumbnails and colours."""
+"""What all displays share: checks, panels, samples as pictures, and colours."""
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skdim.modalities import MODALITIES, modality_of
 from skdim.sources.stored import Samples
-from skdim.transformer import DIMTransformer
+from skdim.transformer import DIMTransformer, check_samples
 
 # Petroff, "Accessible color sequences for data visualization", 2021: also for the colour-blind.
 PALETTE = (
-    "#3f90da",
-    "#ffa90e",
-    "#bd1f01",
-    "#94a4a2",
-    "#832db6",
-    "#a96b59",
-    "#e76300",
-    "#b9ac70",
-    "#717581",
-    "#92dadd",
-)
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
+    "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+)  # fmt: skip
 INK, MUTED = "0.2", "0.55"
+SMALL = {"color": INK, "fontsize": "small"}  # text
+LEGEND = {"frameon": False, "fontsize": "small", "labelcolor": INK}
+
+
+def check_matplotlib() -> None:
+    """Raise ImportError, which says how to install matplotlib, if it is missing."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise ImportError(
+            "Displays need the package matplotlib, which is missing: pip install matplotlib."
+        ) from None
 
 
 def check_transformer(estimator) -> None:
@@ -33,177 +38,170 @@ def check_transformer(estimator) -> None:
     check_is_fitted(estimator)
 
 
-def check_matplotlib() -> None:
-    """Raise ImportError, with how to install it, if matplotlib is missing."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise ImportError(
-            "Displays need the package matplotlib, which is missing: pip install matplotlib."
-        ) from None
+def check_inputs(estimator, X) -> Samples:
+    """Check a transformer and X, and return the samples (n, channels, *sides)."""
+    check_transformer(estimator)
+    return check_samples(estimator, X)
 
 
-def axes_or_new(ax, figsize: tuple[float, float]):
-    """Return ``ax``, or the axes of a new figure of this size, in inches, if it is None."""
-    if ax is not None:
-        return ax
-    check_matplotlib()
-    import matplotlib.pyplot as plt
-
-    _, ax = plt.subplots(figsize=figsize, layout="constrained")
-    return ax
+# ---- Axes ----
 
 
-def divide(ax, n_rows: int, n_columns: int, gaps: tuple[float, float]) -> np.ndarray:
-    """Make a grid of panels inside ``ax``, whose own frame is hidden.
+def axes_and_figure(ax, figsize: tuple[float, float]):
+    """Return ``ax`` and its figure; None makes a new figure, of a size in inches."""
+    if ax is None:
+        check_matplotlib()
+        import matplotlib.pyplot as plt
 
-    Parameters
-    ----------
-    ax : matplotlib Axes
-    n_rows, n_columns : int
-    gaps : tuple (vertical, horizontal)
-        Between panels, as fractions of the height and width of a panel.
+        _, ax = plt.subplots(figsize=figsize, layout="constrained")
+    return ax, ax.figure
 
-    Returns
-    -------
-    panels : ndarray of shape (n_rows, n_columns) of matplotlib Axes
-        They share the x axis. A single panel is ``ax`` itself.
+
+def grid_shape(n_panels: int, max_columns: int) -> tuple[int, int]:
+    """Return the numbers of rows and columns of a grid: as few rows, then columns, as possible."""
+    n_rows = -(-n_panels // max_columns)
+    return n_rows, -(-n_panels // n_rows)
+
+
+def make_panels(ax, n_panels: int, n_columns: int = 1, *, hspace, wspace=0.12, aspect=None):
+    """Make a grid of panels inside ``ax``, and return them row by row, as an array of Axes.
+
+    ``hspace`` and ``wspace`` are the gaps between rows and columns, as fractions of the height and
+    width of a panel. ``aspect`` is the height of a panel divided by its width; None fills ``ax``,
+    whose own frame is hidden. The last row may be incomplete. A single panel is ``ax`` itself.
     """
-    panels = np.empty((n_rows, n_columns), dtype=object)
-    if panels.size == 1:
-        panels[0, 0] = ax
-        return panels
+    from matplotlib.gridspec import GridSpec
+
+    n_rows = -(-n_panels // n_columns)
+    if aspect is not None:
+        height, width = n_rows + (n_rows - 1) * hspace, n_columns + (n_columns - 1) * wspace
+        ax.set_box_aspect(aspect * height / width)
+    if n_panels == 1:
+        return np.array([ax])
     ax.set_axis_off()
-    vertical, horizontal = gaps
-    height = 1 / (n_rows + (n_rows - 1) * vertical)
-    width = 1 / (n_columns + (n_columns - 1) * horizontal)
-    for row, column in np.ndindex(n_rows, n_columns):
-        left = column * width * (1 + horizontal)
-        top = 1 - row * height * (1 + vertical)
-        panels[row, column] = ax.inset_axes(
-            (left, top - height, width, height), sharex=panels[0, 0]
-        )
-    for panel in panels[:-1].flat:
-        panel.tick_params(labelbottom=False)
-    return panels
+    cells = GridSpec(
+        n_rows, n_columns, left=0, right=1, bottom=0, top=1, hspace=hspace, wspace=wspace
+    )
+    boxes = [cells[i].get_position(ax.figure) for i in range(n_panels)]
+    return np.array([ax.inset_axes(box.bounds) for box in boxes])
 
 
-def tidy(ax) -> None:
-    """Keep only the left and bottom sides of the frame, in a muted colour."""
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color(MUTED)
-    ax.tick_params(color=MUTED, labelcolor=INK, labelsize="small")
+def link_panels(panels, n_columns: int, xlabel: str, ylabel: str, *, sharey=True) -> None:
+    """Let panels share their x axis and, if ``sharey``, their y axis; label only the outer panels.
+
+    The lowest panel of each column has labels below, unless ``xlabel`` is empty. The first panel of
+    each row has labels on the left.
+    """
+    for i, panel in enumerate(panels):
+        if i:
+            panel.sharex(panels[0])
+        if i and sharey:
+            panel.sharey(panels[0])
+        is_lowest = bool(xlabel) and i + n_columns >= len(panels)
+        is_first = i % n_columns == 0
+        panel.set_xlabel(xlabel if is_lowest else "", **SMALL)
+        panel.set_ylabel(ylabel if is_first else "", **SMALL)
+        panel.tick_params(color=MUTED, labelcolor=INK, labelsize="small")
+        panel.tick_params(labelbottom=is_lowest, labelleft=is_first)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.spines[["left", "bottom"]].set_color(MUTED)
 
 
-def check_drawable(samples: Samples) -> None:
-    """Raise ValueError unless samples (n, channels, *sides) can be drawn as pictures."""
-    if samples.ndim not in (3, 4, 5):
+def draw_colorbar(ax, mappable, label: str):
+    """Draw a colour bar to the right of ``ax``, and return it."""
+    bar = ax.figure.colorbar(mappable, ax=ax, shrink=0.7, aspect=30)
+    bar.set_label(label, **SMALL)
+    bar.solids.set_alpha(1)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(color=MUTED, labelcolor=INK, labelsize="small")
+    return bar
+
+
+# ---- Samples as pictures ----
+
+
+def drawing_of(samples: Samples) -> str:
+    """Return how samples (n, channels, *sides) are drawn: the ``drawing`` of their `Modality`."""
+    return modality_of(samples.shape[1:]).drawing
+
+
+def check_drawable(samples: Samples, drawings=("picture", "slice", "curves")) -> None:
+    """Raise ValueError unless samples (n, channels, *sides) are drawn in one of these ways."""
+    if drawing_of(samples) not in drawings:
+        names = {modality.drawing: modality.name for modality in MODALITIES}
+        *others, last = (names[drawing] for drawing in drawings)
         raise ValueError(
-            "X must hold images, volumes or signals, to be drawn as pictures. Got samples of shape "
-            f"{samples.shape[1:]} (channels first)."
+            f"X must hold {', '.join(others)} or {last}, to be drawn as pictures. Got samples of "
+            f"shape {samples.shape[1:]} (channels first)."
         )
 
 
-def scale_to_unit(samples: np.ndarray) -> np.ndarray:
-    """Scale so that the smallest of all values is 0 and the largest 1; a constant becomes 0."""
-    samples = np.asarray(samples, dtype=np.float64)
-    low, high = samples.min(), samples.max()
-    return (samples - low) / ((high - low) or 1.0)
+def channel_colors(n_channels: int) -> tuple[str, ...]:
+    """Return the colours of the channels of a signal, to be used in turn."""
+    return (INK,) if n_channels == 1 else PALETTE
+
+
+def stack_channels(signals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shift the channels of signals (n, channels, length) apart, the first on top.
+
+    Return the shifted signals, and the middle (channels,) of the values of each channel. The first
+    channel is not shifted.
+    """
+    low, high = np.nanmin(signals), np.nanmax(signals)
+    shifts = -1.1 * ((high - low) or 1.0) * np.arange(signals.shape[1])
+    return signals + shifts[:, None], (low + high) / 2 + shifts
 
 
 def as_pictures(samples: np.ndarray) -> np.ndarray:
-    """Turn images or volumes into pictures, with values from 0 to 1 over all of them.
+    """Turn samples (n, channels, *sides) into pictures, with values from 0 to 1 over all of them.
 
-    Three channels are red, green and blue. Other numbers of channels are averaged to grey. Of a
-    volume, the middle slice of its first side is drawn.
-
-    Parameters
-    ----------
-    samples : ndarray of shape (n, channels, height, width) or (n, channels, depth, height, width)
-
-    Returns
-    -------
-    pictures : ndarray of shape (n, height, width) or (n, height, width, 3), float64
+    Three channels of images are red, green and blue (n, height, width, 3). Other numbers of
+    channels are averaged to grey (n, height, width). A volume is shown by the middle slice of its
+    first side. Signals become curves (n, channels, length). A constant becomes 0.
     """
-    if samples.ndim == 5:
-        samples = samples[:, :, samples.shape[2] // 2]
     samples = np.asarray(samples, dtype=np.float64)
-    if samples.shape[1] != 3:
-        return scale_to_unit(samples.mean(1))
-    return scale_to_unit(np.moveaxis(samples, 1, -1))
+    if drawing_of(samples) == "slice":
+        samples = samples[:, :, samples.shape[2] // 2]
+    if drawing_of(samples) == "curves":
+        samples, _ = stack_channels(samples)
+    else:
+        samples = np.moveaxis(samples, 1, -1) if samples.shape[1] == 3 else samples.mean(1)
+    low, high = np.nanmin(samples), np.nanmax(samples)
+    return (samples - low) / ((high - low) or 1.0)
 
 
-def draw_thumbnails(
-    ax, samples: np.ndarray, centers: np.ndarray, size: float, cmap, edges=None
-) -> list:
-    """Draw each sample as a thumbnail, in the data coordinates of ``ax``.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-        The caller sets its limits afterwards.
-    samples : ndarray of shape (n, channels, *sides)
-    centers : ndarray of shape (n, 2)
-    size : float
-        Longer side of a thumbnail.
-    cmap : str or matplotlib Colormap
-        Colour map of grey pictures.
-    edges : sequence of n colors, default=None
-        Colours of frames around the thumbnails; None draws none.
-
-    Returns
-    -------
-    artists : list of n AxesImage, or of n LineCollection for signals
-    """
-    is_signal = samples.ndim == 3
-    sides = (1, 1) if is_signal else samples.shape[-2:]
-    boxes = [box_around(center, sides, size) for center in centers]
-    for box, edge in zip(boxes, [] if edges is None else edges, strict=edges is not None):
-        _draw_frame(ax, box, edge)
-    if is_signal:
-        return _draw_signals(ax, samples, boxes)
-    return [
-        ax.imshow(picture, cmap=cmap, vmin=0, vmax=1, extent=box, zorder=3)
-        for picture, box in zip(as_pictures(samples), boxes, strict=True)
-    ]
-
-
-def box_around(center, sides, size: float) -> tuple[float, float, float, float]:
+def picture_box(samples: np.ndarray, center=(0.0, 0.0), size: float = 1.0) -> tuple[float, ...]:
     """Return (left, right, bottom, top) of a picture whose longer side has length ``size``."""
+    sides = (1, 1) if drawing_of(samples) == "curves" else samples.shape[-2:]
     half_height, half_width = size / 2 * np.array(sides) / max(sides)
     x, y = center
     return x - half_width, x + half_width, y - half_height, y + half_height
 
 
-def _draw_frame(ax, box: tuple[float, float, float, float], edge) -> None:
-    from matplotlib.patches import Rectangle
+def draw_samples(axes, samples: np.ndarray, cmap, boxes=None) -> list:
+    """Draw a sample (channels, *sides) in each of the axes, which are limited to its box.
 
-    left, right, bottom, top = box
-    ax.add_patch(
-        Rectangle(
-            (left, bottom),
-            right - left,
-            top - bottom,
-            facecolor="white",
-            edgecolor=edge,
-            linewidth=2.5,  # the picture covers half of it
-            zorder=2.5,
-        )
-    )
+    ``boxes`` are in data coordinates; None takes a `picture_box` around the origin. Return a list
+    of AxesImage, or of LineCollection for signals.
+    """
+    boxes = [picture_box(samples)] * len(samples) if boxes is None else boxes
+    artists = []
+    for ax, picture, box in zip(axes, as_pictures(samples), boxes, strict=True):
+        if drawing_of(samples) == "curves":
+            artists.append(draw_curves(ax, picture, box))
+        else:
+            limits = {"vmin": 0, "vmax": 1}
+            artists.append(ax.imshow(picture, cmap=cmap, extent=box, zorder=3, **limits))
+        ax.set(xlim=box[:2], ylim=box[2:], xticks=[], yticks=[], aspect="equal")
+    return artists
 
 
-def _draw_signals(ax, samples: np.ndarray, boxes: list) -> list:
+def draw_curves(ax, curves: np.ndarray, box):
+    """Draw curves (channels, length) of values from 0 to 1 in a box."""
     from matplotlib.collections import LineCollection
 
-    n_channels, length = samples.shape[1:]
-    colors = [INK] if n_channels == 1 else [PALETTE[i % len(PALETTE)] for i in range(n_channels)]
-    time = np.linspace(0, 1, length)
-    artists = []
-    # each channel has a lane of its own, the first on top
-    lanes = np.arange(n_channels)[::-1, None]
-    for sample, (left, right, bottom, top) in zip(scale_to_unit(samples), boxes, strict=True):
-        x, y = left + (right - left) * time, bottom + (top - bottom) * (lanes + sample) / n_channels
-        curves = [np.column_stack([x, channel]) for channel in y]
-        lines = LineCollection(curves, colors=colors, linewidths=1, zorder=3)
-        artists.append(ax.add_collection(lines, autolim=False))
-    return artists
+    left, right, bottom, top = box
+    time = np.linspace(left, right, curves.shape[1])
+    lines = [np.column_stack([time, bottom + (top - bottom) * curve]) for curve in curves]
+    colors = channel_colors(len(lines))
+    return ax.add_collection(LineCollection(lines, colors=colors, linewidths=1, zorder=3))

@@ -1,39 +1,33 @@
 """Curves of the terms of the objective over epochs."""
 
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from skdim._names import lookup
-from skdim.displays.drawing import INK, PALETTE, axes_or_new, check_transformer, divide, tidy
-from skdim.mutual_information import (
-    Estimator,
-    chi2,
-    dv,
-    hellinger,
-    infonce,
-    jsd,
-    nwj,
-    rkl,
+from skdim.displays.drawing import (
+    INK,
+    LEGEND,
+    PALETTE,
+    axes_and_figure,
+    check_transformer,
+    link_panels,
+    make_panels,
 )
+from skdim.mutual_information import Estimator, chi2, dv, hellinger, infonce, jsd, nwj, rkl
 
 
 class Quantity(NamedTuple):
-    """Title and unit of a panel; terms with the same quantity share a panel.
-
-    Attributes
-    ----------
-    title : str
-    unit : str
-        Empty if there is none.
-    """
+    """Title of a panel, and its unit or ""; curves of the same quantity share a panel."""
 
     title: str
     unit: str
 
 
-# Quantities of the local and the global term: bounds, whose unit depends on the MI estimator.
+# Quantities of the local and the global term: bounds, with units that depend on the MI estimator.
 BOUNDS: dict[Estimator, Quantity] = {
     infonce: Quantity("InfoNCE bound (higher is better)", "nats"),
     dv: Quantity("Donsker-Varadhan bound (higher is better)", "nats"),
@@ -46,27 +40,28 @@ BOUNDS: dict[Estimator, Quantity] = {
 OTHER_BOUND = Quantity("Bound (higher is better)", "")
 
 LOSS = Quantity("Loss (lower is better)", "weighted sum")
-ADVERSARIAL = Quantity("Adversarial losses of the prior (both minimised)", "nats")
 COORDINATES = Quantity("Log-likelihood of coordinates (higher is better)", "nats")
+ADVERSARIAL = Quantity("Adversarial losses of the prior (both minimised)", "nats")
 HELD_OUT = Quantity("Score of held-out samples (higher is better)", "probability")
 LEARNING_RATE = Quantity("Learning rate", "step size")
 
-# In the order of their panels.
-COLORS = {
-    "loss": INK,
-    "local": PALETTE[0],
-    "global": PALETTE[1],
-    "coordinates": PALETTE[2],
-    "prior": PALETTE[6],
-    "discriminator": PALETTE[4],
-    "validation_score": PALETTE[5],
-    "learning_rate": PALETTE[8],
+# Colour and quantity of each curve, in the order of their panels; None stands for the bound.
+CURVES: dict[str, tuple[str, Quantity | None]] = {
+    "loss": (INK, LOSS),
+    "local": (PALETTE[0], None),
+    "global": (PALETTE[1], None),
+    "coordinates": (PALETTE[2], COORDINATES),
+    "prior": (PALETTE[6], ADVERSARIAL),
+    "discriminator": (PALETTE[4], ADVERSARIAL),
+    "validation_score": (PALETTE[5], HELD_OUT),
+    "learning_rate": (PALETTE[8], LEARNING_RATE),
 }
 
-# What the loss is the weighted sum of.
+# The loss is the weighted sum of these terms.
 TERMS = {"local", "global", "coordinates", "prior"}
 
 
+@dataclass(eq=False, repr=False)
 class LossCurveDisplay:
     """All terms of the objective over the epochs of a fit, with a panel for each quantity.
 
@@ -75,7 +70,7 @@ class LossCurveDisplay:
     epochs : array-like of shape (n_epochs,)
     curves : dict of str to array-like of shape (n_epochs,)
         Any of "loss", "local", "global", "coordinates", "prior", "discriminator",
-        "validation_score" and "learning_rate"; NaN where an epoch had no such term.
+        "validation_score" and "learning_rate"; NaN if an epoch had no such term.
     bound : Quantity, default=Quantity("Bound (higher is better)", "")
         Title and unit of the local and the global term.
 
@@ -102,14 +97,14 @@ class LossCurveDisplay:
     ['loss', 'local', 'prior', 'discriminator']
     """
 
-    def __init__(self, epochs, curves: Mapping, *, bound: Quantity = OTHER_BOUND):
-        self.epochs = epochs
-        self.curves = curves
-        self.bound = bound
+    epochs: ArrayLike
+    curves: Mapping[str, ArrayLike]
+    _: KW_ONLY
+    bound: Quantity = OTHER_BOUND
 
     @classmethod
     def from_estimator(cls, estimator, *, ax=None, terms=None, learning_rate=False):
-        """Draw the ``history_`` of a fitted transformer.
+        """Draw the ``history_`` of a fitted transformer, and return the display.
 
         Parameters
         ----------
@@ -117,97 +112,61 @@ class LossCurveDisplay:
             Fitted, and not trimmed.
         ax, terms, learning_rate
             As in `plot`.
-
-        Returns
-        -------
-        display : LossCurveDisplay
         """
         check_transformer(estimator)
+        estimator.model_.check_not_trimmed("a plot of its history")
         history = estimator.history_
-        if not history:
-            raise ValueError(
-                "This transformer was trimmed and has no history of its fit. Fit it again, or "
-                "use the one that was not trimmed."
-            )
         epochs = np.array([epoch["epoch"] for epoch in history])
         curves = {
             name: np.array([epoch.get(name, np.nan) for epoch in history])
-            for name in COLORS
+            for name in CURVES
             if any(name in epoch for epoch in history)
         }
         bound = BOUNDS.get(estimator.model_.config.objective.mi_estimator, OTHER_BOUND)
         return cls(epochs, curves, bound=bound).plot(ax, terms=terms, learning_rate=learning_rate)
 
     def plot(self, ax=None, *, terms=None, learning_rate=False):
-        """Draw the curves.
+        """Draw the curves, and return the display.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Divided into panels. None makes a new figure.
         terms : list of str, default=None
-            Names of curves. None draws all except the learning rate; and except the loss if there
-            is only one term, since the loss is then the same curve upside down.
+            Names of curves. None draws all except the learning rate. If there is only one term,
+            the loss is left out too: it is the same curve upside down.
         learning_rate : bool, default=False
             Whether to draw the learning rate too, if ``terms`` is None.
-
-        Returns
-        -------
-        display : LossCurveDisplay
-            The same object.
         """
         if terms is None:
             left_out = set() if learning_rate else {"learning_rate"}
             if len(TERMS & set(self.curves)) == 1:
                 left_out.add("loss")
             terms = [name for name in self.curves if name not in left_out]
-        chosen = {name: lookup(name, self.curves, "terms", or_callable=False) for name in terms}
-        if not chosen:
+        curves = {name: lookup(name, self.curves, "terms", or_callable=False) for name in terms}
+        if not curves:
             raise ValueError(
                 f"The 'terms' parameter must name some of {sorted(self.curves)}. Got none."
             )
         names_of: dict[Quantity, list[str]] = {}
-        for name in chosen:
-            names_of.setdefault(self._quantity(name), []).append(name)
-        ax = axes_or_new(ax, (6, 0.6 + 1.7 * len(names_of)))
-        self.ax_, self.figure_ = ax, ax.figure
-        self.panels_ = divide(ax, len(names_of), 1, gaps=(0.4, 0))[:, 0]
+        for name in curves:
+            _, quantity = lookup(name, CURVES, "curves", or_callable=False)
+            names_of.setdefault(quantity or self.bound, []).append(name)
+        self.ax_, self.figure_ = axes_and_figure(ax, (6, 0.6 + 1.7 * len(names_of)))
+        self.panels_ = make_panels(self.ax_, len(names_of), hspace=0.4)
+        link_panels(self.panels_, 1, "epoch", "", sharey=False)
         self.lines_ = {}
+        # With few epochs, markers: the line of a single epoch would be invisible.
+        marker = "o" if np.size(self.epochs) < 15 else None
+        style = {"linewidth": 1.8, "marker": marker, "markersize": 4}
         for panel, (quantity, names) in zip(self.panels_, names_of.items(), strict=True):
             for name in names:
-                self.lines_[name] = self._draw(panel, name, chosen[name])
+                (self.lines_[name],) = panel.plot(
+                    self.epochs, curves[name], color=CURVES[name][0], label=name, **style
+                )
             panel.set_title(quantity.title, loc="left", fontsize="medium", color=INK)
-            panel.set_ylabel(quantity.unit, color=INK)
-            tidy(panel)
+            panel.set_ylabel(quantity.unit)
             if len(names) > 1:
-                panel.legend(frameon=False, fontsize="small", labelcolor=INK)
-        self.panels_[-1].set_xlabel("epoch", color=INK)
-        self.panels_[-1].xaxis.get_major_locator().set_params(integer=True)
+                panel.legend(**LEGEND)
+        panel.xaxis.get_major_locator().set_params(integer=True)
         return self
-
-    def _quantity(self, name: str) -> Quantity:
-        quantities = {
-            "loss": LOSS,
-            "local": self.bound,
-            "global": self.bound,
-            "coordinates": COORDINATES,
-            "prior": ADVERSARIAL,
-            "discriminator": ADVERSARIAL,
-            "validation_score": HELD_OUT,
-            "learning_rate": LEARNING_RATE,
-        }
-        return lookup(name, quantities, "curves", or_callable=False)
-
-    def _draw(self, panel, name: str, values):
-        # With few epochs, markers: the line of a single epoch would be invisible.
-        marker = "o" if len(self.epochs) < 15 else None
-        (line,) = panel.plot(
-            self.epochs,
-            values,
-            color=COLORS[name],
-            linewidth=1.8,
-            marker=marker,
-            markersize=4,
-            label=name,
-        )
-        return line

@@ -1,23 +1,26 @@
 """Samples and their nearest neighbours in feature space."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from skdim.displays.drawing import (
     INK,
-    axes_or_new,
+    PALETTE,
+    SMALL,
+    axes_and_figure,
     check_drawable,
-    check_transformer,
-    draw_thumbnails,
+    check_inputs,
+    draw_samples,
+    make_panels,
 )
 from skdim.evaluation import nearest_neighbors
 from skdim.transformer import check_samples
 
-# Distances in thumbnails: from one to the next, and from a query to its first neighbour.
-STEP, QUERY_STEP = 1.1, 1.4
 
-
+@dataclass(eq=False, repr=False)
 class NearestNeighborsDisplay:
-    """A line of pictures for each query: the query, then its nearest neighbours in feature space.
+    """A row of pictures for each query: the query, then its nearest neighbours in feature space.
 
     Parameters
     ----------
@@ -30,6 +33,7 @@ class NearestNeighborsDisplay:
     Attributes
     ----------
     ax_ : matplotlib Axes
+        Contains all pictures.
     figure_ : matplotlib Figure
     thumbnails_ : ndarray of shape (n_queries, 1 + n_neighbors) of matplotlib artists
         AxesImage, or LineCollection for signals.
@@ -48,10 +52,9 @@ class NearestNeighborsDisplay:
     (5, 8)
     """
 
-    def __init__(self, queries, neighbors, distances):
-        self.queries = queries
-        self.neighbors = neighbors
-        self.distances = distances
+    queries: np.ndarray
+    neighbors: np.ndarray
+    distances: np.ndarray
 
     @classmethod
     def from_estimator(
@@ -66,17 +69,17 @@ class NearestNeighborsDisplay:
         ax=None,
         cmap="gray",
     ):
-        """Draw samples and their nearest neighbours in the features of a fitted transformer.
+        """Draw samples and their neighbours in feature space, and return the display.
 
         Parameters
         ----------
         estimator : DIMTransformer
             Fitted. Its ``output`` parameter selects the features.
         X : array-like of the kind and sample shape that ``fit`` saw
-            Images, volumes or signals, from which neighbours are taken.
-        queries : array-like of that kind, default=None
-            Samples whose neighbours are shown. None takes evenly spaced samples of X, which are
-            not counted as their own neighbours.
+            Images, volumes or signals. Neighbours are taken from them.
+        queries : array-like of the same kind, default=None
+            Samples whose neighbours are shown. None takes evenly spaced samples of X, and a sample
+            does not count as its own neighbour.
         n_queries : int, default=6
             Number of queries, if ``queries`` is None.
         n_neighbors : int, default=7
@@ -84,25 +87,16 @@ class NearestNeighborsDisplay:
             As in `skdim.evaluation.nearest_neighbors`.
         ax, cmap
             As in `plot`.
-
-        Returns
-        -------
-        display : NearestNeighborsDisplay
         """
-        check_transformer(estimator)
-        samples = check_samples(estimator, X)
+        samples = check_inputs(estimator, X)
         check_drawable(samples)
         features = estimator.model_.features(samples, estimator.output)
         if queries is None:
-            if not 1 <= n_neighbors < len(samples):
-                raise ValueError(
-                    "The 'n_neighbors' parameter must be from 1 to the "
-                    f"{len(samples) - 1} other samples of X. Got {n_neighbors}."
-                )
-            chosen = _evenly_spaced(len(samples), n_queries)
-            found = nearest_neighbors(features, features[chosen], n_neighbors + 1, metric)
-            distances, indices = _drop_queries(chosen, *found)
-            queries = samples[chosen]
+            check_number("n_neighbors", n_neighbors, len(samples) - 1, "other samples")
+            check_number("n_queries", n_queries, len(samples), "samples")
+            rows = np.arange(n_queries) * len(samples) // n_queries  # evenly spaced
+            queries = samples[rows]
+            distances, indices = neighbors_within(features, rows, n_neighbors, metric)
         else:
             queries = check_samples(estimator, queries)
             query_features = estimator.model_.features(queries, estimator.output)
@@ -110,7 +104,7 @@ class NearestNeighborsDisplay:
         return cls(queries, samples[indices], distances).plot(ax, cmap=cmap)
 
     def plot(self, ax=None, *, cmap="gray"):
-        """Draw the queries and their neighbours.
+        """Draw the queries and their neighbours, and return the display.
 
         Parameters
         ----------
@@ -118,54 +112,41 @@ class NearestNeighborsDisplay:
             None makes a new figure.
         cmap : str or matplotlib Colormap, default="gray"
             Colour map of grey pictures; "gray_r" draws dark on white.
-
-        Returns
-        -------
-        display : NearestNeighborsDisplay
-            The same object.
         """
         check_drawable(self.queries)
-        n_queries, n_neighbors = self.distances.shape
-        left = np.array([0, *(QUERY_STEP + STEP * np.arange(n_neighbors))])
-        down = -(STEP + 0.2) * np.arange(n_queries)  # with room for the distances
-        ax = axes_or_new(ax, (0.8 * (left[-1] + 1), 0.8 * (1.7 - down[-1])))
-        self.ax_, self.figure_ = ax, ax.figure
-        shown = np.concatenate([self.queries[:, None], self.neighbors], 1)
-        y, x = np.meshgrid(down, left, indexing="ij")
-        centers = np.stack([x, y], -1)  # (n_queries, 1 + n_neighbors, 2)
-        artists = draw_thumbnails(
-            ax, shown.reshape(-1, *shown.shape[2:]), centers.reshape(-1, 2), 1.0, cmap
-        )
-        self.thumbnails_ = np.empty(x.shape, dtype=object)
-        self.thumbnails_[...] = np.array(artists, dtype=object).reshape(x.shape)
-        above, small = {"ha": "left", "va": "bottom", "color": INK}, {"color": INK, "size": 9}
-        ax.text(-0.5, 0.6, "Query", **above)
-        ax.text(QUERY_STEP - 0.5, 0.6, "Nearest neighbours, with distances", **above)
-        for center, distance in zip(
-            centers[:, 1:].reshape(-1, 2), np.ravel(self.distances), strict=True
-        ):
-            ax.text(center[0], center[1] - 0.53, f"{distance:#.3g}", ha="center", va="top", **small)
-        ax.set(xlim=(-0.6, left[-1] + 0.6), ylim=(down[-1] - 0.8, 1.0), aspect="equal")
-        ax.set_axis_off()
+        pictures = np.concatenate([self.queries[:, None], self.neighbors], 1)
+        n_rows, n_columns = pictures.shape[:2]
+        self.ax_, self.figure_ = axes_and_figure(ax, (0.9 * n_columns, 0.5 + 1.1 * n_rows))
+        n_pictures = n_rows * n_columns
+        panels = make_panels(self.ax_, n_pictures, n_columns, hspace=0.4, wspace=0.1, aspect=1)
+        artists = draw_samples(panels, pictures.reshape(n_pictures, *pictures.shape[2:]), cmap)
+        self.thumbnails_ = np.array(artists, dtype=object).reshape(n_rows, n_columns)
+        for row, distances in zip(panels.reshape(n_rows, n_columns), self.distances, strict=True):
+            labels = ["query", *(f"{distance:#.3g}" for distance in distances)]
+            for panel, label in zip(row, labels, strict=True):
+                panel.spines[:].set_visible(False)
+                panel.set_xlabel(label, **SMALL, labelpad=2)
+            row[0].spines[:].set(visible=True, color=PALETTE[0], linewidth=3)
+        title = "Nearest neighbours, with distances"
+        panels[1].set_title(title, loc="left", fontsize="medium", color=INK)
         return self
 
 
-def _evenly_spaced(n: int, n_wanted: int) -> np.ndarray:
-    if not 1 <= n_wanted <= n:
+def check_number(parameter: str, number: int, most: int, what: str) -> None:
+    """Raise ValueError unless a number of samples is from 1 to ``most``."""
+    if not 1 <= number <= most:
         raise ValueError(
-            f"The 'n_queries' parameter must be from 1 to the {n} samples of X. Got {n_wanted}."
+            f"The {parameter!r} parameter must be from 1 to the {most} {what} of X. Got {number}."
         )
-    return np.arange(n_wanted) * n // n_wanted
 
 
-def _drop_queries(
-    queries: np.ndarray, distances: np.ndarray, indices: np.ndarray
+def neighbors_within(
+    features: np.ndarray, rows: np.ndarray, n_neighbors: int, metric
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Drop each query from its own neighbours; if it is not among them, drop the farthest one.
-
-    A query may be missing if there are many equal samples.
-    """
-    is_other = indices != queries[:, None]
+    """Return distances and indices of the nearest other samples of some rows of ``features``."""
+    distances, indices = nearest_neighbors(features, features[rows], n_neighbors + 1, metric)
+    is_other = indices != rows[:, None]
+    # Many equal samples may push a query out of its own list: drop the farthest sample instead.
     is_other[is_other.all(1), -1] = False
-    n, n_found = indices.shape
-    return distances[is_other].reshape(n, n_found - 1), indices[is_other].reshape(n, n_found - 1)
+    shape = len(rows), n_neighbors
+    return distances[is_other].reshape(shape), indices[is_other].reshape(shape)

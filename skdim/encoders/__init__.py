@@ -1,10 +1,10 @@
-"""Encoders: from a batch of samples to codes and local maps.
+"""Encoders map a batch of samples to codes and local maps.
 
 An encoder is an ``nn.Module`` class built as ``Encoder(sample_shape, n_components,
 **encoder_params)`` and called on a batch of shape (n, *sample_shape), channels first. It returns
-an `Encoding`. To add an encoder, list it in `ENCODERS`; it is then a legal ``encoder``. To make it
-the default of a modality, name it in a row of `skdim.modalities`. `tap` turns an existing network
-into an encoder.
+an `Encoding`. To add an encoder, list it in `ENCODERS`; its name is then a valid ``encoder``. To
+make it the default of a modality, name it in a row of `skdim.modalities`. `tap` turns an existing
+network into an encoder.
 """
 
 from torch import nn

@@ -1,4 +1,4 @@
-"""What every encoder must return, and a check of it."""
+"""The output that every encoder must return, and a check of it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,13 +18,14 @@ class Encoding(NamedTuple):
     hidden : Tensor of shape (n, n_hidden)
         Output of the layer before the code.
     local_maps : tuple of Tensor of shape (n, n_locations, n_channels)
-        One for each layer that is compared with the code: spatial axes flattened, channels last.
+        One map for each layer that is compared with the code. Spatial axes are flattened, and
+        channels come last.
     global_codes : Tensor of shape (n, n_globals, n_components) or None
-        Several global codes of each sample, if the encoder has them. Training then uses these, and
+        Several global codes of each sample, if the encoder has them. Training then uses them, and
         ``code`` is their summary.
     fixed : Tensor of shape (n, n_fixed) or None
-        Features without trained weights, such as responses of fixed kernels. They stand beside the
-        hidden layer where features are read. `encode` computes them, by the encoder's method
+        Features without trained weights, such as responses of fixed kernels. They are appended to
+        the hidden layer when features are read. `encode` computes them with the encoder's method
         ``fixed_features``.
     """
 
@@ -37,41 +38,41 @@ class Encoding(NamedTuple):
     def draw_codes(self, generator: torch.Generator) -> Tensor:
         """Return codes (n, n_components) to train on: one random global code of each sample.
 
-        The expected bound is the mean over all global codes. Without global codes, this is
-        ``code``.
+        The expected bound is the mean over all global codes. Without global codes, ``code`` is
+        returned.
         """
         if self.global_codes is None:
             return self.code
         n, n_globals, _ = self.global_codes.shape
-        drawn = torch.randint(n_globals, (n,), generator=generator, device=generator.device)
-        return self.global_codes[torch.arange(n, device=drawn.device), drawn]
+        positions = torch.randint(n_globals, (n,), generator=generator, device=generator.device)
+        return self.global_codes[torch.arange(n, device=positions.device), positions]
 
 
 def encode(encoder: nn.Module, x: Tensor, *, with_fixed: bool = True) -> Encoding:
     """Run an encoder and check what it returns.
 
-    Images are passed in channels-last memory format, on which convolutions are faster.
+    Images are converted to channels-last memory format, which makes convolutions faster.
 
     Parameters
     ----------
     encoder : nn.Module
     x : Tensor of shape (n, *sample_shape)
     with_fixed : bool, default=True
-        Whether ``fixed_features`` are computed. Where the encoder is trained or its codes are
-        scored they are not wanted, and take time.
+        Whether to compute ``fixed_features``. They take time, and neither training nor scoring
+        needs them.
 
     Raises
     ------
     TypeError
-        If the encoder does not return (code, hidden, local_maps), or global codes after these, of
-        the shapes given in `Encoding`.
+        If the encoder does not return (code, hidden, local_maps), optionally followed by global
+        codes, with the shapes given in `Encoding`.
     """
     if x.ndim == 4:
         x = x.contiguous(memory_format=torch.channels_last)
-    encoding = encoder(x)
+    output = encoder(x)
     n = len(x)
     try:
-        code, hidden, local_maps, *rest = encoding
+        code, hidden, local_maps, *rest = output
         shapes = [tuple(code.shape), tuple(hidden.shape), *(tuple(m.shape) for m in local_maps)]
     except (TypeError, ValueError, AttributeError):
         shapes = None
@@ -85,16 +86,16 @@ def encode(encoder: nn.Module, x: Tensor, *, with_fixed: bool = True) -> Encodin
             f"The encoder {type(encoder).__name__} must return a code of shape (n, n_components), "
             "a hidden layer of shape (n, n_hidden) and a tuple of local maps of shape "
             f"(n, n_locations, n_channels), with n = {n}. Got "
-            f"{shapes if shapes is not None else type(encoding).__name__} instead."
+            f"{shapes if shapes is not None else type(output).__name__} instead."
         )
     if rest and rest[0] is not None and rest[0].shape[::2] != code.shape:
         raise TypeError(
             f"The encoder {type(encoder).__name__} must return global codes of shape "
-            f"(n, n_globals, n_components) beside a code of shape {tuple(code.shape)}. Got "
+            f"(n, n_globals, n_components) with a code of shape {tuple(code.shape)}. Got "
             f"{tuple(rest[0].shape)}."
         )
-    found = Encoding(*encoding)
-    return add_fixed(encoder, x, found) if with_fixed else found
+    encoding = Encoding(*output)
+    return add_fixed(encoder, x, encoding) if with_fixed else encoding
 
 
 def add_fixed(encoder: nn.Module, x: Tensor, encoding: Encoding) -> Encoding:
@@ -105,30 +106,30 @@ def add_fixed(encoder: nn.Module, x: Tensor, encoding: Encoding) -> Encoding:
     return encoding._replace(fixed=fixed)
 
 
-# Numbers in one layer at once, about: what the caches of a processor hold.
+# About how many numbers of a layer fit into the caches of a processor.
 N_AT_ONCE = 2**20
 
 
 def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, n_numbers: int) -> Tensor:
-    """Apply a function to a few samples of x at a time, as many as caches hold the layers of.
+    """Apply a function to a few samples of x at a time, so that layers fit into the caches.
 
     Parameters
     ----------
     function : callable (part) -> Tensor
-        Without gradients, and of each sample separately.
+        Treats each sample separately, and needs no gradients.
     x : Tensor of shape (n, ...)
     n_numbers : int
-        In a layer of one sample, about.
+        About how many numbers a layer has for one sample.
     """
     if torch.jit.is_tracing():
         return function(x)
     n_at_once = max(1, N_AT_ONCE // max(1, n_numbers))
-    n_at_once = 2 ** (n_at_once.bit_length() - 1)  # divides the sizes of batches
+    n_at_once = 2 ** (n_at_once.bit_length() - 1)  # divides usual batch sizes
     return torch.cat([function(part) for part in x.split(n_at_once)])
 
 
 def has_adapt(encoder: nn.Module) -> bool:
-    """Whether an encoder has a method ``adapt(samples)``, to be called before training.
+    """Whether an encoder has a method ``adapt(samples)``, which is called before training.
 
     The method gets samples of shape (n, *sample_shape). It may set weights that are not trained,
     such as filters computed from the samples.
@@ -144,7 +145,7 @@ def adapt(encoder: nn.Module, samples: Tensor) -> None:
 
 @contextmanager
 def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Set modules to evaluation mode inside the ``with`` block, and restore their mode after it."""
+    """Set modules to evaluation mode inside the ``with`` block, then restore their modes."""
     were_training = [module.training for module in modules]
     try:
         for module in modules:
@@ -156,12 +157,12 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
 
 
 def as_local_map(feature_map: Tensor) -> Tensor:
-    """From (n, channels, *sides) to (n, n_locations, channels)."""
+    """Convert a map (n, channels, *sides) to a local map (n, n_locations, channels)."""
     return feature_map.flatten(2).transpose(1, 2)
 
 
 def normalized_code(n_hidden: int, n_components: int | None) -> nn.Module:
-    """A linear code with batch normalisation; None makes the hidden layer the code."""
+    """Return a linear layer with batch normalisation; the identity if n_components is None."""
     if n_components is None:
         return nn.Identity()
     return nn.Sequential(
@@ -169,8 +170,8 @@ def normalized_code(n_hidden: int, n_components: int | None) -> nn.Module:
     )
 
 
-def check_sizes(least: int = 1, **sizes: Any) -> None:
-    """Raise ValueError if an argument is not a whole number, or smaller than ``least``."""
+def check_sizes(lowest: int = 1, **sizes: Any) -> None:
+    """Raise ValueError if an argument is not a whole number of at least ``lowest``."""
     for name, size in sizes.items():
-        if not isinstance(size, Integral) or size < least:
-            raise ValueError(f"{name!r} must be a whole number from {least} on. Got {size!r}.")
+        if not isinstance(size, Integral) or size < lowest:
+            raise ValueError(f"{name!r} must be a whole number of at least {lowest}. Got {size!r}.")

@@ -7,16 +7,16 @@ from torch.nn import functional
 from skdim.encoders.contract import Encoding, as_local_map, check_sizes, normalized_code
 from skdim.encoders.patches import PatchBank, principal_patches, take_patches
 
-# By number of sides of a sample: 2 for images, 3 for volumes.
+# Keyed by the number of sides of a sample: 2 for images, 3 for volumes.
 CONVOLVE = {2: functional.conv2d, 3: functional.conv3d}
 CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
 BATCH_NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 POOL_LAYERS = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 POOLS = {2: functional.adaptive_avg_pool2d, 3: functional.adaptive_avg_pool3d}
 
-# Shortest side from which on images have room for fixed patches, and channels up to which patches
-# are whitened in a moment.
-FIXED_FROM, MAX_CHANNELS = 16, 8
+# Fixed patches need a shortest side of at least this many pixels. Beyond this number of channels,
+# whitening them would be slow.
+MIN_PATCHED_SIDE, MAX_PATCHED_CHANNELS = 16, 8
 
 
 class WhiteningStem(nn.Module):
@@ -34,7 +34,7 @@ class WhiteningStem(nn.Module):
         Side of a patch.
     stride : int
     max_filters : int
-        Largest number of output channels; components of small variance are dropped first.
+        Largest number of output channels. Components of small variance are dropped first.
 
     Attributes
     ----------
@@ -76,30 +76,30 @@ class WhiteningStem(nn.Module):
         self.filters.copy_(filters.reshape(self.filters.shape))
 
     def forward(self, x: Tensor) -> Tensor:
-        """From (n, n_channels, *sides) to (n, n_filters, *sides / stride)."""
+        """Filter samples (n, n_channels, *sides) to maps (n, n_filters, *sides / stride)."""
         response = CONVOLVE[self.n_sides](x, self.filters, stride=self.stride, padding=self.padding)
         return torch.cat([response, -response], 1)
 
 
 class ConvEncoder(nn.Module):
-    """Whitened patches, convolutions with pooling down to a small map, a hidden layer and a code.
+    """A whitening layer, convolutions with pooling, a hidden layer and a code.
 
-    Every level halves the sides of the map until the shortest is 4 to 7, so that 8 x 8 digits and
-    64 x 64 photographs end in maps of about the same size. The first layer is not trained but
-    computed from the samples; see `WhiteningStem`. Where features of
-    images of at least 16 pixels are read, responses to fixed patches stand beside the hidden units;
-    see `skdim.encoders.patches.PatchBank`.
+    Every level halves the sides of the map until the shortest side is 4 to 7. Digits of 8 x 8 and
+    photographs of 64 x 64 pixels thus end in maps of about the same size. The first layer is not
+    trained but computed from the samples; see `WhiteningStem`. If images have at least 16 pixels on
+    every side, their features include responses to fixed patches; see
+    `skdim.encoders.patches.PatchBank`.
 
     Parameters
     ----------
     sample_shape : tuple (channels, height, width) or (channels, depth, height, width)
-        All sides at least 8.
+        All sides are at least 8.
     n_components : int or None
         Length of the code; None makes the hidden layer the code.
     width : int, default=128
-        Channels of the first trained level; each further level doubles them.
+        Number of channels of the first trained level. Each further level doubles it.
     depth : int, default=0
-        Further convolutions after the last local map.
+        Number of convolutions after the last local map.
     n_hidden : int, default=2048
         Units of the hidden layer.
     max_filters : int, default=96
@@ -107,8 +107,8 @@ class ConvEncoder(nn.Module):
     n_local_maps : int, default=1
         How many of the last levels give a local map.
     n_patches : int, default=200
-        Fixed patches, of four features each. 0 leaves them out, as do volumes, smaller images and
-        those of more than 8 channels.
+        Number of fixed patches, each of which gives four features. Volumes, smaller images and
+        images of more than 8 channels have none.
     """
 
     takes_any_size = True
@@ -133,7 +133,7 @@ class ConvEncoder(nn.Module):
                 "signals or rows, say so with the 'channel_axis' parameter."
             )
         check_sizes(width=width, n_hidden=n_hidden, max_filters=max_filters)
-        check_sizes(least=0, depth=depth, n_patches=n_patches)
+        check_sizes(lowest=0, depth=depth, n_patches=n_patches)
         check_sizes(n_local_maps=n_local_maps)
         self.n_sides = len(sides)
         # The stem keeps the resolution of small images.
@@ -159,17 +159,18 @@ class ConvEncoder(nn.Module):
             nn.Linear(n_flat, n_hidden, bias=False), nn.BatchNorm1d(n_hidden), nn.GELU()
         )
         self.code = normalized_code(n_hidden, n_components)
-        is_fit = len(sides) == 2 and min(sides) >= FIXED_FROM and sample_shape[0] <= MAX_CHANNELS
-        self.bank = PatchBank(sample_shape, n_patches) if is_fit and n_patches else None
+        has_room = len(sides) == 2 and min(sides) >= MIN_PATCHED_SIDE
+        has_patches = has_room and sample_shape[0] <= MAX_PATCHED_CHANNELS and n_patches > 0
+        self.bank = PatchBank(sample_shape, n_patches) if has_patches else None
 
     def adapt(self, samples: Tensor) -> None:
-        """Compute the first layer and fixed patches from samples of shape (n, *sample_shape)."""
+        """Compute the first layer and the fixed patches from samples (n, *sample_shape)."""
         self.stem.adapt(samples)
         if self.bank is not None:
             self.bank.adapt(samples)
 
     def fixed_features(self, x: Tensor) -> Tensor:
-        """Responses (n, n_fixed) to fixed patches."""
+        """Return responses (n, n_fixed) to fixed patches."""
         return x.new_zeros(len(x), 0) if self.bank is None else self.bank(x)
 
     def make_level(self, n_in: int, n_out: int, pool: nn.Module) -> nn.Module:
@@ -180,7 +181,7 @@ class ConvEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Encoding:
         """Encode samples of shape (n, *sample_shape)."""
-        x = functional.gelu(self.stem(x))  # whitened: needs no normalisation
+        x = functional.gelu(self.stem(x))  # whitened, so that it needs no normalisation
         local_maps = []
         for level, layer in enumerate(self.levels):
             x = layer(x)
@@ -212,7 +213,7 @@ class _Residual(nn.Module):
     def __init__(self, n_sides: int, n_channels: int):
         super().__init__()
         last_norm = BATCH_NORMS[n_sides](n_channels)
-        # A block starts as its shortcut, as if it were not there.
+        # At the start, the block returns its shortcut alone.
         nn.init.zeros_(last_norm.weight)
         self.residual = nn.Sequential(
             _convolve(n_sides, n_channels, n_channels),

@@ -10,8 +10,7 @@ from skdim.encoders.contract import Encoding, adapt, add_fixed
 class FlipAverage(nn.Module):
     """Average code, hidden layer and fixed features over a sample and its flipped copy.
 
-    The last axis is flipped. In training mode, and for local maps, outputs are those of the encoder
-    itself.
+    The last axis is flipped. Local maps are not averaged, and in training mode nothing is.
 
     Parameters
     ----------
@@ -24,7 +23,7 @@ class FlipAverage(nn.Module):
         self.encoder = encoder
 
     def adapt(self, samples: Tensor) -> None:
-        """Adapt the encoder to samples of shape (n, *sample_shape), if it has such a method."""
+        """Call the encoder's method ``adapt``, if it has one, with samples (n, *sample_shape)."""
         adapt(self.encoder, samples)
 
     def forward(self, x: Tensor) -> Encoding:

@@ -1,4 +1,4 @@
-"""Fixed kernels over time: features that nothing is trained for, with thresholds read off the data.
+"""Fixed kernels over time: untrained features, with thresholds computed from the data.
 
 References
 ----------
@@ -18,34 +18,34 @@ from torch.nn import functional
 from skdim.encoders.contract import in_parts
 
 LENGTH = 9
-# Three weights of 2 and six of -1: each kernel has sum 0, and answers to shape, not to level.
+# Three weights of 2 and six of -1: they sum to 0, so that kernels respond to shape, not to level.
 KERNELS = [
     [2.0 if i in high else -1.0 for i in range(LENGTH)] for high in combinations(range(9), 3)
 ]
 
-# Positions in time of which a share is computed, about; longer signals are looked at in strides.
+# Kernels respond at about this many positions in time; longer signals have larger strides.
 N_POSITIONS = 512
-# Width of the step from below to above a threshold, in standard deviations of the response. A hard
-# step would tell ties apart by rounding: many signals stand still for a while.
+# Width of the step from below to above a threshold, in standard deviations of the response. Many
+# signals are constant for a while; with a hard step, rounding errors would decide such ties.
 SOFTNESS = 0.1
 GOLDEN_RATIO = (5**0.5 - 1) / 2
-# Numbers per kernel that thresholds are computed from, about.
+# Thresholds are computed from about this many responses of each kernel.
 N_RESPONSES = 10_000
 
 
 class KernelBank(nn.Module):
-    """The share of time in which the response of each fixed kernel is above each threshold.
+    """The share of time in which the response of each fixed kernel exceeds each threshold.
 
-    All 84 kernels of length 9 with three weights of 2 and six of -1, at the dilations 1, 2, 4, ...
-    that the signal is long enough for, on the signal and on its differences in time. A kernel sees
-    a random subset of the channels. Thresholds are quantiles of the responses; they are 0 until
-    `adapt` is called.
+    The bank has all 84 kernels of length 9 with three weights of 2 and six of -1. It applies them
+    to the signal and to its differences in time, at the dilations 1, 2, 4, ... for which the signal
+    is long enough. Each kernel sees a random subset of the channels. Thresholds are quantiles of
+    the responses; they are 0 until `adapt` is called.
 
     Parameters
     ----------
     sample_shape : tuple (channels, length)
     n_thresholds : int
-        Of each kernel.
+        Number of thresholds of each kernel at each dilation.
 
     Attributes
     ----------
@@ -71,16 +71,16 @@ class KernelBank(nn.Module):
 
     @torch.no_grad()
     def adapt(self, samples: Tensor) -> None:
-        """Scale the kernels and set the thresholds by quantiles of the responses to samples.
+        """Scale the kernels, and set the thresholds to quantiles of the responses to samples.
 
         Parameters
         ----------
         samples : Tensor of shape (n, n_channels, length), standardised
-            Signals may end in NaN, in all channels alike.
+            Signals may end in NaN, in all channels at the same time.
         """
         n_positions = -(-samples.shape[2] // self.stride)
         samples = samples[:: max(1, len(samples) * n_positions // N_RESPONSES)]
-        # Multiples of the golden ratio are spread evenly, however many there are.
+        # Multiples of the golden ratio, modulo 1, are evenly spread for any number of them.
         levels = torch.arange(1, self.n_features + 1, dtype=torch.float64) * GOLDEN_RATIO % 1
         levels = levels.view(self.thresholds.mT.shape).to(samples.device, torch.float32)
         for i, (signals, has_ended) in enumerate(self._with_differences(samples)):
@@ -90,21 +90,21 @@ class KernelBank(nn.Module):
                 ]  # (84, many)
                 width = (SOFTNESS * responses.std(1, keepdim=True)).clamp(min=1e-6)
                 self.filters[i, j] /= width.unsqueeze(-1)
-                # By sorting: torch's quantiles are limited in size, and have one level for all.
+                # torch.quantile limits the size of its input and has the same levels for all rows.
                 ordered = (responses / width).sort(1).values
                 indices = (levels[i, j] * ordered.shape[1]).long()  # (84, n_thresholds)
                 self.thresholds[i, j] = ordered.gather(1, indices).T
 
     def forward(self, x: Tensor) -> Tensor:
-        """From signals (n, n_channels, length) to shares (n, n_features) from 0 to 1.
+        """Map signals (n, n_channels, length) to shares (n, n_features) from 0 to 1.
 
-        Of signals that end in NaN, shares of the time before.
+        If a signal ends in NaN, its shares refer to the time before.
         """
         return in_parts(self._shares, x, len(KERNELS) * x.shape[2] // self.stride)
 
     def _shares(self, x: Tensor) -> Tensor:
         shares = [x.new_zeros(len(x), 0)]
-        # Never in half precision: a threshold is finer than that.
+        # Half precision is too coarse for the thresholds.
         with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
             x = x.to(self.filters.dtype)
             for i, (signals, has_ended) in enumerate(self._with_differences(x)):
@@ -129,19 +129,20 @@ class KernelBank(nn.Module):
         )
 
     def _with_differences(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield signals and their differences in time, with 0 for NaN, and where they have ended.
+        """Yield the signals, then their differences in time; NaN is replaced by 0.
 
         Yields
         ------
         signals : Tensor of shape (n, n_channels, length or length - 1)
         has_ended : Tensor of shape (n, n_positions), bool
+            True at positions that held NaN.
         """
         for signals in (x, x[:, :, 1:] - x[:, :, :-1]):
             yield signals.nan_to_num(), signals[:, 0, :: self.stride].isnan()
 
 
 def _subsets(shape: tuple[int, ...], n_channels: int) -> np.ndarray:
-    """Random subsets of at most 9 channels, the same every time; their sizes even on a log scale.
+    """Draw subsets of at most 9 channels, the same in every call, with log-uniform sizes.
 
     Returns
     -------

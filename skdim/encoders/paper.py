@@ -18,8 +18,8 @@ from skdim.encoders.contract import Encoding, as_local_map, evaluating
 class Conv(NamedTuple):
     """A convolution, batch normalisation, ReLU and, if ``pool``, max-pooling of 3 with stride 2.
 
-    ``dropout`` drops whole channels before the normalisation. ``deviation`` is that of the normal
-    distribution of initial weights; None leaves them as torch draws them.
+    ``dropout`` drops whole channels before the normalisation. ``deviation`` is the standard
+    deviation of normally distributed initial weights; None leaves them as torch draws them.
     """
 
     channels: int
@@ -75,15 +75,15 @@ class Bottleneck(nn.Module):
         self.shortcut = nn.Identity() if is_same else nn.Sequential(*_convolve(n_in, n_out, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """From (n, n_in, height, width) to (n, n_out, ...)."""
-        # Not by a stride of the convolution: oneDNN (issue 6035) then writes beyond its memory in
-        # the backward pass, where the channels are fewer than a vector register holds.
+        """Map (n, n_in, height, width) to (n, n_out, ...)."""
+        # Not a stride of the convolution: with fewer channels than a vector register holds, oneDNN
+        # would then write beyond its memory in the backward pass (issue 6035).
         every_other = x[:, :, :: self.stride, :: self.stride]
         return (self.residual(x) + self.shortcut(every_other)).relu()
 
 
 class OnCrops(NamedTuple):
-    """Layers applied to crops of the image separately; each crop gives one location of the map.
+    """Layers that see each crop of an image separately; each crop gives one location of the map.
 
     Neighbouring crops overlap by half. A location has no information from outside its crop.
     """
@@ -109,7 +109,7 @@ class CropLayers(nn.Module):
         self.layers = layers
 
     def forward(self, x: Tensor) -> Tensor:
-        """From (n, n_in, height, width) to (n, n_out, n_rows, n_columns) of the grid of crops."""
+        """Map (n, n_in, height, width) to (n, n_out, n_rows, n_columns): a vector for each crop."""
         size, step = self.size, self.size // 2
         crops = x.unfold(2, size, step).unfold(3, size, step)  # (n, n_in, rows, columns, ...)
         n, _, n_rows, n_columns, *_ = crops.shape
@@ -119,7 +119,7 @@ class CropLayers(nn.Module):
 
 
 class PaperEncoder(nn.Module):
-    """Base class: a network given by its layers.
+    """Base class of networks that are defined by their layers.
 
     Parameters
     ----------
@@ -129,9 +129,9 @@ class PaperEncoder(nn.Module):
     scale : float, default=1.0
         Factor on the number of channels and units of every layer, for smaller networks.
     local_layer : int or None, default=None
-        Position of the convolution whose map is the local map, in the order of ``layers``; -1 is
-        the last, which the paper's DIM(G) compares with the code. None is the one that the paper
-        takes for DIM(L).
+        Position in ``layers`` of the convolution whose map is the local map. None is the paper's
+        choice for DIM(L). -1 is the last convolution, which the paper's DIM(G) compares with the
+        code.
 
     References
     ----------
@@ -160,7 +160,7 @@ class PaperEncoder(nn.Module):
         if not (isinstance(scale, int | float) and 0 < scale < math.inf):
             raise ValueError(f"'scale' must be a number above 0. Got {scale!r}.")
         if local_layer is not None:
-            self.local_layer = _position(local_layer, len(self.layers), type(self).__name__)
+            self.local_layer = _check_position(local_layer, len(self.layers), type(self).__name__)
         n_channels = sample_shape[0]
         self.convolutions = nn.ModuleList()
         for layer in self.layers:
@@ -269,7 +269,7 @@ class PaperResNet34(PaperEncoder):
 
 
 class PaperCropsAlexNet64(PaperEncoder):
-    """On crops of 16 pixels of 64 x 64, as in the comparison with CPC; local map 192 x 7 x 7."""
+    """For 64 x 64 pixels, in crops of 16 x 16, for comparison with CPC; local map 192 x 7 x 7."""
 
     layers = (
         OnCrops(16, tuple(conv._replace(deviation=0.02) for conv in PaperAlexNet64.layers)),
@@ -282,14 +282,14 @@ class PaperCropsAlexNet64(PaperEncoder):
 
 
 class PaperCropsResNet19(PaperEncoder):
-    """On crops of 8 pixels of 32 x 32, as in the comparison with CPC; local map 1024 x 7 x 7."""
+    """For 32 x 32 pixels, in crops of 8 x 8, for comparison with CPC; local map 1024 x 7 x 7."""
 
     layers = (OnCrops(8, PaperResNet19.layers),)
     local_layer = 0
 
 
 class SeveralGlobals(PaperEncoder):
-    """Base class: one global code for every 3 x 3 window of the local map.
+    """Base class of networks with one global code for every 3 x 3 window of the local map.
 
     Training draws one of them for each sample and step. The hidden layer is the mean of the last
     map over its locations, and the code is the mean of the global codes.
@@ -343,7 +343,7 @@ def _draw_weights(layer: nn.Module, deviation: float | None) -> None:
         nn.init.normal_(layer.weight, std=deviation)  # type: ignore[arg-type]  # a tensor
 
 
-def _position(layer: int, n_layers: int, name: str) -> int:
+def _check_position(layer: int, n_layers: int, name: str) -> int:
     """Return a position counted from the front; raise ValueError if there is no such layer."""
     if not isinstance(layer, Integral) or not -n_layers <= layer < n_layers:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Fixed patches of images: features that nothing is trained for, with filters cut from the data.
+"""Fixed patches of images: untrained features, with filters cut from the data.
 
 References
 ----------
@@ -15,25 +15,25 @@ from torch.nn import functional
 from skdim.encoders.contract import in_parts
 
 SIDE = 6
-# About so many patches of an image are looked at, along each side; larger images in strides.
+# Filters respond at about this many positions along each side; larger images have larger strides.
 N_POSITIONS = 27
-# Added to the variance in a patch: noise of less contrast than this is no pattern.
+# Added to the variance in a patch, so that noise of less contrast does not count as a pattern.
 LEAST_VARIANCE = 0.01
-# Values of all patches that the data are whitened by: 50,000 patches in colour.
+# Whitening is computed from patches with this many values in all: 50,000 patches in colour.
 N_VALUES = 5_400_000
 
 
 class PatchBank(nn.Module):
-    """How much of each quarter of an image looks like each of many patches of the data.
+    """How closely each quarter of an image resembles each of many patches of the data.
 
-    Patches of 6 x 6 pixels are brought to one mean and contrast and whitened. Responses to
-    random patches of the samples count as far as they exceed one standard deviation, and are
-    averaged over the quarters of the image. All are 0 until `adapt` is called.
+    Patches of 6 x 6 pixels are normalised to the same mean and contrast, then whitened. Responses
+    to random patches of the samples count only as far as they exceed one standard deviation. They
+    are averaged over each quarter of the image. All features are 0 until `adapt` is called.
 
     Parameters
     ----------
     sample_shape : tuple (channels, height, width)
-        Sides at least 6.
+        Sides are at least 6.
     n_patches : int
     """
 
@@ -49,7 +49,7 @@ class PatchBank(nn.Module):
 
     @torch.no_grad()
     def adapt(self, samples: Tensor) -> None:
-        """Cut the patches from samples, and set what their responses must exceed.
+        """Cut the patches from samples, and compute the thresholds of their responses.
 
         Parameters
         ----------
@@ -61,18 +61,18 @@ class PatchBank(nn.Module):
         mean = patches.mean(0)
         components, scale = principal_patches(patches, 0.01)
         whiten = components / scale @ components.T
-        drawn = np.random.default_rng(0).integers(len(patches), size=len(self.filters))
-        chosen = (patches[torch.from_numpy(drawn).to(patches.device)] - mean) @ whiten
-        chosen = chosen / (chosen.norm(dim=1, keepdim=True) + 1e-9)
-        filters = chosen @ whiten
+        indices = np.random.default_rng(0).integers(len(patches), size=len(self.filters))
+        whitened = (patches[torch.from_numpy(indices).to(patches.device)] - mean) @ whiten
+        whitened = whitened / (whitened.norm(dim=1, keepdim=True) + 1e-9)
+        filters = whitened @ whiten
         responses = (patches[:: max(1, len(patches) // 5000)] - mean) @ filters.T
         self.thresholds.copy_(filters @ mean + responses.std())
-        # What a patch has for a mean does not matter: it is taken from the filter instead.
+        # Subtracting the mean from a filter is the same as subtracting it from every patch.
         filters = filters - filters.mean(1, keepdim=True)
         self.filters.copy_(filters.reshape(self.filters.shape))
 
     def forward(self, x: Tensor) -> Tensor:
-        """From images (n, n_channels, height, width) to features (n, 4 * n_patches)."""
+        """Map images (n, n_channels, height, width) to features (n, 4 * n_patches)."""
         n_numbers = len(self.filters) * (x.shape[2] // self.stride) * (x.shape[3] // self.stride)
         return in_parts(self._respond, x, n_numbers)
 
@@ -87,7 +87,7 @@ class PatchBank(nn.Module):
 
 
 def take_patches(samples: Tensor, side: int, n_patches: int) -> Tensor:
-    """Cut about ``n_patches`` patches of equal sides from samples, evenly spaced.
+    """Cut about ``n_patches`` evenly spaced patches, with sides of equal length, from samples.
 
     Parameters
     ----------
@@ -104,9 +104,9 @@ def take_patches(samples: Tensor, side: int, n_patches: int) -> Tensor:
     for axis in range(n_sides):
         windows = windows.unfold(2 + axis, side, 1)
     windows = windows.movedim(1, 1 + n_sides)  # (n, *grid, n_channels, *patch), a view
-    grid = windows.shape[: 1 + n_sides]  # with the axis of samples
-    chosen = torch.arange(0, grid.numel(), max(1, grid.numel() // n_patches))
-    indices = torch.unravel_index(chosen.to(samples.device), grid)
+    grid = windows.shape[: 1 + n_sides]  # including the axis of samples
+    flat_indices = torch.arange(0, grid.numel(), max(1, grid.numel() // n_patches))
+    indices = torch.unravel_index(flat_indices.to(samples.device), grid)
     return windows[indices].float().flatten(1).double()  # only these are copied
 
 
@@ -124,11 +124,11 @@ def principal_patches(patches: Tensor, regularization: float) -> tuple[Tensor, T
     components : Tensor of shape (n_values, n_values)
         In columns.
     scale : Tensor of shape (n_values,)
-        Standard deviations.
+        Standard deviations, with the regularisation.
     """
     variances, components = torch.linalg.eigh(patches.T.cov(correction=0))
     variances, components = variances.flip(0), components.flip(1)  # largest first
-    # The sign of an eigenvector is arbitrary; this choice does not depend on the machine.
+    # The sign of an eigenvector is arbitrary. This choice is the same on every machine.
     largest = components.abs().argmax(0, keepdim=True)
     components = components * components.gather(0, largest).sign()
     return components, (variances.clamp(min=0) + regularization * variances.mean() + 1e-12).sqrt()

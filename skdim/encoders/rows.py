@@ -9,19 +9,19 @@ from torch import Tensor, nn
 
 from skdim.encoders.contract import Encoding, check_sizes, normalized_code
 
-# Parts that quantiles divide each column into, where there are few enough columns for that.
+# Quantiles divide each column into N_PARTS, unless there are more than MAX_DIVIDED columns.
 N_PARTS = 3
 MAX_DIVIDED = 256
-# Narrower parts, in standard deviations, are a value that many rows have.
-LEAST_PART = 1e-3
+# A part that is narrower than this, in standard deviations, is a value that many rows share.
+MIN_WIDTH = 1e-3
 
 
 class MLPEncoder(nn.Module):
     """Two hidden layers over all columns; locations are columns or groups of columns.
 
-    Where features are read, the columns themselves stand beside the hidden units, and so do, of up
-    to 256 columns, how far each part between two quantiles is filled: a linear classifier then
-    does what it does on the columns, and may bend at the quantiles. Training leaves both alone.
+    Features include the columns themselves and, for at most 256 columns, their piecewise linear
+    encoding: how far each part between two quantiles is filled. A linear classifier can then do
+    what it does on the columns, and bend at the quantiles. Neither is trained.
 
     Parameters
     ----------
@@ -33,13 +33,13 @@ class MLPEncoder(nn.Module):
     n_hidden : int, default=512
         Units of the second hidden layer.
     max_locations : int, default=8
-        Largest number of locations; with more columns, neighbouring columns share one.
+        Largest number of locations. With more columns, neighbouring columns share a location.
     n_local_channels : int, default=64
         Length of the local vector of each location.
     column_groups : sequence of sequence of int, default=()
-        Columns that belong together and share a location, such as those of a one-hot code.
+        Columns that belong together and share a location, such as the columns of a one-hot code.
     allow_nan : bool, default=False
-        Whether cells may be NaN. Further columns then say where they are.
+        Whether cells may be NaN. Additional columns then mark these cells.
 
     References
     ----------
@@ -76,15 +76,15 @@ class MLPEncoder(nn.Module):
         self.register_buffer("inverse_widths", torch.zeros(N_PARTS, n_divided))
         self.allow_nan = allow_nan
         if allow_nan:
-            locations = [[*those, *(n_columns + i for i in those)] for those in locations]
+            locations = [[*columns, *(n_columns + i for i in columns)] for columns in locations]
             n_columns *= 2
-        n_together = max(map(len, locations))
+        n_per_location = max(map(len, locations))
         # Shorter locations are padded with the column of zeros that forward appends.
-        filled = [[*columns, *[n_columns] * (n_together - len(columns))] for columns in locations]
+        padded = [[*group, *[n_columns] * (n_per_location - len(group))] for group in locations]
         self.columns: Tensor
-        self.register_buffer("columns", torch.tensor(filled), persistent=False)
-        bound = 1 / math.sqrt(n_together)
-        shape = (len(locations), n_together, n_local_channels)
+        self.register_buffer("columns", torch.tensor(padded), persistent=False)
+        bound = 1 / math.sqrt(n_per_location)
+        shape = (len(locations), n_per_location, n_local_channels)
         self.token_weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
         self.token_bias = nn.Parameter(
             torch.empty(len(locations), n_local_channels).uniform_(-bound, bound)
@@ -101,32 +101,32 @@ class MLPEncoder(nn.Module):
 
     @torch.no_grad()
     def adapt(self, samples: Tensor) -> None:
-        """Divide the columns of samples (n, n_columns) by quantiles; missing cells do not count."""
+        """Divide columns by the quantiles of samples (n, n_columns), ignoring missing cells."""
         n_divided = self.knots.shape[1]
         ordered = samples[:, :n_divided].sort(0).values  # missing cells come last
-        n_there = (~ordered.isnan()).sum(0)
+        n_present = (~ordered.isnan()).sum(0)
         levels = torch.linspace(0, 1, N_PARTS + 1, device=samples.device)[:, None]
-        indices = (levels * (n_there - 1).clamp(min=0)).round().long()
+        indices = (levels * (n_present - 1).clamp(min=0)).round().long()
         quantiles = ordered.gather(0, indices).nan_to_num()  # (N_PARTS + 1, n_divided)
         widths = quantiles.diff(dim=0)
         self.knots.copy_(quantiles[:-1])
-        self.inverse_widths.copy_(torch.where(widths > LEAST_PART, 1 / widths, 0.0))
+        self.inverse_widths.copy_(torch.where(widths > MIN_WIDTH, 1 / widths, 0.0))
 
     def fixed_features(self, x: Tensor) -> Tensor:
-        """Columns, and how far parts of them are filled: (n, n_fixed)."""
-        columns = self._read_missing(x)
+        """Return the columns, and how far their parts are filled, of shape (n, n_fixed)."""
+        columns = self._mark_missing(x)
         divided = columns[:, None, : self.knots.shape[1]]  # (n, 1, n_divided)
         filled = ((divided - self.knots) * self.inverse_widths).clamp(0, 1)
         return torch.cat([columns, filled.flatten(1)], 1)
 
-    def _read_missing(self, x: Tensor) -> Tensor:
-        """Return rows without NaN, followed by columns that say where they were."""
+    def _mark_missing(self, x: Tensor) -> Tensor:
+        """Replace NaN by 0, and append columns that mark it, if rows may hold NaN."""
         return torch.cat([x.nan_to_num(), x.isnan().to(x.dtype)], 1) if self.allow_nan else x
 
     def forward(self, x: Tensor) -> Encoding:
         """Encode rows of a table, of shape (n, n_columns)."""
-        x = self._read_missing(x)
-        cells = nn.functional.pad(x, (0, 1))[:, self.columns]  # (n, n_locations, n_together)
+        x = self._mark_missing(x)
+        cells = nn.functional.pad(x, (0, 1))[:, self.columns]  # (n, n_locations, n_per_location)
         tokens = torch.einsum("nls,lsc->nlc", cells, self.token_weight) + self.token_bias
         hidden = self.hidden(x)
         return Encoding(self.code(hidden), hidden, (nn.functional.gelu(tokens),))
@@ -135,7 +135,7 @@ class MLPEncoder(nn.Module):
 def _locations(
     n_columns: int, column_groups: Sequence[Sequence[int]], max_locations: int
 ) -> list[list[int]]:
-    """Assign columns to locations: a group or one column each, and neighbours if there are many."""
+    """Assign a group or one column to each location, or several neighbours if there are many."""
     leaders = {group[0]: list(group) for group in column_groups}
     followers = {column for group in column_groups for column in group[1:]}
     units = [leaders.get(i, [i]) for i in range(n_columns) if i not in followers]

@@ -9,16 +9,16 @@ from skdim.encoders.kernels import KernelBank
 
 
 class SignalEncoder(nn.Module):
-    """A bank of fixed kernels, beside three trained convolutions, a hidden layer and a linear code.
+    """Three convolutions, a hidden layer and a linear code, next to a bank of fixed kernels.
 
-    The convolutions end at 16 to 31 locations; the hidden layer sees the mean and the maximum of
-    each quarter of the signal. Where features are read, the shares of time of the bank stand
-    beside the hidden units. Training leaves the bank alone.
+    The convolutions end at 16 to 31 locations. The hidden layer sees the mean and the maximum of
+    each quarter of the signal. Features include the shares of time that the bank computes. The bank
+    is not trained.
 
     Parameters
     ----------
     sample_shape : tuple (channels, length)
-        Length at least 4.
+        The length is at least 4.
     n_components : int or None
         Length of the code; None makes the hidden layer the code.
     width : int, default=32
@@ -26,8 +26,8 @@ class SignalEncoder(nn.Module):
     n_hidden : int, default=512
         Trained units of the hidden layer.
     n_thresholds : int, default=5
-        Of each of the 84 fixed kernels, at each dilation; see
-        `skdim.encoders.kernels.KernelBank`. 0 leaves the bank out.
+        Number of thresholds of each of the 84 fixed kernels at each dilation; see
+        `skdim.encoders.kernels.KernelBank`. 0 omits the bank.
     allow_nan : bool, default=False
         Whether signals may end in NaN. Locations are then spread over each signal's own length.
     """
@@ -48,13 +48,13 @@ class SignalEncoder(nn.Module):
                 f"Got samples of shape {tuple(sample_shape)} (channels first)."
             )
         check_sizes(width=width, n_hidden=n_hidden)
-        check_sizes(least=0, n_thresholds=n_thresholds)
+        check_sizes(lowest=0, n_thresholds=n_thresholds)
         channels, length = sample_shape
         n_halvings = max(0, (length // 16).bit_length() - 1)
         layers = []
         for i, kernel in enumerate((9, 5, 3)):
             stride = 2 ** (n_halvings // 3 + (i < n_halvings % 3))
-            kernel = max(kernel, 2 * stride - 1)  # with large strides, no point is skipped
+            kernel = max(kernel, 2 * stride - 1)  # large strides skip no point
             n_channels = width * 2**i
             layers += [
                 nn.Conv1d(channels, n_channels, kernel, stride, padding=kernel // 2, bias=False),
@@ -71,17 +71,17 @@ class SignalEncoder(nn.Module):
         self.allow_nan = allow_nan
 
     def adapt(self, samples: Tensor) -> None:
-        """Set the thresholds of the fixed kernels by samples (n, channels, length)."""
+        """Compute the thresholds of the fixed kernels from samples (n, channels, length)."""
         self.bank.adapt(samples)
 
     def fixed_features(self, x: Tensor) -> Tensor:
-        """Shares of time (n, n_fixed) in which fixed kernels are above their thresholds."""
+        """Return the shares of time (n, n_fixed) in which responses exceed their thresholds."""
         return self.bank(x)
 
     def forward(self, x: Tensor) -> Encoding:
         """Encode signals of shape (n, channels, length)."""
         # (n, n_channels, n_locations)
-        feature_map = self._encode_ended(x) if self.allow_nan else self.layers(x)
+        feature_map = self._run_layers_until_end(x) if self.allow_nan else self.layers(x)
         quarters = [
             functional.adaptive_avg_pool1d(feature_map, 4),
             functional.adaptive_max_pool1d(feature_map, 4),
@@ -89,8 +89,8 @@ class SignalEncoder(nn.Module):
         hidden = self.hidden(torch.cat(quarters, 1).flatten(1))
         return Encoding(self.code(hidden), hidden, (as_local_map(feature_map),))
 
-    def _encode_ended(self, x: Tensor) -> Tensor:
-        """Compute the last map of signals that may end in NaN, from what is before it only."""
+    def _run_layers_until_end(self, x: Tensor) -> Tensor:
+        """Compute the last map of signals that may end in NaN, from the points before NaN only."""
         has_ended = x[:, 0].isnan()  # (n, length)
         lengths = (~has_ended).sum(1, keepdim=True)  # (n, 1)
         layers = list(zip(*[iter(self.layers)] * 3, strict=True))
@@ -100,8 +100,8 @@ class SignalEncoder(nn.Module):
             lengths = (lengths + stride - 1) // stride
             t = torch.arange(x.shape[2], device=x.device)
             has_ended = t >= lengths
-            # The batch's statistics see every signal in full: behind its end it starts again, and
-            # in the last map it is spread over all locations.
+            # Padding must not enter the batch's statistics: after its end, a signal is repeated. In
+            # the last map, it is spread over all locations.
             is_last = activation is layers[-1][-1]
             times = t * lengths // len(t) if is_last else t % lengths  # (n, length)
             x = activation(norm(x.gather(2, times[:, None].expand(-1, x.shape[1], -1))))

@@ -12,7 +12,7 @@ from skdim.encoders.contract import Encoding, as_local_map, evaluating, normaliz
 
 @dataclass(frozen=True)
 class Tap:
-    """What `tap` returns: called like an encoder class, it builds a `TappedEncoder`."""
+    """The result of `tap`. Called like an encoder class, it builds a `TappedEncoder`."""
 
     factory: Callable[..., nn.Module]
     local: str | tuple[str, ...]
@@ -26,11 +26,11 @@ class Tap:
         return TappedEncoder(network, self.local, self.hidden, sample_shape, n_components)
 
     def fingerprint_parts(self) -> tuple:
-        """Return what tells this encoder from others: the factory itself, not only its name."""
+        """Return the values that identify this encoder: the factory itself, not only its name."""
         return self.factory, self.local, self.hidden
 
     def __deepcopy__(self, memo) -> "Tap":
-        return self  # immutable, so that no copy of the factory is needed
+        return self  # immutable, so that the factory need not be copied
 
 
 def tap(factory: Callable[..., nn.Module], *, local: str | tuple[str, ...], hidden: str) -> Tap:
@@ -47,15 +47,15 @@ def tap(factory: Callable[..., nn.Module], *, local: str | tuple[str, ...], hidd
         It must be importable from a module if the transformer is to be saved.
     local : str or tuple of str
         Name of the layer whose output is the local map, as in ``network.named_modules()``; a tuple
-        of names for several maps. The output is of shape (n, channels, *sides) or, for images and
-        volumes, (n, tokens, channels).
+        of names for several maps. The shape of the output is (n, channels, *sides) or, for images
+        and volumes, (n, tokens, channels).
     hidden : str
         Name of the layer whose flattened output is the hidden layer.
 
     Returns
     -------
     encoder : Tap
-        A legal ``encoder`` of `DIMTransformer`; its ``encoder_params`` go to ``factory``.
+        A valid ``encoder`` of `DIMTransformer`; its ``encoder_params`` go to ``factory``.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def tap(factory: Callable[..., nn.Module], *, local: str | tuple[str, ...], hidd
 
 
 class TappedEncoder(nn.Module):
-    """A network of which two layers are used, and a code computed from the second of them.
+    """A network that gives local maps and a hidden layer, and a code computed from the latter.
 
     Parameters
     ----------
@@ -99,12 +99,12 @@ class TappedEncoder(nn.Module):
         super().__init__()
         self.network = network
         self.names = (*((local,) if isinstance(local, str) else local), hidden)
-        known = dict(network.named_modules())
+        layers = dict(network.named_modules())
         for name in self.names:
-            if name not in known:
+            if name not in layers:
                 raise ValueError(
                     f"tap() needs names of layers of {type(network).__name__}, such as "
-                    f"{[known_name for known_name in known if known_name][:8]}. Got {name!r}."
+                    f"{[layer_name for layer_name in layers if layer_name][:8]}. Got {name!r}."
                 )
         self.n_input_axes = 1 + len(sample_shape)
         with torch.no_grad(), evaluating(network):
@@ -118,7 +118,7 @@ class TappedEncoder(nn.Module):
         return Encoding(self.code(hidden), hidden, tuple(map(self._as_local_map, local_maps)))
 
     def _as_local_map(self, output: Tensor) -> Tensor:
-        # With fewer axes than the input, an output is (n, tokens, channels).
+        # An output of three axes, if the input has more, has the shape (n, tokens, channels).
         is_tokens = output.ndim == 3 < self.n_input_axes
         return output if is_tokens else as_local_map(output)
 

@@ -13,7 +13,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from skdim._documentation import api_page
 from skdim.evaluation.training import TRAINING_CONSTRAINTS, seeded_device, train
 
 
@@ -67,8 +66,6 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
     True
     """
 
-    _doc_link_module = "skdim"
-    _doc_link_template = api_page("skdim.evaluation")
     _parameter_constraints: dict = {
         **TRAINING_CONSTRAINTS,
         "n_hidden": [Interval(Integral, 1, None, closed="left")],

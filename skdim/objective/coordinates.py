@@ -1,8 +1,8 @@
-"""Coordinate prediction: from a code and a local vector, predict the position of the local vector.
+"""Coordinate prediction: predict the position of a local vector from the vector and a code.
 
 A task is an ``nn.Module`` built as ``task(n_code, local_shape, n_axes)`` and called as
 ``task(code, local_map, generator)``. It returns a mean log-likelihood, which training maximises.
-To add a task, list it in `COORDINATES`; its name is then legal in ``coordinates``.
+To add a task, list it in `COORDINATES`; its name is then a valid value of ``coordinates``.
 """
 
 import torch
@@ -12,7 +12,7 @@ from skdim.critics import at_least_float32
 
 
 class CoordinateTask(nn.Module):
-    """Base of the tasks: the positions in a map, and a network that predicts one for each axis.
+    """Base class of tasks: positions in a map, and a network that predicts one for each axis.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class CoordinateTask(nn.Module):
     Hjelm et al., ICLR 2019, table 5.
     """
 
-    n_vectors: int  # local vectors in the input of the network, besides the code
+    n_vectors: int  # number of local vectors in the network's input, in addition to the code
     positions: Tensor  # (n_locations, n_axes)
 
     def __init__(self, n_code: int, local_shape: tuple[int, int], n_axes: int):
@@ -66,7 +66,7 @@ class AbsoluteCoordinates(CoordinateTask):
         -------
         log_likelihood : Tensor of shape (), at most 0
         """
-        inputs = beside(local_map, code)
+        inputs = concatenate_code(local_map, code)
         return log_likelihood(self.predictor(inputs), self.positions, self.n_positions)
 
 
@@ -75,7 +75,7 @@ class RelativeCoordinates(CoordinateTask):
 
     .. math:: E[\log p(i - i', j - j' \mid y, c_{ij}, c_{i'j'})]
 
-    One random local vector of each sample is compared with all of them.
+    One random local vector of each sample is compared with all local vectors of the sample.
     """
 
     n_vectors = 2
@@ -93,19 +93,19 @@ class RelativeCoordinates(CoordinateTask):
         code : Tensor of shape (..., n, n_code)
         local_map : Tensor of shape (..., n, n_locations, n_channels)
         generator : torch.Generator
-            Draws the local vector of each sample from which offsets are measured.
+            Draws one local vector of each sample, from which offsets are measured.
 
         Returns
         -------
         log_likelihood : Tensor of shape (), at most 0
         """
         *batch, n_locations, n_channels = local_map.shape
-        drawn = torch.randint(n_locations, batch, generator=generator, device=generator.device)
-        index = drawn[..., None, None].expand(*batch, 1, n_channels)
-        origin = local_map.gather(-2, index).squeeze(-2)  # (..., n, n_channels)
-        inputs = beside(local_map, torch.cat([code, origin], -1))
+        origins = torch.randint(n_locations, batch, generator=generator, device=generator.device)
+        index = origins[..., None, None].expand(*batch, 1, n_channels)
+        origin_vectors = local_map.gather(-2, index).squeeze(-2)  # (..., n, n_channels)
+        inputs = concatenate_code(local_map, torch.cat([code, origin_vectors], -1))
         # (..., n, n_locations, n_axes)
-        offsets = self.positions - self.positions[drawn].unsqueeze(-2)
+        offsets = self.positions - self.positions[origins].unsqueeze(-2)
         return log_likelihood(self.predictor(inputs), offsets + self.side - 1, self.n_positions)
 
 
@@ -132,15 +132,15 @@ def positions_in_map(n_locations: int, n_axes: int) -> Tensor:
     side = round(n_locations ** (1 / n_axes)) if n_axes else 0
     if n_axes == 0 or side**n_axes != n_locations:
         raise ValueError(
-            "The 'coordinate_weight' parameter must be 0, unless local maps have axes, and those "
-            f"are of one length. Got maps of {n_locations} locations on {n_axes} axes."
+            "The 'coordinate_weight' parameter must be 0, unless local maps have axes of equal "
+            f"length. Got maps of {n_locations} locations on {n_axes} axes."
         )
     axis = torch.arange(side)
     return torch.cartesian_prod(*[axis] * n_axes).view(n_locations, n_axes)
 
 
 def predictor(n_in: int, n_logits: int, n_hidden: int = 512) -> nn.Module:
-    """A network of two hidden layers with batch normalisation over samples and locations."""
+    """Return a network of two hidden layers with batch normalisation over samples and locations."""
     return nn.Sequential(
         nn.Flatten(0, -2),
         nn.Linear(n_in, n_hidden, bias=False),
@@ -153,8 +153,8 @@ def predictor(n_in: int, n_logits: int, n_hidden: int = 512) -> nn.Module:
     )
 
 
-def beside(local_map: Tensor, code: Tensor) -> Tensor:
-    """Concatenate each local vector and the code of its sample, on the last axis.
+def concatenate_code(local_map: Tensor, code: Tensor) -> Tensor:
+    """Concatenate the code of each sample and its local vectors along the last axis.
 
     Parameters
     ----------
@@ -170,13 +170,13 @@ def beside(local_map: Tensor, code: Tensor) -> Tensor:
 
 
 def log_likelihood(logits: Tensor, positions: Tensor, n_positions: int) -> Tensor:
-    r"""Log-likelihood of positions, summed over axes, mean over local vectors.
+    r"""Log-likelihood of positions, summed over axes and averaged over local vectors.
 
     Parameters
     ----------
     logits : Tensor of shape (n_vectors, n_axes * n_positions)
     positions : Tensor of shape (..., n_axes), int64
-        From 0 to n_positions - 1; repeated until there is one for each local vector.
+        From 0 to n_positions - 1. Repeated until there is one for each local vector.
     n_positions : int
 
     Returns

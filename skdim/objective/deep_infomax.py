@@ -163,17 +163,11 @@ class DIMObjective(nn.Module):
     def critic_inputs(
         self, n_views: int, local_maps: tuple[Tensor, ...]
     ) -> dict[str, list[tuple[nn.Module, Tensor]]]:
-        """List the critics of each bound that has a weight, and the local maps that they score.
+        """List the critics of "global" and "local", if they have a weight, with the maps they
+        score.
 
-        Parameters
-        ----------
-        n_views : int
-            Number of codes of each sample.
-        local_maps : tuple of Tensor of shape (n_maps, n, n_locations, n_channels)
-
-        Returns
-        -------
-        critic_inputs : dict of "global" and "local" to list of (critic, local_map)
+        There are ``n_views`` codes of each sample; local maps are (n_maps, n, n_locations,
+        n_channels).
         """
         inputs = {}
         if self.config.global_weight:
@@ -203,13 +197,8 @@ class DIMObjective(nn.Module):
     ) -> Tensor:
         """Bound from the scores of joint and marginal pairs; with several processes, a part of it.
 
-        Parameters
-        ----------
-        critic : nn.Module
-        code : Tensor of shape (n_views, n, n_code)
-        local_map : Tensor of shape (n_views, n, n_locations, n_channels)
-        generator, groups, processes
-            As in `forward`.
+        Codes are (n_views, n, n_code), the local map (n_views, n, n_locations, n_channels); all
+        else is as in `forward`.
         """
         mi_estimator = self.config.mi_estimator
         if is_separable(critic):

@@ -87,31 +87,19 @@ class _Mean:
     excluded_score = 0.0
 
     def reduce(self, marginal: Tensor, is_negative: Tensor, n_negatives: Tensor) -> Tensor:
-        """Reduce some of the marginal scores of each code to its statistic.
+        """Reduce some of the marginal scores of each code to its statistic (..., n_queries).
 
-        Parameters
-        ----------
-        marginal : Tensor of shape (..., n_queries, n_shard, n_locations)
-        is_negative : Tensor of shape (n_queries, n_shard), bool
-        n_negatives : Tensor of shape (n_queries,)
-            Number of marginal scores of each code, in all processes.
-
-        Returns
-        -------
-        statistic : Tensor of shape (..., n_queries)
+        Marginal scores are (..., n_queries, n_shard, n_locations), ``is_negative`` (n_queries,
+        n_shard), and ``n_negatives``, the number of marginal scores of each code in all processes,
+        (n_queries,).
         """
         _, negatives = self.terms(marginal.new_empty(0), marginal)
         return (negatives.sum(-1) * is_negative).sum(-1) / n_negatives
 
     def bound(self, joint: Tensor, statistic: Tensor, n: int) -> Tensor:
-        """Contribution of some codes to the bound of a batch.
+        """Contribution of some codes to the bound of a batch of n codes.
 
-        Parameters
-        ----------
-        joint : Tensor of shape (..., n_joint, n_locations)
-        statistic : Tensor of shape (..., n_queries)
-        n : int
-            Number of codes in the whole batch.
+        Joint scores are (..., n_joint, n_locations), statistics (..., n_queries).
         """
         positives, _ = self.terms(joint, joint.new_empty(0))
         # Sums, because a process may hold no positives of a chunk.
@@ -212,11 +200,8 @@ class _Scorer:
     def joint_and_marginal(self, tensors: Sequence[Tensor], chunk: slice) -> tuple[Tensor, Tensor]:
         """Score a chunk of codes.
 
-        Returns
-        -------
-        joint : Tensor of shape (n_views, n_joint, n_locations)
-        marginal : Tensor of shape (n_views, n_queries, n_shard, n_locations)
-            Pairs that are not negatives have the statistic's ``excluded_score``.
+        Joint scores are (n_views, n_joint, n_locations), marginal scores (n_views, n_queries,
+        n_shard, n_locations). Pairs that are not negatives have the statistic's ``excluded_score``.
         """
         scores = self.score(tensors, chunk)
         positives = self.positives(chunk, scores)
@@ -341,11 +326,7 @@ def _bound_of_statistics(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Bound, and its gradients by joint scores and by this process's statistics.
 
-    Parameters
-    ----------
-    scorer : _Scorer
-    joint : Tensor of shape (n_views, n_joint, n_locations)
-    statistic : Tensor of shape (n_views, n_queries)
+    Joint scores are (n_views, n_joint, n_locations), statistics (n_views, n_queries).
     """
     processes, is_mean_over_codes = scorer.processes, scorer.statistic.is_mean_over_codes
     is_exchanged = scorer.statistic.is_log and not processes.is_single

@@ -1,8 +1,8 @@
-"""X that does not lie in memory: samples are read when they are needed, a batch at a time.
+"""X outside memory: samples are read when they are needed, a batch at a time.
 
-A source knows the shape and type of all samples and reads some of them: ``read(indices)``. What
-`as_source` recognises (arrays on disk, torch datasets, iterables) is wrapped automatically; write
-a class with ``shape``, ``dtype`` and ``read`` to read from anywhere else.
+A source knows the shape and type of all samples, and ``read(indices)`` returns some of them.
+`as_source` wraps arrays on disk, torch datasets and iterables automatically. To read from anything
+else, write a subclass of `Source` with ``shape``, ``dtype`` and ``read``.
 """
 
 from skdim.sources.readers import (

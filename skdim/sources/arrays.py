@@ -1,4 +1,4 @@
-"""Numbers: what a user passes, as an array that holds it exactly, or a sentence about it."""
+"""Conversion of a user's numbers to arrays that hold them exactly, and errors about them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ DTYPES = (np.float64, np.float32, np.uint8)
 # Values in a chunk of samples that are read in order: 32 MiB in float64.
 CHUNK_SIZE = 2**22
 
-# Floating types of torch that numpy has, too.
+# Floating types of torch that numpy also has.
 NUMPY_FLOATS = (torch.float16, torch.float32, torch.float64)
 
-# First words of messages of numpy that mean: this is not an array of real numbers.
+# numpy's messages start with one of these if X is not an array of real numbers.
 NOT_NUMERIC = (
     "could not convert",
     "float() argument",
@@ -36,10 +36,10 @@ def chunk_slices(shape: Sequence[int]) -> Iterator[slice]:
 
 
 def working_dtype(dtype: np.dtype) -> np.dtype:
-    """The type in which samples of a type are stored: one that holds their values exactly.
+    """Return the type in which to store samples of a type, so that it holds their values exactly.
 
-    It is float32 for types that float32 holds exactly, and float64 for all others: seconds since
-    1970 and other large whole numbers keep their digits.
+    Types in `DTYPES` are kept. Other types become float32 if it holds them exactly, and float64 if
+    not: seconds since 1970 and other large whole numbers keep their digits.
     """
     if dtype in DTYPES and dtype.isnative:
         return dtype
@@ -47,7 +47,7 @@ def working_dtype(dtype: np.dtype) -> np.dtype:
 
 
 def widen_exactly(X: Any) -> Any:
-    """Convert to float32 what float32 holds exactly: an array by its type, a list by its values.
+    """Convert an array to its `working_dtype`, and a list to float32 if this keeps its values.
 
     Anything else is returned unchanged.
     """
@@ -59,10 +59,9 @@ def widen_exactly(X: Any) -> Any:
 
 
 def _list_as_array(X: Any) -> Any:
-    """Convert a list of numbers to an array, float32 if that holds all of them.
+    """Convert a list of numbers to an array, of float32 if this holds all of them.
 
-    Lists have no type, so that only their values show what they need. Other lists are returned
-    unchanged.
+    A list has no type, so its values determine the type. Other lists are returned unchanged.
     """
     try:
         array = np.asarray(X)
@@ -93,12 +92,12 @@ def as_numpy(X: Any) -> Any:
     if X.layout != torch.strided or X.is_meta:
         kind = f"device {str(X.device)!r}" if X.is_meta else f"layout {X.layout}"
         raise TypeError(f"X must be a dense tensor that holds numbers. Got one of {kind}.")
-    X = X.detach().cpu().resolve_conj().resolve_neg()  # numpy has no such lazy views
+    X = X.detach().cpu().resolve_conj().resolve_neg()  # numpy has no lazy views
     return (X.float() if X.is_floating_point() and X.dtype not in NUMPY_FLOATS else X).numpy()
 
 
 def _check_holds_numbers(X: Any) -> None:
-    """Raise an error if X holds what numpy would silently convert to numbers."""
+    """Raise an error if X holds values that numpy would silently convert to numbers."""
     types = getattr(X, "dtypes", None)  # a data frame has one for each column
     types = [getattr(X, "dtype", None)] if types is None else list(types)
     if any(getattr(dtype, "kind", "") in ("M", "m") for dtype in types) or any(
@@ -113,13 +112,13 @@ def _check_holds_numbers(X: Any) -> None:
         raise ValueError("X must hold a number everywhere. Got masked values: fill them first.")
     if isinstance(X, list) and X and isinstance(X[0], tuple) and isinstance(X[0][0], Tensor):
         raise TypeError(
-            "X must hold samples. Got items of a torch dataset with their labels, as indexing it "
-            "gives them: pass skdim.sources.as_source(dataset), which can be cut into folds."
+            "X must hold samples. Got a list of items of a torch dataset with their labels: pass "
+            "skdim.sources.as_source(dataset), which can be split into folds."
         )
 
 
 @contextmanager
-def numbers_wanted() -> Iterator[None]:
+def explain_bad_numbers() -> Iterator[None]:
     """Turn errors of numpy's conversion to numbers into errors about X."""
     try:
         # Overflow gives infinity, for which scikit-learn has a clear error.

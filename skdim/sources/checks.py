@@ -1,4 +1,4 @@
-"""X checked as scikit-learn checks it, and read as samples."""
+"""Check X as scikit-learn does, and convert it to samples."""
 
 from os import PathLike
 from pathlib import Path
@@ -6,13 +6,25 @@ from typing import Any
 
 from sklearn.utils import check_array
 
-from skdim._synonyms import READERS
-from skdim._user_warnings import warn
-from skdim.exceptions import DataWarning
-from skdim.sources.arrays import DTYPES, as_numpy, numbers_wanted, widen_exactly
+from skdim.exceptions import DataWarning, warn
+from skdim.sources.arrays import DTYPES, as_numpy, explain_bad_numbers, widen_exactly
 from skdim.sources.layout import Layout, find_layout
 from skdim.sources.readers import as_source
 from skdim.sources.stored import Samples, StoredSamples
+
+# Calls that read a folder, and a file by its suffix.
+IMAGES = "skdim.sources.ImageFolder({path}) if it holds images"
+CALLS = {
+    ".npy": "numpy.load({path}, mmap_mode='r')",
+    ".npz": "numpy.load({path})['name of the array']",
+    ".csv": "pandas.read_csv({path})",
+    ".tsv": "pandas.read_csv({path}, sep='\\t')",
+    ".parquet": "pandas.read_parquet({path})",
+    ".h5": "h5py.File({path})['name of the array']",
+    ".hdf5": "h5py.File({path})['name of the array']",
+    ".zarr": "zarr.open({path}, mode='r')",
+    ".pt": "torch.load({path})",
+}
 
 
 def as_samples(
@@ -23,9 +35,9 @@ def as_samples(
     *,
     n_min: int = 1,
 ) -> tuple[Samples, Layout]:
-    """Check X and read it as samples, channels first.
+    """Check X and convert it to samples, channels first, and their layout.
 
-    What is in memory is checked now, all else when it is read.
+    An X in memory is checked now, a source only when it is read.
 
     Parameters
     ----------
@@ -33,17 +45,12 @@ def as_samples(
     sample_shape, channel_axis, allow_nan
         As in `skdim.DIMTransformer`.
     n_min : int, default=1
-        Fewest samples.
-
-    Returns
-    -------
-    samples : ndarray or StoredSamples, of shape (n, channels, *sides)
-    layout : Layout
+        Smallest number of samples.
 
     Raises
     ------
     ValueError, TypeError
-        If X is unfit; the message says in which respect.
+        If X is invalid; the message says why.
     """
     _check_is_not_a_path(X)
     source = as_source(X)
@@ -55,7 +62,7 @@ def as_samples(
             )
         layout = find_layout(source.shape, sample_shape, channel_axis, allow_nan)
         return StoredSamples(source, layout), layout
-    with numbers_wanted():
+    with explain_bad_numbers():
         array = check_array(
             widen_exactly(as_numpy(X)),
             dtype=list(DTYPES),
@@ -74,21 +81,15 @@ def _check_is_not_a_path(X: Any) -> None:
     if not isinstance(X, str | PathLike):
         return
     path = Path(X)
-    folder = "skdim.sources.ImageFolder({path}) if it holds images"
-    how = folder if path.is_dir() else READERS.get(path.suffix.lower())
-    advice = f": pass {how.format(path=repr(str(X)))}." if how else ". Read it into an array first."
+    call = IMAGES if path.is_dir() else CALLS.get(path.suffix.lower())
+    advice = ". Read it into an array first."
+    if call is not None:
+        advice = f": pass {call.format(path=repr(str(X)))}."
     raise TypeError(f"X must hold samples. Got the path {str(X)!r}{advice}")
 
 
 def warn_of_signals(layout: Layout, n_samples: int) -> None:
-    """Warn if an X without channels is more likely to hold signals.
-
-    Parameters
-    ----------
-    layout : Layout
-        As ``channel_axis="auto"`` found it.
-    n_samples : int
-    """
+    """Warn if an X without channels, as ``channel_axis="auto"`` reads it, likely holds signals."""
     if layout.channel_axis is not None:
         return
     sides = layout.unflat_shape

@@ -10,20 +10,10 @@ from sklearn.utils import column_or_1d
 
 
 def number_groups(groups: Any, n_samples: int) -> np.ndarray | None:
-    """Number groups by decreasing size; the largest is number 0.
-
-    Parameters
-    ----------
-    groups : array-like of shape (n_samples,), or None
-    n_samples : int
-
-    Returns
-    -------
-    groups : ndarray of shape (n_samples,), int64, or None
-    """
+    """Number groups of samples by decreasing size, as int64; the largest is number 0."""
     if groups is None:
         return None
-    with labels_wanted():
+    with explain_bad_labels():
         groups = column_or_1d(groups)
         _check_labels(groups)
         _, numbers, counts = np.unique(groups, return_inverse=True, return_counts=True)
@@ -53,7 +43,7 @@ def _is_missing(label: Any) -> bool:
 
 
 @contextmanager
-def labels_wanted() -> Iterator[None]:
+def explain_bad_labels() -> Iterator[None]:
     """Turn errors of numpy's sorting into errors about the groups."""
     try:
         yield
@@ -67,15 +57,7 @@ def labels_wanted() -> Iterator[None]:
 def index_column_groups(
     column_groups: Any, n_columns: int, names: np.ndarray | None
 ) -> tuple[tuple[int, ...], ...]:
-    """Convert groups of columns to tuples of indices.
-
-    Parameters
-    ----------
-    column_groups : sequence of sequence of int or str
-        Columns by index, or by name if X had names.
-    n_columns : int
-    names : ndarray of str, or None
-    """
+    """Convert groups of columns, named by index or by the names in X, to tuples of indices."""
     index_of = {name: i for i, name in enumerate([] if names is None else names)}
     index_of.update((i, i) for i in range(n_columns))
     groups, seen = [], set()

@@ -1,4 +1,4 @@
-"""How samples lie in X, and how X is read as samples with channels first."""
+"""The layout of samples in X, and the conversion of X to samples with channels first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from skdim.modalities import Modality, modality_of, modality_of_x
 
 @dataclass(frozen=True)
 class Layout:
-    """How samples lie in X.
+    """The layout of samples in X.
 
     Attributes
     ----------
     x_shape : tuple of int
         Shape of a sample in X.
     unflat_shape : tuple of int
-        Its shape once flat samples were reshaped to ``sample_shape``; else ``x_shape``.
+        Shape of a sample after flat samples are reshaped to ``sample_shape``; else ``x_shape``.
     channel_axis : int or None
-        The axis of channels in X, after that reshaping; samples are axis 0. None if there is none.
+        Axis of channels in X after this reshaping, with samples as axis 0. None without channels.
     allow_nan : bool
         Whether samples may hold NaN.
     """
@@ -50,21 +50,14 @@ class Layout:
         return modality_of(self.sample_shape)
 
     def as_samples(self, X: np.ndarray) -> np.ndarray:
-        """Read X as samples; a copy is made only to change the byte order.
+        """Convert X (n, *x_shape) to samples (n, channels, *sides); a table has channels only.
 
-        Parameters
-        ----------
-        X : ndarray of shape (n, *x_shape)
-
-        Returns
-        -------
-        samples : ndarray of shape (n, channels, *sides)
-            A table has no sides; its columns are the channels.
+        A copy is made only to change the byte order.
 
         Raises
         ------
         ValueError
-            If there is NaN where there may be none.
+            If ``allow_nan`` is set and NaN is where it may not be.
         """
         X = X.astype(X.dtype.newbyteorder("="), copy=False)
         X = X.reshape(len(X), *self.unflat_shape)
@@ -80,19 +73,12 @@ def find_layout(
     channel_axis: Any = "auto",
     allow_nan: bool = False,
 ) -> Layout:
-    """Find out how samples lie in an X of this shape.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of X.
-    sample_shape, channel_axis, allow_nan
-        As in `skdim.DIMTransformer`.
+    """Determine how samples lie in an X of this shape, by parameters of `skdim.DIMTransformer`.
 
     Raises
     ------
     ValueError
-        If the shape and the parameters do not fit.
+        If the parameters do not fit the shape.
     """
     x_shape = unflat_shape = tuple(int(side) for side in shape[1:])
     if sample_shape is not None and len(shape) == 2:

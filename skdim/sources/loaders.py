@@ -1,6 +1,6 @@
 """Data loaders: samples in device memory, or streamed to the device a batch at a time.
 
-Results are the same with both.
+Both give the same results.
 """
 
 import numpy as np
@@ -12,20 +12,20 @@ from skdim.sources.stored import Samples
 
 
 class DeviceLoader:
-    """All samples lie in the memory of the device.
+    """Keeps all samples in the memory of the device.
 
     Parameters
     ----------
     samples : ndarray or StoredSamples, of shape (n, n_channels, *sides)
     standardization : Standardization
-        Names the device.
+        It also determines the device.
 
     Attributes
     ----------
     standardize : callable (batch) -> batch
-        What remains to be done to a batch on the device.
+        Completes the standardisation of a batch on the device.
     indices_device : torch.device
-        Where the indices of a batch must lie.
+        Device on which the indices of a batch must be.
     """
 
     def __init__(self, samples: Samples, standardization: Standardization):
@@ -38,14 +38,14 @@ class DeviceLoader:
         return len(self.samples)
 
     def take(self, indices: Tensor) -> Tensor:
-        """Return samples (n_indices, n_channels, *sides) on the device, not yet standardised."""
+        """Return samples (n_indices, n_channels, *sides) on the device, before ``standardize``."""
         return self.samples[indices]
 
 
 class StreamingLoader:
-    """Samples stay where they are; a batch is copied while the device works on the one before.
+    """Leaves samples where they are; copies a batch while the device works on the previous one.
 
-    Parameters and attributes are those of `DeviceLoader`.
+    It has the same parameters and attributes as `DeviceLoader`.
     """
 
     def __init__(self, samples: Samples, standardization: Standardization):
@@ -59,19 +59,19 @@ class StreamingLoader:
         return len(self.samples)
 
     def take(self, indices: Tensor) -> Tensor:
-        """Return samples (n_indices, n_channels, *sides) on the device, not yet standardised."""
+        """Return samples (n_indices, n_channels, *sides) on the device, before ``standardize``."""
         batch = self.standardization.on_host(self.samples[indices.numpy()])
         device = self.standardization.device
         if self.stream is None:
             return batch.to(device)
-        # Pinned memory comes from a pool that knows which copies are under way: buffers in turn.
+        # Pinned memory comes from a pool, which reuses a buffer only after its copy is complete.
         pinned = batch.pin_memory()
         with torch.cuda.stream(self.stream):
-            copied = pinned.to(device, non_blocking=True)
-        working = torch.cuda.current_stream(device)
-        working.wait_stream(self.stream)
-        copied.record_stream(working)
-        return copied
+            batch = pinned.to(device, non_blocking=True)
+        working_stream = torch.cuda.current_stream(device)
+        working_stream.wait_stream(self.stream)
+        batch.record_stream(working_stream)
+        return batch
 
 
 Loader = DeviceLoader | StreamingLoader
@@ -82,7 +82,7 @@ def load(
 ) -> Loader:
     """Load samples as ``data_on_device`` says.
 
-    "auto" streams what does not lie in memory, and what would fill half of a GPU's free memory.
+    "auto" streams samples that are not in memory, or that would fill half of a GPU's free memory.
     """
     if data_on_device == "auto":
         if not isinstance(samples, np.ndarray):

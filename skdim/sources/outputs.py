@@ -1,4 +1,4 @@
-"""Where features go that are not returned as an array: to a file, or to a dask array."""
+"""Output of features to a file, to an array or to a dask array."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,29 +11,20 @@ from skdim._files.atomic_write import replace_when_done
 
 
 def transform_lazily(transform: Callable[[np.ndarray], np.ndarray], X: Any, n_features: int) -> Any:
-    """Return the features of a dask array as a dask array; each block of samples becomes a block.
+    """Return the features of a dask array as a dask array, with a block for each block of samples.
 
-    Parameters
-    ----------
-    transform : callable (X) -> features
-        Sent once to each worker.
-    X : dask.array.Array of shape (n, ...)
-    n_features : int
-
-    Returns
-    -------
-    features : dask.array.Array of shape (n, n_features), float32
+    ``transform`` is sent once to each worker.
     """
     import dask
 
-    whole_samples = X.rechunk(dict.fromkeys(range(1, X.ndim), -1))
-    return whole_samples.map_blocks(
+    by_samples = X.rechunk(dict.fromkeys(range(1, X.ndim), -1))
+    return by_samples.map_blocks(
         _transform_block,
         transform=dask.delayed(transform),
         n_features=n_features,
         drop_axis=list(range(1, X.ndim)),
         new_axis=1,
-        chunks=(whole_samples.chunks[0], (n_features,)),
+        chunks=(by_samples.chunks[0], (n_features,)),
         dtype=np.float32,
         meta=np.empty((0, n_features), np.float32),
     )
@@ -46,18 +37,18 @@ def _transform_block(block: np.ndarray, transform: Any, n_features: int) -> np.n
 
 
 def is_path(out: Any) -> bool:
-    """Whether features are to be written to a new file."""
+    """Whether ``out`` is a path, so that features are written to a new file."""
     return isinstance(out, str | os.PathLike)
 
 
 @contextmanager
 def open_output(out: Any, shape: tuple[int, int]) -> Iterator[Any]:
-    """Give an array to write features (n, n_features) to; a new file appears only when complete.
+    """Yield an array to write features (n, n_features) to; a file appears only when it is complete.
 
     Raises
     ------
     ValueError
-        If the shape of ``out`` is another.
+        If ``out`` has another shape.
     """
     if is_path(out):
         with replace_when_done(out) as temporary:

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSampler
 
-from skdim._user_warnings import warn
-from skdim.exceptions import DataWarning
+from skdim.exceptions import DataWarning, warn
 from skdim.sources.arrays import as_numpy, chunk_slices
 
 Indices = slice | np.ndarray
@@ -54,17 +53,17 @@ class Source:
 
     @property
     def ndim(self) -> int:
-        """Number of axes, with that of samples."""
+        """Number of axes, including the axis of samples."""
         return len(self.shape)
 
     def __getitem__(self, indices):
-        """Return one sample as an array, or several as a source, as cross-validation needs it."""
+        """Return one sample as an array, or several as a source, which cross-validation needs."""
         if isinstance(indices, tuple):  # scikit-learn uses [indices, ...]
             indices, *others = indices
             if any(other is not Ellipsis for other in others):
                 raise IndexError("A source can be indexed only along its first axis.")
-        chosen = np.arange(len(self))[indices]
-        return Part(self, chosen) if chosen.ndim else self.read(chosen[None])[0]
+        indices = np.arange(len(self))[indices]
+        return Part(self, indices) if indices.ndim else self.read(indices[None])[0]
 
     def __array__(self, dtype=None, copy=None):
         samples = self.read(slice(None))
@@ -96,7 +95,7 @@ class StoredArray(Source):
     Parameters
     ----------
     array : array-like
-        With ``shape`` and ``dtype``, to be indexed by slices and by increasing lists of indices.
+        Has ``shape`` and ``dtype``, and can be indexed by slices and increasing lists of indices.
     """
 
     def __init__(self, array: Any):
@@ -119,7 +118,7 @@ class StoredDataset(Source):
     ----------
     dataset : torch.utils.data.Dataset
     key : str or None, default=None
-        Of the sample, where items are dicts.
+        Key of the sample, if items are dicts.
     """
 
     def __init__(self, dataset: Dataset, key: str | None = None):
@@ -130,28 +129,28 @@ class StoredDataset(Source):
 
     def read(self, indices: Indices) -> np.ndarray:
         """Return samples, which are read one by one."""
-        items = np.arange(len(self))[indices]
-        samples = np.empty((len(items), *self.shape[1:]), self.dtype)
-        for position, item in enumerate(items.tolist()):
-            sample = self._sample(item)
+        indices = np.arange(len(self))[indices]
+        samples = np.empty((len(indices), *self.shape[1:]), self.dtype)
+        for position, index in enumerate(indices.tolist()):
+            sample = self._sample(index)
             if sample.shape != self.shape[1:] or sample.dtype != self.dtype:
                 raise ValueError(
                     f"X must hold samples of one shape and type. Got {sample.shape} of "
-                    f"{sample.dtype} for item {item} of the dataset, and {self.shape[1:]} of "
+                    f"{sample.dtype} for item {index} of the dataset, and {self.shape[1:]} of "
                     f"{self.dtype} for item 0."
                 )
             samples[position] = sample
         return samples
 
-    def _sample(self, item: int) -> np.ndarray:
-        found = self.dataset[item]
-        return _sample_of(found if self.key is None else found[self.key])
+    def _sample(self, index: int) -> np.ndarray:
+        item = self.dataset[index]
+        return _sample_of(item if self.key is None else item[self.key])
 
 
 class ImageFolder(Source):
     """Images in a folder and its sub-folders, read when they are needed.
 
-    All images are scaled, and cropped at the longer side, to the same size. Needs Pillow.
+    All images are scaled to the same size and cropped along the longer side. Needs Pillow.
 
     Parameters
     ----------
@@ -161,26 +160,26 @@ class ImageFolder(Source):
     color : bool, default=True
         Whether to read three channels, or grey images.
     on_error : {"raise", "skip"}, default="raise"
-        Whether files that are no images are an error when they are read, or left out from the
-        start.
+        "raise" raises an error if a file that is read is not an image. "skip" leaves such files out
+        from the start.
 
     Attributes
     ----------
     paths : list of Path
-        All files with the extension of a format that Pillow reads, and no hidden ones, in natural
-        order: 2 before 10.
+        All files, except hidden ones, with the extension of a format that Pillow reads. They are in
+        natural order: 2 before 10.
     labels : ndarray of str
         Name of the folder of each image.
     n_skipped : int
-        Files that were left out because they are no images.
+        Number of files that were left out because they are not images.
     shape : (n, height, width, 3) or (n, height, width)
     dtype : uint8
 
     Raises
     ------
     ValueError
-        If there is no image in the folder; when images are read, also if one has more than 8 bits
-        a channel, or transparent parts: their numbers would be lost.
+        If there are no images in the folder. ``read`` also raises it if an image has more than 8
+        bits a channel, or transparent parts, because values would be lost.
 
     Examples
     --------
@@ -218,7 +217,7 @@ class ImageFolder(Source):
         if not self.paths:
             raise ValueError(f"The folder {str(self.folder)!r} must hold pictures. Got none.")
         self.labels = np.array([path.parent.name for path in self.paths])
-        # Caches, which compare sources by their content, see that a file has changed.
+        # Caches compare sources by their attributes, and so notice that a file has changed.
         stats = [path.stat() for path in self.paths]
         self.stamps = [(stat.st_mtime_ns, stat.st_size) for stat in stats]
         self.shape = (len(self.paths), *self.size, *([3] if color else []))
@@ -244,7 +243,7 @@ class ImageFolder(Source):
             raise ValueError(f"X must hold pictures. Got {str(path)!r}: {error}") from None
 
 
-# Formats that Pillow recognises and cannot read, at least not by itself.
+# Formats that Pillow recognises but cannot read by itself.
 STUBS = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF", "EMF"}
 
 
@@ -266,7 +265,7 @@ def _image_files(folder: Path, image_module: Any) -> list[Path]:
 
 
 def _natural_key(path: Path) -> list[list[tuple[int, int | str]]]:
-    """Return what sorts names as people do, numbers in them by their value."""
+    """Return a key that sorts names as people do: numbers in them by their value."""
     return [
         [(0, int(text)) if text.isdecimal() else (1, text) for text in re.split(r"(\d+)", part)]
         for part in path.parts
@@ -285,7 +284,7 @@ def _is_image(path: Path) -> bool:
 
 
 def _check_numbers(image: Any) -> None:
-    """Raise ValueError if 8 bits a channel, without transparency, cannot hold an image."""
+    """Raise ValueError if an image has more than 8 bits a channel, or transparent parts."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         raise ValueError(
             f"it has more than 8 bits a pixel (mode {image.mode}), most of which would be lost. "
@@ -293,7 +292,7 @@ def _check_numbers(image: Any) -> None:
         )
     has_alpha = "A" in image.getbands() or "transparency" in image.info
     if has_alpha and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
-        raise ValueError("it has transparent parts, whose colour is not known. Flatten it before.")
+        raise ValueError("it has transparent parts, whose colour is not known. Flatten it first.")
 
 
 def _pillow() -> Any:
@@ -327,10 +326,10 @@ def spool(samples: Iterable, path: str | os.PathLike | None = None) -> np.memmap
     Parameters
     ----------
     samples : iterable
-        Of samples with the same shape and type, or of tuples whose first entry is a sample. A
+        Yields samples with the same shape and type, or tuples whose first entry is a sample. A
         ``torch.utils.data.DataLoader`` yields batches. A `Source` is read in chunks.
     path : path or None, default=None
-        File for the raw numbers. None takes a temporary file, which is deleted with the array.
+        File for the raw numbers. None is a temporary file, which is deleted with the array.
 
     Returns
     -------
@@ -389,7 +388,7 @@ def _warn_if_shuffled(loader: DataLoader) -> None:
 
 
 def _spool_dask(array: Any) -> np.memmap:
-    """Compute a dask array one chunk of samples after the other, and write it to disk."""
+    """Compute a dask array one chunk of samples at a time, and write it to disk."""
     by_samples = array.rechunk(dict.fromkeys(range(1, array.ndim), -1))
     n_chunks = by_samples.numblocks[0]
     chunks = (np.asarray(by_samples.blocks[i].compute()) for i in range(n_chunks))
@@ -409,13 +408,13 @@ def _is_stream(X: Any) -> bool:
 
 
 def _is_stored(X: Any) -> bool:
-    # HDF5 and Zarr arrays have ``chunks``; data frames and arrays in memory have not.
+    # HDF5 and Zarr arrays have ``chunks``; data frames and arrays in memory do not.
     return isinstance(X, np.memmap) or all(
         hasattr(X, name) for name in ("chunks", "shape", "dtype", "__getitem__")
     )
 
 
-# Pairs of a test whether X is of a kind, and a function that makes a source of it; in order.
+# Tests of X, each with the function that converts a matching X to a source. The first match wins.
 READERS: list[tuple[Callable[[Any], bool], Callable[[Any], Source]]] = [
     (lambda X: isinstance(X, Source), lambda X: X),
     (is_dask, lambda X: StoredArray(_spool_dask(X))),
@@ -431,9 +430,9 @@ def as_source(X: Any) -> Source | None:
     Parameters
     ----------
     X : Source, numpy.memmap, HDF5 or Zarr array, torch dataset, dask array or iterable
-        A dask array or an iterable is written to a temporary file, to be read in random order.
+        A dask array or an iterable is first written to a temporary file, to allow random order.
     """
-    for recognizes, reader in READERS:
+    for recognizes, to_source in READERS:
         if recognizes(X):
-            return reader(X)
+            return to_source(X)
     return None

@@ -1,4 +1,4 @@
-"""How samples are standardised: mean and scale of each channel, and the device that uses them."""
+"""Standardisation of samples: the mean and scale of each channel, and the device they are on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim.sources.arrays import chunk_slices
 from skdim.sources.stored import Samples
 
-# Doubles that are standardised at once, in samples.
+# Number of float64 samples that are standardised at once.
 N_AT_ONCE = 4096
 
 
@@ -20,8 +20,8 @@ N_AT_ONCE = 4096
 class Standardization:
     """Subtract the mean of each channel and divide by its scale, on a device.
 
-    Bytes and floats are standardised on the device. Doubles are standardised before, as doubles, on
-    the host: a year or a time stamp keeps its digits, and the device need not know doubles.
+    uint8 and float32 samples are standardised on the device, float64 samples in float64 on the
+    host: years and time stamps keep their digits, and the device need not support float64.
 
     Attributes
     ----------
@@ -38,16 +38,9 @@ class Standardization:
         return self.on_device(samples.dtype)(self.on_host(samples).to(self.device))
 
     def on_host(self, samples: np.ndarray) -> Tensor:
-        """Do what is to be done before samples are moved to the device.
+        """Do the part of the standardisation that precedes the move to the device.
 
-        Parameters
-        ----------
-        samples : ndarray of shape (n, n_channels, *sides)
-
-        Returns
-        -------
-        batch : Tensor of the same shape, on the CPU
-            Shares the memory of the samples if it can.
+        The result shares the memory of the samples if possible.
         """
         if samples.dtype != np.float64:
             return as_tensor(samples)
@@ -61,7 +54,7 @@ class Standardization:
         return as_tensor(standardized)
 
     def on_device(self, dtype: np.dtype) -> Callable[[Tensor], Tensor]:
-        """What remains to be done to a batch of samples of a type, once it is on the device."""
+        """Return the function that completes the standardisation of batches on the device."""
         return already_standardized if dtype == np.float64 else self._standardize
 
     def _standardize(self, batch: Tensor) -> Tensor:
@@ -73,8 +66,8 @@ class Standardization:
     def _statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and scale on the device, float32."""
         mean, scale = (
-            torch.from_numpy(part.astype(np.float32)).to(self.device)
-            for part in (self.mean, self.scale)
+            torch.from_numpy(statistic.astype(np.float32)).to(self.device)
+            for statistic in (self.mean, self.scale)
         )
         return mean, scale
 
@@ -87,7 +80,7 @@ def already_standardized(batch: Tensor) -> Tensor:
 def as_tensor(array: np.ndarray) -> Tensor:
     """Share memory with an array; copy it if it is read-only or has negative strides."""
     if min(array.strides, default=0) < 0 or not array.flags.aligned:
-        array = array.copy()  # an axis of length 1 may run backwards and be contiguous
+        array = array.copy()  # an axis of length 1 may have a negative stride and be contiguous
     return torch.from_numpy(np.require(array, requirements=["W"]))
 
 
@@ -105,27 +98,24 @@ def check_not_constant(samples: Samples) -> None:
 def channel_statistics(
     samples: Samples, processes: ProcessGroup = SINGLE_PROCESS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each channel, or of each column of a table; 1 for constants.
+    """Mean and scale of each channel, or of each column of a table: (n_channels,), float64 each.
 
-    Missing values do not count. Several processes read a part of the samples each.
-
-    Returns
-    -------
-    mean, scale : ndarray of shape (n_channels,), float64
+    The scale is the standard deviation, and 1 for constants. Missing values are ignored. With
+    several processes, each reads a part of the samples.
     """
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
+    with np.errstate(over="ignore", invalid="ignore"):  # overflow is detected below
         mean, scale = _moments(samples, processes)
     if not np.isfinite(scale).all():
         raise ValueError(
             "X must hold values that can be squared and added, up to about 1e150. Divide X by a "
             "constant."
         )
-    # A constant column has a scale of rounding errors; dividing by them would be noise.
-    constant = scale <= 1e-12 * np.abs(mean)
-    scale = np.where(constant, 1.0, scale)
+    # The scale of a constant column is a rounding error; division by it would give noise.
+    is_constant = scale <= 1e-12 * np.abs(mean)
+    scale = np.where(is_constant, 1.0, scale)
     if samples.dtype != np.float64 and not ((scale > 1e-30) & (scale < 1e30)).all():
         raise ValueError(
-            "X must hold values of a standard deviation from 1e-30 to 1e30 where its type is "
+            "X must hold values of a standard deviation from 1e-30 to 1e30 if its type is "
             f"{samples.dtype}. Got {scale.min():.2g} to {scale.max():.2g}: multiply X by a "
             "constant, or pass it as float64."
         )
@@ -142,13 +132,13 @@ def _moments(samples: Samples, processes: ProcessGroup) -> tuple[np.ndarray, np.
         values[is_missing] = 0.0
         n_values += (~is_missing).sum(axes)
         total += values.sum(axes)
-    n_values = np.maximum(processes.sum_arrays(n_values), 1)  # a column may be missing throughout
+    n_values = np.maximum(processes.sum_arrays(n_values), 1)  # all cells of a column may be missing
     mean = processes.sum_arrays(total) / n_values
     squares = np.zeros_like(mean)
-    wide = mean.reshape(-1, *[1] * (samples.ndim - 2))
+    center = mean.reshape(-1, *[1] * (samples.ndim - 2))
     for chunk in chunks:
         values = samples[chunk]
-        deviations = values - wide  # doubles
+        deviations = values - center  # float64
         deviations[np.isnan(values)] = 0.0
         squares += np.square(deviations, out=deviations).sum(axes)
     return mean, np.sqrt(processes.sum_arrays(squares) / n_values)

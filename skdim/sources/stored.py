@@ -1,24 +1,18 @@
 """Samples that are read when they are needed.
 
-What the rest of the library calls samples is an array in memory, or `StoredSamples`.
+In the rest of the library, samples are an array in memory or `StoredSamples`.
 """
 
 import numpy as np
 from sklearn.utils import assert_all_finite
 
-from skdim.sources.arrays import numbers_wanted, working_dtype
+from skdim.sources.arrays import explain_bad_numbers, working_dtype
 from skdim.sources.layout import Layout
 from skdim.sources.readers import Indices, Part, Source
 
 
 class StoredSamples:
     """Samples of a source, channels first, read and checked when they are indexed.
-
-    Parameters
-    ----------
-    source : Source
-    layout : Layout
-        How samples lie in the source.
 
     Attributes
     ----------
@@ -40,7 +34,7 @@ class StoredSamples:
 
     @property
     def ndim(self) -> int:
-        """Number of axes, that of samples included."""
+        """Number of axes, including the axis of samples."""
         return len(self.shape)
 
     @property
@@ -50,7 +44,7 @@ class StoredSamples:
 
     def __getitem__(self, indices: Indices) -> np.ndarray:
         """Read samples (n_indices, channels, *sides)."""
-        with numbers_wanted():
+        with explain_bad_numbers():
             X = self.source.read(indices).astype(self.dtype, copy=False)
             assert_all_finite(
                 X,
@@ -65,10 +59,10 @@ class StoredSamples:
         return StoredSamples(Part(self.source, indices), self.layout)
 
 
-# What the library works on: an array in memory, or what is read like one.
+# Samples in memory, or samples that are read when they are indexed.
 Samples = np.ndarray | StoredSamples
 
 
 def take_subset(samples: Samples, indices: np.ndarray) -> Samples:
-    """Return some samples, in memory if all of them are."""
+    """Return some of the samples; they stay in memory or on disk."""
     return samples[indices] if isinstance(samples, np.ndarray) else samples.subset(indices)

@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from functools import cache
 from itertools import count, cycle, product
@@ -22,6 +22,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from filelock import FileLock
 from sklearn.datasets import load_digits
 from torch import distributed
 
@@ -34,6 +35,7 @@ from skdim._runtime.distributed import (
     leave_process_group,
     sync_batch_norm,
 )
+from skdim._runtime.interrupts import InterruptGuard
 from skdim._training.net import DIMNet
 from skdim._training.trainer import Trainer
 from skdim.coordinates import COORDINATES
@@ -273,6 +275,7 @@ def resume(processes: ProcessGroup, folder: Path) -> None:
 # When Ctrl-C comes: in which function, and in which of its calls in a fit of four epochs of two
 # steps.
 MOMENTS = {
+    "while another fit holds the checkpoint": (InterruptGuard, "check", 1),
     "before training": (Trainer, "run", 1),
     "in the first epoch": (DIMNet, "step", 1),
     "in an epoch": (DIMNet, "step", 4),
@@ -309,10 +312,17 @@ def interrupt(processes: ProcessGroup, folder: Path) -> None:
     rows = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
     params = {"max_epochs": 4, "batch_size": 32, "random_state": 0, "device": "cpu"}
     params |= {"encoder_params": NARROW, "lr_schedule": "constant", "distributed": True}
+    states = folder / "states"
+    DIMTransformer(4, **params, checkpoint=states).fit(rows)
+    (path,) = states.glob("*/lock")
     outcomes = {}
     for moment, delays in product(MOMENTS, DELAYS):
         dim, is_raised, delay = DIMTransformer(4, **params), False, delays[processes.rank]
-        with pressed_at(*MOMENTS[moment], delay):
+        other_fit = nullcontext()
+        if moment == "while another fit holds the checkpoint":
+            dim.checkpoint = states
+            other_fit = FileLock(path) if processes.is_main else other_fit
+        with other_fit, pressed_at(*MOMENTS[moment], delay):
             try:
                 dim.fit(rows)
                 time.sleep(5 if delay else 0)  # until a signal that comes after the fit

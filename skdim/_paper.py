@@ -31,7 +31,7 @@ PAPER_SETTINGS: dict = {
     "precision": "float32",
 }
 
-# What DIM(G) has in their stead: a critic of three layers over the code and the last convolution.
+# DIM(G) has another critic: three layers over the code and the last convolution.
 PAPER_GLOBAL_SETTINGS: dict = {
     "encoder_params": {"local_layer": -1},
     "critic": "concat",
@@ -40,21 +40,21 @@ PAPER_GLOBAL_SETTINGS: dict = {
 
 
 def paper_settings(variant: str, params: dict) -> dict:
-    """Return the parameters of a variant, with ``params`` in place of the paper's values.
+    """Parameters of a variant, with ``params`` instead of the paper's values.
 
-    A network of the paper keeps the paper's ``encoder_params`` that ``params`` does not name; any
-    other encoder has only those of ``params``.
+    A network of the paper keeps those of the paper's ``encoder_params`` that ``params`` does not
+    name. Other encoders have only those of ``params``.
     """
     weights = lookup(variant, PAPER_WEIGHTS, "variant", or_callable=False)
     settings = copy.deepcopy(PAPER_SETTINGS)  # each instance has dicts of its own
     settings |= copy.deepcopy(PAPER_GLOBAL_SETTINGS) if variant == "global" else {}
-    of_encoder = settings.pop("encoder_params", {})
+    paper_params = settings.pop("encoder_params", {})
     settings |= {**weights, **params}
-    if of_encoder and _is_of_the_paper(settings["encoder"]):
-        settings["encoder_params"] = of_encoder | (settings.get("encoder_params") or {})
+    if paper_params and _is_from_paper(settings["encoder"]):
+        settings["encoder_params"] = paper_params | (settings.get("encoder_params") or {})
     return settings
 
 
-def _is_of_the_paper(encoder) -> bool:
+def _is_from_paper(encoder) -> bool:
     make = ENCODERS.get(encoder) if isinstance(encoder, str) else encoder
     return isinstance(make, type) and issubclass(make, PaperEncoder)
