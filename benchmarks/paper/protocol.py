@@ -21,11 +21,11 @@ from torch.nn.functional import cross_entropy
 from benchmarks import common
 from benchmarks.baselines import BASELINES, Baseline
 from benchmarks.common import argument_parser, data_loader, encode_images, print_machine
+from benchmarks.paper.probe import ProbeClassifier
+from benchmarks.paper.training import seeded_device
 from skdim import DIMTransformer
 from skdim._training.loop import Batches, train_epochs
 from skdim.encoders import evaluating
-from skdim.evaluation import ProbeClassifier
-from skdim.evaluation.training import seeded_device
 
 # Of a budget that does not say otherwise; results do not name them.
 DEFAULTS = {"probe": "quick", "precision": "auto"}

@@ -23,6 +23,9 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from filelock import FileLock
+from skdim._training.trainer import Trainer
+from skdim.coordinates import COORDINATES
+from skdim.objective.additive import bound_in_parts
 from sklearn.datasets import load_digits
 from torch import distributed
 
@@ -37,13 +40,10 @@ from skdim._runtime.distributed import (
 )
 from skdim._runtime.interrupts import InterruptGuard
 from skdim._training.net import DIMNet
-from skdim._training.trainer import Trainer
-from skdim.coordinates import COORDINATES
 from skdim.critics import CRITICS
 from skdim.encoders import ENCODERS, encode
 from skdim.mutual_information import ESTIMATORS, additive_form_of, chunkable
 from skdim.objective import DIMObjective
-from skdim.objective.additive import bound_in_parts
 from skdim.priors import Prior
 
 CPU = torch.device("cpu")
