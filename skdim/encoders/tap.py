@@ -77,16 +77,7 @@ def tap(factory: Callable[..., nn.Module], *, local: str | tuple[str, ...], hidd
 
 
 class TappedEncoder(nn.Module):
-    """A network that gives local maps and a hidden layer, and a code computed from the latter.
-
-    Parameters
-    ----------
-    network : nn.Module
-    local, hidden
-        As in `tap`.
-    sample_shape : tuple of int
-    n_components : int or None
-    """
+    """A network that gives local maps and a hidden layer, and a code computed from the latter."""
 
     def __init__(
         self,
