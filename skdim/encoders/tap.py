@@ -25,10 +25,6 @@ class Tap:
         network = self.factory(**factory_params)
         return TappedEncoder(network, self.local, self.hidden, sample_shape, n_components)
 
-    def fingerprint_parts(self) -> tuple:
-        """Return the values that identify this encoder: the factory itself, not only its name."""
-        return self.factory, self.local, self.hidden
-
     def __deepcopy__(self, memo) -> "Tap":
         return self  # immutable, so that the factory need not be copied
 
