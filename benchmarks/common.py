@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -19,7 +19,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 import skdim
+from skdim._model.inference import encode_padded, inference_batch_size
+from skdim.encoders import Encoding
 from skdim.sources.layout import find_layout
+from skdim.sources.standardization import Standardization
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -151,6 +154,21 @@ def channels_first(X, channel_axis="auto") -> np.ndarray:
     """Return samples (n, channels, *sides), as `DIMTransformer` reads X."""
     X = np.asarray(X)
     return find_layout(X.shape, channel_axis=channel_axis).as_samples(X)
+
+
+def encode_images(estimator, X) -> Iterator[tuple[int, Encoding]]:
+    """Encode images with the encoder of a fitted `DIMTransformer` or baseline, in padded batches.
+
+    Yields
+    ------
+    n : int
+        Number of images in the batch; padding follows them.
+    encoding : Encoding
+        Encoding of the batch with its padding.
+    """
+    standardization = Standardization(estimator.mean_, estimator.scale_, estimator.device_)
+    size = inference_batch_size(estimator.sample_shape_, estimator.device_)
+    return encode_padded(estimator.encoder_, channels_first(X), standardization, size)
 
 
 def data_loader():

@@ -15,6 +15,8 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 import skdim
+from skdim.modalities import MODALITIES
+from skdim.priors import Prior
 
 HERE = Path(__file__).parent
 logger = logging.getLogger("skdim.docs")
@@ -104,8 +106,7 @@ REGISTRIES = [
     "skdim.critics.CRITICS",
     "skdim.priors.PRIORS",
     "skdim.encoders.ENCODERS",
-    "skdim.augmentation.DEFAULT_AUGMENTATIONS",
-    "skdim.coordinates.COORDINATES",
+    "skdim.objective.coordinates.COORDINATES",
     "skdim.optimization.OPTIMIZERS",
     "skdim.optimization.SCHEDULES",
 ]
@@ -143,6 +144,8 @@ def check_that_the_api_is_whole(app):
         f"{package}.{name}" for package in PACKAGES for name in resolve(f"{package}.__all__")
     }
     expected.update(*map(names_of_registry, REGISTRIES))
+    views = [modality.augment for modality in MODALITIES if modality.augment]
+    expected.update(f"skdim.augmentation.{function.__name__}" for function in views)
     for name in sorted(expected - listed - set(INTERNAL)):
         logger.warning("docs/api.md does not list %s.", name)
     for name in sorted(listed - set(REGISTRIES)):
@@ -169,8 +172,25 @@ class Registry(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+class Modalities(SphinxDirective):
+    """``.. modalities::``: each modality with its default encoder and views, as a table."""
+
+    def run(self):
+        """Build the table from the rows themselves."""
+        lines = [".. list-table::", "   :widths: 15 15 70", "   :header-rows: 1", ""]
+        lines += ["   * - X holds", "     - ``encoder``", "     - ``augment``"]
+        for modality in MODALITIES:
+            function = modality.augment
+            views = describe("skdim.augmentation", [function]) if function else "none"
+            lines += [f"   * - {modality.name}", f"     - ``{modality.encoder!r}``"]
+            lines += [f"     - {views}"]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
 def objects_of(value) -> list:
     """Return the functions and classes that a name stands for, the most important one first."""
+    if isinstance(value, Prior):
+        value = (value.sample, value.squash)
     values = value if isinstance(value, tuple) else (value,)
     return [each for each in values if hasattr(each, "__name__")]
 
@@ -285,6 +305,7 @@ def block_math(translator, node):
 def setup(app):
     """Connect directives, formulas and hooks to Sphinx."""
     app.add_directive("registry", Registry)
+    app.add_directive("modalities", Modalities)
     app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))
     app.connect("source-read", stay_on_the_site)
     app.connect("autodoc-process-docstring", escape_stars, priority=100)  # before numpydoc

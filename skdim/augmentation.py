@@ -63,15 +63,6 @@ def crop_grid(views: Tensor, generator: torch.Generator) -> Tensor:
 
     An encoder then processes all crops of a sample at once, in the time of one sample. A receptive
     field that crosses an edge between two crops sees the same sample on both sides of the edge.
-
-    Parameters
-    ----------
-    views : Tensor of shape (n, channels, *sides)
-    generator : torch.Generator
-
-    Returns
-    -------
-    grids : Tensor of the same shape
     """
     n, _, *sides = views.shape
     grids = torch.empty_like(views)
@@ -93,16 +84,7 @@ def occlude(views: Tensor, generator: torch.Generator) -> Tensor:
     """Set a random box of each view to 0: between a third and two thirds of every side.
 
     On every side, at least a third remains visible at one end. In an image of 32 x 32 pixels, at
-    least 10 x 10 are then hidden and 10 x 10 visible, as in the paper.
-
-    Parameters
-    ----------
-    views : Tensor of shape (n, channels, *sides), standardised
-    generator : torch.Generator
-
-    Returns
-    -------
-    occluded : Tensor of the same shape
+    least 10 x 10 are then hidden and 10 x 10 visible, as in the paper. Views are standardised.
     """
     n, _, *sides = views.shape
     is_hidden = torch.ones((), dtype=torch.bool, device=views.device)

@@ -205,34 +205,18 @@ def queries_are_pointwise(critic: nn.Module) -> bool:
 def score_parts(parts: Sequence[Part]) -> Tensor:
     """Score every code with the local features of every sample, given queries and keys.
 
-    Parameters
-    ----------
-    parts : sequence of (queries, keys)
-        Shapes are (..., n, width) and (..., n, n_locations, width); each part has its own width.
-
-    Returns
-    -------
-    scores : Tensor of shape (..., n, n, n_locations)
-        Entry (i, j, k) is the score of code i with location k of sample j.
+    From queries (..., n, width) and keys (..., n, n_locations, width), with a width for each part,
+    to scores (..., n, n, n_locations). Entry (i, j, k) is the score of code i with location k of
+    sample j.
     """
     products = [q @ k.flatten(-3, -2).transpose(-1, -2) for q, k in parts]
     return sum(products[1:], products[0]).unflatten(-1, parts[0][1].shape[-3:-1])
 
 
 def score_all(critic: nn.Module, code: Tensor, local_map: Tensor) -> Tensor:
-    """Score every code with the local features of every sample, for any critic.
+    """Score every code with the local features of every sample, as `score_parts`, for any critic.
 
-    Parameters
-    ----------
-    critic : nn.Module
-        Called n times if it is not separable.
-    code : Tensor of shape (..., n, n_code)
-    local_map : Tensor of shape (..., n, n_locations, n_channels)
-
-    Returns
-    -------
-    scores : Tensor of shape (..., n, n, n_locations)
-        Entry (i, j, k) is the score of code i with location k of sample j.
+    A critic that is not separable is called n times.
     """
     if is_separable(critic):
         return score_parts(critic.embed(code, local_map))  # type: ignore[operator]  # is_separable

@@ -130,16 +130,7 @@ def write_graph(
 ) -> None:
     """Write the graph of a model, or of a model and a linear classifier on its features.
 
-    Parameters
-    ----------
-    path : path
-    model : FittedModel
-    output : str in `skdim._model.readout.OUTPUTS`
-    dtype : str in `DTYPES`
-        Of X; float64 is standardised in float64.
-    head : nn.Linear or None
-        From features to the logits of ``classes``.
-    classes : ndarray of shape (n_classes,) or None
+    ``head`` maps features to the logits of ``classes``. An X of float64 is standardised in float64.
     """
     torch_dtype = lookup(dtype, DTYPES, "dtype", or_callable=False)
     onnx = _import_onnx()
@@ -158,16 +149,7 @@ def write_graph(
 
 
 class FeatureGraph(nn.Module):
-    """``transform`` as one network on the CPU: memory layout, scale, encoder and readout.
-
-    Parameters
-    ----------
-    model : FittedModel
-        Its encoder is copied.
-    output : str in `skdim._model.readout.OUTPUTS`
-    dtype : torch.dtype
-        Of X; float64 is standardised in float64.
-    """
+    """``transform`` as one network on the CPU: layout of X, scale, encoder (copied), readout."""
 
     mean: Tensor
     scale: Tensor
@@ -193,12 +175,7 @@ class FeatureGraph(nn.Module):
 
 
 class ProbabilityHead(nn.Module):
-    """A linear classifier on features.
-
-    Parameters
-    ----------
-    head : nn.Linear
-    """
+    """A linear classifier on features."""
 
     def __init__(self, head: nn.Linear):
         super().__init__()
@@ -213,18 +190,8 @@ class ProbabilityHead(nn.Module):
 def pool_slices(x: Tensor, sizes: int | Sequence[int | None], reduce: Callable) -> Tensor:
     """Pool the last axes of x in slices of about equal length, like torch's adaptive pooling.
 
-    Parameters
-    ----------
-    x : Tensor of shape (..., channels, *sides)
-    sizes : int or sequence of (int or None)
-        Number of slices for each side; None keeps a side. A single number is for all sides of
-        (n, channels, *sides).
-    reduce : callable (Tensor, axis) -> Tensor
-        `torch.mean` or `torch.amax`.
-
-    Returns
-    -------
-    pooled : Tensor of shape (..., channels, *sizes)
+    There are ``sizes`` slices on each side; None keeps a side, and a single number is for all sides
+    of (n, channels, *sides). ``reduce`` is `torch.mean` or `torch.amax`.
     """
     if isinstance(sizes, int):
         sizes = [sizes] * (x.ndim - 2)

@@ -78,18 +78,10 @@ class Muon(torch.optim.AdamW):
 
 
 def orthogonalize(matrix: Tensor, n_steps: int = 5) -> Tensor:
-    """Bring all singular values near 1; keep the singular vectors.
+    """Bring all singular values near 1, by Newton-Schulz steps of degree five; keep the singular
+    vectors.
 
-    Parameters
-    ----------
-    matrix : Tensor of shape (n_rows, n_columns)
-    n_steps : int, default=5
-        Newton-Schulz iterations of degree five.
-
-    Returns
-    -------
-    matrix : Tensor of the same shape
-        Its singular values are between about 0.7 and 1.2, unless they were tiny.
+    The singular values of the result are between about 0.7 and 1.2, unless they were tiny.
     """
     is_tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if is_tall else matrix
@@ -116,13 +108,7 @@ def has_one_kernel(optimizer: Callable[..., torch.optim.Optimizer], params: dict
 
 
 def check_optimizer_params(params: Mapping, device: torch.device) -> None:
-    """Raise ValueError for parameters that an optimiser takes but a step does not support.
-
-    Parameters
-    ----------
-    params : mapping
-    device : torch.device
-    """
+    """Raise ValueError for parameters that an optimiser takes but a step does not support."""
     if params.get("differentiable"):
         raise ValueError(
             "The 'optimizer_params' parameter must not ask for updates that are differentiable: "
@@ -141,17 +127,10 @@ def for_device(
     device: torch.device,
     captured: bool,
 ) -> dict:
-    """Add the parameters that make an optimiser fast on a device.
+    """Add the parameters that make one of `OPTIMIZERS` fast on a device.
 
-    Parameters
-    ----------
-    optimizer : callable
-        Parameters are added only if it is one of `OPTIMIZERS`.
-    params : dict
-        Includes ``lr``. If it chooses a kernel, for instance by ``foreach``, nothing is added.
-    device : torch.device
-    captured : bool
-        Whether steps are captured as CUDA graphs. Learning rates and counters are then tensors.
+    Nothing is added if they choose a kernel, for instance by ``foreach``. If steps are ``captured``
+    as CUDA graphs, learning rates and counters are tensors.
     """
     if not has_one_kernel(optimizer, params) or device.type not in ("cpu", "cuda"):
         return params

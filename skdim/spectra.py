@@ -37,19 +37,10 @@ def effective_rank(features: np.ndarray) -> float:
 
 
 def count_effectively(values: np.ndarray, rounding: float) -> float:
-    """Return the exponential of the entropy of non-negative values, as shares of their sum.
+    """Exponential of the entropy of non-negative values, as shares of their sum; 0 without values.
 
-    Parameters
-    ----------
-    values : ndarray of shape (n,)
-    rounding : float
-        Values up to this share of the largest one are rounding errors. They are left out, because
-        each would count a little.
-
-    Returns
-    -------
-    count : float
-        0 if no value is left.
+    Values up to ``rounding`` times the largest are rounding errors, and are left out, because each
+    would count a little.
     """
     values = values[values > values.max(initial=0.0) * rounding]
     if values.size == 0:

@@ -4,13 +4,14 @@ import math
 
 import numpy as np
 import torch
-from skdim._training.config import count_epochs
 from sklearn.base import BaseEstimator, TransformerMixin
 from torch import nn
 
 from benchmarks.common import channels_first
-from skdim._training.loop import Terms, backward_and_step, run_epoch
-from skdim.encoders import DEFAULT_ENCODERS, ENCODERS, adapt
+from skdim._training.loop import Terms, run_epoch
+from skdim.encoders import ENCODERS, adapt
+from skdim.modalities import modality_of
+from skdim.optimization import backward_and_step
 from skdim.sources.standardization import channel_statistics
 
 BATCH_SIZE = 128
@@ -42,7 +43,8 @@ class Autoencoder(TransformerMixin, BaseEstimator):
         self.mean_, self.scale_ = mean.reshape(wide), scale.reshape(wide)
         torch.manual_seed(self.random_state)
         shape = samples.shape[1:]
-        self.encoder_ = ENCODERS[DEFAULT_ENCODERS[len(shape)]](shape, self.n_components)
+        modality = modality_of(shape)
+        self.encoder_ = ENCODERS[modality.encoder](shape, self.n_components)
         adapt(self.encoder_, self._standardize(samples[:1000]))
         n_values = math.prod(shape)
         decoder = nn.Sequential(
@@ -52,7 +54,8 @@ class Autoencoder(TransformerMixin, BaseEstimator):
         )
         parameters = [*self.encoder_.parameters(), *decoder.parameters()]
         n_batches = max(1, len(samples) // BATCH_SIZE)
-        n_epochs = count_epochs("auto", len(samples), shape)
+        n_shown = modality.count_shown(shape[1:])
+        n_epochs = int(min(3 + math.ceil(n_shown / len(samples)), modality.max_epochs))
         n_steps = n_epochs * n_batches
         optimizer = torch.optim.AdamW(parameters, lr=2e-3)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, n_steps, pct_start=0.1)
@@ -66,8 +69,10 @@ class Autoencoder(TransformerMixin, BaseEstimator):
         self.encoder_.train()
         for epoch in range(n_epochs):
             rng = np.random.default_rng([self.random_state, epoch * n_batches])
+            batches = np.array_split(rng.permutation(len(samples)), n_batches)
             run_epoch(
-                np.array_split(rng.permutation(len(samples)), n_batches),
+                ((indices,) for indices in batches),
+                n_batches,
                 step,
                 before_step=lambda i, batch: True,
                 after_step=lambda batch, terms: schedule.step(),

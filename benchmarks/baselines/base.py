@@ -14,15 +14,16 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
-from benchmarks.common import channels_first
-from skdim._model.inference import encode_padded, inference_batch_size
+from benchmarks.common import channels_first, encode_images
 from skdim._names import lookup
 from skdim._runtime.devices import PRECISIONS, choose_device, choose_precision, freed_memory_kept
 from skdim._runtime.seeding import seeded
-from skdim._training.loop import Batches, Terms, backward_and_step, run_epoch
+from skdim._training.loop import Batches, Terms, run_epoch
 from skdim.encoders import ENCODERS, Encoding, adapt, encode, evaluating
+from skdim.modalities import modality_of
+from skdim.optimization import backward_and_step
 from skdim.sources.loaders import DeviceLoader
-from skdim.sources.standardization import channel_statistics
+from skdim.sources.standardization import Standardization, channel_statistics
 
 # The updates of a step, in order: whose parameters are updated ("encoder" or "discriminator"), and
 # the terms whose sum is minimised.
@@ -157,7 +158,9 @@ class Trainer:
         history: list[dict[str, float]] = []
         for epoch in range(1, n_epochs + 1):
             start = time.perf_counter()
-            table = run_epoch(self.batches, self.step, before_step=lambda i, batch: True)
+            table = run_epoch(
+                self.batches, len(self.batches), self.step, before_step=lambda i, batch: True
+            )
             means = {name: values.mean().item() for name, values in table.read().items()}
             for name, mean in means.items():
                 if not np.isfinite(mean):
@@ -168,9 +171,8 @@ class Trainer:
             history.append({**means, "seconds": time.perf_counter() - start})
         return history
 
-    def step(self, batch: tuple[Tensor, None]) -> Terms:
+    def step(self, indices: Tensor, groups: None) -> Terms:
         """Make all updates of a batch; return all terms."""
-        indices, _ = batch
         x = self.loader.standardize(self.loader.take(indices))
         if self.augment is not None:
             x = self.augment(x, self.generator)
@@ -269,8 +271,10 @@ class Baseline(TransformerMixin, BaseEstimator):
         self.sample_shape_ = samples.shape[1:]
         self.mean_, self.scale_ = channel_statistics(samples)
         self.device_ = choose_device(self.device)
-        precision = choose_precision(self.precision, self.device_, len(self.sample_shape_))
-        loader = DeviceLoader(samples, self.mean_, self.scale_, self.device_)
+        modality = modality_of(self.sample_shape_)
+        precision = choose_precision(self.precision, self.device_, modality.has_large_layers)
+        standardization = Standardization(self.mean_, self.scale_, self.device_)
+        loader = DeviceLoader(samples, standardization)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with seeded(seed, self.device_) as generator, freed_memory_kept(self.device_):
             encoder = self._build_encoder(loader)
@@ -300,21 +304,18 @@ class Baseline(TransformerMixin, BaseEstimator):
         return encoding.code
 
     def _encode(self, X) -> Iterator[tuple[int, Encoding]]:
-        samples = channels_first(X)
-        if samples.shape[1:] != self.sample_shape_:
+        sample_shape = channels_first(X).shape[1:]
+        if sample_shape != self.sample_shape_:
             raise ValueError(
                 f"X must hold samples of shape {self.sample_shape_} (channels first), as in fit. "
-                f"Got {samples.shape[1:]}."
+                f"Got {sample_shape}."
             )
-        size = inference_batch_size(self.sample_shape_, self.device_)
-        yield from encode_padded(
-            self.encoder_, samples, self.mean_, self.scale_, size, self.device_
-        )
+        return encode_images(self, X)
 
     def _build_encoder(self, loader: DeviceLoader) -> nn.Module:
         make = lookup(self.encoder, ENCODERS, "encoder")
         encoder = make(self.sample_shape_, self.n_components, **self._choose_params(make))
-        adapt(encoder.to(self.device_), loader.standardize(loader.stored[:1000]))
+        adapt(encoder.to(self.device_), loader.standardize(loader.samples[:1000]))
         return encoder
 
     def _choose_params(self, make) -> dict:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.baselines.cpc import CPC
-from benchmarks.common import channels_first
+from benchmarks.common import encode_images
 from benchmarks.paper.folders import DATA_SETS, read
 from benchmarks.paper.protocol import (
     Budget,
@@ -36,7 +36,6 @@ from benchmarks.paper.protocol import (
     load,
     probe,
 )
-from skdim._model.inference import encode_padded, inference_batch_size
 from skdim.encoders import Encoding
 
 UNTRAINED = {"max_epochs": 1, "learning_rate": 1e-12}
@@ -91,8 +90,8 @@ def build(name: str, budget: Budget, images: str, seed: int, **params):
     settings = {
         "encoder": encoder,
         "critic_width": budget.critic_width // 2,
+        "prior": "uniform",
         "prior_weight": 0.0,
-        "gradient_penalty": 0.0,
         "augment": augment,
         **({"n_components": None} if ROWS[name].further == "global codes" else {}),
         **({"n_views": 1} if augment else {}),
@@ -103,15 +102,7 @@ def build(name: str, budget: Budget, images: str, seed: int, **params):
 def read_layers(estimator, X: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
     """Return layers of LAYERS, flattened: (n, n_features) each."""
     parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    size = inference_batch_size(estimator.sample_shape_, estimator.device_)
-    for n, encoding in encode_padded(
-        estimator.encoder_,
-        channels_first(X),
-        estimator.mean_,
-        estimator.scale_,
-        size,
-        estimator.device_,
-    ):
+    for n, encoding in encode_images(estimator, X):
         for name in names:
             parts[name].append(LAYERS[name](encoding)[:n].flatten(1).float().cpu().numpy())
     return {name: np.concatenate(batches) for name, batches in parts.items()}

@@ -21,8 +21,8 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import Interval, validate_params
 from torch import Tensor, nn
 
+from benchmarks.paper.training import TRAINING_CONSTRAINTS, seeded_device, train
 from skdim.critics import ConcatCritic
-from skdim.evaluation.training import TRAINING_CONSTRAINTS, seeded_device, train
 from skdim.mutual_information import dv
 from skdim.priors import Discriminator
 

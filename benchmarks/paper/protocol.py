@@ -20,13 +20,12 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks import common
 from benchmarks.baselines import BASELINES, Baseline
-from benchmarks.common import argument_parser, channels_first, data_loader, print_machine
+from benchmarks.common import argument_parser, data_loader, encode_images, print_machine
+from benchmarks.paper.probe import ProbeClassifier
+from benchmarks.paper.training import seeded_device
 from skdim import DIMTransformer
-from skdim._model.inference import encode_padded, inference_batch_size
 from skdim._training.loop import Batches, train_epochs
 from skdim.encoders import evaluating
-from skdim.evaluation import ProbeClassifier
-from skdim.evaluation.training import seeded_device
 
 # Of a budget that does not say otherwise; results do not name them.
 DEFAULTS = {"probe": "quick", "precision": "auto"}
@@ -119,17 +118,8 @@ def layers_of(estimator, X: np.ndarray) -> dict[str, np.ndarray]:
     network = getattr(estimator.encoder_, "encoder", estimator.encoder_)
     hook = network.hidden.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
     parts: dict[str, list[np.ndarray]] = {"conv": [], "fc": [], "Y": []}
-    samples = channels_first(X)
-    size = inference_batch_size(estimator.sample_shape_, estimator.device_)
     try:
-        for n, encoding in encode_padded(
-            estimator.encoder_,
-            samples,
-            estimator.mean_,
-            estimator.scale_,
-            size,
-            estimator.device_,
-        ):
+        for n, encoding in encode_images(estimator, X):
             layers = {"conv": caught[-1], "fc": encoding.hidden, "Y": encoding.code}
             for name, layer in layers.items():
                 parts[name].append(layer[:n].float().cpu().numpy())

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from benchmarks.paper.image_similarity import check_images, check_window, ms_ssim
-from skdim.evaluation.training import TRAINING_CONSTRAINTS, seeded_device, train
+from benchmarks.paper.training import TRAINING_CONSTRAINTS, seeded_device, train
 
 
 class Decoder(nn.Module):

@@ -19,8 +19,8 @@ from sklearn.pipeline import Pipeline
 
 from benchmarks.common import RESULTS
 from benchmarks.paper.information import dependence, mine
+from benchmarks.paper.probe import ProbeClassifier
 from benchmarks.paper.protocol import Cells, Orderings, arguments, dim, load
-from skdim.evaluation import ProbeClassifier
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -1,8 +1,8 @@
 """Claim: two processes on two cores train at least 1.8 times as fast as one process on one core.
 
 Every process has the same number of samples of a batch (weak scaling). Two processes are run three
-times: as they are, exchanging codes; with an MI estimator that does not say how its marginal scores
-add up, so that keys are exchanged; and as two fits that know nothing of each other, which shows
+times: as they are, exchanging codes; with an MI estimator that does not say how it reduces marginal
+scores, so that keys are exchanged; and as two fits that know nothing of each other, which shows
 what two cores of this machine can do.
 
 ``--rate 1gbit`` puts a slow network between the processes, by Linux's network namespaces and
@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.common import argument_parser, print_machine, save, verdict
 from skdim import DIMTransformer
-from skdim.mutual_information import chunkable, infonce
+from skdim.mutual_information import infonce
 
 # Root in its own user namespace may change its own loopback, and nobody else's.
 SLOW_NETWORK = """
@@ -37,9 +37,8 @@ exec "$@"
 """
 
 
-@chunkable
 def infonce_of_keys(joint, marginal):
-    """InfoNCE without a mark of how its marginal scores add up."""
+    """InfoNCE without the decorator that says how it reduces marginal scores."""
     return infonce(joint, marginal)
 
 

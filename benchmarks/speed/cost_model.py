@@ -69,7 +69,7 @@ class Step:
     statistic_bytes : float
         Of its marginal statistics, three numbers for each view.
     key_bytes : float
-        Of critic inputs, exchanged in the stead of codes by MI estimators that do not add up.
+        Of its keys, exchanged instead of codes if the MI estimator has no reduction.
     batch_norm_bytes : float
         Of a process's batch statistics, which every other gets; their gradients are as long.
     gradient_bytes : float

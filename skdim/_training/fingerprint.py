@@ -109,8 +109,6 @@ class _Fingerprint(NumpyHasher):
         for kinds, parts in PARTS.items():
             if isinstance(obj, kinds):
                 return parts(obj)
-        if hasattr(type(obj), "fingerprint_parts"):  # pickle knows less: see `tap`
-            return type(obj), obj.fingerprint_parts()
         return obj
 
     def _number(self, definition: FunctionType | type) -> int:

@@ -113,13 +113,8 @@ N_AT_ONCE = 2**20
 def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, n_numbers: int) -> Tensor:
     """Apply a function to a few samples of x at a time, so that layers fit into the caches.
 
-    Parameters
-    ----------
-    function : callable (part) -> Tensor
-        Treats each sample separately, and needs no gradients.
-    x : Tensor of shape (n, ...)
-    n_numbers : int
-        About how many numbers a layer has for one sample.
+    The function treats each sample separately, and needs no gradients; ``n_numbers`` is about how
+    many numbers a layer has for one sample.
     """
     if torch.jit.is_tracing():
         return function(x)

@@ -22,24 +22,8 @@ MIN_PATCHED_SIDE, MAX_PATCHED_CHANNELS = 16, 8
 class WhiteningStem(nn.Module):
     """Principal components of small patches, each with both signs, scaled to equal variance.
 
-    The filters are random until `adapt` is called.
-
-    Parameters
-    ----------
-    n_sides : int
-        2 for images, 3 for volumes.
-    n_channels : int
-        Channels of a sample.
-    patch : int
-        Side of a patch.
-    stride : int
-    max_filters : int
-        Largest number of output channels. Components of small variance are dropped first.
-
-    Attributes
-    ----------
-    n_filters : int
-        Output channels.
+    The filters are random until `adapt` is called. There are at most ``max_filters`` output
+    channels; components of small variance are dropped first.
 
     References
     ----------
@@ -60,15 +44,10 @@ class WhiteningStem(nn.Module):
 
     @torch.no_grad()
     def adapt(self, samples: Tensor, n_patches: int = 100_000, regularization: float = 0.01):
-        """Compute the filters from patches of samples.
+        """Compute the filters from about ``n_patches`` patches of samples (n, n_channels, *sides).
 
-        Parameters
-        ----------
-        samples : Tensor of shape (n, n_channels, *sides), standardised
-        n_patches : int, default=100_000
-            About how many patches to use, evenly spaced.
-        regularization : float, default=0.01
-            Added to the variance of every component, as a fraction of the mean variance.
+        ``regularization`` is added to the variance of every component, as a fraction of the mean
+        variance.
         """
         patches = take_patches(samples, self.patch, n_patches)
         components, scale = principal_patches(patches, regularization)

@@ -11,11 +11,6 @@ class FlipAverage(nn.Module):
     """Average code, hidden layer and fixed features over a sample and its flipped copy.
 
     The last axis is flipped. Local maps are not averaged, and in training mode nothing is.
-
-    Parameters
-    ----------
-    encoder : nn.Module
-        An encoder of images or volumes.
     """
 
     def __init__(self, encoder: nn.Module):

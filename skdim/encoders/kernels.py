@@ -38,18 +38,8 @@ class KernelBank(nn.Module):
 
     The bank has all 84 kernels of length 9 with three weights of 2 and six of -1. It applies them
     to the signal and to its differences in time, at the dilations 1, 2, 4, ... for which the signal
-    is long enough. Each kernel sees a random subset of the channels. Thresholds are quantiles of
-    the responses; they are 0 until `adapt` is called.
-
-    Parameters
-    ----------
-    sample_shape : tuple (channels, length)
-    n_thresholds : int
-        Number of thresholds of each kernel at each dilation.
-
-    Attributes
-    ----------
-    n_features : int
+    is long enough. Each kernel sees a random subset of the channels, and has ``n_thresholds``
+    thresholds at each dilation. They are quantiles of the responses, and 0 until `adapt` is called.
     """
 
     filters: Tensor
@@ -73,10 +63,7 @@ class KernelBank(nn.Module):
     def adapt(self, samples: Tensor) -> None:
         """Scale the kernels, and set the thresholds to quantiles of the responses to samples.
 
-        Parameters
-        ----------
-        samples : Tensor of shape (n, n_channels, length), standardised
-            Signals may end in NaN, in all channels at the same time.
+        Signals (n, n_channels, length) may end in NaN, in all channels at the same time.
         """
         n_positions = -(-samples.shape[2] // self.stride)
         samples = samples[:: max(1, len(samples) * n_positions // N_RESPONSES)]
@@ -129,25 +116,17 @@ class KernelBank(nn.Module):
         )
 
     def _with_differences(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the signals, then their differences in time; NaN is replaced by 0.
+        """Yield the signals, then their differences in time, with 0 for NaN; and where they have
+        ended.
 
-        Yields
-        ------
-        signals : Tensor of shape (n, n_channels, length or length - 1)
-        has_ended : Tensor of shape (n, n_positions), bool
-            True at positions that held NaN.
+        Signals are (n, n_channels, length or length - 1), ``has_ended`` is (n, n_positions).
         """
         for signals in (x, x[:, :, 1:] - x[:, :, :-1]):
             yield signals.nan_to_num(), signals[:, 0, :: self.stride].isnan()
 
 
 def _subsets(shape: tuple[int, ...], n_channels: int) -> np.ndarray:
-    """Draw subsets of at most 9 channels, the same in every call, with log-uniform sizes.
-
-    Returns
-    -------
-    subsets : ndarray of shape (*shape, n_channels), bool
-    """
+    """Draw subsets (*shape, n_channels) of at most 9 channels, always the same, of random sizes."""
     rng = np.random.default_rng(0)
     sizes = np.exp2(rng.uniform(0, np.log2(min(n_channels, LENGTH) + 1), (*shape, 1))).astype(int)
     order = rng.random((*shape, n_channels)).argsort(-1).argsort(-1)

@@ -29,12 +29,6 @@ class PatchBank(nn.Module):
     Patches of 6 x 6 pixels are normalised to the same mean and contrast, then whitened. Responses
     to random patches of the samples count only as far as they exceed one standard deviation. They
     are averaged over each quarter of the image. All features are 0 until `adapt` is called.
-
-    Parameters
-    ----------
-    sample_shape : tuple (channels, height, width)
-        Sides are at least 6.
-    n_patches : int
     """
 
     filters: Tensor
@@ -49,12 +43,7 @@ class PatchBank(nn.Module):
 
     @torch.no_grad()
     def adapt(self, samples: Tensor) -> None:
-        """Cut the patches from samples, and compute the thresholds of their responses.
-
-        Parameters
-        ----------
-        samples : Tensor of shape (n, n_channels, height, width), standardised
-        """
+        """Cut the patches from samples (n, n_channels, *sides), and compute their thresholds."""
         patches = take_patches(samples, SIDE, N_VALUES // self.filters[0].numel())
         patches = patches - patches.mean(1, keepdim=True)
         patches = patches / (patches.square().mean(1, keepdim=True) + LEAST_VARIANCE).sqrt()
@@ -89,15 +78,7 @@ class PatchBank(nn.Module):
 def take_patches(samples: Tensor, side: int, n_patches: int) -> Tensor:
     """Cut about ``n_patches`` evenly spaced patches, with sides of equal length, from samples.
 
-    Parameters
-    ----------
-    samples : Tensor of shape (n, n_channels, *sides)
-    side : int
-    n_patches : int
-
-    Returns
-    -------
-    patches : Tensor of shape (n_patches, n_channels * side**n_sides), float64
+    From (n, n_channels, *sides) to (n_patches, n_channels * side**n_sides), float64.
     """
     n_sides = samples.ndim - 2
     windows = samples
@@ -111,20 +92,10 @@ def take_patches(samples: Tensor, side: int, n_patches: int) -> Tensor:
 
 
 def principal_patches(patches: Tensor, regularization: float) -> tuple[Tensor, Tensor]:
-    """Return the principal components of patches, the largest first, and their scales.
+    """Principal components of patches, the largest first, and their standard deviations.
 
-    Parameters
-    ----------
-    patches : Tensor of shape (n_patches, n_values)
-    regularization : float
-        Added to the variance of every component, as a fraction of the mean variance.
-
-    Returns
-    -------
-    components : Tensor of shape (n_values, n_values)
-        In columns.
-    scale : Tensor of shape (n_values,)
-        Standard deviations, with the regularisation.
+    From patches (n_patches, n_values) to components (n_values, n_values), in columns, and scales
+    (n_values,). ``regularization`` is added to every variance, as a fraction of the mean variance.
     """
     variances, components = torch.linalg.eigh(patches.T.cov(correction=0))
     variances, components = variances.flip(0), components.flip(1)  # largest first

@@ -25,10 +25,6 @@ class Tap:
         network = self.factory(**factory_params)
         return TappedEncoder(network, self.local, self.hidden, sample_shape, n_components)
 
-    def fingerprint_parts(self) -> tuple:
-        """Return the values that identify this encoder: the factory itself, not only its name."""
-        return self.factory, self.local, self.hidden
-
     def __deepcopy__(self, memo) -> "Tap":
         return self  # immutable, so that the factory need not be copied
 
@@ -77,16 +73,7 @@ def tap(factory: Callable[..., nn.Module], *, local: str | tuple[str, ...], hidd
 
 
 class TappedEncoder(nn.Module):
-    """A network that gives local maps and a hidden layer, and a code computed from the latter.
-
-    Parameters
-    ----------
-    network : nn.Module
-    local, hidden
-        As in `tap`.
-    sample_shape : tuple of int
-    n_components : int or None
-    """
+    """A network that gives local maps and a hidden layer, and a code computed from the latter."""
 
     def __init__(
         self,

@@ -4,14 +4,12 @@
   `neighbor_overlap` and `shared_dimension`; `view_nearest_neighbor`.
 * Choosing settings with a few labels: `few_labels_scorer`.
 * Published measures, for comparison: `effective_rank`, `lidar`, `alpha_req`.
-* The paper's classifier of features: `ProbeClassifier`.
 * The samples that features treat as similar: `nearest_neighbors`.
 
 A function with the suffix ``_scorer`` may be passed as ``scoring``.
 """
 
 from skdim.evaluation.neighbors import nearest_neighbors
-from skdim.evaluation.probes import ProbeClassifier
 from skdim.evaluation.unsupervised import (
     alpha_req,
     effective_rank_scorer,
@@ -31,7 +29,6 @@ from skdim.evaluation.unsupervised import (
 from skdim.spectra import effective_rank
 
 __all__ = [
-    "ProbeClassifier",
     "alpha_req",
     "effective_rank",
     "effective_rank_scorer",

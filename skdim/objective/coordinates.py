@@ -53,18 +53,11 @@ class AbsoluteCoordinates(CoordinateTask):
     n_vectors = 1
 
     def forward(self, code: Tensor, local_map: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the mean log-likelihood of the positions of all local vectors.
+        """Mean log-likelihood of the positions of all local vectors, a tensor of shape (), at most
+        0.
 
-        Parameters
-        ----------
-        code : Tensor of shape (..., n, n_code)
-        local_map : Tensor of shape (..., n, n_locations, n_channels)
-        generator : torch.Generator
-            Unused.
-
-        Returns
-        -------
-        log_likelihood : Tensor of shape (), at most 0
+        The code is (..., n, n_code), the local map (..., n, n_locations, n_channels); the generator
+        is not used.
         """
         inputs = concatenate_code(local_map, code)
         return log_likelihood(self.predictor(inputs), self.positions, self.n_positions)
@@ -86,18 +79,11 @@ class RelativeCoordinates(CoordinateTask):
         return 2 * self.side - 1
 
     def forward(self, code: Tensor, local_map: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the mean log-likelihood of the offsets of all local vectors from a random one.
+        """Mean log-likelihood of the offsets of all local vectors from a random one of their
+        sample.
 
-        Parameters
-        ----------
-        code : Tensor of shape (..., n, n_code)
-        local_map : Tensor of shape (..., n, n_locations, n_channels)
-        generator : torch.Generator
-            Draws one local vector of each sample, from which offsets are measured.
-
-        Returns
-        -------
-        log_likelihood : Tensor of shape (), at most 0
+        The arguments are those of `AbsoluteCoordinates`; the generator draws the random local
+        vectors.
         """
         *batch, n_locations, n_channels = local_map.shape
         origins = torch.randint(n_locations, batch, generator=generator, device=generator.device)
@@ -154,17 +140,7 @@ def predictor(n_in: int, n_logits: int, n_hidden: int = 512) -> nn.Module:
 
 
 def concatenate_code(local_map: Tensor, code: Tensor) -> Tensor:
-    """Concatenate the code of each sample and its local vectors along the last axis.
-
-    Parameters
-    ----------
-    local_map : Tensor of shape (..., n, n_locations, n_channels)
-    code : Tensor of shape (..., n, n_code)
-
-    Returns
-    -------
-    inputs : Tensor of shape (..., n, n_locations, n_code + n_channels)
-    """
+    """Concatenate each local vector and the code of its sample, (..., n, n_code)."""
     repeated = code.unsqueeze(-2).expand(*local_map.shape[:-1], -1)
     return torch.cat([repeated.to(local_map.dtype), local_map], -1)
 
@@ -172,17 +148,9 @@ def concatenate_code(local_map: Tensor, code: Tensor) -> Tensor:
 def log_likelihood(logits: Tensor, positions: Tensor, n_positions: int) -> Tensor:
     r"""Log-likelihood of positions, summed over axes and averaged over local vectors.
 
-    Parameters
-    ----------
-    logits : Tensor of shape (n_vectors, n_axes * n_positions)
-    positions : Tensor of shape (..., n_axes), int64
-        From 0 to n_positions - 1. Repeated until there is one for each local vector.
-    n_positions : int
-
-    Returns
-    -------
-    log_likelihood : Tensor of shape ()
-        :math:`-n_{axes} \log n_{positions}` for a uniform guess.
+    For a uniform guess it is :math:`-n_{axes} \log n_{positions}`. Logits are (n_vectors, n_axes *
+    n_positions). Positions (..., n_axes), from 0 to n_positions - 1, are repeated until there is
+    one for each local vector.
     """
     by_axis = at_least_float32(logits).unflatten(1, (-1, n_positions)).log_softmax(-1)
     n_axes = positions.shape[-1]

@@ -12,18 +12,9 @@ from torch import Tensor
 def maps_of_other_views(local_map: Tensor, n_views: int) -> Tensor:
     """Give each view the local features of all other views of its sample, concatenated.
 
-    Two views exchange their local features; a single view keeps its own.
-
-    Parameters
-    ----------
-    local_map : Tensor of shape (n_maps, n, n_locations, n_channels)
-        Maps of the views, followed by maps of crop grids.
-    n_views : int
-        At most n_maps.
-
-    Returns
-    -------
-    local_map : Tensor of shape (n_views, n, n_others * n_locations, n_channels)
+    Two views exchange their local features; a single view keeps its own. From maps (n_maps, n,
+    n_locations, n_channels), of the views and then of crop grids, to (n_views, n, n_others *
+    n_locations, n_channels).
     """
     n_maps = len(local_map)
     if n_maps == 1:
@@ -57,20 +48,11 @@ def split_pairs(scores: Tensor, groups: Tensor | None = None) -> tuple[Tensor, T
 
 
 def list_negatives(groups: Tensor) -> Tensor:
-    """List the samples of other groups for each sample, n - 1 of them whatever its group.
+    """List the samples of other groups for each sample: (n, n - 1) indices, whatever its group.
 
     The marginal scores of a batch are one tensor, in which every code has the same number of
-    negatives. To fill it, samples of other groups are repeated as evenly as possible.
-
-    Parameters
-    ----------
-    groups : Tensor of shape (n,)
-        Every sample needs at least one negative.
-
-    Returns
-    -------
-    negatives : Tensor of shape (n, n - 1), int64
-        Indices of samples, in increasing order before they repeat.
+    negatives. To fill it, samples of other groups are repeated as evenly as possible. Every sample
+    needs at least one negative. Indices increase before they repeat.
     """
     is_negative = groups[:, None] != groups  # (n, n)
     negatives_first = is_negative.int().argsort(dim=1, descending=True, stable=True)
@@ -84,17 +66,8 @@ def permute_locations(
     """Exchange local vectors between samples, by a different permutation at each location.
 
     No sample keeps a vector, because each permutation is one cycle through the whole batch. With
-    groups, each sample draws from a random negative instead.
-
-    Parameters
-    ----------
-    local_map : Tensor of shape (..., n, n_locations, n_channels)
-    generator : torch.Generator
-    groups : Tensor of shape (n,) or None
-
-    Returns
-    -------
-    permuted : Tensor of the same shape
+    groups, each sample draws from a random negative instead. The local map is (..., n, n_locations,
+    n_channels).
     """
     n, n_locations = local_map.shape[-3:-1]
     if groups is None:
@@ -109,18 +82,9 @@ def permute_locations(
 
 
 def sample_locations(local_map: Tensor, n_locations: int, generator: torch.Generator) -> Tensor:
-    """Keep a random subset of locations, drawn separately for every sample.
+    """Keep a random subset of the locations of a map (..., n, n_all, n_channels).
 
-    Parameters
-    ----------
-    local_map : Tensor of shape (..., n, n_all, n_channels)
-    n_locations : int
-        Number of locations to keep; a map with fewer is returned unchanged.
-    generator : torch.Generator
-
-    Returns
-    -------
-    local_map : Tensor of shape (..., n, min(n_locations, n_all), n_channels)
+    It is drawn separately for every sample. A map of fewer locations is returned unchanged.
     """
     if n_locations >= local_map.shape[-2]:
         return local_map

@@ -1,6 +1,7 @@
 """Nearest neighbours, against plain arithmetic."""
 
 import numpy as np
+import pytest
 import torch
 
 from skdim.evaluation import nearest_neighbors
@@ -39,3 +40,18 @@ def test_neighbors_are_those_in_double_precision():
     features = 1e9 + np.arange(4.0)[:, None]
     _, indices = nearest_neighbors(features, features, n_neighbors=1)
     np.testing.assert_array_equal(indices[:, 0], range(4))
+
+
+ROWS = noise(20, 3)
+ERRORS = [
+    (lambda: nearest_neighbors(ROWS, ROWS, n_neighbors=21), "'n_neighbors' .* 20.* Got 21"),
+    (lambda: nearest_neighbors(ROWS, ROWS[:, 1:]), "'queries' .* 3 features.* Got 2"),
+    (lambda: nearest_neighbors(ROWS, ROWS * np.nan), "queries contains NaN"),
+    (lambda: nearest_neighbors([["a"]], ROWS), "could not convert string to float: 'a'"),
+]
+
+
+@pytest.mark.parametrize(("provoke", "sentence"), ERRORS)
+def test_an_error_names_the_argument(provoke, sentence):
+    with pytest.raises(ValueError, match=f"(?s){sentence}"):
+        provoke()

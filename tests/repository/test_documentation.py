@@ -9,12 +9,11 @@ from sklearn.preprocessing import StandardScaler
 
 import skdim
 from skdim import DIMClassifier, DIMTransformer
-from skdim.evaluation import ProbeClassifier
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("kind", [DIMTransformer, DIMClassifier, ProbeClassifier])
+@pytest.mark.parametrize("kind", [DIMTransformer, DIMClassifier])
 @pytest.mark.parametrize("nested", [False, True])
 def test_a_diagram_of_scikit_learn_links_to_no_page_for_an_estimator_of_skdim(kind, nested):
     diagram = (make_pipeline(StandardScaler(), kind()) if nested else kind())._repr_html_()

@@ -1,4 +1,4 @@
-"""The classifier of features: a network that learns, repeats and is saved as two matrices."""
+"""The paper's probe: a network that learns, repeats and is saved as two matrices."""
 
 import joblib
 import numpy as np
@@ -10,8 +10,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
-from skdim.evaluation import ProbeClassifier, nearest_neighbors
-from skdim.evaluation.probes import _as_two_matrices as as_two_matrices
+from benchmarks.paper.probe import ProbeClassifier
+from benchmarks.paper.probe import _as_two_matrices as as_two_matrices
 
 
 def noise(*shape, seed=0):
@@ -93,10 +93,6 @@ ERRORS = [
     (lambda: ProbeClassifier(dropout=1.0).fit(ROWS, LABELS), "'dropout'.* Got 1.0"),
     (lambda: ProbeClassifier(device="abacus").fit(ROWS, LABELS), "'device'.* Got 'abacus'"),
     (lambda: ProbeClassifier(batch_size=1).fit(ROWS, LABELS), "'batch_size'.* Got 1"),
-    (lambda: nearest_neighbors(ROWS, ROWS, n_neighbors=21), "'n_neighbors' .* 20.* Got 21"),
-    (lambda: nearest_neighbors(ROWS, ROWS[:, 1:]), "'queries' .* 3 features.* Got 2"),
-    (lambda: nearest_neighbors(ROWS, ROWS * np.nan), "queries contains NaN"),
-    (lambda: nearest_neighbors([["a"]], ROWS), "could not convert string to float: 'a'"),
 ]
 
 

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from skdim.evaluation.training import TRAINING_CONSTRAINTS, seeded_device, train
+from benchmarks.paper.training import TRAINING_CONSTRAINTS, seeded_device, train
 
 
 class ProbeClassifier(ClassifierMixin, BaseEstimator):
@@ -57,7 +57,7 @@ class ProbeClassifier(ClassifierMixin, BaseEstimator):
     Examples
     --------
     >>> from sklearn.datasets import load_digits
-    >>> from skdim.evaluation import ProbeClassifier
+    >>> from benchmarks.paper.probe import ProbeClassifier
     >>> X, y = load_digits(return_X_y=True)
     >>> probe = ProbeClassifier(max_epochs=10, random_state=0).fit(
     ...     X[:1000], y[:1000]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from skdim.evaluation.training import seeded_device, train
+from benchmarks.paper.training import seeded_device, train
 
 
 def line():
