@@ -159,7 +159,7 @@ def test_a_compiled_fit_is_the_fit_and_pickles(quick, rows, monkeypatch):
         {"optimizer": torch.optim.RMSprop},
         {"optimizer_params": {"foreach": True}},
     ],
-    ids=str,
+    ids=lambda params: next(iter(params)),
 )
 def test_callbacks_and_custom_optimizers_are_obstacles(quick, images, capturer, params):
     quick(**params).fit(images)
