@@ -232,9 +232,9 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
                 f"a weight of {weights.min():.3g}."
             )
         labelled = is_labelled(y)
-        of_classes = np.ones(len(y))
-        of_classes[labelled] = compute_sample_weight(self.class_weight, y[labelled])
-        return weights * of_classes
+        class_weights = np.ones(len(y))
+        class_weights[labelled] = compute_sample_weight(self.class_weight, y[labelled])
+        return weights * class_weights
 
     def _fitted_transformer(self, X, random: np.random.RandomState) -> DIMTransformer:
         """Return a fitted transformer that may be changed: a copy, or a newly fitted clone."""

@@ -280,7 +280,7 @@ def named(path: Path) -> Iterator[None]:
 
 
 def read_npy(args: argparse.Namespace, dim: "DIMTransformer | None") -> np.ndarray:
-    """Return an array on disk."""
+    """Read an array from disk, as needed."""
     return np.lib.format.open_memmap(args.input, mode="r")
 
 
@@ -294,7 +294,7 @@ def read_npz(args: argparse.Namespace, dim: "DIMTransformer | None") -> np.ndarr
 
 
 def read_folder(args: argparse.Namespace, dim: "DIMTransformer | None") -> Any:
-    """Return images on disk, of the size and channels of the model."""
+    """Read images from disk, as needed, with the size and channels of the model."""
     from skdim.sources import ImageFolder
 
     if dim is None:
@@ -354,7 +354,7 @@ READING_OPTIONS = {
 
 
 def unread(X: Any) -> dict[str, Any]:
-    """Return what was not read of an input: columns of a table, files that are not images."""
+    """Name the parts of an input that were not read: columns, files that are not images."""
     if hasattr(X, "attrs"):
         return {name: value for name, value in X.attrs.items() if value}
     n_skipped = getattr(X, "n_skipped", 0)
@@ -367,7 +367,7 @@ def is_column(labels: str | None) -> bool:
 
 
 def read_labels(args: argparse.Namespace, X: Any) -> np.ndarray:
-    """Return a label for each sample: from a file, a column, or the folders of the images."""
+    """Read a label for each sample from a file, a column, or the folders of the images."""
     if args.labels == "folder" and args.input.is_dir():
         return X.labels
     if is_column(args.labels) and args.input.suffix.lower() in TABLES:

@@ -34,13 +34,13 @@ class ModelConfig:
     ----------
     layout : Layout
         How samples lie in X.
-    given : dict
+    params : dict
         The parameters as the user gave them, which is what a file holds.
     objective : ObjectiveConfig
     """
 
     layout: Layout
-    given: Mapping[str, Any]
+    params: Mapping[str, Any]
     objective: ObjectiveConfig
     n_components: int | None
     encoder: type[nn.Module]
@@ -183,46 +183,46 @@ def resolve(
     ValueError, TypeError
         If a parameter is unfit, for such samples or in general; the message names it.
     """
-    given = {name: params[name] for name in MODEL_PARAMETERS}
-    column_groups = _column_groups(given["column_groups"], layout, column_names)
-    given["column_groups"] = column_groups or None  # by number: a file need not know the names
-    _check_supported(given, layout)
-    encoder = _encoder(given["encoder"], layout)
+    params = {name: params[name] for name in MODEL_PARAMETERS}
+    column_groups = _column_groups(params["column_groups"], layout, column_names)
+    params["column_groups"] = column_groups or None  # by number: a file need not know the names
+    _check_supported(params, layout)
+    encoder = _encoder(params["encoder"], layout)
     resolved = {
-        "n_components": _as_int(given["n_components"]),
+        "n_components": _as_int(params["n_components"]),
         "encoder": encoder,
-        "encoder_params": _encoder_params(encoder, given, column_groups),
-        "flip_averaging": bool(given["flip_averaging"]),
+        "encoder_params": _encoder_params(encoder, params, column_groups),
+        "flip_averaging": bool(params["flip_averaging"]),
         "column_groups": column_groups,
-        "augment": _augmentation(given, layout, encoder),
-        "n_views": 1 if given["augment"] is None else int(given["n_views"]),
-        "occlusion": bool(given["occlusion"]),
+        "augment": _augmentation(params, layout, encoder),
+        "n_views": 1 if params["augment"] is None else int(params["n_views"]),
+        "occlusion": bool(params["occlusion"]),
     }
-    choices = {**given, **resolved}
+    choices = {**params, **resolved}
     return ModelConfig(
         layout=layout,
-        given=given,
-        objective=_objective(given),
+        params=params,
+        objective=_objective(params),
         **{name: value for name, value in choices.items() if name not in OBJECTIVE_PARAMETERS},
     )
 
 
-def _objective(given: Mapping[str, Any]) -> ObjectiveConfig:
+def _objective(params: Mapping[str, Any]) -> ObjectiveConfig:
     weights = ("global_weight", "local_weight", "prior_weight", "coordinate_weight")
-    if not any(given[weight] for weight in weights):
+    if not any(params[weight] for weight in weights):
         raise ValueError(
             "One of the 'global_weight', 'local_weight', 'prior_weight' and 'coordinate_weight' "
             "parameters must be positive. Got 0 for all four."
         )
     resolved = {
-        "mi_estimator": lookup(given["mi_estimator"], ESTIMATORS, "mi_estimator"),
-        "critic": lookup(given["critic"], CRITICS, "critic"),
-        "critic_width": int(given["critic_width"]),
-        "n_locations": _as_int(given["n_locations"]),
-        "prior": as_prior(given["prior"]),
-        "coordinates": lookup(given["coordinates"], COORDINATES, "coordinates", or_callable=False),
+        "mi_estimator": lookup(params["mi_estimator"], ESTIMATORS, "mi_estimator"),
+        "critic": lookup(params["critic"], CRITICS, "critic"),
+        "critic_width": int(params["critic_width"]),
+        "n_locations": _as_int(params["n_locations"]),
+        "prior": as_prior(params["prior"]),
+        "coordinates": lookup(params["coordinates"], COORDINATES, "coordinates", or_callable=False),
     }
-    return ObjectiveConfig(**{**{name: given[name] for name in OBJECTIVE_PARAMETERS}, **resolved})
+    return ObjectiveConfig(**{**{name: params[name] for name in OBJECTIVE_PARAMETERS}, **resolved})
 
 
 def _as_int(size: Any) -> int | None:
@@ -249,16 +249,16 @@ def _encoder(name: Any, layout: Layout) -> type[nn.Module]:
 
 def _encoder_params(
     encoder: type[nn.Module],
-    given: Mapping[str, Any],
+    params: Mapping[str, Any],
     column_groups: tuple[tuple[int, ...], ...],
 ) -> dict:
     """Arguments of an encoder, after a check that it takes them."""
     name = getattr(encoder, "__name__", type(encoder).__name__)
     signature = inspect.signature(encoder)
-    encoder_params = dict(given["encoder_params"] or {})
+    encoder_params = dict(params["encoder_params"] or {})
     if column_groups and takes_column_groups(encoder):
         encoder_params = {"column_groups": column_groups, **encoder_params}
-    if given["allow_nan"]:
+    if params["allow_nan"]:
         encoder_params["allow_nan"] = True
     try:
         signature.bind((), None, **encoder_params)
@@ -281,18 +281,18 @@ def takes_column_groups(encoder: type[nn.Module]) -> bool:
 
 
 def _augmentation(
-    given: Mapping[str, Any], layout: Layout, encoder: type[nn.Module]
+    params: Mapping[str, Any], layout: Layout, encoder: type[nn.Module]
 ) -> Augmentation | None:
     modality = layout.modality
-    if given["augment"] != "auto":
-        return given["augment"]
+    if params["augment"] != "auto":
+        return params["augment"]
     if modality.augment is None:
         raise ValueError(
             f"There are no default views of samples of shape {layout.sample_shape} (channels "
             "first): set the 'augment' parameter to None or to a function."
         )
     # The global critic and positions in a map belong to maps of samples, of one size only.
-    has_one_size = given["global_weight"] or given["coordinate_weight"]
+    has_one_size = params["global_weight"] or params["coordinate_weight"]
     if getattr(encoder, "takes_any_size", False) and not has_one_size:
         return modality.augment_smaller or modality.augment
     return modality.augment
@@ -311,19 +311,19 @@ def _column_groups(
     return index_column_groups(column_groups, layout.sample_shape[0], names)
 
 
-def _check_supported(given: Mapping[str, Any], layout: Layout) -> None:
+def _check_supported(params: Mapping[str, Any], layout: Layout) -> None:
     """Raise ValueError if a parameter asks for what the modality of the samples does not have."""
     modality = layout.modality
     got = f"for {modality.name}. Got"
-    if given["flip_averaging"] and not modality.has_left_and_right:
+    if params["flip_averaging"] and not modality.has_left_and_right:
         raise ValueError(f"The 'flip_averaging' parameter must be False {got} True.")
-    if given["occlusion"] and not modality.has_occlusion:
+    if params["occlusion"] and not modality.has_occlusion:
         raise ValueError(f"The 'occlusion' parameter must be False {got} True.")
-    n_crops, n_per_grid = given["n_crops"], modality.n_crops_per_grid
+    n_crops, n_per_grid = params["n_crops"], modality.n_crops_per_grid
     if n_crops and (not n_per_grid or n_crops % n_per_grid):
         legal = f"a multiple of {n_per_grid}" if n_per_grid else "0"
         raise ValueError(f"The 'n_crops' parameter must be {legal} {got} {n_crops}.")
-    if n_crops and given["allow_nan"]:
+    if n_crops and params["allow_nan"]:
         raise ValueError(
             "The 'n_crops' parameter must be 0 if allow_nan=True, because a small crop may lie "
             f"after the end of a signal. Got {n_crops}."

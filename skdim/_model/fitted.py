@@ -155,7 +155,7 @@ class FittedModel:
         """Write one output of samples to ``out[start:stop]``, a batch at a time."""
         start, readout = 0, self.readouts[output]
         for n, encoding in self.encode(samples, batch_size, with_fixed=readout.has_fixed):
-            out[start : start + n] = readout.read_batch(n, encoding)
+            out[start : start + n] = readout.features_of_batch(n, encoding)
             start += n
 
     def features_of_views(
@@ -184,7 +184,8 @@ class FittedModel:
                 parts = views.flatten(0, 1).split(size)
                 encodings = (encode(self.encoder, p, with_fixed=readout.has_fixed) for p in parts)
                 read = [
-                    readout.read_batch(len(p), e) for p, e in zip(parts, encodings, strict=True)
+                    readout.features_of_batch(len(p), e)
+                    for p, e in zip(parts, encodings, strict=True)
                 ]
             features.append(np.concatenate(read).reshape(n_views, len(batch), -1))
         return np.concatenate(features, axis=1)
@@ -249,13 +250,13 @@ class FittedModel:
     # ------------------------------------------------------------ plain state
 
     def state(self) -> dict[str, Any]:
-        """Everything as plain Python and numpy, except custom objects in ``given``."""
+        """Everything as plain Python and numpy, except custom objects in ``params``."""
         modules = {"encoder": self.encoder, "objective": self.objective}
         weights = {name: part.state_dict() for name, part in modules.items() if part is not None}
         return {
             "version": __version__,
             "layout": asdict(self.config.layout),
-            "given": dict(self.config.given),
+            "given": dict(self.config.params),
             "device": str(self.device),
             "precision": self.precision,
             "mean": self.mean,
@@ -376,7 +377,7 @@ def check_usable(model: FittedModel) -> None:
     """
     encoding = encode_zeros(model.encoder, model.sample_shape, model.device)
     for output, readout in model.readouts.items():
-        units = readout.read_batch(2, encoding)
+        units = readout.features_of_batch(2, encoding)
         if readout.layer != OUTPUTS[output] or units.shape != (2, readout.n_features):
             raise ValueError(f"the readout of {output!r} does not fit the encoder")
     if model.objective is not None and model.objective.config.has_critics:

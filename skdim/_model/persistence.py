@@ -85,10 +85,10 @@ def read_transformer(
     if state["encoder" + IN_FIT] is custom_objects.get("encoder", state):
         _take_encoder_params(path, state, custom_objects)
     with errors_of_file(path):
-        given = {name: state.pop(name + IN_FIT) for name in MODEL_PARAMETERS}
-        for values in ({name: state[name] for name in sorted(names)}, given):
+        in_fit = {name: state.pop(name + IN_FIT) for name in MODEL_PARAMETERS}
+        for values in ({name: state[name] for name in sorted(names)}, in_fit):
             validate_parameter_constraints(constraints, values, "DIMTransformer")
-        model = {**state.pop("model"), "given": given}
+        model = {**state.pop("model"), "given": in_fit}
         check_state(model)
         if state["n_features_in_"] != model["layout"]["x_shape"][0]:
             raise ValueError("'n_features_in_' is not that of the layout")

@@ -48,9 +48,9 @@ class Readout(NamedTuple):
 
     def read(self, batches: EncodedBatches) -> np.ndarray:
         """Return features of shape (n, n_features), float32."""
-        return np.concatenate([self.read_batch(n, encoding) for n, encoding in batches])
+        return np.concatenate([self.features_of_batch(n, encoding) for n, encoding in batches])
 
-    def read_batch(self, n: int, encoding: Encoding) -> np.ndarray:
+    def features_of_batch(self, n: int, encoding: Encoding) -> np.ndarray:
         """Return the features of the first n samples of a padded batch.
 
         Raises
@@ -140,9 +140,9 @@ def fit_readouts(
         Index of the first sample of the first batch.
     """
     rng = np.random.default_rng(0)
-    is_kept = np.zeros(n_samples, bool)
-    is_kept[rng.permutation(n_samples)[:N_FOR_COMPONENTS]] = True
-    start, kept, n_trained = first, [], 0
+    is_sampled = np.zeros(n_samples, bool)
+    is_sampled[rng.permutation(n_samples)[:N_FOR_COMPONENTS]] = True
+    start, sampled_units, n_trained = first, [], 0
     moments = {layer: _Moments() for layer in LAYERS}
     for n, encoding in batches:
         for layer in LAYERS:
@@ -150,15 +150,15 @@ def fit_readouts(
             _check_converged(units, layer)
             moments[layer].add(units)
             if layer == "hidden":
-                kept.append(units[is_kept[start : start + n]])
+                sampled_units.append(units[is_sampled[start : start + n]])
                 n_trained = encoding.hidden.shape[1]
         start += n
     readouts = {layer: moments[layer].standardise(layer, n_samples, processes) for layer in LAYERS}
     readouts["hidden"] = _balance(readouts["hidden"], n_trained)
     components = hidden = readouts["hidden"]
     if n_components is not None:
-        units = np.concatenate(kept)
-        kept.clear()
+        units = np.concatenate(sampled_units)
+        sampled_units.clear()
         if not processes.is_single:
             units = np.concatenate(processes.all_gather(units))
         units -= hidden.mean

@@ -1,4 +1,4 @@
-"""How well codes tell positives from negatives, on samples held out."""
+"""How well codes distinguish positives from negatives, on samples held out."""
 
 from collections.abc import Iterator
 

@@ -202,7 +202,7 @@ class StateFile:
 
 
 def circumstances(processes: ProcessGroup) -> dict[str, str]:
-    """Return what the last bits of a step depend on, in addition to parameters and data."""
+    """Return the versions and settings that decide the last bits of a step."""
     return {
         "skdim": __version__,
         "torch": torch.__version__,

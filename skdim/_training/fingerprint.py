@@ -3,8 +3,8 @@
 `joblib.hash` identifies a function by its name, but functions from the same closure share a name,
 and an edited function keeps it. Here, functions and classes are identified by their contents: code,
 default values, enclosed variables, the global variables they read, and all functions and classes
-that these lead to. Those of libraries are identified by their names, since an installed version is
-not edited.
+that these lead to. Functions and classes of libraries are identified by their names, since nobody
+edits an installed version.
 """
 
 import os
@@ -99,7 +99,7 @@ class _Fingerprint(NumpyHasher):
         """Remember nothing: whether two equal objects are the same object makes no difference."""
 
     def _simplify(self, obj: Any) -> Any:
-        """Return what identifies an object: itself, or simpler objects that pickle can handle."""
+        """Replace an object that pickle cannot handle by simpler ones that identify it."""
         if isinstance(obj, FunctionType | type):
             name = f"{obj.__module__}.{obj.__qualname__}"
             return name if _is_from_library(obj) else (name, self._number(obj))

@@ -161,7 +161,7 @@ def _choices(plan: FitPlan) -> dict[str, Any]:
         del training[name]
     objective = None if previous is None else previous.check_not_trimmed("training")
     return {
-        **plan.model.given,
+        **plan.model.params,
         **training,
         "layout": asdict(plan.model.layout),
         "seed": plan.runtime.seed if plan.runtime.is_seeded else None,

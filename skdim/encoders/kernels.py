@@ -116,8 +116,8 @@ class KernelBank(nn.Module):
         )
 
     def _with_differences(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the signals, then their differences in time, with 0 for NaN; and where they have
-        ended.
+        """Yield the signals, then their differences in time, both with 0 for NaN, and a mask of
+        the positions after their end.
 
         Signals are (n, n_channels, length or length - 1), ``has_ended`` is (n, n_positions).
         """

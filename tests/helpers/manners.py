@@ -585,7 +585,7 @@ WARNINGS = [
         fit(ROWS, n_iter_no_change=3),
     ),
     Case(
-        "weight averaging beside early stopping",
+        "weight averaging together with early stopping",
         IneffectiveParameterWarning,
         "'weight_averaging' parameter .* has no effect with early_stopping=True",
         fit(ROWS, early_stopping=True, weight_averaging=0.5),
@@ -672,7 +672,7 @@ DATA_ON_DISK = [
         lambda: dim().fit(ROWS).transform_to(ROWS, np.empty((2, 2))),
     ),
     Case(
-        "a checkpoint that is no folder",
+        "a checkpoint that is not a folder",
         ValueError,
         "'checkpoint' parameter must name a folder",
         fit(ROWS, checkpoint=os.devnull),

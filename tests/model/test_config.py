@@ -57,7 +57,7 @@ def test_true_counts_as_one(quick, rows, name):
 
 def test_columns_are_resolved_to_numbers_and_reach_the_encoder():
     resolved = config((6, 3), np.array(["a", "b", "c"]), column_groups=[["c", "a"]])
-    assert resolved.column_groups == resolved.given["column_groups"] == ((2, 0),)
+    assert resolved.column_groups == resolved.params["column_groups"] == ((2, 0),)
     assert resolved.encoder_params["column_groups"] == ((2, 0),)
 
 
