@@ -33,6 +33,7 @@ from skdim._runtime.seeding import seeded
 from skdim._training.loop import Batches, train_epochs
 from skdim.augmentation import make_views
 from skdim.encoders import encode
+from skdim.exceptions import IneffectiveParameterWarning, warn
 from skdim.onnx_export import write_graph
 from skdim.sources import as_source
 from skdim.sources.loaders import load
@@ -161,7 +162,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, groups=None):
         """Fine-tune the encoder on labelled samples.
 
         Parameters
@@ -169,12 +170,14 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         X : array-like of the kind that `DIMTransformer` takes
             Sources are read a batch at a time; see `skdim.sources`.
         y : array-like of shape (n_samples,)
-            Labels of any kind, from at least two classes. If all labels are whole numbers, from at
-            least two classes, a further -1 marks samples without a label, as in
+            Labels of any kind, from at least two classes. If all labels are whole numbers of any
+            type, from at least two classes, a further -1 marks samples without a label, as in
             `sklearn.semi_supervised`. The transformer learns from them if it is fitted here; the
             classifier does not.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the samples in the cross-entropy; samples of weight 0 are left out.
+        groups : array-like of shape (n_samples,), default=None
+            For the transformer, if it is fitted here; see `DIMTransformer.fit`.
 
         Returns
         -------
@@ -189,7 +192,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         check_consistent_length(X, y)
         weights = self._weights(X, y, sample_weight)
         random = check_random_state(self.random_state)
-        transformer = self._fitted_transformer(X, random)
+        transformer = self._fitted_transformer(X, groups, random)
         samples = check_samples(transformer, X)
         is_used = is_labelled(y) if weights is None else is_labelled(y) & (weights > 0)
         if not is_used.all():
@@ -236,7 +239,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         class_weights[labelled] = compute_sample_weight(self.class_weight, y[labelled])
         return weights * class_weights
 
-    def _fitted_transformer(self, X, random: np.random.RandomState) -> DIMTransformer:
+    def _fitted_transformer(self, X, groups, random: np.random.RandomState) -> DIMTransformer:
         """Return a fitted transformer that may be changed: a copy, or a newly fitted clone."""
         transformer = DIMTransformer() if self.transformer is None else self.transformer
         if isinstance(transformer, FrozenEstimator):
@@ -247,11 +250,17 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
                 f"one. Got {type(transformer).__name__}."
             )
         if transformer.__sklearn_is_fitted__():
+            if groups is not None:
+                warn(
+                    "The 'groups' have no effect with a fitted 'transformer': they are for its "
+                    "training.",
+                    IneffectiveParameterWarning,
+                )
             return copy.deepcopy(transformer)
         transformer = clone(transformer)
         if transformer.random_state is None:
             transformer.set_params(random_state=int(random.randint(2**31 - 1)))
-        return transformer.fit(X)
+        return transformer.fit(X, groups=groups)
 
     def _tune(
         self,
@@ -435,7 +444,11 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
 
 
 def is_labelled(y: np.ndarray) -> np.ndarray:
-    """Which samples have a label: all but -1, if there are two other classes of whole numbers."""
-    classes = np.unique(y)
-    marks = classes.dtype.kind == "i" and len(classes) > 2 and -1 in classes
+    """Which samples have a label: all but -1, if there are two other classes of whole numbers.
+
+    Whole numbers may be of any type: a column with missing labels was one of floats.
+    """
+    classes = np.unique(y).tolist()
+    is_whole = all(isinstance(label, Real) and float(label).is_integer() for label in classes)
+    marks = is_whole and len(classes) > 2 and -1 in classes
     return y != -1 if marks else np.ones(len(y), bool)

@@ -153,6 +153,7 @@ class FeatureGraph(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    is_complete: Tensor | None
 
     def __init__(self, model: FittedModel, output: str, dtype: torch.dtype):
         super().__init__()
@@ -162,15 +163,20 @@ class FeatureGraph(nn.Module):
         for name, array in (("mean", model.mean), ("scale", model.scale)):
             statistic = torch.from_numpy(array).to(self.wide)
             self.register_buffer(name, statistic.reshape(-1, *sides))
+        is_complete = model.standardization.is_complete
+        fills = is_complete is not None and is_complete.any()
+        self.register_buffer("is_complete", torch.from_numpy(is_complete) if fills else None)
         self.encoder = copy.deepcopy(model.encoder).cpu().eval()
         self.readout = ReadoutLayer(model.readouts[output])
 
     def forward(self, x: Tensor) -> Tensor:
         """From X of shape (n, ...) to features (n, n_features)."""
-        x = x.reshape(-1, *self.layout.unflat_shape).to(self.wide)
+        x = (x.unflatten(1, self.layout.unflat_shape) if self.layout.is_flat else x).to(self.wide)
         axis = self.layout.channel_axis
         x = x.unsqueeze(1) if axis is None else x.movedim(axis, 1)  # (n, channels, *sides)
         x = ((x - self.mean) / self.scale).float()
+        if self.is_complete is not None:
+            x = x.masked_fill(x.isnan() & self.is_complete, 0.0)
         return self.readout(add_fixed(self.encoder, x, Encoding(*self.encoder(x))))
 
 

@@ -316,7 +316,9 @@ default="infonce"
     sample_shape_ : tuple of int
         Shape of a sample, channels first.
     mean_, scale_ : ndarray of shape (n_channels,)
-        Statistics of X by which samples are standardised, for each channel or column.
+        Statistics of X by which samples are standardised, for each channel or column. The scale is
+        inf if X is constant there, which features then ignore for ever; both are NaN if X has no
+        value there.
     n_iter_ : int
         Number of epochs trained.
     history_ : list of dict
@@ -734,11 +736,12 @@ default="infonce"
         return self.model_.score(check_samples(self, X))
 
     def score_samples(self, X) -> np.ndarray:
-        """Return how surely each sample is distinguished from samples of ``fit``.
+        """Return how close each sample is to those of ``fit``: outliers have the lowest scores.
 
-        This is the probability that its code scores a positive above one of 127 local vectors of
-        ``fit``. It does not depend on the other samples in X. There are no views, so the mean is
-        higher than `score`. The critics could confuse samples of low score with others.
+        This is minus the mean distance of its hidden layer to the 5 nearest of at most 2000 samples
+        of ``fit``, in units of their root mean square distance from the mean. It does not depend on
+        ``output`` or the other samples in X. A sample of ``fit`` may be one of its own neighbours:
+        for a threshold, take samples that were not in ``fit``.
 
         Parameters
         ----------
@@ -746,8 +749,12 @@ default="infonce"
 
         Returns
         -------
-        scores : ndarray of shape (n_samples,)
-            0.5 if no critic was trained.
+        scores : ndarray of shape (n_samples,), float64
+            At most 0; higher is closer, as in scikit-learn's outlier detectors.
+
+        References
+        ----------
+        Sun, Ming, Zhu, Li, "Out-of-distribution detection with deep nearest neighbors", ICML 2022.
         """
         check_is_fitted(self)
         self.model_.check_not_trimmed("scoring")

@@ -38,7 +38,7 @@ class Autoencoder(TransformerMixin, BaseEstimator):
     def fit(self, X, y=None):
         """Train for as many epochs as a default `DIMTransformer`."""
         samples = channels_first(X, self.channel_axis)
-        mean, scale = channel_statistics(samples)
+        mean, scale, _ = channel_statistics(samples)
         wide = (-1, *[1] * (samples.ndim - 2))
         self.mean_, self.scale_ = mean.reshape(wide), scale.reshape(wide)
         torch.manual_seed(self.random_state)

@@ -269,7 +269,7 @@ class Baseline(TransformerMixin, BaseEstimator):
         if len(samples) < 2:
             raise ValueError(f"X must hold at least two samples. Got {len(samples)}.")
         self.sample_shape_ = samples.shape[1:]
-        self.mean_, self.scale_ = channel_statistics(samples)
+        self.mean_, self.scale_, _ = channel_statistics(samples)
         self.device_ = choose_device(self.device)
         modality = modality_of(self.sample_shape_)
         precision = choose_precision(self.precision, self.device_, modality.has_large_layers)

@@ -1,6 +1,7 @@
 """What a fit has learned, in one object that encodes, scores, moves and can be saved."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from math import prod
 from typing import Any
@@ -10,16 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from skdim._files.conversion import as_arrays, as_tensors, as_writable
+from skdim._model.closeness import closeness, project
 from skdim._model.config import ModelConfig, check_weights, encode_zeros, resolve
 from skdim._model.inference import EncodedBatches, choose_batch_size, concatenate, encode_padded
-from skdim._model.readout import OUTPUTS, Readout, check_finite
-from skdim._model.scoring import HeldOut, score_single
+from skdim._model.readout import OUTPUTS, Readout
+from skdim._model.scoring import HeldOut
 from skdim._runtime.devices import PRECISIONS
 from skdim._runtime.seeding import float32_by_default, seeded_globally
 from skdim._version import __version__, compare_versions
 from skdim.augmentation import Augmentation, make_views
 from skdim.encoders import encode
 from skdim.objective import DIMObjective
+from skdim.sources.comparison import Comparison
 from skdim.sources.layout import Layout
 from skdim.sources.standardization import Standardization
 from skdim.sources.stored import Samples, take_subset
@@ -50,8 +53,9 @@ class FittedModel:
         In evaluation mode, on the device; None after the model was trimmed.
     readouts : dict of str to Readout
         How each output is read from encodings.
-    negatives : list of ndarray of shape (n_negatives, n_channels)
-        Local vectors of some samples of ``fit``, for `score_samples`.
+    reference : ndarray of shape (n_reference, n_projected), float32
+        Hidden layers of some samples of ``fit``, for `score_samples`; of none after the model was
+        trimmed.
     history : list of dict
         One dict for each epoch.
     n_iter : int
@@ -68,7 +72,7 @@ class FittedModel:
     encoder: nn.Module
     objective: DIMObjective | None
     readouts: dict[str, Readout]
-    negatives: list[np.ndarray]
+    reference: np.ndarray
     history: list[dict]
     n_iter: int
     best_epoch: int | None = None
@@ -126,13 +130,21 @@ class FittedModel:
         self, samples: Samples, batch_size: int | None = None, *, with_fixed: bool = False
     ) -> EncodedBatches:
         """Encode samples (n, *sample_shape) in padded batches; fixed features only if wanted."""
-        return encode_padded(
-            self.encoder,
-            samples,
-            self.standardization,
-            self.batch_size(batch_size),
-            with_fixed=with_fixed,
-        )
+        with self._compared(samples) as comparison:
+            yield from encode_padded(
+                self.encoder,
+                samples,
+                comparison,
+                self.batch_size(batch_size),
+                with_fixed=with_fixed,
+            )
+
+    @contextmanager
+    def _compared(self, samples: Samples) -> Iterator[Comparison]:
+        """Warn at the end if samples are unlike those of ``fit``."""
+        comparison = Comparison(self.standardization, len(samples), self.config.allow_nan)
+        yield comparison
+        comparison.warn()
 
     def encode_all(self, samples: Samples) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Codes (n, n_code) and local maps (n, n_locations, n_channels) of a few samples."""
@@ -177,9 +189,9 @@ class FittedModel:
         readout, size = self.readouts[output], self.batch_size(batch_size)
         generator = torch.Generator(self.device).manual_seed(int(rng.randint(2**31 - 1)))
         features = []
-        for start in range(0, len(samples), N_AUGMENTED):
-            with torch.inference_mode():
-                batch = self.standardization(samples[start : start + N_AUGMENTED])
+        with self._compared(samples) as standardize, torch.inference_mode():
+            for start in range(0, len(samples), N_AUGMENTED):
+                batch = standardize(samples[start : start + N_AUGMENTED])
                 views = make_views(batch, augment, generator, n_views)  # (n_views, n, ...)
                 parts = views.flatten(0, 1).split(size)
                 encodings = (encode(self.encoder, p, with_fixed=readout.has_fixed) for p in parts)
@@ -187,12 +199,13 @@ class FittedModel:
                     readout.features_of_batch(len(p), e)
                     for p, e in zip(parts, encodings, strict=True)
                 ]
-            features.append(np.concatenate(read).reshape(n_views, len(batch), -1))
+                features.append(np.concatenate(read).reshape(n_views, len(batch), -1))
         return np.concatenate(features, axis=1)
 
     # ------------------------------------------------------------ scores
 
-    def held_out(self, samples: Samples) -> HeldOut:
+    @contextmanager
+    def held_out(self, samples: Samples) -> Iterator[HeldOut]:
         """At least two samples, in evaluation batches.
 
         Raises
@@ -205,33 +218,25 @@ class FittedModel:
                 "X must hold at least 2 samples, so that each has negatives to be compared with. "
                 f"Got {len(samples)} sample."
             )
-        return HeldOut(samples, self.config, self.standardization)
+        with self._compared(samples) as comparison:
+            yield HeldOut(samples, self.config, comparison)
 
     def score(self, samples: Samples) -> float:
         """Return the mean retrieval of samples; see `DIMTransformer.score`."""
         objective = self.check_not_trimmed("scoring")
-        with float32_by_default():
-            return self.held_out(samples).score(self.encoder, objective)
+        with float32_by_default(), self.held_out(samples) as held_out:
+            return held_out.score(self.encoder, objective)
 
     def score_terms(self, samples: Samples) -> dict[str, float]:
         """Return every term of the objective; see `DIMTransformer.score_terms`."""
         objective = self.check_not_trimmed("scoring")
-        with float32_by_default():
-            return self.held_out(samples).score_terms(self.encoder, objective)
+        with float32_by_default(), self.held_out(samples) as held_out:
+            return held_out.score_terms(self.encoder, objective)
 
     def score_samples(self, samples: Samples, batch_size: int | None = None) -> np.ndarray:
-        """Return the retrieval of each sample, (n,); see `DIMTransformer.score_samples`."""
-        objective = self.check_not_trimmed("scoring")
-        if not objective.config.has_critics:
-            return np.full(len(samples), 0.5)
-        negatives = [torch.from_numpy(vectors).to(self.device) for vectors in self.negatives]
-        scores = []
-        for n, encoding in self.encode(samples, batch_size):
-            check_finite(encoding.code[:n].cpu().numpy())
-            scores.append(
-                score_single(objective, encoding.code, encoding.local_maps, negatives)[:n]
-            )
-        return torch.cat(scores).cpu().double().numpy()
+        """Return how close each sample is to those of ``fit``, (n,), float64."""
+        self.check_not_trimmed("scoring")
+        return closeness(project(self.features(samples, "hidden", batch_size)), self.reference)
 
     # ------------------------------------------------------------ device and content
 
@@ -245,7 +250,7 @@ class FittedModel:
     def trim(self) -> None:
         """Forget everything that features do not need."""
         self.objective = None
-        self.training_state, self.negatives, self.history = {}, [], []
+        self.training_state, self.reference, self.history = {}, self.reference[:0], []
 
     # ------------------------------------------------------------ plain state
 
@@ -261,9 +266,10 @@ class FittedModel:
             "precision": self.precision,
             "mean": self.mean,
             "scale": self.scale,
+            "is_complete": self.standardization.is_complete,
             "weights": as_arrays(weights),
             "readouts": {name: readout._asdict() for name, readout in self.readouts.items()},
-            "negatives": self.negatives,
+            "reference": self.reference,
             "history": self.history,
             "n_iter": self.n_iter,
             "best_epoch": self.best_epoch,
@@ -294,11 +300,13 @@ class FittedModel:
         return cls(
             config=config,
             precision=state["precision"],
-            standardization=Standardization(state["mean"], state["scale"], device),
+            standardization=Standardization(
+                state["mean"], state["scale"], device, state["is_complete"]
+            ),
             encoder=encoder.eval(),
             objective=objective,
             readouts={name: Readout(**parts) for name, parts in state["readouts"].items()},
-            negatives=state["negatives"],
+            reference=state["reference"],
             history=state["history"],
             n_iter=state["n_iter"],
             best_epoch=state["best_epoch"],
@@ -309,7 +317,7 @@ class FittedModel:
 # Modules are written as weights, the configuration as the parameters that it was resolved from.
 MODULES = {"config", "encoder", "objective", "standardization"}
 STATE_NAMES = {field.name for field in fields(FittedModel)} - MODULES | {
-    *("version", "layout", "given", "weights", "device", "mean", "scale")
+    *("version", "layout", "given", "weights", "device", "mean", "scale", "is_complete")
 }
 
 
@@ -325,9 +333,11 @@ def check_state(state: Mapping[str, Any]) -> None:
         raise ValueError(f"the model lacks {name!r}, or holds it and should not")
     layout = check_layout(state["layout"])
     shape = layout.sample_shape
-    for name in ("mean", "scale"):
-        if not (isinstance(state[name], np.ndarray) and state[name].shape == shape[:1]):
-            raise ValueError(f"{name!r} must hold one number for each of {shape[0]} channels")
+    for name, kind in (("mean", "f"), ("scale", "f"), ("is_complete", "b")):
+        statistic = state[name]
+        is_absent = statistic is None and name == "is_complete"
+        if not (is_absent or (statistic.shape, statistic.dtype.kind) == (shape[:1], kind)):
+            raise ValueError(f"{name!r} must hold one value for each of {shape[0]} channels")
     for output, readout in state["readouts"].items():
         units = readout["mean"].shape
         if not (len(units) == 1 and readout["scale"].shape == units):
@@ -380,6 +390,8 @@ def check_usable(model: FittedModel) -> None:
         units = readout.features_of_batch(2, encoding)
         if readout.layer != OUTPUTS[output] or units.shape != (2, readout.n_features):
             raise ValueError(f"the readout of {output!r} does not fit the encoder")
-    if model.objective is not None and model.objective.config.has_critics:
-        negatives = [torch.from_numpy(vectors).to(model.device) for vectors in model.negatives]
-        score_single(model.objective, encoding.code, encoding.local_maps, negatives)
+    projected = project(np.zeros((2, model.readouts["hidden"].n_features), np.float32))
+    if model.reference.shape[1:] != projected.shape[1:]:
+        raise ValueError("the reference does not fit the hidden layer")
+    if len(model.reference) == 0 and not model.is_trimmed:
+        raise ValueError("a model that is not trimmed has a reference")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from skdim.encoders import Encoding, encode
+from skdim.sources.comparison import Comparison
 from skdim.sources.standardization import Standardization
 from skdim.sources.stored import Samples
 
@@ -51,7 +52,7 @@ def choose_batch_size(
 def encode_padded(
     encoder: nn.Module,
     samples: Samples,
-    standardization: Standardization,
+    standardization: Standardization | Comparison,
     batch_size: int,
     *,
     with_fixed: bool = True,
@@ -65,15 +66,13 @@ def encode_padded(
     sample_shape, device = samples.shape[1:], standardization.device
     batch_size = _steady_batch(encoder, batch_size, sample_shape, device)
     for start in range(0, len(samples), batch_size):
-        batch = samples[start : start + batch_size]
-        n = len(batch)
-        if n < batch_size:
-            n_padded = _smallest_batch(encoder, n, batch_size, sample_shape, device)
-            padded = np.zeros((n_padded, *sample_shape), batch.dtype)
-            padded[:n] = batch
-            batch = padded
         with torch.inference_mode():
-            encoding = encode(encoder, standardization(batch), with_fixed=with_fixed)
+            batch = standardization(samples[start : start + batch_size])
+            n = len(batch)
+            if n < batch_size:
+                n_padded = _smallest_batch(encoder, n, batch_size, sample_shape, device)
+                batch = torch.cat([batch, batch.new_zeros(n_padded - n, *sample_shape)])
+            encoding = encode(encoder, batch, with_fixed=with_fixed)
         yield n, encoding
 
 

@@ -7,6 +7,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
+from skdim._model.closeness import project
 from skdim._model.inference import EncodedBatches
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim.encoders import Encoding
@@ -17,6 +18,8 @@ LAYERS = ("code", "hidden", "local")
 
 # Largest number of samples from which principal components are computed.
 N_FOR_COMPONENTS = 10_000
+# Largest number of samples that later ones are compared with.
+N_REFERENCE = 2000
 
 
 class Readout(NamedTuple):
@@ -51,7 +54,11 @@ class Readout(NamedTuple):
         return np.concatenate([self.features_of_batch(n, encoding) for n, encoding in batches])
 
     def features_of_batch(self, n: int, encoding: Encoding) -> np.ndarray:
-        """Return the features of the first n samples of a padded batch.
+        """Return the features of the first n samples of a padded batch."""
+        return self.features_of_units(take_layer(self.layer, n, encoding))
+
+    def features_of_units(self, units: np.ndarray) -> np.ndarray:
+        """From the units (n, n_units) of the layer to features (n, n_features), float32.
 
         Raises
         ------
@@ -59,7 +66,7 @@ class Readout(NamedTuple):
             If they are not finite.
         """
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
-            units = take_layer(self.layer, n, encoding) - self.mean
+            units = units - self.mean
             units /= self.scale
         if self.rotation is not None:
             # Sums of doubles round to the same floats whatever the size of the batch. Torch adds,
@@ -120,13 +127,15 @@ def fit_readouts(
     n_components: int | None,
     first: int = 0,
     processes: ProcessGroup = SINGLE_PROCESS,
-) -> dict[str, Readout]:
+) -> tuple[dict[str, Readout], np.ndarray]:
     """Learn how to read every output, in one pass over the samples.
 
-    Units are standardised; constant units are only centred. Fixed features, if an encoder has any,
-    are then scaled so that all of them together have the variance of all trained units of the
-    hidden layer. Components are the principal components of the hidden layer, the largest first.
-    They have one common scale, on which their mean variance is 1.
+    Also return the hidden layers of some samples as `skdim._model.scoring.project` shortens them.
+
+    Units are standardised; a unit that is constant is 0, for later samples too. Fixed features, if
+    an encoder has any, are then scaled so that all of them together have the variance of all
+    trained units of the hidden layer. Components are the principal components of the hidden layer,
+    the largest first. They have one common scale, on which their mean variance is 1.
 
     Parameters
     ----------
@@ -155,16 +164,19 @@ def fit_readouts(
         start += n
     readouts = {layer: moments[layer].standardise(layer, n_samples, processes) for layer in LAYERS}
     readouts["hidden"] = _balance(readouts["hidden"], n_trained)
-    components = hidden = readouts["hidden"]
+    components = readouts["hidden"]
+    units = np.concatenate(sampled_units)
+    sampled_units.clear()
+    if not processes.is_single:
+        units = np.concatenate(processes.all_gather(units))
+    some_units = units[rng.permutation(len(units))[:N_REFERENCE]]
     if n_components is not None:
-        units = np.concatenate(sampled_units)
-        sampled_units.clear()
-        if not processes.is_single:
-            units = np.concatenate(processes.all_gather(units))
-        units -= hidden.mean
-        units /= hidden.scale
-        components = hidden._replace(rotation=principal_directions(units, n_components))
-    return {**readouts, "components": components}
+        units -= components.mean
+        units /= components.scale
+        components = components._replace(rotation=principal_directions(units, n_components))
+    return {**readouts, "components": components}, project(
+        readouts["hidden"].features_of_units(some_units)
+    )
 
 
 def _balance(hidden: Readout, n_trained: int) -> Readout:
@@ -188,11 +200,11 @@ class _Moments:
         self.squares = self.squares + np.square(units, dtype=np.float64).sum(0)
 
     def standardise(self, layer: str, n_samples: int, processes: ProcessGroup) -> Readout:
-        """The readout that gives every unit mean 0 and variance 1; constants are only centred."""
+        """The readout that gives every unit mean 0 and variance 1; a constant one is 0 for ever."""
         mean = processes.sum_arrays(self.sums) / n_samples
         variance = processes.sum_arrays(self.squares) / n_samples - mean**2
         is_constant = variance <= 1e-10 * np.maximum(mean**2, 1)
-        scale = np.sqrt(np.where(is_constant, 1, variance))
+        scale = np.sqrt(np.where(is_constant, np.inf, variance))
         return Readout(layer, mean.astype(np.float32), scale.astype(np.float32))
 
 

@@ -11,6 +11,7 @@ from skdim.critics import score_all
 from skdim.encoders import encode, evaluating
 from skdim.objective import DIMObjective
 from skdim.objective.pairs import split_pairs
+from skdim.sources.comparison import Comparison
 from skdim.sources.standardization import Standardization
 from skdim.sources.stored import Samples
 
@@ -46,7 +47,9 @@ class HeldOut:
     Each evaluation batch is moved to the device when it is needed; ``config`` names the views.
     """
 
-    def __init__(self, samples: Samples, config: ModelConfig, standardization: Standardization):
+    def __init__(
+        self, samples: Samples, config: ModelConfig, standardization: Standardization | Comparison
+    ):
         self.samples = samples
         self.config = config
         self.standardization = standardization
@@ -97,40 +100,3 @@ class HeldOut:
                 for _, code, local_maps in self.encode(encoder)
             ]
         return {name: torch.stack([t[name] for t in terms]).mean().item() for name in terms[0]}
-
-
-@torch.no_grad()
-def draw_negatives(objective: DIMObjective, local_maps: tuple[Tensor, ...]) -> list[Tensor]:
-    """Draw one local vector of each sample, as a negative for the codes of others.
-
-    From local maps (n, n_locations, n_channels) to vectors (n, n_channels), one tensor for each of
-    the objective's scoring critics; locations are seeded.
-    """
-    generator = torch.Generator().manual_seed(SEED)
-    negatives = []
-    for _, local_map in objective.scoring_critics(1, tuple(m[None] for m in local_maps)):
-        _, n, n_locations, _ = local_map.shape
-        location = torch.randint(n_locations, (n,), generator=generator)
-        negatives.append(local_map[0, torch.arange(n), location].float())
-    return negatives
-
-
-@torch.no_grad()
-def score_single(
-    objective: DIMObjective,
-    code: Tensor,
-    local_maps: tuple[Tensor, ...],
-    negatives: list[Tensor],
-) -> Tensor:
-    """Retrieval (n,) of each sample, without views, independent of the rest of the batch.
-
-    Codes are (n, n_code), local maps (n, n_locations, n_channels), and negatives (n_negatives,
-    n_channels), as `draw_negatives` returned them. The objective is in evaluation mode.
-    """
-    inputs = objective.scoring_critics(1, tuple(m[None] for m in local_maps))
-    by_critic = []
-    for (critic, positives), vectors in zip(inputs, negatives, strict=True):
-        joint = critic(code[None], positives)[0]  # (n, n_locations)
-        marginal = critic(code[None], vectors.expand(1, len(code), -1, -1))[0]
-        by_critic.append(retrieval(joint.float(), marginal.float().unsqueeze(-2)))
-    return torch.stack(by_critic).mean(0)

@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,9 +20,9 @@ from torch import nn
 
 from skdim._model.config import carry_over, outline
 from skdim._model.fitted import FittedModel
-from skdim._model.inference import choose_batch_size, concatenate, encode_padded, largest_batch
+from skdim._model.inference import choose_batch_size, encode_padded, largest_batch
 from skdim._model.readout import fit_readouts
-from skdim._model.scoring import N_NEGATIVES, HeldOut, draw_negatives
+from skdim._model.scoring import HeldOut
 from skdim._runtime.devices import compiler_advice, freed_memory_kept, memory_advice
 from skdim._runtime.distributed import explain_lost_process
 from skdim._runtime.interrupts import InterruptGuard
@@ -46,6 +46,7 @@ from skdim._training.loop import count_batches
 from skdim._training.net import DIMNet
 from skdim._training.plan import FitPlan
 from skdim.encoders import adapt, has_adapt
+from skdim.modalities import TABLES
 from skdim.sources.groups import number_groups
 from skdim.sources.loaders import Loader, load
 from skdim.sources.standardization import Standardization, as_tensor, channel_statistics
@@ -213,10 +214,14 @@ def _prepare(samples: Samples, groups: np.ndarray | None, plan: FitPlan, seed: i
     if groups is not None:
         _check_negatives(groups, plan.training.batch_size)
     if plan.previous is not None:
-        mean, scale = plan.previous.mean, plan.previous.scale
+        standardization = replace(plan.previous.standardization, device=plan.runtime.device)
     else:
-        mean, scale = channel_statistics(samples, plan.runtime.processes)
-    standardization = Standardization(mean, scale, plan.runtime.device)
+        mean, scale, is_complete = channel_statistics(samples, plan.runtime.processes)
+        # Missing values of signals are their end, which is not filled.
+        fills = plan.model.allow_nan and plan.model.layout.modality is TABLES
+        standardization = Standardization(
+            mean, scale, plan.runtime.device, is_complete if fills else None
+        )
     return TrainingData(samples, groups, held_out, standardization)
 
 
@@ -396,12 +401,9 @@ def _build_model(data: TrainingData, net: DIMNet) -> FittedModel:
     n = len(data.samples)
     share = np.array_split(np.arange(n), processes.world_size)[processes.rank]
     part = data.samples if processes.is_single else take_subset(data.samples, share)
-    readouts = fit_readouts(encode(part), n, plan.model.n_components, share[0], processes)
-    negatives: list[np.ndarray] = []
-    if plan.model.objective.has_critics:  # to compare the samples of `score_samples` with
-        chosen = np.random.default_rng(0).permutation(n)[:N_NEGATIVES]
-        _, local_maps = concatenate(encode(data.samples[np.sort(chosen)], with_fixed=False))
-        negatives = [v.cpu().numpy() for v in draw_negatives(objective, local_maps)]
+    readouts, reference = fit_readouts(
+        encode(part), n, plan.model.n_components, share[0], processes
+    )
     earlier = [] if plan.previous is None else plan.previous.history
     history = [*earlier, *(net.epoch(i) for i in range(len(net.history)))]
     best_epoch = None
@@ -420,7 +422,7 @@ def _build_model(data: TrainingData, net: DIMNet) -> FittedModel:
         encoder=encoder,
         objective=objective,
         readouts=readouts,
-        negatives=negatives,
+        reference=reference,
         history=[{**epoch, "epoch": number} for number, epoch in enumerate(history, start=1)],
         n_iter=len(history),
         best_epoch=best_epoch,

@@ -99,11 +99,11 @@ def encode(encoder: nn.Module, x: Tensor, *, with_fixed: bool = True) -> Encodin
 
 
 def add_fixed(encoder: nn.Module, x: Tensor, encoding: Encoding) -> Encoding:
-    """Add ``encoder.fixed_features(x)``, of shape (n, n_fixed), if the encoder has this method."""
+    """Add ``encoder.fixed_features(x)``, of shape (n, n_fixed), if the encoder has any."""
     if not hasattr(encoder, "fixed_features"):
         return encoding
     fixed: Tensor = encoder.fixed_features(x)  # type: ignore[operator]  # hasattr
-    return encoding._replace(fixed=fixed)
+    return encoding._replace(fixed=fixed) if fixed.shape[1] else encoding
 
 
 # About how many numbers of a layer fit into the caches of a processor.

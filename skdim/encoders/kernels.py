@@ -90,7 +90,7 @@ class KernelBank(nn.Module):
         return in_parts(self._shares, x, len(KERNELS) * x.shape[2] // self.stride)
 
     def _shares(self, x: Tensor) -> Tensor:
-        shares = [x.new_zeros(len(x), 0)]
+        shares = []
         # Half precision is too coarse for the thresholds.
         with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
             x = x.to(self.filters.dtype)
@@ -102,7 +102,7 @@ class KernelBank(nn.Module):
                     for thresholds in self.thresholds[i, j]:
                         above = (responses - thresholds[:, None]).clamp(-0.5, 0.5)
                         shares.append((above.mean(2) + 0.5) / duration)
-        return torch.cat(shares, 1)
+        return torch.cat(shares, 1) if shares else x.new_zeros(len(x), 0)
 
     def _respond(self, signals: Tensor, i: int, j: int) -> Tensor:
         """Return the responses (n, 84, n_positions) at one dilation."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from skdim.sources.stored import Samples
 # Number of float64 samples that are standardised at once.
 N_AT_ONCE = 4096
 
+# A channel is constant if its values differ by no more than so many units in the last place.
+ROUNDING = 8
+
 
 @dataclass(frozen=True)
 class Standardization:
@@ -23,15 +27,25 @@ class Standardization:
     uint8 and float32 samples are standardised on the device, float64 samples in float64 on the
     host: years and time stamps keep their digits, and the device need not support float64.
 
+    A channel that carried nothing in ``fit`` carries nothing later: if it was constant, it is 0
+    whatever it holds, and if it had no value, it is missing whatever it holds.
+
     Attributes
     ----------
-    mean, scale : ndarray of shape (n_channels,), float64
+    mean : ndarray of shape (n_channels,), float64
+        NaN for a channel without any value.
+    scale : ndarray of shape (n_channels,), float64
+        inf for a constant channel, NaN for a channel without any value.
     device : torch.device
+    is_complete : ndarray of shape (n_channels,), bool, or None
+        The channels that had no missing value in ``fit``. A later one is replaced by 0, the mean.
+        None if missing values stay missing in all channels.
     """
 
     mean: np.ndarray
     scale: np.ndarray
     device: torch.device
+    is_complete: np.ndarray | None = None
 
     def __call__(self, samples: np.ndarray) -> Tensor:
         """Standardise samples (n, n_channels, *sides) as float32 on the device."""
@@ -55,26 +69,31 @@ class Standardization:
 
     def on_device(self, dtype: np.dtype) -> Callable[[Tensor], Tensor]:
         """Return the function that completes the standardisation of batches on the device."""
-        return already_standardized if dtype == np.float64 else self._standardize
+        return self._fill if dtype == np.float64 else self._standardize
 
     def _standardize(self, batch: Tensor) -> Tensor:
-        mean, scale = self._statistics
+        mean, scale, _ = self._statistics
         sides = [1] * (batch.ndim - 2)
-        return torch.sub(batch, mean.view(-1, *sides)).div_(scale.view(-1, *sides))
+        return self._fill(torch.sub(batch, mean.view(-1, *sides)).div_(scale.view(-1, *sides)))
+
+    def _fill(self, batch: Tensor) -> Tensor:
+        """Replace missing values in channels that had none in ``fit``."""
+        *_, is_complete = self._statistics
+        if is_complete is None:
+            return batch
+        is_filled = batch.isnan() & is_complete.view(-1, *[1] * (batch.ndim - 2))
+        return batch.masked_fill(is_filled, 0.0)
 
     @cached_property
-    def _statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and scale on the device, float32."""
+    def _statistics(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Mean and scale in float32, and the complete channels, on the device."""
         mean, scale = (
             torch.from_numpy(statistic.astype(np.float32)).to(self.device)
             for statistic in (self.mean, self.scale)
         )
-        return mean, scale
-
-
-def already_standardized(batch: Tensor) -> Tensor:
-    """Return a batch unchanged."""
-    return batch
+        if self.is_complete is None or not self.is_complete.any():
+            return mean, scale, None
+        return mean, scale, torch.from_numpy(self.is_complete).to(self.device)
 
 
 def as_tensor(array: np.ndarray) -> Tensor:
@@ -95,50 +114,89 @@ def check_not_constant(samples: Samples) -> None:
         )
 
 
+class ChannelStatistics(NamedTuple):
+    """The statistics of each channel, or of each column of a table; see `Standardization`."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    is_complete: np.ndarray
+
+
 def channel_statistics(
     samples: Samples, processes: ProcessGroup = SINGLE_PROCESS
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and scale of each channel, or of each column of a table: (n_channels,), float64 each.
+) -> ChannelStatistics:
+    """Mean and standard deviation of each channel, ignoring missing values.
 
-    The scale is the standard deviation, and 1 for constants. Missing values are ignored. With
-    several processes, each reads a part of the samples.
+    With several processes, each reads a part of the samples.
+
+    Raises
+    ------
+    ValueError
+        If standard deviations are too large or too small for the type of the samples.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # overflow is detected below
-        mean, scale = _moments(samples, processes)
-    if not np.isfinite(scale).all():
+        low, high, mean, is_complete = _ranges(samples, processes)
+        width = high - low
+        is_constant = width <= ROUNDING * np.spacing(np.maximum(abs(low), abs(high)))
+        # Deviations times a power of two keep their digits, and their squares do not underflow.
+        factor = np.ldexp(1.0, -np.frexp(np.where(is_constant, 1.0, width))[1].clip(-1000))
+        scale = _deviation(samples, mean, factor, processes) / factor
+    is_empty = low > high
+    if not np.isfinite(np.where(is_empty, 0.0, scale)).all():
         raise ValueError(
-            "X must hold values that can be squared and added, up to about 1e150. Divide X by a "
-            "constant."
+            "X must hold values that can be added, up to about 1e300. Divide X by a constant."
         )
-    # The scale of a constant column is a rounding error; division by it would give noise.
-    is_constant = scale <= 1e-12 * np.abs(mean)
-    scale = np.where(is_constant, 1.0, scale)
-    if samples.dtype != np.float64 and not ((scale > 1e-30) & (scale < 1e30)).all():
+    varying = scale[~is_constant & ~is_empty]
+    if samples.dtype != np.float64 and not ((varying > 1e-30) & (varying < 1e30)).all():
         raise ValueError(
             "X must hold values of a standard deviation from 1e-30 to 1e30 if its type is "
-            f"{samples.dtype}. Got {scale.min():.2g} to {scale.max():.2g}: multiply X by a "
+            f"{samples.dtype}. Got {varying.min():.2g} to {varying.max():.2g}: multiply X by a "
             "constant, or pass it as float64."
         )
-    return mean, scale
+    scale[is_constant], mean[is_constant] = np.inf, low[is_constant]
+    scale[is_empty] = mean[is_empty] = np.nan
+    return ChannelStatistics(mean, scale, is_complete)
 
 
-def _moments(samples: Samples, processes: ProcessGroup) -> tuple[np.ndarray, np.ndarray]:
+def _ranges(samples: Samples, processes: ProcessGroup) -> tuple[np.ndarray, ...]:
+    """Lowest value, highest value and mean of each channel, and whether it has no missing value."""
     axes = (0, *range(2, samples.ndim))
-    total, n_values = np.zeros(samples.shape[1]), np.zeros(samples.shape[1])
-    chunks = list(chunk_slices(samples.shape))[processes.rank :: processes.world_size]
-    for chunk in chunks:
+    total, n_values, n_missing = np.zeros((3, samples.shape[1]))
+    low, high = np.full(samples.shape[1], np.inf), np.full(samples.shape[1], -np.inf)
+    for chunk in _own_chunks(samples, processes):
         values = samples[chunk].astype(np.float64)
         is_missing = np.isnan(values)
-        values[is_missing] = 0.0
-        n_values += (~is_missing).sum(axes)
+        if is_missing.any():
+            low = np.minimum(low, np.where(is_missing, np.inf, values).min(axes))
+            high = np.maximum(high, np.where(is_missing, -np.inf, values).max(axes))
+            n_missing += is_missing.sum(axes)
+            values[is_missing] = 0.0
+        else:
+            low, high = np.minimum(low, values.min(axes)), np.maximum(high, values.max(axes))
+        n_values += values[:, 0].size
         total += values.sum(axes)
-    n_values = np.maximum(processes.sum_arrays(n_values), 1)  # all cells of a column may be missing
-    mean = processes.sum_arrays(total) / n_values
-    squares = np.zeros_like(mean)
-    center = mean.reshape(-1, *[1] * (samples.ndim - 2))
-    for chunk in chunks:
+    total, n_values, n_missing = map(processes.sum_arrays, (total, n_values, n_missing))
+    low, high = (np.min(processes.all_gather(x), 0) for x in (low, -high))
+    return low, -high, total / np.maximum(n_values - n_missing, 1), n_missing == 0
+
+
+def _deviation(
+    samples: Samples, mean: np.ndarray, factor: np.ndarray, processes: ProcessGroup
+) -> np.ndarray:
+    """Standard deviation of each channel, times the factor of the channel."""
+    axes, sides = (0, *range(2, samples.ndim)), [1] * (samples.ndim - 2)
+    center, factor = mean.reshape(-1, *sides), factor.reshape(-1, *sides)
+    squares, n_values = np.zeros((2, len(mean)))
+    for chunk in _own_chunks(samples, processes):
         values = samples[chunk]
         deviations = values - center  # float64
-        deviations[np.isnan(values)] = 0.0
+        deviations *= factor
+        is_missing = np.isnan(values)
+        deviations[is_missing] = 0.0
         squares += np.square(deviations, out=deviations).sum(axes)
-    return mean, np.sqrt(processes.sum_arrays(squares) / n_values)
+        n_values += (~is_missing).sum(axes)
+    return np.sqrt(processes.sum_arrays(squares) / np.maximum(processes.sum_arrays(n_values), 1))
+
+
+def _own_chunks(samples: Samples, processes: ProcessGroup) -> list[slice]:
+    return list(chunk_slices(samples.shape))[processes.rank :: processes.world_size]

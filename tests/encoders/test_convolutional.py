@@ -64,5 +64,5 @@ def test_images_with_room_have_patches(shape, n_patches, n_fixed):
     encoder.adapt(torch.randn(30, *shape))
     with torch.no_grad():
         fixed = encode(encoder, torch.randn(3, *shape)).fixed
-    assert fixed.shape == (3, n_fixed)
-    assert torch.isfinite(fixed).all()
+    assert (fixed is None) == (n_fixed == 0)
+    assert fixed is None or (fixed.shape == (3, n_fixed) and fixed.isfinite().all())

@@ -85,7 +85,7 @@ def test_fixed_features_are_computed_only_if_they_are_read(output, reads_fixed, 
     dim.transform(SIGNALS)
     assert bool(calls) == reads_fixed
     calls.clear()
-    dim.score_samples(SIGNALS)
+    dim.score(SIGNALS)
     assert not calls
     handle.remove()
 

@@ -48,8 +48,8 @@ def learned(quick, digits):
 
 @pytest.mark.parametrize("n", [2, 5, 127, 128, 129, 300])
 def test_all_evaluation_batches_have_one_size(learned, n):
-    held_out = learned.model_.held_out(np.zeros((n, 1, 8, 8), np.float32))
-    batches = list(held_out.evaluation_batches())
+    with learned.model_.held_out(np.zeros((n, 1, 8, 8), np.float32)) as held_out:
+        batches = list(held_out.evaluation_batches())
     assert {len(indices) for indices in batches} == {min(n, 1 + N_NEGATIVES)}
     assert all(len(indices.unique()) == len(indices) for indices in batches)
     assert torch.cat(batches).unique().equal(torch.arange(n))
@@ -65,15 +65,6 @@ def test_score_repeats_and_beats_chance(trained, digits):
     X = digits.images[300:500]
     assert 0.6 < trained.score(X) <= 1
     assert trained.score(X) == trained.score(X)
-
-
-def test_the_score_of_a_sample_does_not_depend_on_the_others(trained, digits):
-    X = digits.images[300:400]
-    scores = trained.score_samples(X)
-    assert scores.shape == (100,)
-    assert scores.mean() > 0.6
-    np.testing.assert_array_equal(trained.score_samples(X[7:8]), scores[7:8])
-    np.testing.assert_array_equal(trained.score_samples(X[::-1]), scores[::-1])
 
 
 def test_score_is_unchanged_by_a_positive_rescaling_of_the_critic(trained, digits):
@@ -110,7 +101,7 @@ def test_every_critic_is_scored_in_every_mixture(quick, images, critic, weights)
 
 def test_without_a_critic_the_score_is_chance(quick, images):
     dim = quick(local_weight=0, prior_weight=1.0).fit(images)
-    assert (dim.score_samples(images) == 0.5).all()
+    assert dim.score(images) == 0.5
 
 
 def test_score_terms_are_those_of_the_history(quick, images):

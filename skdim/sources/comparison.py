@@ -1,0 +1,105 @@
+"""Comparison of later samples with those of ``fit``: other units, channels that were constant."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skdim.exceptions import DataWarning, warn
+from skdim.sources.standardization import Standardization
+
+# Fewer samples may differ from those of fit by chance.
+N_COMPARED = 10
+# In the units of fit, standardised values of most channels have moments within these.
+LARGEST_MEAN = 4.0
+DEVIATIONS = (1 / 6, 4.0)
+# Relative difference of numbers that were rounded to another type.
+ROUNDING = 1e-6
+
+
+class Comparison:
+    """Standardises samples like `Standardization`, and warns if they are unlike those of ``fit``.
+
+    Parameters
+    ----------
+    standardization : Standardization
+    n_samples : int
+        Number of samples in all calls.
+    allow_nan : bool
+        Whether values may be missing.
+    """
+
+    def __init__(self, standardization: Standardization, n_samples: int, allow_nan: bool):
+        self.standardization, self.allow_nan = standardization, allow_nan
+        self.device = standardization.device
+        self.is_long = n_samples >= N_COMPARED
+        self.changed: set[int] = set()
+        self.incomplete: set[int] = set()
+        self.sums: list[Tensor] = []
+
+    def __call__(self, samples: np.ndarray) -> Tensor:
+        """Standardise samples (n, n_channels, *sides) as float32 on the device."""
+        self._compare_constants(samples)
+        standardized = self.standardization(samples)
+        if self.is_long:
+            axes = (0, *range(2, samples.ndim))
+            is_present = ~standardized.isnan() if self.allow_nan else torch.ones_like(standardized)
+            values = standardized.nan_to_num() if self.allow_nan else standardized
+            parts = (is_present, values, values.square())
+            self.sums.append(torch.stack([part.sum(axes) for part in parts]))  # (3, n_channels)
+        return standardized
+
+    def _compare_constants(self, samples: np.ndarray) -> None:
+        """Note channels that were constant, empty or complete in ``fit``, and are not now."""
+        axes = (0, *range(2, samples.ndim))
+        (constant,) = np.nonzero(~np.isfinite(self.standardization.scale))
+        if len(constant):
+            values = samples[:, constant].astype(np.float64)
+            mean = self.standardization.mean[constant].reshape(-1, *[1] * (samples.ndim - 2))
+            is_same = (abs(values - mean) <= ROUNDING * abs(mean)) | np.isnan(values)
+            self.changed.update(constant[~is_same.all(axes)].tolist())
+        is_complete = self.standardization.is_complete
+        if is_complete is not None:
+            is_incomplete = is_complete & np.isnan(samples).any(axes)
+            self.incomplete.update(np.flatnonzero(is_incomplete).tolist())
+
+    def warn(self) -> None:
+        """Say what was noticed in all samples."""
+        if self.changed:
+            warn(
+                f"X has values in {_names(self.changed)} that 'fit' did not see: it saw one value "
+                "there, or none. Features do not depend on them.",
+                DataWarning,
+            )
+        if self.incomplete:
+            warn(
+                f"X has missing values in {_names(self.incomplete)}, where 'fit' saw none: they "
+                "are replaced by the mean.",
+                DataWarning,
+            )
+        if self.sums:
+            self._warn_of_units()
+
+    def _warn_of_units(self) -> None:
+        """Warn if half of the channels have means or deviations that no sample of fit had."""
+        n_values, total, squares = torch.stack(self.sums).sum(0).cpu().double().numpy()
+        varied = np.isfinite(self.standardization.scale) & (n_values > 0)
+        mean = total[varied] / n_values[varied]
+        deviation = np.sqrt(np.maximum(squares[varied] / n_values[varied] - mean**2, 0))
+        least, largest = DEVIATIONS
+        differs = (abs(mean) > LARGEST_MEAN) | (deviation > largest)
+        differs |= (deviation < least) & (deviation > 0)
+        if differs.sum() > 0.5 * len(differs):
+            warn(
+                "X seems to be in other units than in 'fit'. Standardised as in 'fit', most of its "
+                f"channels have means such as {np.median(mean[differs]):.2g} and standard "
+                f"deviations such as {np.median(deviation[differs]):.2g}, not about 0 and 1.",
+                DataWarning,
+            )
+
+
+def _names(channels: Iterable[int]) -> str:
+    numbers = [str(channel) for channel in sorted(channels)]
+    further = f" and {len(numbers) - 3} more" if len(numbers) > 3 else ""
+    return f"channel {', '.join(numbers[:3])}{further} (from 0)"

@@ -1,0 +1,66 @@
+"""Closeness to the samples of fit: outliers are far, whatever else is in X."""
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import pdist
+from sklearn.metrics import roc_auc_score
+
+from skdim._model.closeness import closeness, project
+
+
+@pytest.fixture(scope="module")
+def trained(quick, digits):
+    params = {"max_epochs": 10, "encoder_params": {"width": 16, "n_hidden": 256}}
+    return quick(**params).fit(digits.images[:300])
+
+
+@pytest.mark.parametrize("n_reference", [1, 3, 5, 40])
+def test_closeness_is_minus_the_mean_distance_to_the_nearest(n_reference):
+    rng = np.random.default_rng(0)
+    features, reference = rng.normal(size=(300, 4)), rng.normal(size=(n_reference, 4))
+    distances = np.sort(np.linalg.norm(features[:, None] - reference, axis=2), axis=1)
+    expected = -distances[:, :5].mean(1) / np.sqrt(np.square(reference).sum(1).mean())
+    np.testing.assert_allclose(closeness(features, reference), expected)
+    np.testing.assert_allclose(closeness(3 * features, 3 * reference), expected)
+
+
+def test_projection_keeps_distances():
+    hidden = np.random.default_rng(0).normal(size=(50, 3000)).astype(np.float32)
+    ratios = pdist(project(hidden)) / pdist(hidden)
+    assert ratios.std() < 0.1 * ratios.mean()
+    np.testing.assert_array_equal(project(hidden[7:8]), project(hidden)[7:8])
+    np.testing.assert_array_equal(project(hidden[:, :100]), hidden[:, :100])
+
+
+def test_a_sample_of_fit_is_closest_to_itself(quick, digits):
+    X = digits.images[:300]
+    model = quick(max_epochs=2, output="hidden").fit(X).model_
+    hidden = model.features(X[:, None].astype(np.float32), "hidden")
+    assert closeness(project(hidden), model.reference[:1]).max() > -1e-5
+
+
+OUTLIERS = {
+    "noise": lambda X, rng: rng.uniform(0, 16, X.shape),
+    "shuffled pixels": lambda X, rng: rng.permuted(X.reshape(len(X), -1), axis=1).reshape(X.shape),
+    "shifted": lambda X, rng: X + 100,
+    "negative": lambda X, rng: 16 - X,
+    "large": lambda X, rng: X * 20,
+}
+
+
+@pytest.mark.filterwarnings("ignore:X seems to be in other units")
+@pytest.mark.parametrize("make", OUTLIERS.values(), ids=OUTLIERS)
+def test_outliers_have_lower_scores(trained, digits, make):
+    X = digits.images[300:500]
+    outliers = make(X, np.random.default_rng(0))
+    labels = np.repeat([1, 0], len(X))
+    scores = np.r_[trained.score_samples(X), trained.score_samples(outliers)]
+    assert roc_auc_score(labels, scores) > 0.95
+
+
+def test_the_score_of_a_sample_does_not_depend_on_the_others(trained, digits):
+    X = digits.images[300:400]
+    scores = trained.score_samples(X)
+    assert scores.shape == (100,)
+    np.testing.assert_array_equal(trained.score_samples(X[7:8]), scores[7:8])
+    np.testing.assert_array_equal(trained.score_samples(X[::-1]), scores[::-1])
