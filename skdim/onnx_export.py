@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import math
 import warnings
 from collections.abc import Callable, Sequence
 
@@ -222,7 +223,7 @@ class InSlices(TorchFunctionMode):
     """A context in which adaptive pooling and ``Tensor.unfold`` are computed by slices.
 
     The exporter supports adaptive pooling only if it divides a side evenly, and ``unfold`` only if
-    the size of the map is known.
+    the size of the map is known. What it writes for ``flatten`` does not take an empty batch.
     """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -233,6 +234,10 @@ class InSlices(TorchFunctionMode):
             return pool_slices(x, sizes, REDUCTIONS[func])
         if func is Tensor.unfold and len(args) == 4:
             return unfold_slices(*args)
+        if func is Tensor.flatten and len(args) == 2 and args[1] > 1 and not kwargs:
+            x, start = args
+            sizes = [int(size) for size in x.shape[1:]]
+            return x.reshape(-1, *sizes[: start - 1], math.prod(sizes[start - 1 :]))
         return func(*args, **kwargs)
 
 

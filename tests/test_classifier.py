@@ -4,6 +4,7 @@ import pickle
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -12,7 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skdim import DIMClassifier, DIMTransformer
-from skdim.exceptions import FileError
+from skdim.exceptions import FileError, IneffectiveParameterWarning
 
 SMALL = {"width": 16, "n_hidden": 64}
 # Steps are taken on random batches: a sample of weight 2 is not drawn as the same one twice is.
@@ -152,8 +153,30 @@ def test_samples_without_a_label_are_no_class():
     y[40:] = -1
     fitted = classifier().fit(ROWS_OF_LABELS, y)
     np.testing.assert_array_equal(fitted.classes_, [0, 1, 2])
+    for kind in ("int8", "float32", "float64", "Int64", "Float64", "category"):
+        labels = pd.Series(y).astype(kind)
+        same = classifier().fit(ROWS_OF_LABELS, labels)
+        np.testing.assert_array_equal(same.classes_, fitted.classes_)
+        np.testing.assert_array_equal(same.coef_, fitted.coef_)
     signs = np.where(LABELS == 0, -1, 1)  # two classes, one of them called -1
     np.testing.assert_array_equal(classifier().fit(ROWS_OF_LABELS, signs).classes_, [-1, 1])
+
+
+def test_other_labels_than_whole_numbers_are_classes():
+    for labels in (np.where(LABELS == 0, "-1", LABELS.astype(str)), LABELS - 1 > 0):
+        names = np.unique(labels)
+        np.testing.assert_array_equal(classifier().fit(ROWS_OF_LABELS, labels).classes_, names)
+
+
+def test_groups_are_for_the_transformer():
+    groups = np.arange(len(LABELS)) // 3
+    transformer = DIMTransformer(4, max_epochs=2, random_state=0)
+    tuned = DIMClassifier(transformer, max_epochs=1, random_state=0)
+    tuned.fit(ROWS_OF_LABELS, LABELS, groups=groups)
+    expected = transformer.fit(ROWS_OF_LABELS, groups=groups)
+    assert tuned.transformer_.history_[-1]["loss"] == expected.history_[-1]["loss"]
+    with pytest.warns(IneffectiveParameterWarning, match="'groups'"):
+        DIMClassifier(expected, max_epochs=1).fit(ROWS_OF_LABELS, LABELS, groups=groups)
 
 
 def test_safe_files_of_classifiers(tmp_path):

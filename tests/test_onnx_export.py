@@ -19,9 +19,11 @@ from torch.nn import functional
 from skdim import DIMClassifier, DIMTransformer
 from skdim._model.readout import OUTPUTS
 from skdim.encoders import ENCODERS, tap
+from skdim.exceptions import DataWarning
 from skdim.onnx_export import export_onnx, pool_slices, unfold_slices
 
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
+reference = pytest.importorskip("onnx.reference")
 runtime = pytest.importorskip("onnxruntime")
 
 # Shape of a sample of X as the user gives it, and parameters that say how to read it.
@@ -62,10 +64,16 @@ def draw(*shape):
 
 @pytest.fixture
 def run(tmp_path):
-    """Export an estimator and run the graph on X."""
+    """Export an estimator, check its graph by the rules of onnx, and run the graph on X."""
 
     def run(estimator, *batches, **params):
         export_onnx(estimator, tmp_path / "graph.onnx", **params)
+        graph = onnx.load(tmp_path / "graph.onnx")
+        onnx.checker.check_model(graph, full_check=True)
+        inferred = onnx.shape_inference.infer_shapes(graph, strict_mode=True, data_prop=True)
+        for value in (*inferred.graph.input, *inferred.graph.output):
+            batch = value.type.tensor_type.shape.dim[0]
+            assert not batch.dim_value, "the graph is for one size of batches only"
         options = runtime.SessionOptions()
         options.intra_op_num_threads = 1
         session = runtime.InferenceSession(tmp_path / "graph.onnx", options)
@@ -76,8 +84,10 @@ def run(tmp_path):
 
 
 def assert_same_features(run, dim, X, rounding=0.0, **params):
-    batches = [X[:n] for n in (1, 3, 17)]
-    for batch, (features,) in zip(batches, run(dim, *batches, **params), strict=True):
+    batches = [X[:n] for n in (0, 1, 2, 3, 17)]
+    (empty,), *others = run(dim, *batches, **params)
+    assert empty.shape == (0, others[0][0].shape[1])
+    for batch, (features,) in zip(batches[1:], others, strict=True):
         assert features.dtype == np.float32
         difference = np.abs(features - dim.transform(batch))
         assert (difference <= 1e-4 + rounding).all(), (difference.max(), rounding)
@@ -104,6 +114,28 @@ def test_features_of_every_layout_and_output(fitted, output, run):
     dim, X = fitted
     dim = copy.copy(dim).set_params(output=output)
     assert_same_features(run, dim, X, rounding_of(dim))
+
+
+@pytest.mark.parametrize("fitted", LAYOUTS, indirect=True)
+def test_graphs_of_every_layout_mean_the_same_to_the_reference_evaluator(fitted, tmp_path):
+    dim, X = fitted
+    dim = copy.copy(dim).set_params(output="hidden")
+    export_onnx(dim, tmp_path / "graph.onnx")
+    evaluator = reference.ReferenceEvaluator(str(tmp_path / "graph.onnx"))
+    for n in (1, 2, 5):
+        (features,) = evaluator.run(None, {"X": X[:n]})
+        difference = np.abs(features - dim.transform(X[:n]))
+        assert (difference <= 1e-4 + 3 * rounding_of(dim)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_graph_ignores_what_carried_nothing_in_fit(dtype, run):
+    X = draw(40, 6).astype(dtype)
+    X[:, 1], X[:, 2], X[::3, 3] = 7, np.nan, np.nan
+    dim = small(allow_nan=True).fit(X)
+    X[:, 1], X[:, 2], X[::2, 4] = 1e6, 0, np.nan
+    with pytest.warns(DataWarning):
+        assert_same_features(run, dim, X, dtype=dtype)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
