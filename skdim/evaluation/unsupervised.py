@@ -15,9 +15,8 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from scipy.spatial.distance import cdist
-from scipy.special import gammaln
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import pairwise_distances
 from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
@@ -98,8 +97,9 @@ def view_retrieval(views, regularization: float = 0.1) -> float:
         return 0.0
     values, vectors = np.linalg.eigh(within + regularization * variance * np.eye(len(within)))
     nearer, tied = _count_nearer(views @ (vectors / np.sqrt(values)))
+    log_factorials = np.log(np.maximum(np.arange(n + 1), 1)).cumsum()
     # The mean logarithm of the positions from nearer + 1 to nearer + tied.
-    logs = (gammaln(nearer + tied + 1) - gammaln(nearer + 1)) / tied
+    logs = (log_factorials[nearer + tied] - log_factorials[nearer]) / tied
     return float(1 - logs.mean() / np.log(n))
 
 
@@ -302,6 +302,11 @@ def _check_views(views) -> np.ndarray:
 ROUNDING = 1e-12
 
 
+def _euclidean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Distances (n_a, n_b), computed by differences: equal samples are at distance 0."""
+    return np.sqrt(pairwise_distances(a, b, metric="sqeuclidean"))
+
+
 def _count_nearer(views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Count the samples of another view that are nearer to a sample than the sample itself.
 
@@ -310,7 +315,7 @@ def _count_nearer(views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     nearer, tied = [], []
     for a, b in combinations(views, 2):
-        distances = cdist(a, b)  # by differences, so that equal samples are at distance 0
+        distances = _euclidean(a, b)
         own = distances.diagonal()
         tolerance = ROUNDING * (own + np.linalg.norm(a, axis=1))
         for others in (distances.T, distances):  # to a sample in the columns
@@ -324,7 +329,7 @@ def _probabilities_of_neighbors(view: np.ndarray, n_neighbors: int) -> np.ndarra
 
     From (n, d) to (n, n). In a row, all are 0 or 1 except those of ties for the last places.
     """
-    distances = cdist(view, view)
+    distances = _euclidean(view, view)
     np.fill_diagonal(distances, np.inf)
     last = np.partition(distances, n_neighbors - 1, axis=1)[:, n_neighbors - 1, None]
     is_nearer = distances < last * (1 - ROUNDING)
