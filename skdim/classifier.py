@@ -30,6 +30,7 @@ from skdim._model.readout import ReadoutLayer, linear_layer
 from skdim._names import known_names_only
 from skdim._runtime.devices import PRECISIONS, freed_memory_kept, memory_advice
 from skdim._runtime.seeding import seeded
+from skdim._runtime.surroundings import autocast, torch_defaults
 from skdim._training.loop import Batches, train_epochs
 from skdim.augmentation import make_views
 from skdim.encoders import encode
@@ -161,6 +162,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @torch_defaults()
     def fit(self, X, y, sample_weight=None):
         """Fine-tune the encoder on labelled samples.
 
@@ -205,7 +207,8 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
             )
             start = LogisticRegression(C=self.C, max_iter=1000)
             start.fit(features, targets, sample_weight=weights)
-            with freed_memory_kept(transformer.device_):
+            n_numbers = min(len(samples), self.batch_size) * math.prod(samples.shape[1:])
+            with freed_memory_kept(transformer.device_, n_numbers):
                 head, history = self._tune(transformer, samples, targets, weights, start, seed)
         coef, intercept = (x.detach().cpu().numpy() for x in (head.weight, head.bias))
         return self._install(transformer, LinearHead(coef, intercept, classes, history))
@@ -282,7 +285,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
             def loss(indices: torch.Tensor) -> torch.Tensor:
                 batch = loader.standardize(loader.take(indices))
                 views = make_views(batch, augment, generator, n_views=1)[0]
-                with torch.autocast(device.type, precision, precision != torch.float32):
+                with autocast(device, precision):
                     encoding = encode(model.encoder, views)
                 logits, indices = head(readout(encoding)), indices.to(device)
                 if on_device is None:

@@ -31,6 +31,7 @@ from skdim._names import known_names_only
 from skdim._paper import paper_settings
 from skdim._runtime.devices import PRECISIONS, choose_device, memory_advice
 from skdim._runtime.interrupts import InterruptGuard
+from skdim._runtime.surroundings import torch_defaults
 from skdim._training.callbacks import ScikitLearnCallbacks
 from skdim._training.checkpoint import Checkpoint
 from skdim._training.fit import advise_on_fit, fit_model
@@ -563,6 +564,7 @@ default="infonce"
         previous = self.model_ if self.__sklearn_is_fitted__() else None
         return self._learn(X, y, groups, previous=previous, is_partial=True)
 
+    @torch_defaults()
     def _learn(self, X, y, groups, *, previous: FittedModel | None, is_partial: bool):
         """Fit a model and install it; a fit that fails leaves the transformer as it was.
 
@@ -889,6 +891,7 @@ default="infonce"
         twin.__dict__.update(self.__dict__)
         return twin
 
+    @torch_defaults()
     def __deepcopy__(self, memo):
         twin = copy.copy(self)
         twin.__dict__ = copy.deepcopy(self.__dict__, memo)
@@ -939,6 +942,7 @@ def _as_samples(transformer: DIMTransformer, X: Any, *, reset: bool) -> tuple[Sa
     return samples, layout
 
 
+@torch_defaults()
 def load_transformer(
     kind: type[DIMTransformer],
     path: str | PathLike,

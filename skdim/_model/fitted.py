@@ -15,7 +15,8 @@ from skdim._model.inference import EncodedBatches, choose_batch_size, concatenat
 from skdim._model.readout import OUTPUTS, Readout, check_finite
 from skdim._model.scoring import HeldOut, score_single
 from skdim._runtime.devices import PRECISIONS
-from skdim._runtime.seeding import float32_by_default, seeded_globally
+from skdim._runtime.seeding import seeded_globally
+from skdim._runtime.surroundings import torch_defaults
 from skdim._version import __version__, compare_versions
 from skdim.augmentation import Augmentation, make_views
 from skdim.encoders import encode
@@ -134,10 +135,12 @@ class FittedModel:
             with_fixed=with_fixed,
         )
 
+    @torch_defaults()
     def encode_all(self, samples: Samples) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Codes (n, n_code) and local maps (n, n_locations, n_channels) of a few samples."""
         return concatenate(self.encode(samples))
 
+    @torch_defaults()
     def features(self, samples: Samples, output: str, batch_size: int | None = None) -> np.ndarray:
         """Return one output of samples: (n, n_features), float32.
 
@@ -149,6 +152,7 @@ class FittedModel:
         readout = self.readouts[output]
         return readout.read(self.encode(samples, batch_size, with_fixed=readout.has_fixed))
 
+    @torch_defaults()
     def write_features(
         self, samples: Samples, output: str, out: Any, batch_size: int | None = None
     ) -> None:
@@ -158,6 +162,7 @@ class FittedModel:
             out[start : start + n] = readout.features_of_batch(n, encoding)
             start += n
 
+    @torch_defaults()
     def features_of_views(
         self,
         samples: Samples,
@@ -207,18 +212,19 @@ class FittedModel:
             )
         return HeldOut(samples, self.config, self.standardization)
 
+    @torch_defaults()
     def score(self, samples: Samples) -> float:
         """Return the mean retrieval of samples; see `DIMTransformer.score`."""
         objective = self.check_not_trimmed("scoring")
-        with float32_by_default():
-            return self.held_out(samples).score(self.encoder, objective)
+        return self.held_out(samples).score(self.encoder, objective)
 
+    @torch_defaults()
     def score_terms(self, samples: Samples) -> dict[str, float]:
         """Return every term of the objective; see `DIMTransformer.score_terms`."""
         objective = self.check_not_trimmed("scoring")
-        with float32_by_default():
-            return self.held_out(samples).score_terms(self.encoder, objective)
+        return self.held_out(samples).score_terms(self.encoder, objective)
 
+    @torch_defaults()
     def score_samples(self, samples: Samples, batch_size: int | None = None) -> np.ndarray:
         """Return the retrieval of each sample, (n,); see `DIMTransformer.score_samples`."""
         objective = self.check_not_trimmed("scoring")
@@ -235,6 +241,7 @@ class FittedModel:
 
     # ------------------------------------------------------------ device and content
 
+    @torch_defaults()
     def to(self, device: torch.device) -> None:
         """Move encoder and objective to another device."""
         self.standardization = replace(self.standardization, device=device)
@@ -271,6 +278,7 @@ class FittedModel:
         }
 
     @classmethod
+    @torch_defaults()
     def from_state(cls, state: Mapping[str, Any], device: torch.device) -> "FittedModel":
         """Build the model of a `state`, on a device.
 

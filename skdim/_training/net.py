@@ -17,6 +17,7 @@ from skdim._runtime.batch_norm import sync_batch_norm
 from skdim._runtime.devices import PRECISIONS
 from skdim._runtime.interrupts import InterruptGuard
 from skdim._runtime.seeding import global_states, set_global_states
+from skdim._runtime.surroundings import autocast
 from skdim._training.cuda_graph import Capturer, GraphedStep
 from skdim._training.loop import Batches, Terms, TermTable, run_epoch
 from skdim._training.plan import FitPlan
@@ -252,7 +253,7 @@ class DIMNet(NeuralNet):
         batch = self.loader.standardize(samples)
         # (n_views + n_grids, n, channels, *sides)
         views = make_views(batch, model.augment, self.draws, model.n_views, self.n_grids)
-        with torch.autocast(views.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with autocast(views.device, self.dtype):
             code, local_maps = self._encode_views(views)
             adversarial = self._update_discriminator(code)
             terms = self.criterion_(code, local_maps, self.draws, groups, processes)

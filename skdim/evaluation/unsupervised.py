@@ -38,7 +38,7 @@ def view_nearest_neighbor(views) -> float:
     ----------
     views : array-like of shape (n_views, n_samples, n_features)
         Features of at least two views of at least two samples. The share falls as the number of
-        samples grows. Of k samples that are equally near, each counts 1 / k.
+        samples grows. A sample that is as near as k - 1 others counts 1 / k.
 
     Returns
     -------
