@@ -595,7 +595,7 @@ default="infonce"
             plan = make_plan(
                 params, defaults, samples, layout, names, previous, is_partial=is_partial
             )
-            guard.processes = plan.runtime.processes
+            guard.join(plan.runtime.processes)
             fit = fit_model(samples, groups, plan, listeners, guard)
             if fit.interrupt is None and not is_partial:
                 advise_on_fit(fit, plan, samples)  # first, because a warning may be an error

@@ -110,8 +110,8 @@ def fit_model(
             with net.training(), compiler_advice():
                 net.fit_loop(net.loader, epochs=net.n_epochs_left)
         except KeyboardInterrupt as raised:
-            if not net.history:
-                raise
+            if not net.history or not guard.is_agreed:
+                raise  # from the middle of a step, the other processes cannot go on with this one
             interrupt = raised
         random.close()
         model = net.build_model(net)

@@ -180,7 +180,7 @@ def _training(
             **params,
             "max_epochs": 1,
             "max_time": None,
-            "lr_schedule": "constant",
+            "lr_schedule": None if params["lr_schedule"] is None else "constant",
             "weight_averaging": 0.0,
             "early_stopping": False,
             "checkpoint": None,
