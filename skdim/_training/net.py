@@ -118,7 +118,8 @@ class DIMNet(NeuralNet):
         self.n_whole_epochs = 0
         self.seconds_before = 0.0  # of training, before it was resumed
         self.best: list[dict[str, Tensor]] = []
-        self.scheduled: list[float] = []  # the learning rates of the last step, by schedule
+        # The learning rates of the last step, by schedule; None after a warning.
+        self.scheduled: list[float] | None = []
 
     # ------------------------------------------------------------ a training run
 
@@ -230,8 +231,9 @@ class DIMNet(NeuralNet):
         groups = [group for optimizer in self._all_optimizers() for group in optimizer.param_groups]
         if self.scheduled and [float(group["lr"]) for group in groups] != self.scheduled:
             advise_on_schedule(self.plan.training.lr_schedule)
+            self.scheduled = None
         set_learning_rates(self._all_optimizers(), factor)
-        if self.plan.training.callbacks:
+        if self.plan.training.callbacks and self.scheduled is not None:
             self.scheduled = [float(group["lr"]) for group in groups]
 
     def _after_step(self, batch: tuple, terms: Terms) -> None:
