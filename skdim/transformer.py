@@ -35,7 +35,7 @@ from skdim._runtime.surroundings import torch_defaults
 from skdim._training.callbacks import ScikitLearnCallbacks
 from skdim._training.checkpoint import Checkpoint
 from skdim._training.fit import advise_on_fit, fit_model
-from skdim._training.plan import make_plan
+from skdim._training.plan import TRAINED_WITH, make_plan
 from skdim.onnx_export import write_graph
 from skdim.priors import Prior
 from skdim.sources.checks import as_samples, warn_of_signals
@@ -550,7 +550,14 @@ default="infonce"
         """Train for one epoch of X, starting from what was learned before.
 
         Means and scales are those of the first X. The optimiser and the random numbers continue,
-        also after the transformer was saved and loaded. The learning rate is constant.
+        also after the transformer was saved and loaded. The learning rate is constant, unless
+        ``callbacks`` set it and ``lr_schedule`` is None.
+
+        Parameters that were changed since the last call take effect, or an error or warning names
+        them. Another optimiser starts afresh. These are for ``fit`` alone: ``max_epochs``,
+        ``max_time``, other values of ``lr_schedule``, ``weight_averaging``, ``warm_start``,
+        ``checkpoint``, ``early_stopping`` and its parameters. ``random_state`` is for the first
+        call.
 
         Parameters
         ----------
@@ -583,7 +590,7 @@ default="infonce"
         if previous is None:
             check_not_constant(samples)
         else:
-            previous.check_sample_shape(samples)
+            previous.check_layout(layout)
         groups = number_groups(groups, len(samples))
         params, defaults = self.get_params(deep=False), type(self)().get_params(deep=False)
         columns = select_sklearn_state(vars(candidate))
@@ -910,7 +917,11 @@ default="infonce"
         model = state.pop("model_", None)
         super().__setstate__(state)
         if model is not None:
-            self.model_ = FittedModel.from_state(model, _device_for_loading(self.device))
+            params = self.get_params(deep=False)
+            trained_with = {name: copy.copy(params[name]) for name in TRAINED_WITH}
+            self.model_ = FittedModel.from_state(
+                model, _device_for_loading(self.device), trained_with
+            )
 
 
 def check_samples(transformer: DIMTransformer, X: Any) -> Samples:
@@ -921,8 +932,8 @@ def check_samples(transformer: DIMTransformer, X: Any) -> Samples:
     ValueError, TypeError
         If X is unfit; the message says in which respect.
     """
-    samples, _ = _as_samples(transformer, X, reset=False)
-    transformer.model_.check_sample_shape(samples)
+    samples, layout = _as_samples(transformer, X, reset=False)
+    transformer.model_.check_layout(layout)
     return samples
 
 

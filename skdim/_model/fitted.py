@@ -61,6 +61,8 @@ class FittedModel:
         The epoch whose weights early stopping took.
     training_state : dict
         States of the optimisers and the generator of ``partial_fit``.
+    trained_with : mapping of str to object
+        Some parameters of the transformer at the time of training, which are not in a `state`.
     """
 
     config: ModelConfig
@@ -74,6 +76,7 @@ class FittedModel:
     n_iter: int
     best_epoch: int | None = None
     training_state: dict[str, Any] = field(default_factory=dict)
+    trained_with: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -109,13 +112,20 @@ class FittedModel:
             )
         return self.objective
 
-    def check_sample_shape(self, samples: Samples) -> None:
+    def check_layout(self, layout: Layout) -> None:
         """Raise ValueError if samples have another shape than those of ``fit``."""
-        if samples.shape[1:] != self.sample_shape:
+        if layout.sample_shape == self.sample_shape:
+            return
+        if layout.x_shape == self.config.layout.x_shape:
             raise ValueError(
-                f"X must hold samples of shape {self.sample_shape} (channels first), as in fit. "
-                f"Got samples of shape {samples.shape[1:]}."
+                "The 'sample_shape' and 'channel_axis' parameters must read X as in fit: as "
+                f"samples of shape {self.sample_shape} (channels first). Got samples of shape "
+                f"{layout.sample_shape}, with channel_axis={layout.channel_axis}."
             )
+        raise ValueError(
+            f"X must hold samples of shape {self.sample_shape} (channels first), as in fit. "
+            f"Got samples of shape {layout.sample_shape}."
+        )
 
     # ------------------------------------------------------------ features
 
@@ -279,7 +289,12 @@ class FittedModel:
 
     @classmethod
     @torch_defaults()
-    def from_state(cls, state: Mapping[str, Any], device: torch.device) -> "FittedModel":
+    def from_state(
+        cls,
+        state: Mapping[str, Any],
+        device: torch.device,
+        trained_with: Mapping[str, Any] | None = None,
+    ) -> "FittedModel":
         """Build the model of a `state`, on a device.
 
         Warns
@@ -311,11 +326,12 @@ class FittedModel:
             n_iter=state["n_iter"],
             best_epoch=state["best_epoch"],
             training_state=as_tensors(state["training_state"]),
+            trained_with=trained_with or {},
         )
 
 
 # Modules are written as weights, the configuration as the parameters that it was resolved from.
-MODULES = {"config", "encoder", "objective", "standardization"}
+MODULES = {"config", "encoder", "objective", "standardization", "trained_with"}
 STATE_NAMES = {field.name for field in fields(FittedModel)} - MODULES | {
     *("version", "layout", "given", "weights", "device", "mean", "scale")
 }

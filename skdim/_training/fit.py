@@ -344,7 +344,8 @@ def _build_net(
     ).initialize()
     net.build_model = partial(_build_model, data)
     if is_same and "optimizers" in state:
-        net.load_optimizer_states(state["optimizers"])
+        is_unchanged = not {"optimizer", "optimizer_params"} & plan.changed_since
+        net.continue_optimizers(state["optimizers"], is_unchanged=is_unchanged)
     return net
 
 
@@ -424,6 +425,7 @@ def _build_model(data: TrainingData, net: DIMNet) -> FittedModel:
         n_iter=len(history),
         best_epoch=best_epoch,
         training_state=training_state,
+        trained_with=plan.trained_with,
     )
 
 

@@ -28,6 +28,7 @@ from skdim.encoders import encode
 from skdim.exceptions import StopTraining
 from skdim.objective import DIMObjective
 from skdim.optimization import (
+    OPTIMIZERS,
     backward_and_step,
     check_optimizer_params,
     for_device,
@@ -415,9 +416,25 @@ class DIMNet(NeuralNet):
         """The state of each optimiser, by name."""
         return {name: getattr(self, name + "_").state_dict() for name in self._optimizers}
 
+    def continue_optimizers(self, states: dict[str, dict], *, is_unchanged: bool) -> None:
+        """Continue with momenta of an earlier call of ``partial_fit``, with today's arguments.
+
+        An optimiser of another kind starts afresh. So does a custom one whose parameters changed,
+        because its state may hold arguments, or counters among them.
+        """
+        continued = {}
+        for name in set(states) & set(self._optimizers):
+            state, groups = states[name], getattr(self, name + "_").state_dict()["param_groups"]
+            if self.optimizer not in OPTIMIZERS.values():
+                if is_unchanged:
+                    continued[name] = state
+            elif list(map(_kind_of, groups)) == list(map(_kind_of, state["param_groups"])):
+                continued[name] = {**state, "param_groups": groups}
+        self.load_optimizer_states(continued)
+
     def load_optimizer_states(self, states: dict[str, dict]) -> None:
         """Continue with other optimisers' momenta, at the learning rates of these."""
-        for name in self._optimizers:
+        for name in states:
             optimizer = getattr(self, name + "_")
             rates = [(group["lr"], group["initial_lr"]) for group in optimizer.param_groups]
             optimizer.load_state_dict(deepcopy(states[name]))  # counters are updated in place
@@ -431,6 +448,19 @@ class DIMNet(NeuralNet):
 
     def _all_optimizers(self) -> list[torch.optim.Optimizer]:
         return [getattr(self, name + "_") for name in self._optimizers]
+
+
+# Arguments of optimisers that choose how a step is computed.
+KERNELS = {"fused", "foreach", "capturable", "differentiable"}
+
+
+def _kind_of(group: dict) -> dict[str, Any]:
+    """What an optimiser's momenta depend on: weights, names of arguments, and those that switch."""
+    return {
+        name: value if isinstance(value, bool | list) else None
+        for name, value in group.items()
+        if name not in KERNELS
+    }
 
 
 def _copy(value: Any) -> Any:
