@@ -159,7 +159,7 @@ def make_plan(
     if previous is None or "device" in _changed_since(previous, trained_with):
         device = choose_device(params["device"])
     else:
-        device = previous.device  # where it may have been moved to
+        device = previous.device  # it may have been moved there
     precision = choose_precision(params["precision"], device, layout.modality.has_large_layers)
     changed = frozenset(name for name, value in params.items() if _differ(value, defaults[name]))
     advised = changed

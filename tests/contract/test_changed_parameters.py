@@ -70,7 +70,7 @@ CHANGES = {
     "early_stopping": (True, {}),
     "validation_fraction": (0.5, {"early_stopping": True}),
     "n_iter_no_change": (1, {"early_stopping": True, "tol": 10.0, "max_epochs": 3}),
-    "tol": (10.0, {"early_stopping": True, "n_iter_no_change": 1, "max_epochs": 3}),
+    "tol": (10.0, {"early_stopping": True, "n_iter_no_change": 3, "max_epochs": 6}),
     "callbacks": ([Scales()], {}),
     "device": ("meta", {}),
     "precision": ("bfloat16", {"precision": "float32"}),
