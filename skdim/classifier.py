@@ -48,6 +48,11 @@ OF_CLASSIFIER = " of classifier"  # after the name of a parameter, in a file
 N_SHOWN = 20_000
 
 
+# Largest weights between which sums over samples are far from the limits of float32. Others are
+# scaled: regularisation by ``C`` then has its full effect, or next to none, in either case.
+MODERATE = (1e-25, 1e25)
+
+
 class LinearHead(NamedTuple):
     """What ``fit`` learns in addition to the transformer.
 
@@ -197,6 +202,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         if not is_used.all():
             samples, y = take_subset(samples, np.flatnonzero(is_used)), y[is_used]
             weights = None if weights is None else weights[is_used]
+        weights = None if weights is None else as_moderate(weights)
         classes, targets = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(f"y must hold at least 2 classes. Got one class, {classes[0]!r}.")
@@ -237,7 +243,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         labelled = is_labelled(y)
         class_weights = np.ones(len(y))
         class_weights[labelled] = compute_sample_weight(self.class_weight, y[labelled])
-        return weights * class_weights
+        return as_moderate(weights) * class_weights
 
     def _fitted_transformer(self, X, random: np.random.RandomState) -> DIMTransformer:
         """Return a fitted transformer that may be changed: a copy, or a newly fitted clone."""
@@ -271,7 +277,6 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         augment = model.config.augment if self.augment == "auto" else self.augment
         loader = load(samples, model.standardization, transformer.data_on_device)
         labels = torch.from_numpy(targets).to(device)
-        on_device = None if weights is None else torch.from_numpy(weights).float().to(device)
         readout = ReadoutLayer(model.readouts["hidden"]).to(device)
         head = linear_layer(start.coef_, start.intercept_).to(device)
         optimizer = torch.optim.AdamW(
@@ -288,16 +293,22 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
                 with autocast(device, precision):
                     encoding = encode(model.encoder, views)
                 logits, indices = head(readout(encoding)), indices.to(device)
-                if on_device is None:
+                if weights is None:
                     return functional.cross_entropy(logits, labels[indices])
                 losses = functional.cross_entropy(logits, labels[indices], reduction="none")
-                return (losses * on_device[indices]).sum() / on_device[indices].sum()
+                own = torch.from_numpy(scale_weights(weights[indices.cpu().numpy()]))
+                own = own.float().to(device)
+                return (losses * own).sum() / own.sum()
 
             batches = Batches(loader, None, self.batch_size, generator)
             n_epochs = self._n_epochs(len(samples))
             for mean_loss in train_epochs(optimizer, loss, batches, n_epochs, clip_norm=10.0):
+                _check_converged(mean_loss, f"in epoch {len(history) + 1}")
                 history.append({"epoch": len(history) + 1, "loss": mean_loss})
                 logger.debug("epoch %(epoch)d: cross-entropy %(loss).4f", history[-1])
+            first = torch.arange(min(len(samples), self.batch_size), device=loader.indices_device)
+            with torch.no_grad():
+                _check_converged(loss(first).item(), "in the last step")
         return head, history
 
     def _n_epochs(self, n_samples: int) -> int:
@@ -435,6 +446,28 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.input_tags.allow_nan = getattr(self.transformer, "allow_nan", False)
         return tags
+
+
+def scale_weights(weights: np.ndarray) -> np.ndarray:
+    """Multiply weights by the power of 2 that brings the largest to between 1/2 and 1.
+
+    This rounds no number, except those that are too small to count beside the largest.
+    """
+    _, exponent = np.frexp(weights.max())
+    return np.ldexp(weights, -exponent)
+
+
+def as_moderate(weights: np.ndarray) -> np.ndarray:
+    """Scale weights if float32 could not hold their sum."""
+    return weights if MODERATE[0] < weights.max() < MODERATE[1] else scale_weights(weights)
+
+
+def _check_converged(loss: float, when: str) -> None:
+    """Raise FloatingPointError if a loss is not finite."""
+    if not math.isfinite(loss):
+        raise FloatingPointError(
+            f"The cross-entropy became {loss} {when}. Reduce the 'learning_rate' parameter."
+        )
 
 
 def is_labelled(y: np.ndarray) -> np.ndarray:
