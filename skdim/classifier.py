@@ -30,6 +30,7 @@ from skdim._model.readout import ReadoutLayer, linear_layer
 from skdim._names import known_names_only
 from skdim._runtime.devices import PRECISIONS, freed_memory_kept, memory_advice
 from skdim._runtime.seeding import seeded
+from skdim._runtime.surroundings import autocast, torch_defaults
 from skdim._training.loop import Batches, train_epochs
 from skdim.augmentation import make_views
 from skdim.encoders import encode
@@ -46,6 +47,11 @@ OF_CLASSIFIER = " of classifier"  # after the name of a parameter, in a file
 
 # With max_epochs="auto", samples shown in training, in addition to three epochs.
 N_SHOWN = 20_000
+
+
+# Largest weights between which sums over samples are far from the limits of float32. Others are
+# scaled: regularisation by ``C`` then has its full effect, or next to none, in either case.
+MODERATE = (1e-25, 1e25)
 
 
 class LinearHead(NamedTuple):
@@ -162,6 +168,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @torch_defaults()
     def fit(self, X, y, sample_weight=None, groups=None):
         """Fine-tune the encoder on labelled samples.
 
@@ -198,6 +205,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         if not is_used.all():
             samples, y = take_subset(samples, np.flatnonzero(is_used)), y[is_used]
             weights = None if weights is None else weights[is_used]
+        weights = None if weights is None else as_moderate(weights)
         classes, targets = np.unique(y, return_inverse=True)
         if len(classes) < 2:
             raise ValueError(f"y must hold at least 2 classes. Got one class, {classes[0]!r}.")
@@ -208,7 +216,8 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
             )
             start = LogisticRegression(C=self.C, max_iter=1000)
             start.fit(features, targets, sample_weight=weights)
-            with freed_memory_kept(transformer.device_):
+            n_numbers = min(len(samples), self.batch_size) * math.prod(samples.shape[1:])
+            with freed_memory_kept(transformer.device_, n_numbers):
                 head, history = self._tune(transformer, samples, targets, weights, start, seed)
         coef, intercept = (x.detach().cpu().numpy() for x in (head.weight, head.bias))
         return self._install(transformer, LinearHead(coef, intercept, classes, history))
@@ -237,7 +246,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         labelled = is_labelled(y)
         class_weights = np.ones(len(y))
         class_weights[labelled] = compute_sample_weight(self.class_weight, y[labelled])
-        return weights * class_weights
+        return as_moderate(weights) * class_weights
 
     def _fitted_transformer(self, X, groups, random: np.random.RandomState) -> DIMTransformer:
         """Return a fitted transformer that may be changed: a copy, or a newly fitted clone."""
@@ -277,7 +286,6 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         augment = model.config.augment if self.augment == "auto" else self.augment
         loader = load(samples, model.standardization, transformer.data_on_device)
         labels = torch.from_numpy(targets).to(device)
-        on_device = None if weights is None else torch.from_numpy(weights).float().to(device)
         readout = ReadoutLayer(model.readouts["hidden"]).to(device)
         head = linear_layer(start.coef_, start.intercept_).to(device)
         optimizer = torch.optim.AdamW(
@@ -291,19 +299,25 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
             def loss(indices: torch.Tensor) -> torch.Tensor:
                 batch = loader.standardize(loader.take(indices))
                 views = make_views(batch, augment, generator, n_views=1)[0]
-                with torch.autocast(device.type, precision, precision != torch.float32):
+                with autocast(device, precision):
                     encoding = encode(model.encoder, views)
                 logits, indices = head(readout(encoding)), indices.to(device)
-                if on_device is None:
+                if weights is None:
                     return functional.cross_entropy(logits, labels[indices])
                 losses = functional.cross_entropy(logits, labels[indices], reduction="none")
-                return (losses * on_device[indices]).sum() / on_device[indices].sum()
+                own = torch.from_numpy(scale_weights(weights[indices.cpu().numpy()]))
+                own = own.float().to(device)
+                return (losses * own).sum() / own.sum()
 
             batches = Batches(loader, None, self.batch_size, generator)
             n_epochs = self._n_epochs(len(samples))
             for mean_loss in train_epochs(optimizer, loss, batches, n_epochs, clip_norm=10.0):
+                _check_converged(mean_loss, f"in epoch {len(history) + 1}")
                 history.append({"epoch": len(history) + 1, "loss": mean_loss})
                 logger.debug("epoch %(epoch)d: cross-entropy %(loss).4f", history[-1])
+            first = torch.arange(min(len(samples), self.batch_size), device=loader.indices_device)
+            with torch.no_grad():
+                _check_converged(loss(first).item(), "in the last step")
         return head, history
 
     def _n_epochs(self, n_samples: int) -> int:
@@ -441,6 +455,28 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.input_tags.allow_nan = getattr(self.transformer, "allow_nan", False)
         return tags
+
+
+def scale_weights(weights: np.ndarray) -> np.ndarray:
+    """Multiply weights by the power of 2 that brings the largest to between 1/2 and 1.
+
+    This rounds no number, except those that are too small to count beside the largest.
+    """
+    _, exponent = np.frexp(weights.max())
+    return np.ldexp(weights, -exponent)
+
+
+def as_moderate(weights: np.ndarray) -> np.ndarray:
+    """Scale weights if float32 could not hold their sum."""
+    return weights if MODERATE[0] < weights.max() < MODERATE[1] else scale_weights(weights)
+
+
+def _check_converged(loss: float, when: str) -> None:
+    """Raise FloatingPointError if a loss is not finite."""
+    if not math.isfinite(loss):
+        raise FloatingPointError(
+            f"The cross-entropy became {loss} {when}. Reduce the 'learning_rate' parameter."
+        )
 
 
 def is_labelled(y: np.ndarray) -> np.ndarray:

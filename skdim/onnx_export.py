@@ -21,6 +21,7 @@ from skdim._files.atomic_write import replace_when_done
 from skdim._model.fitted import FittedModel
 from skdim._model.readout import ReadoutLayer, linear_layer
 from skdim._names import lookup
+from skdim._runtime.surroundings import torch_defaults
 from skdim._version import __version__
 from skdim.encoders import Encoding, add_fixed
 
@@ -121,6 +122,7 @@ def _head(classifier: LogisticRegression) -> nn.Linear:
     return linear_layer(classifier.coef_, classifier.intercept_)
 
 
+@torch_defaults()
 def write_graph(
     path,
     model: FittedModel,

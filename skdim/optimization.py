@@ -170,14 +170,19 @@ def backward_and_step(
     loss: Tensor,
     clip_norm: float | None = None,
     processes: ProcessGroup = SINGLE_PROCESS,
+    after_backward: Callable[[], None] = lambda: None,
 ) -> None:
-    """Compute the gradients of a loss, clip their norm, and update the parameters."""
+    """Compute the gradients of a loss, clip their norm, and update the parameters.
+
+    ``after_backward`` is called before gradients are clipped, and may change them.
+    """
     optimizer.zero_grad(set_to_none=True)
     parameters: list[nn.Parameter] = [
         p for group in optimizer.param_groups for p in group["params"]
     ]
     with nullcontext() if processes.is_single else processes.summed_gradients(parameters):
         loss.backward()
+    after_backward()
     if clip_norm is not None:
         nn.utils.clip_grad_norm_(parameters, clip_norm)
     optimizer.step()

@@ -31,10 +31,11 @@ from skdim._names import known_names_only
 from skdim._paper import paper_settings
 from skdim._runtime.devices import PRECISIONS, choose_device, memory_advice
 from skdim._runtime.interrupts import InterruptGuard
+from skdim._runtime.surroundings import torch_defaults
 from skdim._training.callbacks import ScikitLearnCallbacks
 from skdim._training.checkpoint import Checkpoint
 from skdim._training.fit import advise_on_fit, fit_model
-from skdim._training.plan import make_plan
+from skdim._training.plan import TRAINED_WITH, make_plan
 from skdim.onnx_export import write_graph
 from skdim.priors import Prior
 from skdim.sources.checks import as_samples, warn_of_signals
@@ -551,7 +552,14 @@ default="infonce"
         """Train for one epoch of X, starting from what was learned before.
 
         Means and scales are those of the first X. The optimiser and the random numbers continue,
-        also after the transformer was saved and loaded. The learning rate is constant.
+        also after the transformer was saved and loaded. The learning rate is constant, unless
+        ``callbacks`` set it and ``lr_schedule`` is None.
+
+        Parameters that were changed since the last call take effect, or an error or warning names
+        them. Another optimiser starts afresh. These are for ``fit`` alone: ``max_epochs``,
+        ``max_time``, other values of ``lr_schedule``, ``weight_averaging``, ``warm_start``,
+        ``checkpoint``, ``early_stopping`` and its parameters. ``random_state`` is for the first
+        call.
 
         Parameters
         ----------
@@ -565,6 +573,7 @@ default="infonce"
         previous = self.model_ if self.__sklearn_is_fitted__() else None
         return self._learn(X, y, groups, previous=previous, is_partial=True)
 
+    @torch_defaults()
     def _learn(self, X, y, groups, *, previous: FittedModel | None, is_partial: bool):
         """Fit a model and install it; a fit that fails leaves the transformer as it was.
 
@@ -583,7 +592,7 @@ default="infonce"
         if previous is None:
             check_not_constant(samples)
         else:
-            previous.check_sample_shape(samples)
+            previous.check_layout(layout)
         groups = number_groups(groups, len(samples))
         params, defaults = self.get_params(deep=False), type(self)().get_params(deep=False)
         columns = select_sklearn_state(vars(candidate))
@@ -595,7 +604,7 @@ default="infonce"
             plan = make_plan(
                 params, defaults, samples, layout, names, previous, is_partial=is_partial
             )
-            guard.processes = plan.runtime.processes
+            guard.join(plan.runtime.processes)
             fit = fit_model(samples, groups, plan, listeners, guard)
             if fit.interrupt is None and not is_partial:
                 advise_on_fit(fit, plan, samples)  # first, because a warning may be an error
@@ -896,6 +905,7 @@ default="infonce"
         twin.__dict__.update(self.__dict__)
         return twin
 
+    @torch_defaults()
     def __deepcopy__(self, memo):
         twin = copy.copy(self)
         twin.__dict__ = copy.deepcopy(self.__dict__, memo)
@@ -914,7 +924,11 @@ default="infonce"
         model = state.pop("model_", None)
         super().__setstate__(state)
         if model is not None:
-            self.model_ = FittedModel.from_state(model, _device_for_loading(self.device))
+            params = self.get_params(deep=False)
+            trained_with = {name: copy.copy(params[name]) for name in TRAINED_WITH}
+            self.model_ = FittedModel.from_state(
+                model, _device_for_loading(self.device), trained_with
+            )
 
 
 def check_samples(transformer: DIMTransformer, X: Any) -> Samples:
@@ -925,8 +939,8 @@ def check_samples(transformer: DIMTransformer, X: Any) -> Samples:
     ValueError, TypeError
         If X is unfit; the message says in which respect.
     """
-    samples, _ = _as_samples(transformer, X, reset=False)
-    transformer.model_.check_sample_shape(samples)
+    samples, layout = _as_samples(transformer, X, reset=False)
+    transformer.model_.check_layout(layout)
     return samples
 
 
@@ -946,6 +960,7 @@ def _as_samples(transformer: DIMTransformer, X: Any, *, reset: bool) -> tuple[Sa
     return samples, layout
 
 
+@torch_defaults()
 def load_transformer(
     kind: type[DIMTransformer],
     path: str | PathLike,

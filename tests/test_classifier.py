@@ -121,6 +121,55 @@ def test_samples_of_weight_zero_are_not_learned():
     np.testing.assert_array_equal(weighed.predict_proba(X), without.predict_proba(X))
 
 
+EXTREME_WEIGHTS = {
+    "large": np.full(150, 1e38),
+    "the largest": np.full(150, 1.7e308),
+    "small": np.full(150, 1e-46),
+    "the smallest": np.full(150, 5e-324),
+    "half of them small": np.where(np.arange(150) % 2, 1.0, 1e-46),
+    "far apart": np.where(np.arange(150) % 2, 1e300, 1e-300),
+}
+
+
+@pytest.mark.parametrize("name", EXTREME_WEIGHTS)
+@pytest.mark.parametrize("class_weight", [None, "balanced", {0: 1e30, 1: 1e-30}])
+def test_weights_of_any_size_are_learned(name, class_weight):
+    weights = EXTREME_WEIGHTS[name]
+    fitted = classifier(batch_size=2, class_weight=class_weight)
+    fitted.fit(ROWS_OF_LABELS, LABELS, sample_weight=weights)
+    assert np.isfinite([epoch["loss"] for epoch in fitted.history_]).all()
+    assert np.isfinite(fitted.predict_proba(ROWS_OF_LABELS)).all()
+
+
+@pytest.mark.parametrize("factor", [2.0**-40, 2.0**40])
+def test_fine_tuning_does_not_depend_on_the_scale_of_the_weights(factor):
+    weights = np.random.default_rng(0).uniform(0.1, 1, 150)
+    fits = [
+        classifier(C=1.0 / scale).fit(ROWS_OF_LABELS, LABELS, sample_weight=scale * weights)
+        for scale in (1.0, factor)
+    ]
+    expected, scaled = (fitted.predict_proba(ROWS_OF_LABELS) for fitted in fits)
+    np.testing.assert_allclose(scaled, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("learning_rate", [1e6, 1e12, 1e30])
+@pytest.mark.parametrize("max_epochs", [1, 3])
+@pytest.mark.parametrize("batch_size", [64, 1000])
+def test_a_fit_that_diverges_is_an_error(learning_rate, max_epochs, batch_size):
+    params = {"learning_rate": learning_rate, "max_epochs": max_epochs, "batch_size": batch_size}
+    fitted, error = classifier(**params), None
+    try:
+        fitted.fit(ROWS_OF_LABELS, LABELS)
+    except FloatingPointError as raised:
+        error = raised
+    if error is None:
+        assert np.isfinite(fitted.predict_proba(ROWS_OF_LABELS)).all()
+        assert learning_rate < 1e30
+    else:
+        assert "'learning_rate'" in str(error)
+        assert not hasattr(fitted, "transformer_")
+
+
 def test_class_weights_move_the_border():
     X, y = ROWS_OF_LABELS, (LABELS == 2).astype(int)
     shares = [

@@ -90,7 +90,10 @@ class ModelConfig:
 
     def check_same_encoder(self, other: "ModelConfig") -> None:
         """Raise ValueError if the weights of one encoder could not go on as the other's."""
-        for name in ("sample_shape", "encoder", "n_components", "encoder_params", "flip_averaging"):
+        names = ["sample_shape", "encoder", "n_components", "flip_averaging", "allow_nan"]
+        if takes_column_groups(self.encoder):
+            names.append("column_groups")
+        for name in (*names, "encoder_params"):  # last: the others may add to them
             ours, theirs = getattr(self, name), getattr(other, name)
             if ours != theirs:
                 raise ValueError(

@@ -17,7 +17,8 @@ from skdim._model.inference import EncodedBatches, choose_batch_size, concatenat
 from skdim._model.readout import OUTPUTS, Readout
 from skdim._model.scoring import HeldOut
 from skdim._runtime.devices import PRECISIONS
-from skdim._runtime.seeding import float32_by_default, seeded_globally
+from skdim._runtime.seeding import seeded_globally
+from skdim._runtime.surroundings import torch_defaults
 from skdim._version import __version__, compare_versions
 from skdim.augmentation import Augmentation, make_views
 from skdim.encoders import encode
@@ -64,6 +65,8 @@ class FittedModel:
         The epoch whose weights early stopping took.
     training_state : dict
         States of the optimisers and the generator of ``partial_fit``.
+    trained_with : mapping of str to object
+        Some parameters of the transformer at the time of training, which are not in a `state`.
     """
 
     config: ModelConfig
@@ -77,6 +80,7 @@ class FittedModel:
     n_iter: int
     best_epoch: int | None = None
     training_state: dict[str, Any] = field(default_factory=dict)
+    trained_with: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -112,13 +116,20 @@ class FittedModel:
             )
         return self.objective
 
-    def check_sample_shape(self, samples: Samples) -> None:
+    def check_layout(self, layout: Layout) -> None:
         """Raise ValueError if samples have another shape than those of ``fit``."""
-        if samples.shape[1:] != self.sample_shape:
+        if layout.sample_shape == self.sample_shape:
+            return
+        if layout.x_shape == self.config.layout.x_shape:
             raise ValueError(
-                f"X must hold samples of shape {self.sample_shape} (channels first), as in fit. "
-                f"Got samples of shape {samples.shape[1:]}."
+                "The 'sample_shape' and 'channel_axis' parameters must read X as in fit: as "
+                f"samples of shape {self.sample_shape} (channels first). Got samples of shape "
+                f"{layout.sample_shape}, with channel_axis={layout.channel_axis}."
             )
+        raise ValueError(
+            f"X must hold samples of shape {self.sample_shape} (channels first), as in fit. "
+            f"Got samples of shape {layout.sample_shape}."
+        )
 
     # ------------------------------------------------------------ features
 
@@ -146,10 +157,12 @@ class FittedModel:
         yield comparison
         comparison.warn()
 
+    @torch_defaults()
     def encode_all(self, samples: Samples) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Codes (n, n_code) and local maps (n, n_locations, n_channels) of a few samples."""
         return concatenate(self.encode(samples))
 
+    @torch_defaults()
     def features(self, samples: Samples, output: str, batch_size: int | None = None) -> np.ndarray:
         """Return one output of samples: (n, n_features), float32.
 
@@ -161,6 +174,7 @@ class FittedModel:
         readout = self.readouts[output]
         return readout.read(self.encode(samples, batch_size, with_fixed=readout.has_fixed))
 
+    @torch_defaults()
     def write_features(
         self, samples: Samples, output: str, out: Any, batch_size: int | None = None
     ) -> None:
@@ -170,6 +184,7 @@ class FittedModel:
             out[start : start + n] = readout.features_of_batch(n, encoding)
             start += n
 
+    @torch_defaults()
     def features_of_views(
         self,
         samples: Samples,
@@ -221,18 +236,21 @@ class FittedModel:
         with self._compared(samples) as comparison:
             yield HeldOut(samples, self.config, comparison)
 
+    @torch_defaults()
     def score(self, samples: Samples) -> float:
         """Return the mean retrieval of samples; see `DIMTransformer.score`."""
         objective = self.check_not_trimmed("scoring")
-        with float32_by_default(), self.held_out(samples) as held_out:
+        with self.held_out(samples) as held_out:
             return held_out.score(self.encoder, objective)
 
+    @torch_defaults()
     def score_terms(self, samples: Samples) -> dict[str, float]:
         """Return every term of the objective; see `DIMTransformer.score_terms`."""
         objective = self.check_not_trimmed("scoring")
-        with float32_by_default(), self.held_out(samples) as held_out:
+        with self.held_out(samples) as held_out:
             return held_out.score_terms(self.encoder, objective)
 
+    @torch_defaults()
     def score_samples(self, samples: Samples, batch_size: int | None = None) -> np.ndarray:
         """Return how close each sample is to those of ``fit``, (n,), float64."""
         self.check_not_trimmed("scoring")
@@ -240,6 +258,7 @@ class FittedModel:
 
     # ------------------------------------------------------------ device and content
 
+    @torch_defaults()
     def to(self, device: torch.device) -> None:
         """Move encoder and objective to another device."""
         self.standardization = replace(self.standardization, device=device)
@@ -277,7 +296,13 @@ class FittedModel:
         }
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any], device: torch.device) -> "FittedModel":
+    @torch_defaults()
+    def from_state(
+        cls,
+        state: Mapping[str, Any],
+        device: torch.device,
+        trained_with: Mapping[str, Any] | None = None,
+    ) -> "FittedModel":
         """Build the model of a `state`, on a device.
 
         Warns
@@ -311,11 +336,12 @@ class FittedModel:
             n_iter=state["n_iter"],
             best_epoch=state["best_epoch"],
             training_state=as_tensors(state["training_state"]),
+            trained_with=trained_with or {},
         )
 
 
 # Modules are written as weights, the configuration as the parameters that it was resolved from.
-MODULES = {"config", "encoder", "objective", "standardization"}
+MODULES = {"config", "encoder", "objective", "standardization", "trained_with"}
 STATE_NAMES = {field.name for field in fields(FittedModel)} - MODULES | {
     *("version", "layout", "given", "weights", "device", "mean", "scale", "is_complete")
 }

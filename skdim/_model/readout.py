@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from skdim._model.closeness import project
 from skdim._model.inference import EncodedBatches
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from skdim._runtime.surroundings import torch_defaults
 from skdim.encoders import Encoding
 
 # The layer of each output.
@@ -234,6 +235,7 @@ def principal_directions(units: np.ndarray, n_components: int) -> np.ndarray:
     return directions
 
 
+@torch_defaults()
 def linear_layer(coef: np.ndarray, intercept: np.ndarray) -> nn.Linear:
     """A layer whose softmax gives the probabilities of a fitted linear classifier.
 

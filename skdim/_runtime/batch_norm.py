@@ -1,12 +1,15 @@
 """Batch normalisation with the statistics of all processes; torch's needs an accelerator."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from skdim._runtime.distributed import ProcessGroup
 
@@ -63,76 +66,104 @@ def _scale(
     return torch.batch_norm(x, weight, bias, mean, variance, False, 0.0, eps, True)
 
 
-class _SyncBatchNorm(nn.Module):
-    """Mixin for batch normalisation with the statistics of all processes.
+def _batch_norm(
+    function: Callable,
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """`torch.nn.functional.batch_norm` with the moments of all processes."""
+    if not training:
+        return function(x, running_mean, running_var, weight, bias, False, momentum, eps)
+    if weight is None:
+        weight = x.new_ones(x.shape[1], dtype=torch.promote_types(x.dtype, torch.float32))
+    bias = torch.zeros_like(weight) if bias is None else bias
+    normalized, mean, variance, n = _BatchNorm.apply(x, weight, bias, eps)
+    if running_mean is not None and running_var is not None:
+        with torch.no_grad():
+            running_mean.lerp_(mean.to(running_mean.dtype), momentum)
+            running_var.lerp_((variance * n / (n - 1)).to(running_var.dtype), momentum)
+    return normalized
 
-    It precedes a layer of torch among the bases of a class, and uses the attributes of the layer.
+
+def _instance_norm(
+    function: Callable,
+    x: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """`torch.nn.functional.instance_norm`, with running statistics of all processes.
+
+    Each sample is normalised by itself. Running statistics are means over samples.
     """
-
-    weight: Any
-    bias: Any
-    running_mean: Tensor | None
-    running_var: Tensor | None
-    num_batches_tracked: Tensor | None
-    momentum: float | None
-    eps: float
-    affine: bool
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise x of shape (n, n_channels, ...)."""
-        if not self.training:
-            return super().forward(x)
-        weight, bias = self.weight, self.bias
-        if not self.affine:
-            weight = x.new_ones(x.shape[1], dtype=torch.promote_types(x.dtype, torch.float32))
-            bias = torch.zeros_like(weight)
-        normalized, mean, variance, n = _BatchNorm.apply(x, weight, bias, self.eps)
-        self._update_statistics(mean, variance * n / (n - 1))
-        return normalized
-
-    @torch.no_grad()
-    def _update_statistics(self, mean: Tensor, variance: Tensor) -> None:
-        if self.running_mean is None or self.running_var is None:
-            return  # a layer that keeps no statistics
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        momentum = self.momentum
-        if momentum is None:  # the mean over all batches so far
-            momentum = 1 / float(self.num_batches_tracked or 1)
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
-        self.running_var.lerp_(variance.to(self.running_var.dtype), momentum)
+    normalized = function(
+        x, running_mean, running_var, weight, bias, use_input_stats, momentum, eps
+    )
+    if use_input_stats and running_mean is not None and running_var is not None:
+        with torch.no_grad():
+            sums = torch.cat([running_mean, running_var, running_mean.new_ones(1)]) * len(x)
+            distributed.all_reduce(sums)
+            mean, variance = (sums[:-1] / sums[-1]).chunk(2)
+            running_mean.copy_(mean)
+            running_var.copy_(variance)
+    return normalized
 
 
-class _SyncBatchNorm1d(_SyncBatchNorm, nn.BatchNorm1d):
-    pass
-
-
-class _SyncBatchNorm2d(_SyncBatchNorm, nn.BatchNorm2d):
-    pass
-
-
-class _SyncBatchNorm3d(_SyncBatchNorm, nn.BatchNorm3d):
-    pass
-
-
-SYNC_BATCH_NORMS: dict[type[nn.Module], type[nn.Module]] = {
-    nn.BatchNorm1d: _SyncBatchNorm1d,
-    nn.BatchNorm2d: _SyncBatchNorm2d,
-    nn.BatchNorm3d: _SyncBatchNorm3d,
+OVER_PROCESSES: dict[Callable, Callable] = {
+    functional.batch_norm: _batch_norm,
+    functional.instance_norm: _instance_norm,
 }
+
+
+class _OverProcesses(TorchFunctionMode):
+    """A context in which torch's functions of normalisation see the samples of all processes."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        """Call ``func``, or its equivalent over processes."""
+        if func in OVER_PROCESSES:
+            return OVER_PROCESSES[func](func, *args, **_renamed(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def _renamed(kwargs: dict[str, Any]) -> dict[str, Any]:
+    return {"x" if name == "input" else name: value for name, value in kwargs.items()}
 
 
 @contextmanager
 def sync_batch_norm(processes: ProcessGroup, *modules: nn.Module) -> Iterator[None]:
-    """Make batch normalisation use statistics of the whole batch inside the ``with`` block."""
-    layers = [
-        layer for module in modules for layer in module.modules() if type(layer) in SYNC_BATCH_NORMS
-    ]
-    changed = [] if processes.is_single else [(layer, type(layer)) for layer in layers]
+    """Make batch normalisation use statistics of the whole batch inside the ``with`` block.
+
+    A layer keeps its own ``forward``, for instance one with an activation, in which the functions
+    of torch are replaced.
+    """
+    # All layers of torch have this name, also those that keep no statistics.
+    layers = [x for module in modules for x in module.modules() if hasattr(x, "running_var")]
+    changed = [] if processes.is_single else [(layer, dict(vars(layer))) for layer in layers]
     try:
-        for layer, kind in changed:
-            layer.__class__ = SYNC_BATCH_NORMS[kind]
+        for layer, _ in changed:
+            vars(layer)["forward"] = torch.compiler.disable(_over_processes(layer.forward))
         yield
     finally:
-        for layer, kind in changed:
-            layer.__class__ = kind
+        for layer, attributes in changed:
+            del vars(layer)["forward"]
+            if "forward" in attributes:
+                vars(layer)["forward"] = attributes["forward"]
+
+
+def _over_processes(forward: Callable) -> Callable:
+    @wraps(forward)
+    def forward_over_processes(*args, **kwargs):
+        with _OverProcesses():
+            return forward(*args, **kwargs)
+
+    return forward_over_processes

@@ -170,6 +170,13 @@ class ProcessGroup:
         distributed.broadcast_object_list(values, device=torch.device(self.device))
         return values[0]
 
+    def broadcast_buffers(self, *modules: nn.Module) -> None:
+        """Give all processes rank 0's buffers, such as statistics that a custom layer keeps."""
+        if not self.is_single:
+            for module in modules:
+                for buffer in module.buffers():
+                    distributed.broadcast(buffer, 0)
+
     def broadcast_weights(self, *modules: nn.Module) -> None:
         """Give all processes rank 0's weights."""
         if not self.is_single:

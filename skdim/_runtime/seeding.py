@@ -43,9 +43,9 @@ def make_generator(
 def seeded_globally(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch's global generators of the CPU and of one device, for one thread at a time.
 
-    Inside the ``with`` block new tensors are float32 by default; everything is restored afterwards.
+    Their states are restored after the ``with`` block.
     """
-    with _global_state_lock, float32_by_default():
+    with _global_state_lock:
         states = global_states(device)
         seed_globally(seed, device)
         try:
@@ -74,21 +74,6 @@ def set_global_states(states: dict[str, Tensor | None], device: torch.device) ->
         torch.set_rng_state(states["torch"])
     if states["cuda"] is not None:
         torch.cuda.set_rng_state(states["cuda"], device)
-
-
-@contextmanager
-def float32_by_default() -> Iterator[None]:
-    """Make new tensors float32 inside the ``with`` block, whatever torch's default is."""
-    default = torch.get_default_dtype()
-    if default == torch.float32:
-        yield
-        return
-    with _global_state_lock:
-        torch.set_default_dtype(torch.float32)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(default)
 
 
 # Layers of torch that draw from the global generator in training.

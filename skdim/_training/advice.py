@@ -99,6 +99,16 @@ def _warn_ineffective(name: str, value: Any, reason: str) -> None:
     )
 
 
+def advise_on_schedule(lr_schedule: Any) -> None:
+    """Warn that the schedule overwrites the learning rates of a callback."""
+    warn(
+        "The 'callbacks' set learning rates, which have no effect: the 'lr_schedule' parameter "
+        f"({lr_schedule.__name__ if hasattr(lr_schedule, '__name__') else lr_schedule!r}) "
+        "overwrites them in every step. Set lr_schedule=None.",
+        IneffectiveParameterWarning,
+    )
+
+
 # ------------------------------------------------------------ after training
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import sys
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -89,6 +90,7 @@ class ProgressBar(Callback):
             total=net.max_epochs * len(X),
             initial=net.n_whole_epochs * len(X),
             unit=" samples",
+            disable=sys.stderr is None,  # as in a program without a console
             unit_scale=True,
         )
 

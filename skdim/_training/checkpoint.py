@@ -278,9 +278,10 @@ class WriteCheckpoints(Callback):
     def _is_due(self, net) -> bool:
         minutes = self.file.processes.broadcast((time.monotonic() - self.last_time) / 60)
         every_epochs, every_minutes = self.checkpoint.every_epochs, self.checkpoint.every_minutes
+        is_stopping = self.file.processes.any(net.is_stopping)
         return (
             (every_epochs is not None and net.n_whole_epochs - self.last_epoch >= every_epochs)
             or (every_minutes is not None and minutes >= every_minutes)
             or net.is_over
-            or net.is_stopping
+            or is_stopping
         )

@@ -92,8 +92,11 @@ def fit_model(
         If training was interrupted before the first epoch was complete.
     """
     with ExitStack() as stack, ExitStack() as random:
-        _enter_contexts(stack, plan)
+        _explain_errors(stack, plan)
         file = _open_state_file(stack, plan, samples, groups, guard)
+        n_views = min(len(samples), plan.training.batch_size) * plan.model.n_views
+        n_numbers = n_views * math.prod(plan.model.sample_shape)
+        stack.enter_context(freed_memory_kept(plan.runtime.device, n_numbers))
         progress = None if file is None else _last_state(file, plan)
         seed = plan.runtime.seed if progress is None else progress["seed"]
         data = _prepare(samples, groups, plan, seed)
@@ -108,8 +111,8 @@ def fit_model(
             with net.training(), compiler_advice():
                 net.fit_loop(net.loader, epochs=net.n_epochs_left)
         except KeyboardInterrupt as raised:
-            if not net.history:
-                raise
+            if not net.history or not guard.is_agreed:
+                raise  # from the middle of a step, the other processes cannot go on with this one
             interrupt = raised
         random.close()
         model = net.build_model(net)
@@ -117,8 +120,8 @@ def fit_model(
     return Fit(model, net, interrupt)
 
 
-def _enter_contexts(stack: ExitStack, plan: FitPlan) -> None:
-    """Train with gradients, whatever the caller set, and say what errors of torch mean."""
+def _explain_errors(stack: ExitStack, plan: FitPlan) -> None:
+    """Say what errors of torch mean."""
     advice = "Set the 'checkpoint' parameter, so that a fit can be resumed."
     if plan.training.checkpoint is not None:
         folder = str(plan.training.checkpoint.path)
@@ -128,11 +131,8 @@ def _enter_contexts(stack: ExitStack, plan: FitPlan) -> None:
         "batch_size": plan.training.batch_size,
         "critic_width": plan.model.objective.critic_width,
     }
-    stack.enter_context(torch.inference_mode(False))
-    stack.enter_context(torch.enable_grad())
     stack.enter_context(explain_lost_process(plan.runtime.processes, advice))
     stack.enter_context(memory_advice(device, **largest))
-    stack.enter_context(freed_memory_kept(device))
 
 
 # ------------------------------------------------------------ checkpoints
@@ -313,7 +313,6 @@ def _build_net(
     """Build and initialise the net; ``random`` is left with torch's global generators seeded."""
     runtime, previous = plan.runtime, plan.previous
     device, processes = runtime.device, runtime.processes
-    has_float32 = torch.get_default_dtype() == torch.float32
     state = {} if previous is None else previous.training_state
     generator, global_seed = make_generator(seed, device, state.get(_generator_name(plan)))
     loader = load(data.samples, data.standardization, runtime.data_on_device)
@@ -343,14 +342,15 @@ def _build_net(
         groups=None if data.groups is None else as_tensor(data.groups).to(device),
         generator=generator,
         draws=draws,
-        draws_globally=not has_float32 or _draws_globally(plan, encoder, objective),
+        draws_globally=_draws_globally(plan, encoder, objective),
         capturer=choose_capturer(generator, n_steps, plan.obstacle_to_capture),
         guard=guard,
         callbacks=callbacks,
     ).initialize()
     net.build_model = partial(_build_model, data)
     if is_same and "optimizers" in state:
-        net.load_optimizer_states(state["optimizers"])
+        is_unchanged = not {"optimizer", "optimizer_params"} & plan.changed_since
+        net.continue_optimizers(state["optimizers"], is_unchanged=is_unchanged)
     return net
 
 
@@ -427,6 +427,7 @@ def _build_model(data: TrainingData, net: DIMNet) -> FittedModel:
         n_iter=len(history),
         best_epoch=best_epoch,
         training_state=training_state,
+        trained_with=plan.trained_with,
     )
 
 

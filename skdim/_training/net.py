@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from skorch import NeuralNet
+from skorch.utils import TeeGenerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -17,6 +18,8 @@ from skdim._runtime.batch_norm import sync_batch_norm
 from skdim._runtime.devices import PRECISIONS
 from skdim._runtime.interrupts import InterruptGuard
 from skdim._runtime.seeding import global_states, set_global_states
+from skdim._runtime.surroundings import autocast
+from skdim._training.advice import advise_on_schedule
 from skdim._training.cuda_graph import Capturer, GraphedStep
 from skdim._training.loop import Batches, Terms, TermTable, run_epoch
 from skdim._training.plan import FitPlan
@@ -25,6 +28,7 @@ from skdim.encoders import encode
 from skdim.exceptions import StopTraining
 from skdim.objective import DIMObjective
 from skdim.optimization import (
+    OPTIMIZERS,
     backward_and_step,
     check_optimizer_params,
     for_device,
@@ -115,6 +119,8 @@ class DIMNet(NeuralNet):
         self.n_whole_epochs = 0
         self.seconds_before = 0.0  # of training, before it was resumed
         self.best: list[dict[str, Tensor]] = []
+        # The learning rates of the last step, by schedule; None after a warning.
+        self.scheduled: list[float] | None = []
 
     # ------------------------------------------------------------ a training run
 
@@ -127,8 +133,8 @@ class DIMNet(NeuralNet):
         encoder: Any = torch.compile(self.module_) if self.plan.training.compile else self.module_
         self.encode: Callable = partial(encode, encoder, with_fixed=False)
         self.graphed_step = GraphedStep(self.step, self.capturer) if self.capturer else None
-        self.started = time.perf_counter() - self.seconds_before
         self.notify("on_train_begin", X=self.loader, y=None)
+        self.started = time.perf_counter() - self.seconds_before
         try:
             with (
                 suppress(StopTraining),
@@ -146,13 +152,16 @@ class DIMNet(NeuralNet):
             self.notify("on_train_end", X=self.loader, y=None)
 
     def notify(self, method_name, **kwargs):
-        """Tell the callbacks, and hear whether one of them wants to stop."""
-        try:
-            super().notify(method_name, **kwargs)
-        except KeyboardInterrupt:
-            if self.guard.is_pending:  # a second Ctrl-C; the guard only noted the first
-                raise
-            self.stop()  # callbacks of skorch stop training by raising it
+        """Tell all callbacks, and hear whether one of them wants to stop."""
+        getattr(self, method_name)(self, **kwargs)
+        for _, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **kwargs)
+            except KeyboardInterrupt:
+                is_second = self.guard.is_pending  # Ctrl-C; the guard only noted the first
+                if is_second and self.plan.runtime.processes.is_single:
+                    raise
+                self.stop()  # callbacks of skorch stop training by raising it
         if method_name == "on_epoch_end":
             self.is_stopping = self.plan.runtime.processes.any(self.is_stopping)
             if self.is_stopping or self.is_over:
@@ -169,14 +178,17 @@ class DIMNet(NeuralNet):
 
     @property
     def n_epochs_left(self) -> int:
-        """Number of epochs still to be trained, at most."""
-        is_done = self.is_stopping or self.is_over
+        """Number of epochs still to be trained, at most; every fit has at least one."""
+        is_done = self.n_whole_epochs and (self.is_stopping or self.is_over)
         return 0 if is_done else self.max_epochs - self.n_whole_epochs
 
     def progress(self, n_epochs: float) -> float:
-        """Finished part of training, by epochs or by time, whichever is nearer to 1."""
+        """Finished part of training, by epochs or by time, whichever is nearer to 1.
+
+        It is 0 before the first step, whose learning rate would be 0 if the time were over.
+        """
         by_epochs, max_time = n_epochs / self.max_epochs, self.plan.training.max_time
-        if max_time is None:
+        if max_time is None or not n_epochs:
             return by_epochs
         seconds = self.plan.runtime.processes.broadcast(time.perf_counter() - self.started)
         return min(1.0, max(by_epochs, seconds / max_time))
@@ -202,6 +214,7 @@ class DIMNet(NeuralNet):
             after_step=self._after_step,
         )
         self._record_epoch(table, start)
+        self.plan.runtime.processes.broadcast_buffers(*self._parts())
         self.last_weights, self.n_whole_epochs = self.snapshot(), self.n_whole_epochs + 1
 
     def _before_step(self, n_steps: int, i: int, batch: tuple) -> bool:
@@ -209,11 +222,20 @@ class DIMNet(NeuralNet):
         self.step_progress = self.progress(self.n_whole_epochs + i / n_steps)
         if self.step_progress >= 1 and i:  # the time is over; every epoch has at least one step
             return False
-        lr_schedule = self.plan.training.lr_schedule
-        if lr_schedule is not None:
-            set_learning_rates(self._all_optimizers(), lr_schedule(self.step_progress))
+        if self.plan.training.lr_schedule is not None:
+            self._set_learning_rates(self.plan.training.lr_schedule(self.step_progress))
         self.notify("on_batch_begin", batch=batch, training=True)
         return True
+
+    def _set_learning_rates(self, factor: float) -> None:
+        """Follow the schedule; warn once if a callback has set other learning rates."""
+        groups = [group for optimizer in self._all_optimizers() for group in optimizer.param_groups]
+        if self.scheduled and [float(group["lr"]) for group in groups] != self.scheduled:
+            advise_on_schedule(self.plan.training.lr_schedule)
+            self.scheduled = None
+        set_learning_rates(self._all_optimizers(), factor)
+        if self.plan.training.callbacks and self.scheduled is not None:
+            self.scheduled = [float(group["lr"]) for group in groups]
 
     def _after_step(self, batch: tuple, terms: Terms) -> None:
         if self.step_progress >= 1 - self.plan.training.weight_averaging:
@@ -252,13 +274,23 @@ class DIMNet(NeuralNet):
         batch = self.loader.standardize(samples)
         # (n_views + n_grids, n, channels, *sides)
         views = make_views(batch, model.augment, self.draws, model.n_views, self.n_grids)
-        with torch.autocast(views.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        with autocast(views.device, self.dtype):
             code, local_maps = self._encode_views(views)
             adversarial = self._update_discriminator(code)
             terms = self.criterion_(code, local_maps, self.draws, groups, processes)
             loss = self.criterion_.loss(terms)
-        backward_and_step(self.optimizer_, loss, clip_norm, processes)
+        tell = partial(self._tell_of_gradients, (samples, groups))
+        backward_and_step(self.optimizer_, loss, clip_norm, processes, after_backward=tell)
         return {"loss": loss, **terms, **adversarial}
+
+    def _tell_of_gradients(self, batch: tuple) -> None:
+        """Tell the user's callbacks of the gradients, which they may read repeatedly and change."""
+        if not self.plan.training.callbacks:
+            return
+        trained = {id(p) for group in self.optimizer_.param_groups for p in group["params"]}
+        parts = [part.named_parameters() for part in self._parts()]
+        named = TeeGenerator(pair for part in parts for pair in part if id(pair[1]) in trained)
+        self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
 
     def _encode_views(self, views: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Codes (n_views, n, n_code) and local maps (n_maps, n, n_locations, n_channels)."""
@@ -384,9 +416,25 @@ class DIMNet(NeuralNet):
         """The state of each optimiser, by name."""
         return {name: getattr(self, name + "_").state_dict() for name in self._optimizers}
 
+    def continue_optimizers(self, states: dict[str, dict], *, is_unchanged: bool) -> None:
+        """Continue with momenta of an earlier call of ``partial_fit``, with today's arguments.
+
+        An optimiser of another kind starts afresh. So does a custom one whose parameters changed,
+        because its state may hold arguments, or counters among them.
+        """
+        continued = {}
+        for name in set(states) & set(self._optimizers):
+            state, groups = states[name], getattr(self, name + "_").state_dict()["param_groups"]
+            if self.optimizer not in OPTIMIZERS.values():
+                if is_unchanged:
+                    continued[name] = state
+            elif list(map(_kind_of, groups)) == list(map(_kind_of, state["param_groups"])):
+                continued[name] = {**state, "param_groups": groups}
+        self.load_optimizer_states(continued)
+
     def load_optimizer_states(self, states: dict[str, dict]) -> None:
         """Continue with other optimisers' momenta, at the learning rates of these."""
-        for name in self._optimizers:
+        for name in states:
             optimizer = getattr(self, name + "_")
             rates = [(group["lr"], group["initial_lr"]) for group in optimizer.param_groups]
             optimizer.load_state_dict(deepcopy(states[name]))  # counters are updated in place
@@ -400,6 +448,19 @@ class DIMNet(NeuralNet):
 
     def _all_optimizers(self) -> list[torch.optim.Optimizer]:
         return [getattr(self, name + "_") for name in self._optimizers]
+
+
+# Arguments of optimisers that choose how a step is computed.
+KERNELS = {"fused", "foreach", "capturable", "differentiable"}
+
+
+def _kind_of(group: dict) -> dict[str, Any]:
+    """What an optimiser's momenta depend on: weights, names of arguments, and those that switch."""
+    return {
+        name: value if isinstance(value, bool | list) else None
+        for name, value in group.items()
+        if name not in KERNELS
+    }
 
 
 def _copy(value: Any) -> Any:

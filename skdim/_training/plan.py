@@ -1,5 +1,6 @@
 """The plan of a fit: everything that is known before any number of X is used."""
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -26,6 +27,11 @@ from skdim._training.loop import count_batches
 from skdim.optimization import OPTIMIZERS, SCHEDULES, has_one_kernel
 from skdim.sources.layout import Layout
 from skdim.sources.stored import Samples
+
+# Parameters that only take effect in further training if they were changed in between. A model may
+# have been moved from the device that it was trained on, and an optimiser may count in its
+# arguments.
+TRAINED_WITH = ("device", "optimizer", "optimizer_params")
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,8 @@ class FitPlan:
         Whether this is one call of ``partial_fit``.
     changed : frozenset of str
         Parameters that differ from their defaults.
+    trained_with : mapping of str to object
+        Parameters in `TRAINED_WITH`, with their values.
     """
 
     model: ModelConfig
@@ -100,6 +108,12 @@ class FitPlan:
     previous: FittedModel | None
     is_partial: bool
     changed: frozenset[str]
+    trained_with: Mapping[str, Any]
+
+    @property
+    def changed_since(self) -> frozenset[str]:
+        """Parameters in `TRAINED_WITH` that differ from those of the earlier training."""
+        return _changed_since(self.previous, self.trained_with)
 
     @property
     def obstacle_to_capture(self) -> str | None:
@@ -139,17 +153,21 @@ def make_plan(
     """
     seed = int(check_random_state(params["random_state"]).randint(2**31 - 1))
     model = resolve(params, layout, column_names)
-    if previous is None:
-        device = choose_device(params["device"])
-        has_large_layers = layout.modality.has_large_layers
-        precision = choose_precision(params["precision"], device, has_large_layers)
-    else:
+    trained_with = {name: copy.copy(params[name]) for name in TRAINED_WITH}
+    if previous is not None:
         previous.config.check_same_encoder(model)
-        device, precision = previous.device, previous.precision
+    if previous is None or "device" in _changed_since(previous, trained_with):
+        device = choose_device(params["device"])
+    else:
+        device = previous.device  # it may have been moved there
+    precision = choose_precision(params["precision"], device, layout.modality.has_large_layers)
     changed = frozenset(name for name, value in params.items() if _differ(value, defaults[name]))
-    if not is_partial:
-        resolved = {**params, "encoder": model.encoder}
-        advise_on_parameters(resolved, changed, is_flat=layout.is_flat)
+    advised = changed
+    if is_partial:  # called again and again: what was said of earlier calls is known
+        earlier = model.params if previous is None else previous.config.params
+        advised = frozenset(k for k, v in model.params.items() if _differ(v, earlier[k]))
+    resolved = {**params, "encoder": model.encoder}
+    advise_on_parameters(resolved, advised, is_flat=layout.is_flat)
     processes = join_process_group(device) if params["distributed"] else SINGLE_PROCESS
     with explain_lost_process(processes, "Start all processes again."):
         _check_shards(processes, samples, params["batch_size"])
@@ -164,7 +182,13 @@ def make_plan(
         verbose=params["verbose"],
     )
     training = _training(params, precision, model.objective.prior.learning_rate, is_partial)
-    return FitPlan(model, training, runtime, previous, is_partial, changed)
+    return FitPlan(model, training, runtime, previous, is_partial, changed, trained_with)
+
+
+def _changed_since(previous: FittedModel | None, trained_with: Mapping[str, Any]) -> frozenset[str]:
+    """Names of parameters that differ from those that a model was trained with."""
+    earlier = trained_with if previous is None else previous.trained_with
+    return frozenset(name for name in trained_with if _differ(trained_with[name], earlier[name]))
 
 
 def _differ(value: Any, default: Any) -> bool:
@@ -180,7 +204,7 @@ def _training(
             **params,
             "max_epochs": 1,
             "max_time": None,
-            "lr_schedule": "constant",
+            "lr_schedule": None if params["lr_schedule"] is None else "constant",
             "weight_averaging": 0.0,
             "early_stopping": False,
             "checkpoint": None,

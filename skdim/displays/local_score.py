@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from skdim._model.fitted import FittedModel
 from skdim._model.scoring import N_NEGATIVES
+from skdim._runtime.surroundings import torch_defaults
 from skdim.displays.drawing import (
     MUTED,
     axes_and_figure,
@@ -88,6 +89,7 @@ class LocalScoreDisplay:
     scores: np.ndarray
 
     @classmethod
+    @torch_defaults()
     def from_estimator(cls, estimator, X, *, n_samples=6, map_shape=None, ax=None, cmap="gray"):
         """Draw the first samples of X, scored against other samples, and return the display.
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from skdim._runtime.surroundings import torch_defaults
 from skdim.displays.drawing import (
     INK,
     LEGEND,
@@ -67,6 +68,7 @@ class PriorDisplay:
     is_trained: bool = True
 
     @classmethod
+    @torch_defaults()
     def from_estimator(cls, estimator, X, *, components=6, n_bins=20, ax=None):
         """Draw codes of X and 20,000 seeded draws of the prior, and return the display.
 

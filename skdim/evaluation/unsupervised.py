@@ -11,14 +11,13 @@ views a candidate was trained on.
 
 import warnings
 from collections.abc import Callable
-from itertools import combinations, permutations
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import euclidean_distances, pairwise_distances_argmin
+from sklearn.metrics import pairwise_distances
 from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
-from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 
@@ -39,7 +38,7 @@ def view_nearest_neighbor(views) -> float:
     ----------
     views : array-like of shape (n_views, n_samples, n_features)
         Features of at least two views of at least two samples. The share falls as the number of
-        samples grows.
+        samples grows. A sample that is as near as k - 1 others counts 1 / k.
 
     Returns
     -------
@@ -54,10 +53,8 @@ def view_nearest_neighbor(views) -> float:
     >>> view_nearest_neighbor([features, features + 0.01])
     1.0
     """
-    views = _check_views(views)
-    own = np.arange(views.shape[1])
-    is_own = [pairwise_distances_argmin(a, b) == own for a, b in permutations(views, 2)]
-    return float(np.mean(is_own))
+    nearer, tied = _count_nearer(_check_views(views))
+    return float(np.mean((nearer == 0) / tied))
 
 
 def view_retrieval(views, regularization: float = 0.1) -> float:
@@ -66,9 +63,10 @@ def view_retrieval(views, regularization: float = 0.1) -> float:
     .. math:: 1 - \frac{\operatorname{mean} \log r}{\log n}
 
     with :math:`r` the position of the sample itself, 1 to n, when the samples of another view are
-    sorted by distance. Distances are Mahalanobis distances with the covariance of views around the
-    mean of their sample: the more views vary in a direction, the less it counts, as in linear
-    discriminant analysis. A linear classifier would weight directions in the same way.
+    sorted by distance, and :math:`\log r` its mean over all orders of samples at the same distance.
+    Distances are Mahalanobis distances with the covariance of views around the mean of their
+    sample: the more views vary in a direction, the less it counts, as in linear discriminant
+    analysis. A linear classifier would weight directions in the same way.
 
     Parameters
     ----------
@@ -98,13 +96,11 @@ def view_retrieval(views, regularization: float = 0.1) -> float:
     if variance == 0:  # features are constant, and all distances 0
         return 0.0
     values, vectors = np.linalg.eigh(within + regularization * variance * np.eye(len(within)))
-    whitened = views @ (vectors / np.sqrt(values))
-    positions = []
-    for a, b in permutations(whitened, 2):
-        distances = euclidean_distances(a, b, squared=True)  # (n, n)
-        own = distances.diagonal()[:, None]
-        positions.append(1 + np.count_nonzero(distances < own, axis=1))
-    return float(1 - np.log(positions).mean() / np.log(n))
+    nearer, tied = _count_nearer(views @ (vectors / np.sqrt(values)))
+    log_factorials = np.log(np.maximum(np.arange(n + 1), 1)).cumsum()
+    # The mean logarithm of the positions from nearer + 1 to nearer + tied.
+    logs = (log_factorials[nearer + tied] - log_factorials[nearer]) / tied
+    return float(1 - logs.mean() / np.log(n))
 
 
 def neighbor_overlap(views, n_neighbors: int = 10) -> float:
@@ -116,7 +112,8 @@ def neighbor_overlap(views, n_neighbors: int = 10) -> float:
         Features of at least two views of the same samples. The neighbours of a sample are other
         samples in the same view.
     n_neighbors : int, default=10
-        Less than ``n_samples``.
+        Less than ``n_samples``. Samples at the same distance are neighbours with the same
+        probability.
 
     Returns
     -------
@@ -138,11 +135,8 @@ def neighbor_overlap(views, n_neighbors: int = 10) -> float:
             f"The 'n_neighbors' parameter must be from 1 to {n - 1}, the number of other samples. "
             f"Got {n_neighbors}."
         )
-    are_neighbors = np.zeros((len(views), n, n), bool)
-    for view, are_near in zip(views, are_neighbors, strict=True):
-        nearest = NearestNeighbors(n_neighbors=n_neighbors).fit(view).kneighbors()[1]
-        np.put_along_axis(are_near, nearest, True, axis=1)
-    common = [np.count_nonzero(a & b) for a, b in combinations(are_neighbors, 2)]
+    probabilities = [_probabilities_of_neighbors(view, n_neighbors) for view in views]
+    common = [(a * b).sum() for a, b in combinations(probabilities, 2)]
     return float(np.mean(common) / (n * n_neighbors))
 
 
@@ -287,14 +281,61 @@ def alpha_req(features) -> float:
 
 
 def _check_views(views) -> np.ndarray:
-    """Return views (n_views, n_samples, n_features) in float64; raise ValueError if unfit."""
+    """Return views (n_views, n_samples, n_features), centred, in float64.
+
+    Raises
+    ------
+    ValueError
+        If they have another shape, or are not finite.
+    """
     views = check_array(np.asarray(views), dtype=np.float64, allow_nd=True, input_name="views")
     if views.ndim != 3 or min(views.shape[:2]) < 2:
         raise ValueError(
             "The 'views' must have the shape (n_views, n_samples, n_features), with at least two "
             f"views and two samples. Got shape {views.shape}."
         )
-    return views
+    views = views - views[0, 0]  # leaves exact zeros of constants
+    return views - views.mean((0, 1))
+
+
+# Distances that differ by this share are the same, but for rounding.
+ROUNDING = 1e-12
+
+
+def _euclidean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Distances (n_a, n_b), computed by differences: equal samples are at distance 0."""
+    return np.sqrt(pairwise_distances(a, b, metric="sqeuclidean"))
+
+
+def _count_nearer(views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Count the samples of another view that are nearer to a sample than the sample itself.
+
+    From (n_views, n, d) to the number of nearer samples, and the number of samples as near as the
+    sample itself, which is one of them: (n_pairs, n) each, for all ordered pairs of views.
+    """
+    nearer, tied = [], []
+    for a, b in combinations(views, 2):
+        distances = _euclidean(a, b)
+        own = distances.diagonal()
+        tolerance = ROUNDING * (own + np.linalg.norm(a, axis=1))
+        for others in (distances.T, distances):  # to a sample in the columns
+            nearer.append(np.count_nonzero(others < own - tolerance, axis=0))
+            tied.append(np.count_nonzero(others <= own + tolerance, axis=0) - nearer[-1])
+    return np.array(nearer), np.array(tied)
+
+
+def _probabilities_of_neighbors(view: np.ndarray, n_neighbors: int) -> np.ndarray:
+    """Probability that a sample is among the nearest ones of another, if ties are broken at random.
+
+    From (n, d) to (n, n). In a row, all are 0 or 1 except those of ties for the last places.
+    """
+    distances = _euclidean(view, view)
+    np.fill_diagonal(distances, np.inf)
+    last = np.partition(distances, n_neighbors - 1, axis=1)[:, n_neighbors - 1, None]
+    is_nearer = distances < last * (1 - ROUNDING)
+    is_tied = (distances <= last * (1 + ROUNDING)) & ~is_nearer
+    n_places = n_neighbors - is_nearer.sum(1, keepdims=True)
+    return is_nearer + is_tied * (n_places / is_tied.sum(1, keepdims=True))
 
 
 def _covariances(views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,12 +3,14 @@
 import inspect
 import logging
 import pickle
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skorch.callbacks
 import torch
+from skorch import NeuralNetClassifier
 from skorch.callbacks import (
     BatchScoring,
     Callback,
@@ -34,6 +36,7 @@ from torch.nn import init
 from torch.optim.lr_scheduler import StepLR
 
 from skdim import DIMTransformer
+from skdim.exceptions import IneffectiveParameterWarning
 
 ROWS = np.random.default_rng(0).normal(size=(120, 6)).astype(np.float32)
 
@@ -130,6 +133,94 @@ def test_the_page_names_those_that_work():
     page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
     for name in WORKING:
         assert f"`{name}`" in page, name
+
+
+HOOKS = [name for name in vars(Callback) if name.startswith("on_")]
+
+
+class Recorder(Callback):
+    """Records which of its methods are called, with the names of the arguments."""
+
+    def __init__(self, calls):
+        self.calls = calls
+
+
+def record(hook):
+    def method(self, net, X=None, y=None, **kwargs):
+        has_data = X is not None
+        kinds = {name: type(value) for name, value in kwargs.items()}
+        if "named_parameters" in kwargs:
+            kinds["named_parameters"] = list
+            names = [[n for n, _ in kwargs["named_parameters"]] for _ in range(2)]
+            assert names[0] == names[1]  # they can be read twice
+            assert all(p.grad is not None for _, p in kwargs["named_parameters"])
+        self.calls.append((hook, has_data, kinds))
+
+    return method
+
+
+for hook in HOOKS:
+    setattr(Recorder, hook, record(hook))
+
+
+def calls_of_skorch():
+    """What skorch itself tells a callback in a fit of two epochs of two batches."""
+    calls = []
+    net = NeuralNetClassifier(
+        torch.nn.Linear(6, 2),
+        criterion=torch.nn.CrossEntropyLoss,
+        max_epochs=2,
+        batch_size=60,
+        train_split=None,
+        callbacks=[Recorder(calls)],
+        callbacks__print_log=None,
+    )
+    net.fit(ROWS, np.arange(120) % 2)
+    return calls
+
+
+def test_callbacks_are_told_what_skorch_tells_them_and_in_its_order():
+    calls, expected = [], calls_of_skorch()
+    fit(Recorder(calls), max_epochs=2, batch_size=60)
+    assert {hook for hook, _, _ in expected} == set(HOOKS)
+    assert [call[:2] for call in calls] == [call[:2] for call in expected]
+    for (hook, _, kinds), (_, _, theirs) in zip(calls, expected, strict=True):
+        assert theirs.keys() <= kinds.keys(), hook
+
+
+def losses(**params):
+    settings = {"n_components": 4, "max_epochs": 3, "batch_size": 32, "random_state": 0}
+    settings |= {"optimizer": "sgd", "learning_rate": 1.0, "prior_weight": 0.1, **params}
+    return [epoch["local"] for epoch in DIMTransformer(**settings).fit(ROWS).history_]
+
+
+def test_gradients_that_a_callback_clips_are_those_of_the_step():
+    clipped = losses(callbacks=[GradientNormClipping(1e-12)], gradient_clip_norm=None)
+    assert clipped == losses(gradient_clip_norm=1e-12)
+    assert clipped != losses()
+
+
+class SetsRates(Callback):
+    def on_batch_end(self, net, **kwargs):
+        net.optimizer_.param_groups[0]["lr"] = 1e-5
+
+
+@pytest.mark.parametrize(
+    "callback", [LRScheduler(StepLR, step_size=1, gamma=0.1), SetsRates()], ids=["skorch", "own"]
+)
+@pytest.mark.parametrize("lr_schedule", ["warmup_cosine", "constant", None])
+def test_learning_rates_of_a_callback_are_used_or_said_to_be_overwritten(callback, lr_schedule):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", IneffectiveParameterWarning)
+        dim = fit(callback, lr_schedule=lr_schedule)
+    said = [str(w.message) for w in caught if "'callbacks'" in str(w.message)]
+    assert len(said) == (lr_schedule is not None)
+    if lr_schedule is None:
+        assert dim.history_[-1]["learning_rate"] < 1e-4
+
+
+def test_a_callback_that_leaves_learning_rates_alone_gets_no_warning():
+    fit(GradientNormClipping(1.0))  # warnings are errors
 
 
 class CountingCallback(Callback):

@@ -23,7 +23,8 @@ import numpy as np
 import torch
 from filelock import FileLock
 from sklearn.datasets import load_digits
-from torch import distributed
+from skorch.callbacks import Callback
+from torch import distributed, nn
 
 from skdim import DIMTransformer, _runtime, _training, transformer
 from skdim._model.config import outline
@@ -37,7 +38,7 @@ from skdim._runtime.distributed import (
 from skdim._runtime.interrupts import InterruptGuard
 from skdim._training.net import DIMNet
 from skdim.critics import CRITICS
-from skdim.encoders import ENCODERS, encode
+from skdim.encoders import ENCODERS, encode, tap
 from skdim.mutual_information import ESTIMATORS
 from skdim.objective import DIMObjective, ObjectiveConfig
 from skdim.objective.coordinates import COORDINATES
@@ -227,6 +228,38 @@ def fit(processes: ProcessGroup, folder: Path, name: str, images=IMAGES, **param
     np.savez(folder / f"{name}{processes.rank}.npz", features=dim.transform(images), losses=losses)
 
 
+class BatchNormWithActivation(nn.BatchNorm2d):
+    """As in timm."""
+
+    def forward(self, x):
+        return super().forward(x).relu()
+
+
+class OwnStatistics(nn.Module):
+    """A custom layer that follows the mean of its process."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, x):
+        if self.training:
+            self.mean.lerp_(x.detach().float().mean(), 0.1)
+        return x - self.mean.to(x.dtype)
+
+
+def normalizing_network():
+    """Layers whose statistics depend on the samples of a process."""
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, bias=False),
+        BatchNormWithActivation(8),
+        nn.Conv2d(8, 8, 3),
+        nn.InstanceNorm2d(8, track_running_stats=True),
+        OwnStatistics(),
+        nn.Flatten(),
+    )
+
+
 def die(processes: ProcessGroup, folder: Path) -> None:
     """Lose a process in the third epoch."""
     run_epoch = DIMNet.run_single_epoch
@@ -246,6 +279,8 @@ def train(processes: ProcessGroup, folder: Path) -> None:
     count_bytes(processes, folder)
     fit(processes, folder, "whole")
     fit(processes, folder, "no_seed", random_state=None, early_stopping=True)
+    layers = tap(normalizing_network, local="2", hidden="5")
+    fit(processes, folder, "layers", encoder=layers, encoder_params=None, augment=None)
     fit(processes, folder, "in_time", max_epochs=10**6, max_time=1.0)
     try:
         fit(processes, folder, "other", images=IMAGES[processes.rank :])
@@ -339,7 +374,84 @@ def leave(processes: ProcessGroup, folder: Path) -> None:
         (folder / "lost.txt").write_text(str(error))
 
 
-TASKS = {"train": train, "compare": compare, "compare_all": compare_all}
+class Raises(Callback):
+    """Raises an interrupt in one process, in one of its methods, the third time."""
+
+    def __init__(self, method, rank):
+        self.calls = count(1)
+        if rank == 1:
+            setattr(self, method, self.call)
+
+    def call(self, net, **kwargs):
+        if next(self.calls) == 3:
+            raise KeyboardInterrupt
+
+
+class InterruptsItself(Callback):
+    """Sends a signal to its own process, in one process."""
+
+    def __init__(self, rank):
+        self.rank, self.calls = rank, count(1)
+
+    def on_grad_computed(self, net, **kwargs):
+        if next(self.calls) == 3 and self.rank == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+class Handler:
+    """A program's own handler of signals, which raises an interrupt the first time."""
+
+    n_calls = 0
+
+    def __call__(self, number, frame):
+        self.n_calls += 1
+        if self.n_calls == 1:
+            raise KeyboardInterrupt
+
+
+class RaisingView:
+    """A view that raises an interrupt in one process, the sixth time."""
+
+    def __init__(self, rank):
+        self.rank, self.calls = rank, count(1)
+
+    def __call__(self, batch, generator):
+        if next(self.calls) == 6 and self.rank == 1:
+            raise KeyboardInterrupt
+        return batch
+
+
+def quit_alone(processes: ProcessGroup, folder: Path) -> None:
+    """One process raises an interrupt: in a callback, by a handler of its own, and in a view."""
+    rows = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+    params = {"max_epochs": 4, "batch_size": 32, "random_state": 0, "device": "cpu"}
+    params |= {"encoder_params": NARROW, "lr_schedule": "constant", "distributed": True}
+    outcomes = {}
+
+    def attempt(name: str, **further) -> None:
+        dim, outcome = DIMTransformer(4, **{**params, **further}), "ended"
+        try:
+            dim.fit(rows)
+        except (KeyboardInterrupt, RuntimeError) as error:
+            outcome = f"{type(error).__name__} {error}"
+        n_epochs = dim.n_iter_ if dim.__sklearn_is_fitted__() else 0
+        outcomes[name] = [outcome, n_epochs]
+
+    for method in ("on_batch_begin", "on_grad_computed", "on_batch_end", "on_epoch_end"):
+        callbacks = [Raises(method, processes.rank)]
+        attempt(method, callbacks=callbacks, checkpoint=str(folder / method))
+    handler = Handler()
+    default = signal.signal(signal.SIGINT, handler)
+    attempt("own handler", callbacks=[InterruptsItself(processes.rank)])
+    attempt("a handler that raises nothing", callbacks=[InterruptsItself(processes.rank)])
+    outcomes["calls"] = handler.n_calls
+    signal.signal(signal.SIGINT, default)
+    _runtime.distributed.EXIT_TIMEOUT = timedelta(seconds=1)
+    attempt("a view", augment=RaisingView(processes.rank))
+    (folder / f"quits{processes.rank}.json").write_text(json.dumps(outcomes))
+
+
+TASKS = {"train": train, "quit": quit_alone, "compare": compare, "compare_all": compare_all}
 TASKS |= {"die": die, "resume": resume, "interrupt": interrupt}
 
 

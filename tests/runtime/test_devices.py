@@ -1,6 +1,8 @@
 """Devices, precision and memory: what is chosen, and what errors say."""
 
+import mmap
 import threading
+from contextlib import nullcontext, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -9,8 +11,7 @@ import torch
 from skdim._runtime import devices
 from skdim._runtime.devices import (
     DEVICES,
-    NEVER,
-    USUAL,
+    LARGE_BATCH,
     choose_device,
     choose_precision,
     freed_memory_kept,
@@ -21,60 +22,63 @@ from skdim._runtime.devices import (
 CPU = torch.device("cpu")
 
 
-class Library:
-    """Remembers what the C library would be told."""
+def count_page_faults(context):
+    """Pages that the system fills while a large tensor is made twenty times."""
+    import resource  # not on Windows
 
-    def __init__(self):
-        self.limits, self.n_trims = {}, 0
-
-    def mallopt(self, option, limit):
-        self.limits[option] = limit
-
-    def malloc_trim(self, pad):
-        self.n_trims += 1
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    with context:
+        for _ in range(20):
+            torch.ones(2**24)  # 64 MiB, more than glibc ever keeps by itself
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
-@pytest.fixture
-def library(monkeypatch):
-    spy = Library()
-    monkeypatch.setattr(devices, "_glibc", lambda: spy)
-    return spy
+@pytest.mark.skipif(devices._glibc() is None, reason="needs glibc")
+def test_freed_memory_is_used_again_inside_the_block_only():
+    n_pages = 2**26 // mmap.PAGESIZE
+    if count_page_faults(nullcontext()) < 19 * n_pages:
+        pytest.skip("the system has huge pages, or the program keeps freed memory")
+    assert count_page_faults(freed_memory_kept(CPU)) < 12 * n_pages
+    assert count_page_faults(nullcontext()) >= 19 * n_pages
 
 
-def test_memory_is_kept_inside_and_given_back_after_an_error_too(library):
-    with pytest.raises(KeyboardInterrupt), freed_memory_kept(CPU):  # noqa: PT012
-        assert library.limits == NEVER
-        raise KeyboardInterrupt
-    assert library.limits == USUAL
-    assert library.n_trims == 1
+@pytest.mark.parametrize("ends", ["by itself", "by an error"])
+def test_all_that_was_reserved_is_freed(ends, monkeypatch):
+    calls = []
+    used = iter(range(1, 10**6))
+    library = SimpleNamespace(
+        malloc=lambda size: next(used),
+        free=lambda block: calls.append(block),
+        malloc_trim=lambda pad: calls.append("trim"),
+    )
+    monkeypatch.setattr(devices, "_glibc", lambda: library)
+    with suppress(KeyboardInterrupt), freed_memory_kept(CPU):
+        n_blocks = next(used) - 1
+        assert calls == list(range(1, n_blocks))  # all but the one at the end of the heap
+        if ends == "by an error":
+            raise KeyboardInterrupt
+    assert calls[-2:] == [n_blocks, "trim"]
 
 
-def test_the_last_of_several_threads_gives_it_back(library):
-    inside, leave = threading.Event(), threading.Event()
+@pytest.mark.parametrize("case", ["another device", "a small batch", "another thread", "no glibc"])
+def test_nothing_is_reserved_if_it_is_not_worthwhile(case, monkeypatch):
+    library = None if case == "no glibc" else SimpleNamespace()  # without any function
+    monkeypatch.setattr(devices, "_glibc", lambda: library)
+    device = torch.device("cuda") if case == "another device" else CPU
+    n_numbers = 10 if case == "a small batch" else LARGE_BATCH
+    seen = []
 
     def fit():
-        with freed_memory_kept(CPU):
-            inside.set()
-            leave.wait(10)
+        with freed_memory_kept(device, n_numbers):
+            seen.append(case)
 
-    thread = threading.Thread(target=fit)
-    thread.start()
-    inside.wait(10)
-    with freed_memory_kept(CPU):
-        pass
-    assert library.limits == NEVER
-    leave.set()
-    thread.join()
-    assert library.limits == USUAL
-    assert library.n_trims == 1
-
-
-def test_other_devices_and_other_libraries_are_left_alone(library, monkeypatch):
-    with freed_memory_kept(torch.device("cuda")):
-        assert not library.limits
-    monkeypatch.setattr(devices, "_glibc", lambda: None)
-    with freed_memory_kept(CPU):
-        assert not library.limits
+    if case == "another thread":
+        thread = threading.Thread(target=fit)
+        thread.start()
+        thread.join()
+    else:
+        fit()
+    assert seen == [case]
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_a_step_exchanges_less_than_2_kib_for_each_sample_beside_the_gradients(f
         assert 768 * counted["batch_size"] <= beside <= 2048 * counted["batch_size"]
 
 
-@pytest.mark.parametrize("name", ["whole", "no_seed", "in_time"])
+@pytest.mark.parametrize("name", ["whole", "no_seed", "layers", "in_time"])
 def test_all_processes_learn_the_same(name, folder):
     first, second = results(folder, name)
     assert np.array_equal(first["features"], second["features"])
@@ -155,6 +155,36 @@ def test_an_interrupt_after_a_fit_is_that_of_the_process_it_reaches(interrupts):
 def test_a_process_that_leaves_is_missed(interrupts):
     _, said = interrupts
     assert said.startswith("Rank 0 of 2 lost another process")
+
+
+@pytest.fixture(scope="module")
+def quits(tmp_path_factory):
+    """How each process ended, if one of them raised an interrupt."""
+    folder = tmp_path_factory.mktemp("quit")
+    ended = forked("quit", folder, 2)
+    assert ended.returncode == 0, ended.stderr
+    return [json.loads((folder / f"quits{rank}.json").read_text()) for rank in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("method", "n_epochs"),
+    [("on_batch_begin", 2), ("on_grad_computed", 2), ("on_batch_end", 2), ("on_epoch_end", 3)],
+)
+def test_a_callback_of_one_process_ends_all(method, n_epochs, quits):
+    assert [outcomes[method] for outcomes in quits] == [["ended", n_epochs]] * 2
+
+
+def test_the_programs_own_handler_in_one_process_ends_all_after_a_step(quits):
+    assert [outcomes["own handler"] for outcomes in quits] == [["KeyboardInterrupt ", 2]] * 2
+    silent = "a handler that raises nothing"
+    assert [outcomes[silent] for outcomes in quits] == [["ended", 4]] * 2
+    assert [outcomes["calls"] for outcomes in quits] == [0, 2]
+
+
+def test_an_interrupt_in_the_middle_of_a_step_ends_the_others_by_a_sentence(quits):
+    left, interrupted = (outcomes["a view"] for outcomes in quits)
+    assert interrupted == ["KeyboardInterrupt ", 0]
+    assert left[0].startswith("RuntimeError Rank 0 of 2 lost another process")
 
 
 def test_a_process_that_dies_ends_the_job_and_leaves_the_last_state(folder):

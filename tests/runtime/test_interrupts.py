@@ -30,7 +30,7 @@ def test_a_second_interrupt_does_not_part_several_processes():
 
     def interrupted_twice():
         with InterruptGuard() as guard:
-            guard.processes = ProcessGroup(0, 2)
+            guard.join(ProcessGroup(0, 2))
             for _ in range(2):
                 os.kill(os.getpid(), signal.SIGINT)
                 guard.noted_at -= SAME_PRESS

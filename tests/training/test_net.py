@@ -50,6 +50,29 @@ def test_time_may_run_out_between_epochs(quick, images):
     )
 
 
+class SlowToBegin(Callback):
+    def on_train_begin(self, net, **kwargs):
+        time.sleep(0.3)
+
+
+class StopsAtOnce(Callback):
+    def on_train_begin(self, net, **kwargs):
+        net.stop()
+
+
+@pytest.mark.parametrize("callback", [None, SlowToBegin(), StopsAtOnce()], ids=str)
+@pytest.mark.parametrize("max_time", [1e-9, 0.2, None])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_fit_trains_at_least_a_step(quick, images, callback, max_time, early_stopping):
+    callbacks = None if callback is None else [callback]
+    params = {"max_time": max_time, "early_stopping": early_stopping}
+    dim = quick(max_epochs=2, callbacks=callbacks, **params).fit(images)
+    assert dim.n_iter_ == len(dim.history_) >= 1
+    assert dim.history_[0]["learning_rate"] > 0
+    untrained = quick(max_epochs=1, learning_rate=1e-30).fit(images)
+    assert np.abs(dim.transform(images) - untrained.transform(images)).max() > 1e-3
+
+
 def test_epochs_end_a_fit_before_the_time(quick, images):
     assert quick(max_epochs=3, max_time=1e6).fit(images).n_iter_ == 3
 
