@@ -19,7 +19,10 @@ if hasattr(os, "register_at_fork"):
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 # Devices as users call them, and torch's names.
-DEVICES = {"gpu": "cuda", "nvidia": "cuda", "rocm": "cuda", "metal": "mps", "apple": "mps"}
+DEVICES = {
+    **{"gpu": "cuda", "nvidia": "cuda", "rocm": "cuda", "metal": "mps", "apple": "mps"},
+    **{name: name for name in ("cpu", "cuda", "mps", "xpu")},  # for names in capitals
+}
 
 
 def choose_device(device: str | torch.device) -> torch.device:
@@ -43,10 +46,11 @@ def choose_device(device: str | torch.device) -> torch.device:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen).item()
     except Exception as error:  # whose class depends on the backend
-        name, colon, number = str(device).lower().partition(":")
+        name, colon, number = str(device).strip().lower().partition(":")
         reason = f": {str(error).splitlines()[0]}"
-        if name in DEVICES:
-            reason = f". Did you mean {DEVICES[name] + colon + number!r}?"
+        meant = DEVICES.get(name, name) + colon + number
+        if name in DEVICES and meant != str(device):
+            reason = f". Did you mean {meant!r}?"
         raise ValueError(
             "The 'device' parameter must be 'auto' or a device that torch can use here. "
             f"Got {device!r}{reason}"

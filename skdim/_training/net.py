@@ -28,6 +28,7 @@ from skdim.optimization import (
     backward_and_step,
     check_optimizer_params,
     for_device,
+    learning_rate_factor,
     remember_learning_rates,
     set_learning_rates,
 )
@@ -211,7 +212,8 @@ class DIMNet(NeuralNet):
             return False
         lr_schedule = self.plan.training.lr_schedule
         if lr_schedule is not None:
-            set_learning_rates(self._all_optimizers(), lr_schedule(self.step_progress))
+            factor = learning_rate_factor(lr_schedule, self.step_progress)
+            set_learning_rates(self._all_optimizers(), factor)
         self.notify("on_batch_begin", batch=batch, training=True)
         return True
 

@@ -14,6 +14,8 @@ from skdim.sources.stored import Samples
 
 # Number of float64 samples that are standardised at once.
 N_AT_ONCE = 4096
+# Largest error of a mean in float32, as a part of the scale, that is not corrected.
+ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
@@ -58,18 +60,22 @@ class Standardization:
         return already_standardized if dtype == np.float64 else self._standardize
 
     def _standardize(self, batch: Tensor) -> Tensor:
-        mean, scale = self._statistics
-        sides = [1] * (batch.ndim - 2)
-        return torch.sub(batch, mean.view(-1, *sides)).div_(scale.view(-1, *sides))
+        *means, scale = (s.view(-1, *[1] * (batch.ndim - 2)) for s in self._statistics)
+        centered = torch.sub(batch, means[0])
+        for rest in means[1:]:
+            centered.sub_(rest)
+        return centered.div_(scale)
 
     @cached_property
-    def _statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and scale on the device, float32."""
-        mean, scale = (
-            torch.from_numpy(statistic.astype(np.float32)).to(self.device)
-            for statistic in (self.mean, self.scale)
-        )
-        return mean, scale
+    def _statistics(self) -> list[Tensor]:
+        """Mean and scale on the device, float32; between them what rounding took from the mean.
+
+        That is left out unless it matters, as for time stamps, which float32 rounds to minutes.
+        """
+        rest = self.mean - self.mean.astype(np.float32)
+        matters = bool((np.abs(rest) > ROUNDING * self.scale).any())
+        statistics = (self.mean, *([rest] if matters else []), self.scale)
+        return [torch.from_numpy(s.astype(np.float32)).to(self.device) for s in statistics]
 
 
 def already_standardized(batch: Tensor) -> Tensor:
