@@ -19,10 +19,9 @@ if hasattr(os, "register_at_fork"):
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 # Devices as users call them, and torch's names.
-DEVICES = {
-    **{"gpu": "cuda", "nvidia": "cuda", "rocm": "cuda", "metal": "mps", "apple": "mps"},
-    **{name: name for name in ("cpu", "cuda", "mps", "xpu")},  # for names in capitals
-}
+DEVICES = {"gpu": "cuda", "nvidia": "cuda", "rocm": "cuda", "metal": "mps", "apple": "mps"}
+# Names of torch, which are lower case.
+TORCH_DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 def choose_device(device: str | torch.device) -> torch.device:
@@ -48,9 +47,9 @@ def choose_device(device: str | torch.device) -> torch.device:
     except Exception as error:  # whose class depends on the backend
         name, colon, number = str(device).strip().lower().partition(":")
         reason = f": {str(error).splitlines()[0]}"
-        meant = DEVICES.get(name, name) + colon + number
-        if name in DEVICES and meant != str(device):
-            reason = f". Did you mean {meant!r}?"
+        name = DEVICES.get(name, name)
+        if name in TORCH_DEVICES and name + colon + number != str(device):
+            reason = f". Did you mean {name + colon + number!r}?"
         raise ValueError(
             "The 'device' parameter must be 'auto' or a device that torch can use here. "
             f"Got {device!r}{reason}"

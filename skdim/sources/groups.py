@@ -89,8 +89,8 @@ def index_column_groups(
         raise _no_column(absent[0], n_columns)
     if absent:  # a fold may lack a category, and a one-hot code then its column
         warn(
-            f"The 'column_groups' parameter names {len(absent)} columns that X does not have, "
-            f"which are left out: {', '.join(map(repr, absent))}.",
+            "The 'column_groups' parameter names columns that X does not have, which are left out: "
+            f"{', '.join(map(repr, absent))}.",
             DataWarning,
         )
     return tuple(filter(None, groups))

@@ -36,11 +36,11 @@ def _has_order(values: np.ndarray) -> bool:
     if _unlikeness(values, lag) >= SMOOTH_MEAN:
         return False
     variances = values.var(0)
-    of_pairs = variances[lag:] + variances[:-lag]
-    of_all_pairs = values.var(-1, ddof=1).mean() / (variances.mean() or 1.0)
+    pair_variances = variances[lag:] + variances[:-lag]
+    all_pairs_difference = values.var(-1, ddof=1).mean() / (variances.mean() or 1.0)
     differences = np.square(values[:, lag:] - values[:, :-lag]).mean(0)
-    is_unlike = differences > SMOOTH_MOST * of_all_pairs * of_pairs
-    return bool((of_pairs * is_unlike).sum() < 0.1 * of_pairs.sum())
+    is_unlike = differences > SMOOTH_MOST * all_pairs_difference * pair_variances
+    return bool((pair_variances * is_unlike).sum() < 0.1 * pair_variances.sum())
 
 
 def find_channels(images: np.ndarray) -> int | None:
@@ -54,9 +54,9 @@ def find_channels(images: np.ndarray) -> int | None:
         if len(images) < FEWEST_SAMPLES or images.shape[points] < FEWEST_POINTS:
             continue
         channels, along_points = np.moveaxis(values, axis, -1), np.moveaxis(values, points, -1)
-        of_channels = _unlikeness(channels, 1)
-        of_points = _unlikeness(along_points, _most_alike_lag(along_points))
-        if of_channels > UNORDERED and of_points < CONTRAST * of_channels:
+        channel_unlikeness = _unlikeness(channels, 1)
+        point_unlikeness = _unlikeness(along_points, _most_alike_lag(along_points))
+        if channel_unlikeness > UNORDERED and point_unlikeness < CONTRAST * channel_unlikeness:
             is_periodic = _unlikeness(channels, _most_alike_lag(channels)) < CONTRAST
             return None if is_periodic else axis
     return None
@@ -88,6 +88,6 @@ def _most_alike_lag(values: np.ndarray) -> int:
 
 def _unlikeness(values: np.ndarray, lag: int) -> float:
     """Mean squared difference of points at a distance along the last axis, over all pairs'."""
-    of_all_pairs = 2 * values.var(-1, ddof=1).mean()
+    all_pairs_difference = 2 * values.var(-1, ddof=1).mean()
     differences = values[..., lag:] - values[..., :-lag]
-    return float(np.square(differences).mean() / (of_all_pairs or 1.0))
+    return float(np.square(differences).mean() / (all_pairs_difference or 1.0))
