@@ -96,3 +96,25 @@ def suggest(name: str, names: Collection[str]) -> str:
     synonyms = [SYNONYMS[name]] if SYNONYMS.get(name) in names else []
     meant = synonyms or get_close_matches(name, names, n=1)
     return f" Did you mean {meant[0]!r}?" if meant else ""
+
+
+def call_custom(parameter: str, function: Callable[..., Any], names: str, *arguments: Any) -> Any:
+    """Call a custom function; if it does not take the arguments, the error names the parameter."""
+    try:
+        return function(*arguments)
+    except TypeError as error:
+        if takes(function, *arguments):
+            raise
+        reason = str(error)
+    raise TypeError(f"The {parameter!r} parameter must be a function of {names}: {reason}.")
+
+
+def takes(function: Callable[..., Any], *arguments: Any) -> bool:
+    """Whether a function takes so many arguments, as far as it says."""
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:  # it has no signature
+        return True
+    return True

@@ -8,10 +8,13 @@ name it in a row of `skdim.modalities` to make it the default of a modality.
 import math
 from collections.abc import Callable
 from itertools import combinations, product
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from skdim._names import call_custom
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -44,18 +47,30 @@ def make_views(
     """
     n_total = n_views + n_grids
     repeated = torch.cat([batch] * n_total)
-    views = repeated if augment is None else augment(repeated, generator)
-    if not isinstance(views, Tensor) or len(views) != len(repeated):
-        result = f"{len(views)} samples" if isinstance(views, Tensor) else type(views).__name__
-        raise ValueError(
-            "The 'augment' parameter must return a batch of as many samples as it was given, "
-            f"{len(repeated)}. Got {result}."
-        )
+    views = repeated
+    if augment is not None:
+        names = "a batch and a generator"
+        views = _check_views(call_custom("augment", augment, names, repeated, generator), repeated)
     views = views.unflatten(0, (n_total, -1))
     if not n_grids:
         return views
     grids = [crop_grid(view, generator) for view in views[n_views:]]
     return torch.cat([views[:n_views], torch.stack(grids)])
+
+
+def _check_views(views: Any, batch: Tensor) -> Tensor:
+    """Raise ValueError unless views are floats of as many samples and channels; return them."""
+    result = type(views).__name__
+    if isinstance(views, Tensor):
+        is_fit = views.is_floating_point() and views.device == batch.device
+        if is_fit and views.ndim == batch.ndim and views.shape[:2] == batch.shape[:2]:
+            return views.to(batch.dtype)
+        result = f"{tuple(views.shape)} of {views.dtype} on {views.device}"
+    raise ValueError(
+        "The 'augment' parameter must return a batch of as many samples as it was given, "
+        f"{len(batch)}, with as many channels, {batch.shape[1]}, of floats on {batch.device}. "
+        f"Got {result}."
+    )
 
 
 def crop_grid(views: Tensor, generator: torch.Generator) -> Tensor:

@@ -37,6 +37,7 @@ from skdim.encoders import encode
 from skdim.exceptions import IneffectiveParameterWarning, warn
 from skdim.onnx_export import write_graph
 from skdim.sources import as_source
+from skdim.sources.arrays import check_holds_numbers, check_not_masked
 from skdim.sources.loaders import load
 from skdim.sources.stored import Samples, take_subset
 from skdim.transformer import DIMTransformer, check_samples, load_transformer
@@ -192,6 +193,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         """
         if y is None:
             raise ValueError("DIMClassifier requires y to be passed, but the target y is None.")
+        check_not_masked(y, "y")
         y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
         check_classification_targets(y)
         source = as_source(X)
@@ -232,6 +234,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         """Weight of each sample, times the weight of its class; None if all are 1."""
         if sample_weight is None and self.class_weight is None:
             return None
+        check_holds_numbers(sample_weight, "'sample_weight'")
         weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
         if weights.shape != y.shape:
             raise ValueError(

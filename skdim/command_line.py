@@ -56,6 +56,9 @@ SEPARATORS = {".csv": ",", ".tsv": "\t"}  # tables that are text
 TABLES = (*SEPARATORS, ".parquet")
 FEATURE_FILES = (".npy", *TABLES)
 
+# Cells of a column that holds nothing else, as pandas and R write them.
+FLAGS = {"True": 1.0, "TRUE": 1.0, "true": 1.0, "False": 0.0, "FALSE": 0.0, "false": 0.0}
+
 # Cells of text that hold nothing, in lower case.
 MISSING = ("", "na", "n/a", "nan", "null", "none")
 
@@ -478,10 +481,15 @@ def text_numbers(path: Path, columns: Sequence[str]) -> np.ndarray:
     rows, numbers = text_rows(path), array("d")
     names = next(rows)
     positions = [names.index(name) for name in columns]
+    is_flags: dict[int, bool | None] = dict.fromkeys(positions)  # as the first cell of a column
     for number, row in enumerate(rows, start=1):
         for position in positions:
             text = row[position].strip()
-            if is_number(text):
+            if is_flags[position] is None and text.lower() not in MISSING:
+                is_flags[position] = text in FLAGS
+            if text in FLAGS and is_flags[position]:
+                numbers.append(FLAGS[text])
+            elif is_number(text) and not is_flags[position]:
                 numbers.append(float(text))
             elif text.lower() in MISSING:
                 numbers.append(math.nan)

@@ -155,6 +155,7 @@ class FeatureGraph(nn.Module):
     """``transform`` as one network on the CPU: layout of X, scale, encoder (copied), readout."""
 
     mean: Tensor
+    rest: Tensor  # what rounding took from the mean
     scale: Tensor
     is_complete: Tensor | None
 
@@ -163,7 +164,9 @@ class FeatureGraph(nn.Module):
         self.layout = model.config.layout
         self.wide = torch.float64 if dtype == torch.float64 else torch.float32
         sides = [1] * (len(model.sample_shape) - 1)
-        for name, array in (("mean", model.mean), ("scale", model.scale)):
+        wide_mean = torch.from_numpy(model.mean).to(self.wide).double().numpy()
+        statistics = {"mean": model.mean, "rest": model.mean - wide_mean, "scale": model.scale}
+        for name, array in statistics.items():
             statistic = torch.from_numpy(array).to(self.wide)
             self.register_buffer(name, statistic.reshape(-1, *sides))
         is_complete = model.standardization.is_complete
@@ -177,7 +180,7 @@ class FeatureGraph(nn.Module):
         x = (x.unflatten(1, self.layout.unflat_shape) if self.layout.is_flat else x).to(self.wide)
         axis = self.layout.channel_axis
         x = x.unsqueeze(1) if axis is None else x.movedim(axis, 1)  # (n, channels, *sides)
-        x = ((x - self.mean) / self.scale).float()
+        x = ((x - self.mean - self.rest) / self.scale).float()
         if self.is_complete is not None:
             x = x.masked_fill(x.isnan() & self.is_complete, 0.0)
         return self.readout(add_fixed(self.encoder, x, Encoding(*self.encoder(x))))

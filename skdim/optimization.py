@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
+from skdim._names import call_custom
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 
@@ -160,6 +161,27 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": constant,
     "warmup_cosine": warmup_cosine,
 }
+
+
+def learning_rate_factor(lr_schedule: Callable[[float], float], progress: float) -> float:
+    """Return the factor of a schedule.
+
+    Raises
+    ------
+    ValueError
+        If it is not a finite number of at least 0.
+    """
+    factor = call_custom("lr_schedule", lr_schedule, "the finished part of training", progress)
+    try:
+        is_fit = math.isfinite(factor) and factor >= 0
+    except (TypeError, ValueError):
+        is_fit = False
+    if not is_fit:
+        raise ValueError(
+            "The 'lr_schedule' parameter must return a finite number of at least 0, a factor on "
+            f"the learning rate. Got {factor!r} at {progress:.3g}."
+        )
+    return float(factor)
 
 
 # ------------------------------------------------------------ a step

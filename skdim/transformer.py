@@ -955,8 +955,8 @@ def _as_samples(transformer: DIMTransformer, X: Any, *, reset: bool) -> tuple[Sa
     )
     columns = samples.source if isinstance(samples, StoredSamples) else X  # names and number
     validate_data(transformer, columns, reset=reset, skip_check_array=True)
-    if reset and transformer.channel_axis == "auto":
-        warn_of_signals(layout, len(samples))
+    if reset and transformer.channel_axis == "auto" and transformer.column_groups is None:
+        warn_of_signals(samples, layout)
     return samples, layout
 
 

@@ -1,5 +1,7 @@
 """Views are seeded, batched and keep what they promise to keep."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -227,8 +229,35 @@ def test_swapped_groups_come_from_one_row():
 
 
 @pytest.mark.parametrize(
-    "augment", [lambda batch, generator: batch[:1], lambda batch, generator: None]
+    "augment",
+    [
+        lambda batch, generator: batch[:1],
+        lambda batch, generator: None,
+        lambda batch, generator: batch.numpy(),
+        lambda batch, generator: batch[:, :2],
+        lambda batch, generator: batch[:, None],
+        lambda batch, generator: batch.sum(),
+        lambda batch, generator: batch.long(),
+        lambda batch, generator: batch.to("meta"),
+    ],
+    ids=["samples", "None", "numpy", "channels", "axes", "a number", "integers", "device"],
 )
-def test_views_of_another_number_are_named(augment):
+def test_views_that_are_no_views_of_the_batch_are_named(augment):
     with pytest.raises(ValueError, match="'augment' parameter must return a batch of as many"):
         make_views(torch.zeros(4, 3), augment, torch.Generator())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_views_of_other_floats_are_converted(dtype):
+    batch = torch.arange(12.0).reshape(4, 3)
+    views = make_views(batch, lambda batch, generator: batch.to(dtype), torch.Generator())
+    assert torch.equal(views, torch.stack([batch, batch]))
+
+
+def test_an_augmentation_of_other_arguments_is_named_and_its_own_errors_are_not_changed():
+    batch = torch.zeros(4, 3)
+    for augment in (lambda batch: batch, lambda: batch, lambda batch, generator, p: batch):
+        with pytest.raises(TypeError, match="'augment' parameter must be a function of a batch"):
+            make_views(batch, augment, torch.Generator())
+    with pytest.raises(TypeError, match="must be real number"):
+        make_views(batch, lambda batch, generator: batch * math.sin("a"), torch.Generator())

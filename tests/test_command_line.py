@@ -311,7 +311,7 @@ def test_a_cell_is_missing_whatever_its_case(tmp_path, missing, suffix):
 # Text that some parser reads as a number, a date or nothing, or that may mean something else.
 NOT_NUMBERS = [
     *("2024_01", "1,000.5", "1.000,5", "1 000", "0x10", "0b1", "1j", "1d0", "1e", "e5", ".", "-"),
-    *("--1", "1.2.3", "$1", "5%", "'1'", "infinite", "?", "#N/A", "<NA>", "NaT", "True", "false"),
+    *("--1", "1.2.3", "$1", "5%", "'1'", "infinite", "?", "#N/A", "<NA>", "NaT", "tRue", "T"),
     *("yes", "2024-01-02", "12:30", "1/2", "²", "½", "٣", "\uff12\uff10", "\u22121", "1\xa0000"),
 ]
 
@@ -324,6 +324,27 @@ def test_text_is_a_number_only_in_the_usual_notation(tmp_path, suffix, cell):
     with pytest.raises(ValueError, match="row 1, column 'month' must be a number") as caught:
         read_table(save_text(path, rows))
     assert f"must be a number. Got {cell!r}. --columns names" in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", TABLES)
+@pytest.mark.parametrize(
+    "spell", [str, lambda flag: str(flag).lower(), lambda flag: str(flag).upper()]
+)
+def test_flags_are_one_and_zero_in_text_as_in_parquet(tmp_path, suffix, spell):
+    path, flags = tmp_path / f"t{suffix}", [True, False, None, True]
+    if suffix == ".parquet":
+        pd.DataFrame({"a": [1, 2, 3, 4], "b": pd.array(flags, "boolean")}).to_parquet(path)
+    else:
+        cells = ["" if flag is None else spell(str(flag)) for flag in flags]
+        save_text(path, [["a", "b"], *([str(i), cell] for i, cell in enumerate(cells, 1))])
+    np.testing.assert_array_equal(read_table(path), [[1, 1], [2, 0], [3, np.nan], [4, 1]])
+
+
+@pytest.mark.parametrize("cells", [["1", "True"], ["True", "1"], ["", "false", "0"]])
+def test_flags_among_numbers_are_named(tmp_path, cells):
+    path = save_text(tmp_path / "t.csv", [["a", "b"], *(["1", cell] for cell in cells)])
+    with pytest.raises(ValueError, match=f"column 'b' must be a number. Got '{cells[-1]}'"):
+        read_table(path)
 
 
 @pytest.mark.parametrize("suffix", SEPARATORS)

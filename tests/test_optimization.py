@@ -3,11 +3,19 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from skdim.optimization import OPTIMIZERS, SCHEDULES, Muon, backward_and_step, orthogonalize
+from skdim.optimization import (
+    OPTIMIZERS,
+    SCHEDULES,
+    Muon,
+    backward_and_step,
+    learning_rate_factor,
+    orthogonalize,
+)
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (5, 40), (40, 5), (1, 9), (96, 864)])
@@ -111,3 +119,19 @@ def test_long_gradients_are_shortened_and_short_ones_left(clip_norm):
     backward_and_step(optimizer, loss, clip_norm)
     length = min(5.0, clip_norm or 5.0)
     torch.testing.assert_close(weights.detach(), start * (1 - length / 5))
+
+
+@pytest.mark.parametrize("value", [None, "fast", -0.1, float("nan"), float("inf"), 1j, [1.0]])
+def test_a_schedule_that_returns_no_factor_is_named(value):
+    with pytest.raises(ValueError, match="'lr_schedule' parameter must return a finite number"):
+        learning_rate_factor(lambda progress: value, 0.5)
+
+
+@pytest.mark.parametrize("value", [0, 0.5, np.float32(0.5), np.array(0.5), torch.tensor(0.5), True])
+def test_a_schedule_may_return_any_number(value):
+    assert learning_rate_factor(lambda progress: value, 0.5) == float(value)
+
+
+def test_a_schedule_of_other_arguments_is_named():
+    with pytest.raises(TypeError, match="'lr_schedule' parameter must be a function of the fin"):
+        learning_rate_factor(lambda: 1.0, 0.5)

@@ -15,6 +15,8 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 # Devices as users call them, and torch's names.
 DEVICES = {"gpu": "cuda", "nvidia": "cuda", "rocm": "cuda", "metal": "mps", "apple": "mps"}
+# Names of torch, which are lower case.
+TORCH_DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 def choose_device(device: str | torch.device) -> torch.device:
@@ -38,10 +40,11 @@ def choose_device(device: str | torch.device) -> torch.device:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen).item()
     except Exception as error:  # whose class depends on the backend
-        name, colon, number = str(device).lower().partition(":")
+        name, colon, number = str(device).strip().lower().partition(":")
         reason = f": {str(error).splitlines()[0]}"
-        if name in DEVICES:
-            reason = f". Did you mean {DEVICES[name] + colon + number!r}?"
+        name = DEVICES.get(name, name)
+        if name in TORCH_DEVICES and name + colon + number != str(device):
+            reason = f". Did you mean {name + colon + number!r}?"
         raise ValueError(
             "The 'device' parameter must be 'auto' or a device that torch can use here. "
             f"Got {device!r}{reason}"

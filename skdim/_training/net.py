@@ -32,6 +32,7 @@ from skdim.optimization import (
     backward_and_step,
     check_optimizer_params,
     for_device,
+    learning_rate_factor,
     remember_learning_rates,
     set_learning_rates,
 )
@@ -222,8 +223,9 @@ class DIMNet(NeuralNet):
         self.step_progress = self.progress(self.n_whole_epochs + i / n_steps)
         if self.step_progress >= 1 and i:  # the time is over; every epoch has at least one step
             return False
-        if self.plan.training.lr_schedule is not None:
-            self._set_learning_rates(self.plan.training.lr_schedule(self.step_progress))
+        lr_schedule = self.plan.training.lr_schedule
+        if lr_schedule is not None:
+            self._set_learning_rates(learning_rate_factor(lr_schedule, self.step_progress))
         self.notify("on_batch_begin", batch=batch, training=True)
         return True
 

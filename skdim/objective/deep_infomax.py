@@ -1,5 +1,6 @@
 """The objective of Deep InfoMax: bounds to maximise, a prior to match."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from skdim._names import call_custom
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim.critics import (
     Part,
@@ -210,9 +212,13 @@ class DIMObjective(nn.Module):
         else:
             code, local_map = processes.gather_samples(code), processes.gather_samples(local_map)
             joint = critic(code, local_map)  # (n_views, n, n_locations)
+            _check_result("critic", joint, code, local_map.shape[:-1])
             # One negative for each local vector: (n_views, n, 1, n_locations)
             marginal = critic(code, permute_locations(local_map, generator, groups)).unsqueeze(-2)
-        bound = mi_estimator(at_least_float32(joint), at_least_float32(marginal))
+        scores = at_least_float32(joint), at_least_float32(marginal)
+        names = "the scores of joint and of marginal pairs"
+        bound = call_custom("mi_estimator", mi_estimator, names, *scores)
+        _check_result("mi_estimator", bound, scores[0], ())
         return bound / processes.world_size
 
     def prior_term(self, code: Tensor) -> Tensor:
@@ -225,7 +231,9 @@ class DIMObjective(nn.Module):
     def discriminator_term(self, code: Tensor, generator: torch.Generator) -> Tensor:
         """The discriminator's adversarial loss; it gives no gradient to the encoder."""
         prior, fake = self.config.prior, self._squash(code.detach())
-        real = prior.sample(fake.shape, generator)
+        names = "a shape and a generator"
+        real = call_custom("prior", prior.sample, names, fake.shape, generator)
+        _check_result("prior", real, fake, fake.shape)
         with torch.autocast(fake.device.type, enabled=False):
             loss = discriminator_loss(self.discriminator(real), self.discriminator(fake))
             if prior.gradient_penalty:
@@ -235,7 +243,10 @@ class DIMObjective(nn.Module):
 
     def _squash(self, code: Tensor) -> Tensor:
         squash: Any = self.config.prior.squash
-        return squash(at_least_float32(code.flatten(0, -2)))  # (n_views * n, n_code)
+        flat = at_least_float32(code.flatten(0, -2))  # (n_views * n, n_code)
+        squashed = call_custom("squash", squash, "a code", flat)
+        _check_result("squash", squashed, flat, flat.shape)
+        return squashed
 
     def loss(self, terms: dict[str, Tensor]) -> Tensor:
         """The weighted sum that encoder and critics minimise."""
@@ -246,6 +257,21 @@ class DIMObjective(nn.Module):
             "coordinates": -self.config.coordinate_weight,
         }
         return torch.stack([signed_weights[name] * term for name, term in terms.items()]).sum()
+
+
+def _check_result(parameter: str, result: Any, like: Tensor, shape: Sequence[int]) -> None:
+    """Raise ValueError unless a custom function returned floats of a shape, on the same device."""
+    if isinstance(result, Tensor):
+        is_alike = result.is_floating_point() and result.device == like.device
+        if is_alike and result.shape == torch.Size(shape):
+            return
+        got = f"{tuple(result.shape)} of {result.dtype} on {result.device}"
+    else:
+        got = type(result).__name__
+    raise ValueError(
+        f"The {parameter!r} parameter must return a tensor of floats of shape {tuple(shape)} on "
+        f"{like.device}. Got {got}."
+    )
 
 
 def _embed(

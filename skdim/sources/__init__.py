@@ -5,8 +5,8 @@ A source knows the shape and type of all samples, and ``read(indices)`` returns 
 else, write a subclass of `Source` with ``shape``, ``dtype`` and ``read``.
 """
 
+from skdim.sources.images import ImageFolder
 from skdim.sources.readers import (
-    ImageFolder,
     Part,
     Source,
     StoredArray,

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date, time, timedelta
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from skdim.sources.mistakes import describe
 
 # Samples of these types keep their type; see `working_dtype` for all others.
 DTYPES = (np.float64, np.float32, np.uint8)
@@ -47,31 +50,20 @@ def working_dtype(dtype: np.dtype) -> np.dtype:
 
 
 def widen_exactly(X: Any) -> Any:
-    """Convert an array to its `working_dtype`, and a list to float32 if this keeps its values.
+    """Convert an array of real numbers to its `working_dtype`, and a list as the array of it.
 
-    Anything else is returned unchanged.
+    The types of the numbers decide, never their values: those of a sample do not depend on the
+    other samples. Anything else is returned unchanged, for scikit-learn to say what is wrong.
     """
     if isinstance(X, list | tuple):
-        return _list_as_array(X)
+        try:
+            array = np.asarray([as_numpy(item) if isinstance(item, Tensor) else item for item in X])
+        except (TypeError, ValueError, OverflowError):
+            return X
+        X = array if array.dtype.kind in "biuf" else X
     if isinstance(X, np.ndarray) and X.dtype.kind in "biuf":
         return X.astype(working_dtype(X.dtype), copy=False)
     return X
-
-
-def _list_as_array(X: Any) -> Any:
-    """Convert a list of numbers to an array, of float32 if this holds all of them.
-
-    A list has no type, so its values determine the type. Other lists are returned unchanged.
-    """
-    try:
-        array = np.asarray(X)
-    except (TypeError, ValueError, OverflowError):
-        return X  # scikit-learn says what is wrong with it
-    if array.dtype.kind not in "biuf":
-        return X
-    with np.errstate(over="ignore", invalid="ignore"):
-        narrow = array.astype(np.float32)
-    return narrow if np.array_equal(narrow.astype(array.dtype), array) else array
 
 
 def as_numpy(X: Any) -> Any:
@@ -87,7 +79,7 @@ def as_numpy(X: Any) -> Any:
         If values are masked.
     """
     if not isinstance(X, Tensor):
-        _check_holds_numbers(X)
+        check_holds_numbers(X)
         return X
     if X.layout != torch.strided or X.is_meta:
         kind = f"device {str(X.device)!r}" if X.is_meta else f"layout {X.layout}"
@@ -96,29 +88,65 @@ def as_numpy(X: Any) -> Any:
     return (X.float() if X.is_floating_point() and X.dtype not in NUMPY_FLOATS else X).numpy()
 
 
-def _check_holds_numbers(X: Any) -> None:
+def check_holds_numbers(X: Any, name: str = "X") -> None:
     """Raise an error if X holds values that numpy would silently convert to numbers."""
-    types = getattr(X, "dtypes", None)  # a data frame has one for each column
-    types = [getattr(X, "dtype", None)] if types is None else list(types)
-    if any(getattr(dtype, "kind", "") in ("M", "m") for dtype in types) or any(
-        str(dtype).startswith(("Date", "Duration", "Time"))
-        for dtype in types  # of polars
-    ):
-        raise TypeError(
-            "X must hold numbers. Got dates or times: turn them into numbers of a unit you choose, "
-            "for instance days since the first of them."
-        )
-    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
-        raise ValueError("X must hold a number everywhere. Got masked values: fill them first.")
-    if isinstance(X, list) and X and isinstance(X[0], tuple) and isinstance(X[0][0], Tensor):
+    for part in _parts(X):
+        _check_mask(part, name, "number")
+        if isinstance(part, date | time | timedelta) or any(map(_is_time, _types(part))):
+            raise TypeError(
+                f"{name} must hold numbers. Got dates or times: turn them into numbers of a unit "
+                "you choose, for instance days since the first of them."
+            )
+    if isinstance(X, list) and X and isinstance(X[0], tuple) and isinstance((*X[0], 0)[0], Tensor):
         raise TypeError(
             "X must hold samples. Got a list of items of a torch dataset with their labels: pass "
             "skdim.sources.as_source(dataset), which can be split into folds."
         )
 
 
+def check_not_masked(labels: Any, name: str) -> None:
+    """Raise ValueError if a label is masked."""
+    for part in _parts(labels):
+        _check_mask(part, name, "label")
+
+
+def _check_mask(part: Any, name: str, kind: str) -> None:
+    if isinstance(part, np.ma.MaskedArray) and np.ma.is_masked(part):
+        raise ValueError(
+            f"{name} must hold a {kind} everywhere. Got masked values: fill them first."
+        )
+
+
+def _types(part: Any) -> list[Any]:
+    """Return the type of an array, or of each column of a data frame."""
+    return list(part.dtypes) if hasattr(part, "columns") else [getattr(part, "dtype", None)]
+
+
+def _is_time(dtype: Any) -> bool:
+    dtype = getattr(getattr(dtype, "categories", dtype), "dtype", dtype)
+    names = ("date", "duration", "period", "time")  # of pandas, polars and pyarrow
+    return getattr(dtype, "kind", "") in ("M", "m") or str(dtype).lower().startswith(names)
+
+
+def _parts(X: Any) -> Iterator[Any]:
+    """Yield X, the arrays in it, and of the other things in a list or in cells one of each type."""
+    yield X
+    if hasattr(X, "iloc") and hasattr(X, "columns"):
+        X = X.iloc[:, np.flatnonzero([str(dtype) == "object" for dtype in X.dtypes])].to_numpy()
+    if isinstance(X, np.ndarray) and X.dtype.kind == "O" and not isinstance(X, np.ma.MaskedArray):
+        X = X.ravel().tolist()
+    if isinstance(X, list | tuple):
+        for kind, example in dict(zip(map(type, X), X, strict=True)).items():
+            if issubclass(kind, list | tuple | np.ndarray):
+                for item in X:
+                    if type(item) is kind:
+                        yield from _parts(item)
+            else:
+                yield example
+
+
 @contextmanager
-def explain_bad_numbers() -> Iterator[None]:
+def explain_bad_numbers(X: Any = None) -> Iterator[None]:
     """Turn errors of numpy's conversion to numbers into errors about X."""
     try:
         # Overflow gives infinity, for which scikit-learn has a clear error.
@@ -134,4 +162,4 @@ def explain_bad_numbers() -> Iterator[None]:
             raise
         kind = TypeError if isinstance(error, TypeError) else ValueError
         reason = str(error).splitlines()[0].removesuffix(".")
-        raise kind(f"X must hold real numbers: {reason}.") from None
+        raise kind(describe(X) or f"X must hold real numbers: {reason}.") from None

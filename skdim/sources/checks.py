@@ -1,30 +1,20 @@
 """Check X as scikit-learn does, and convert it to samples."""
 
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sklearn.utils import check_array
 
 from skdim.exceptions import DataWarning, warn
 from skdim.sources.arrays import DTYPES, as_numpy, explain_bad_numbers, widen_exactly
 from skdim.sources.layout import Layout, find_layout
+from skdim.sources.mistakes import check_not_mistaken
 from skdim.sources.readers import as_source
+from skdim.sources.smoothness import find_channels, is_smooth
 from skdim.sources.stored import Samples, StoredSamples
 
-# Calls that read a folder, and a file by its suffix.
-IMAGES = "skdim.sources.ImageFolder({path}) if it holds images"
-CALLS = {
-    ".npy": "numpy.load({path}, mmap_mode='r')",
-    ".npz": "numpy.load({path})['name of the array']",
-    ".csv": "pandas.read_csv({path})",
-    ".tsv": "pandas.read_csv({path}, sep='\\t')",
-    ".parquet": "pandas.read_parquet({path})",
-    ".h5": "h5py.File({path})['name of the array']",
-    ".hdf5": "h5py.File({path})['name of the array']",
-    ".zarr": "zarr.open({path}, mode='r')",
-    ".pt": "torch.load({path})",
-}
+# The part of X that is looked at: points along each axis, and values in all samples.
+LONGEST, N_VALUES = 512, 2**21
 
 
 def as_samples(
@@ -52,7 +42,7 @@ def as_samples(
     ValueError, TypeError
         If X is invalid; the message says why.
     """
-    _check_is_not_a_path(X)
+    check_not_mistaken(X)
     source = as_source(X)
     if source is not None:
         if source.ndim < 2 or len(source) < n_min:
@@ -62,7 +52,7 @@ def as_samples(
             )
         layout = find_layout(source.shape, sample_shape, channel_axis, allow_nan)
         return StoredSamples(source, layout), layout
-    with explain_bad_numbers():
+    with explain_bad_numbers(X):
         array = check_array(
             widen_exactly(as_numpy(X)),
             dtype=list(DTYPES),
@@ -76,28 +66,38 @@ def as_samples(
     return layout.as_samples(array), layout
 
 
-def _check_is_not_a_path(X: Any) -> None:
-    """Raise TypeError if X is the path of a file, and say how to read it."""
-    if not isinstance(X, str | PathLike):
-        return
-    path = Path(X)
-    call = IMAGES if path.is_dir() else CALLS.get(path.suffix.lower())
-    advice = ". Read it into an array first."
-    if call is not None:
-        advice = f": pass {call.format(path=repr(str(X)))}."
-    raise TypeError(f"X must hold samples. Got the path {str(X)!r}{advice}")
+def warn_of_signals(samples: Samples, layout: Layout) -> None:
+    """Warn if an X likely holds signals, but ``channel_axis="auto"`` reads rows or grey images.
 
-
-def warn_of_signals(layout: Layout, n_samples: int) -> None:
-    """Warn if an X without channels, as ``channel_axis="auto"`` reads it, likely holds signals."""
+    Only a part of X is read.
+    """
+    sides = layout.unflat_shape
+    shape = (len(samples), *sides)
+    if len(sides) == 1 and is_smooth(_some_of(samples)):
+        warn(
+            f"X of shape {shape} is read as a table, but neighbouring columns are as alike as in "
+            "signals. If it holds signals of one channel, set channel_axis=None; if it holds flat "
+            "signals or images, set sample_shape, and channel_axis for signals; if it holds a "
+            "table, set channel_axis=1.",
+            DataWarning,
+        )
     if layout.channel_axis is not None:
         return
-    sides = layout.unflat_shape
     axis = layout.modality.channels_of_signals(sides)
+    if axis is None and len(sides) == 2:
+        axis = find_channels(_some_of(samples)[:, 0])
     if axis is not None:
         warn(
-            f"X of shape {(n_samples, *sides)} is read as grey images of {sides[0]} x {sides[1]}. "
+            f"X of shape {shape} is read as grey images of {sides[0]} x {sides[1]}. "
             f"If it holds signals of {sides[axis - 1]} channels, set channel_axis={axis}; if it "
             "holds images, set channel_axis=None.",
             DataWarning,
         )
+
+
+def _some_of(samples: Samples) -> np.ndarray:
+    """Read some hundred samples, and at most the first `LONGEST` points along each axis."""
+    n_values = int(np.prod([min(side, LONGEST) for side in samples.shape[1:]]))
+    n = min(len(samples), max(20, min(300, N_VALUES // n_values)))
+    numbers = np.linspace(0, len(samples) - 1, n).astype(np.intp)
+    return samples[numbers][(slice(None), *[slice(LONGEST)] * (samples.ndim - 1))]

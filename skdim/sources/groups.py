@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 from sklearn.utils import column_or_1d
 
+from skdim.exceptions import DataWarning, warn
+from skdim.sources.arrays import check_not_masked
+
 
 def number_groups(groups: Any, n_samples: int) -> np.ndarray | None:
     """Number groups of samples by decreasing size, as int64; the largest is number 0."""
     if groups is None:
         return None
+    check_not_masked(groups, "The 'groups'")
     with explain_bad_labels():
         groups = column_or_1d(groups)
         _check_labels(groups)
@@ -60,24 +64,40 @@ def index_column_groups(
     """Convert groups of columns, named by index or by the names in X, to tuples of indices."""
     index_of = {name: i for i, name in enumerate([] if names is None else names)}
     index_of.update((i, i) for i in range(n_columns))
-    groups, seen = [], set()
+    groups, seen, absent = [], set(), []
     for group in column_groups:
         if isinstance(group, str) or not isinstance(group, Iterable):
             raise ValueError(
                 "The 'column_groups' parameter must be a list of groups, each a list of columns. "
                 f"Got {group!r} for a group."
             )
-        for column in group:
-            if not isinstance(column, str | Integral) or column not in index_of:
-                raise ValueError(
-                    f"The 'column_groups' parameter must name columns of X, by number from 0 to "
-                    f"{n_columns - 1} or by their names in the data frame. Got {column!r}."
-                )
-            if index_of[column] in seen:
+        columns = list(group)
+        for column in columns:
+            if isinstance(column, str) and names is not None and column not in index_of:
+                absent.append(column)
+            elif not isinstance(column, str | Integral) or column not in index_of:
+                raise _no_column(column, n_columns)
+            elif index_of[column] in seen:
                 raise ValueError(
                     "The 'column_groups' parameter must name every column at most once. "
                     f"Got {column!r} twice."
                 )
-            seen.add(index_of[column])
-        groups.append(tuple(index_of[column] for column in group))
+            else:
+                seen.add(index_of[column])
+        groups.append(tuple(index_of[column] for column in columns if column in index_of))
+    if absent and not seen:
+        raise _no_column(absent[0], n_columns)
+    if absent:  # a fold may lack a category, and a one-hot code then its column
+        warn(
+            "The 'column_groups' parameter names columns that X does not have, which are left out: "
+            f"{', '.join(map(repr, absent))}.",
+            DataWarning,
+        )
     return tuple(filter(None, groups))
+
+
+def _no_column(column: Any, n_columns: int) -> ValueError:
+    return ValueError(
+        "The 'column_groups' parameter must name columns of X, by number from 0 to "
+        f"{n_columns - 1} or by their names in the data frame. Got {column!r}."
+    )

@@ -6,18 +6,22 @@ else, write a subclass of `Source` with ``shape``, ``dtype`` and ``read``.
 """
 
 import os
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSampler
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    SequentialSampler,
+    default_collate,
+)
 
 from skdim.exceptions import DataWarning, warn
 from skdim.sources.arrays import as_numpy, chunk_slices
+from skdim.sources.mistakes import describe, dicts_of
 
 Indices = slice | np.ndarray
 
@@ -63,11 +67,37 @@ class Source:
             if any(other is not Ellipsis for other in others):
                 raise IndexError("A source can be indexed only along its first axis.")
         indices = np.arange(len(self))[indices]
-        return Part(self, indices) if indices.ndim else self.read(indices[None])[0]
+        return Part(self, indices) if indices.ndim else read_samples(self, indices[None])[0]
 
     def __array__(self, dtype=None, copy=None):
-        samples = self.read(slice(None))
+        samples = read_samples(self, slice(None))
         return samples if dtype is None else samples.astype(dtype)
+
+
+def read_samples(source: Source, indices: Indices) -> np.ndarray:
+    """Read samples of a source, and check that they are what it says.
+
+    Raises
+    ------
+    ValueError
+        If ``read`` returns anything but an array of the right type and shape; the message names the
+        class of the source.
+    """
+    samples = source.read(indices)
+    n = len(range(len(source))[indices]) if isinstance(indices, slice) else len(indices)
+    shape, dtype = (n, *source.shape[1:]), np.dtype(source.dtype)
+    if isinstance(samples, np.ndarray):
+        result = f"one of shape {samples.shape} and type {samples.dtype}"
+        is_alike = samples.shape == shape and np.can_cast(samples.dtype, dtype, "equiv")
+        if is_alike and not np.ma.is_masked(samples):
+            return samples
+        result += " with masked values" if np.ma.is_masked(samples) else ""
+    else:
+        result = f"a {type(samples).__name__}"
+    raise ValueError(
+        f"{type(source).__name__}.read() must return an array of shape {shape} and type {dtype}, "
+        f"as its 'shape' and 'dtype' say. Got {result}."
+    )
 
 
 class Part(Source):
@@ -86,7 +116,7 @@ class Part(Source):
 
     def read(self, indices: Indices) -> np.ndarray:
         """Return samples, by their index in the subset."""
-        return self.source.read(self.indices[indices])
+        return read_samples(self.source, self.indices[indices])
 
 
 class StoredArray(Source):
@@ -122,6 +152,9 @@ class StoredDataset(Source):
     """
 
     def __init__(self, dataset: Dataset, key: str | None = None):
+        if isinstance(dataset, IterableDataset) or not len(dataset):  # type: ignore[arg-type]
+            kind = "a stream" if isinstance(dataset, IterableDataset) else "none"
+            raise TypeError(f"'dataset' must hold items that can be read by number. Got {kind}.")
         self.dataset, self.key = dataset, key
         first = self._sample(0)
         self.shape = (len(dataset), *first.shape)  # type: ignore[arg-type]  # has a length
@@ -144,177 +177,41 @@ class StoredDataset(Source):
 
     def _sample(self, index: int) -> np.ndarray:
         item = self.dataset[index]
-        return _sample_of(item if self.key is None else item[self.key])
+        return _sample_of(item if self.key is None else item[self.key], OF_DATASET)
 
 
-class ImageFolder(Source):
-    """Images in a folder and its sub-folders, read when they are needed.
+# What to pass in place of items that are dicts, for a dataset, a data loader and other iterables.
+OF_DATASET = "skdim.sources.StoredDataset(dataset, key={key!r})"
+OF_LOADER = "(sample for batch in loader for sample in batch[{key!r}])"
+OF_STREAM = "(item[{key!r}] for item in stream)"
 
-    All images are scaled to the same size and cropped along the longer side. Needs Pillow.
 
-    Parameters
-    ----------
-    folder : path
-    size : int or (int, int), default=32
-        Height and width.
-    color : bool, default=True
-        Whether to read three channels, or grey images.
-    on_error : {"raise", "skip"}, default="raise"
-        "raise" raises an error if a file that is read is not an image. "skip" leaves such files out
-        from the start.
+def _sample_of(item: Any, way_out: str) -> np.ndarray:
+    """Return the sample of an item: the item, or the first entry of a tuple with its label.
 
-    Attributes
-    ----------
-    paths : list of Path
-        All files, except hidden ones, with the extension of a format that Pillow reads. They are in
-        natural order: 2 before 10.
-    labels : ndarray of str
-        Name of the folder of each image.
-    n_skipped : int
-        Number of files that were left out because they are not images.
-    shape : (n, height, width, 3) or (n, height, width)
-    dtype : uint8
-
-    Raises
-    ------
-    ValueError
-        If there are no images in the folder. ``read`` also raises it if an image has more than 8
-        bits a channel, or transparent parts, because values would be lost.
-
-    Examples
-    --------
-    >>> import os, tempfile
-    >>> import numpy as np
-    >>> from PIL import Image
-    >>> from skdim.sources import ImageFolder
-    >>> folder = tempfile.mkdtemp()
-    >>> for name in ("one.png", "two.png"):
-    ...     noise = np.random.default_rng(0).integers(
-    ...         0, 256, (60, 40, 3), dtype=np.uint8
-    ...     )
-    ...     Image.fromarray(noise).save(os.path.join(folder, name))
-    >>> ImageFolder(folder, size=16).shape
-    (2, 16, 16, 3)
+    ``way_out`` is what to pass if items are dicts.
     """
-
-    def __init__(
-        self,
-        folder: str | os.PathLike,
-        size: int | tuple[int, int] = 32,
-        color: bool = True,
-        on_error: str = "raise",
-    ):
-        image_module = _pillow()
-        if on_error not in ("raise", "skip"):
-            raise ValueError(f"'on_error' must be 'raise' or 'skip'. Got {on_error!r}.")
-        self.folder = Path(folder)
-        self.size = (size, size) if isinstance(size, int) else tuple(size)
-        self.color = color
-        self.on_error = on_error
-        files = _image_files(self.folder, image_module)
-        self.paths = files if on_error == "raise" else [p for p in files if _is_image(p)]
-        self.n_skipped = len(files) - len(self.paths)
-        if not self.paths:
-            raise ValueError(f"The folder {str(self.folder)!r} must hold pictures. Got none.")
-        self.labels = np.array([path.parent.name for path in self.paths])
-        # Caches compare sources by their attributes, and so notice that a file has changed.
-        stats = [path.stat() for path in self.paths]
-        self.stamps = [(stat.st_mtime_ns, stat.st_size) for stat in stats]
-        self.shape = (len(self.paths), *self.size, *([3] if color else []))
-        self.dtype = np.dtype(np.uint8)
-
-    def read(self, indices: Indices) -> np.ndarray:
-        """Return images, decoded in several threads."""
-        paths = [self.paths[index] for index in np.arange(len(self))[indices]]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            images = list(pool.map(self._decode, paths))
-        return np.stack(images) if images else np.empty((0, *self.shape[1:]), self.dtype)
-
-    def _decode(self, path: Path) -> np.ndarray:
-        from PIL import Image, ImageOps
-
-        height, width = self.size
-        try:
-            with Image.open(path) as file:
-                _check_numbers(file)
-                image = ImageOps.exif_transpose(file).convert("RGB" if self.color else "L")
-                return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC))
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise ValueError(f"X must hold pictures. Got {str(path)!r}: {error}") from None
-
-
-# Formats that Pillow recognises but cannot read by itself.
-STUBS = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF", "EMF"}
-
-
-def _image_files(folder: Path, image_module: Any) -> list[Path]:
-    """List the files that Pillow can read, by their extensions, in natural order."""
-    image_module.init()
-    extensions = image_module.registered_extensions().items()
-    readable = {suffix for suffix, kind in extensions if kind in image_module.OPEN} - {
-        suffix for suffix, kind in extensions if kind in STUBS
-    }
-    files = [
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in readable
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    ]
-    return sorted(files, key=lambda path: _natural_key(path.relative_to(folder)))
-
-
-def _natural_key(path: Path) -> list[list[tuple[int, int | str]]]:
-    """Return a key that sorts names as people do: numbers in them by their value."""
-    return [
-        [(0, int(text)) if text.isdecimal() else (1, text) for text in re.split(r"(\d+)", part)]
-        for part in path.parts
-    ]
-
-
-def _is_image(path: Path) -> bool:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as file:
-            file.verify()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return False
-    return True
-
-
-def _check_numbers(image: Any) -> None:
-    """Raise ValueError if an image has more than 8 bits a channel, or transparent parts."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        raise ValueError(
-            f"it has more than 8 bits a pixel (mode {image.mode}), most of which would be lost. "
-            "Read it into an array of its type."
-        )
-    has_alpha = "A" in image.getbands() or "transparency" in image.info
-    if has_alpha and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
-        raise ValueError("it has transparent parts, whose colour is not known. Flatten it first.")
-
-
-def _pillow() -> Any:
-    try:
-        from PIL import Image
-    except ImportError:
-        raise ImportError(
-            "Folders of images need the package Pillow, which is missing: pip install pillow."
-        ) from None
-    return Image
-
-
-def _sample_of(item: Any) -> np.ndarray:
-    """Return the sample of an item of a dataset, without its label."""
-    if isinstance(item, tuple | list):
+    if isinstance(item, tuple) and item:
         item = item[0]
     if isinstance(item, Mapping):
+        key = next(iter(item), "image")
         raise TypeError(
-            f"X must hold samples. Got items that are a dict of {sorted(map(str, item))}: name the "
-            "sample, X=skdim.sources.StoredDataset(dataset, key=...)."
+            f"X must hold samples. Got {dicts_of(item)}: name the sample, "
+            f"X={way_out.format(key=key)}."
         )
-    return np.asarray(as_numpy(item))
+    if isinstance(item, str | os.PathLike):
+        raise TypeError(describe([item]) or f"X must hold samples. Got the text {item!r}.")
+    if not isinstance(item, list | tuple):
+        return np.asarray(as_numpy(item))
+    try:
+        sample = np.asarray([as_numpy(part) for part in item])
+    except ValueError:
+        raise ValueError(
+            "X must hold samples. Got a list of unequal parts, which is not one: a sample and its "
+            "label must be a tuple."
+        ) from None
+    # Numbers of Python have no type: a sample without fractions must not differ from the others.
+    return sample.astype(np.float64) if sample.dtype in (np.int64, np.bool_) else sample
 
 
 def spool(samples: Iterable, path: str | os.PathLike | None = None) -> np.memmap:
@@ -368,19 +265,65 @@ def _chunks(samples: Iterable) -> Iterator[np.ndarray]:
     """Yield arrays of one or several samples."""
     if isinstance(samples, Source):
         for chunk in chunk_slices(samples.shape):
-            yield samples.read(chunk)
+            yield read_samples(samples, chunk)
     elif isinstance(samples, DataLoader):
-        _warn_if_shuffled(samples)
-        yield from map(_sample_of, samples)
+        yield from _batches(samples)
     else:
-        yield from (_sample_of(item)[None] for item in samples)
+        yield from (_sample_of(item, OF_STREAM)[None] for item in samples)
+
+
+def _batches(loader: DataLoader) -> Iterator[np.ndarray]:
+    """Yield batches of a loader as arrays (n, ...); warn if samples are shuffled or repeated."""
+    if loader.batch_sampler is None:
+        raise ValueError(
+            "X must be a DataLoader of batches. Got one of batch_size=None, whose items may be "
+            "samples or batches: pass the dataset if they are samples, and (sample for batch in "
+            "loader for sample in batch) if they are batches."
+        )
+    _warn_if_shuffled(loader)
+    is_stream = isinstance(loader.dataset, IterableDataset)
+    way_out = OF_LOADER if is_stream else OF_DATASET
+    n_workers = loader.num_workers if is_stream else 1
+    digests = [0] * n_workers
+    for number, batch in enumerate(loader):
+        samples = (
+            None
+            if _is_uncollated(batch, loader)
+            else _sample_of(tuple(batch) if isinstance(batch, list) else batch, way_out)
+        )
+        if samples is None or samples.ndim < 2:
+            raise ValueError(
+                "X must be a DataLoader of batches (n_samples, ...), or of tuples of a batch and "
+                f"its labels. Got a {type(batch).__name__} whose first entry is not a batch: let "
+                "samples be arrays, and let 'collate_fn' stack them."
+            )
+        if n_workers > 1:  # workers take turns
+            digests[number % n_workers] += sum(hash(sample.tobytes()) for sample in samples)
+        yield samples
+    digests = [digest for digest in digests if digest]
+    if len(set(digests)) < len(digests):
+        warn(
+            f"X is a DataLoader whose {n_workers} workers read the same samples, so that each is "
+            "there several times: let the dataset give every worker its part, as "
+            "torch.utils.data.get_worker_info() tells, or set num_workers to 0 or 1.",
+            DataWarning,
+        )
+
+
+def _is_uncollated(batch: Any, loader: DataLoader) -> bool:
+    """Whether a batch is a list of samples, or of the columns of samples that are lists."""
+    is_custom, n = loader.collate_fn is not default_collate, loader.batch_size or 0
+    return isinstance(batch, list) and (
+        isinstance(batch[0], list | tuple) or (is_custom and len(batch) == n > 2)
+    )
 
 
 def _warn_if_shuffled(loader: DataLoader) -> None:
-    if isinstance(loader.dataset, IterableDataset) or isinstance(loader.sampler, SequentialSampler):
+    sampler = getattr(loader.batch_sampler, "sampler", loader.sampler)
+    if isinstance(loader.dataset, IterableDataset) or isinstance(sampler, SequentialSampler):
         return
     warn(
-        f"X is a DataLoader that shuffles ({type(loader.sampler).__name__}): its samples, and with "
+        f"X is a DataLoader that shuffles ({type(sampler).__name__}): its samples, and with "
         "them the features, come in another order each time. Set shuffle=False, or pass the "
         "dataset.",
         DataWarning,

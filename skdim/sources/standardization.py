@@ -15,7 +15,8 @@ from skdim.sources.stored import Samples
 
 # Number of float64 samples that are standardised at once.
 N_AT_ONCE = 4096
-
+# Largest error of a mean in float32, as a part of the scale, that is not corrected.
+LARGEST_ROUNDING = 1e-5
 # A channel is constant if its values differ by no more than so many units in the last place.
 ROUNDING = 8
 
@@ -72,9 +73,12 @@ class Standardization:
         return self._fill if dtype == np.float64 else self._standardize
 
     def _standardize(self, batch: Tensor) -> Tensor:
-        mean, scale, _ = self._statistics
+        means, scale, _ = self._statistics
         sides = [1] * (batch.ndim - 2)
-        return self._fill(torch.sub(batch, mean.view(-1, *sides)).div_(scale.view(-1, *sides)))
+        centered = torch.sub(batch, means[0].view(-1, *sides))
+        for rest in means[1:]:
+            centered.sub_(rest.view(-1, *sides))
+        return self._fill(centered.div_(scale.view(-1, *sides)))
 
     def _fill(self, batch: Tensor) -> Tensor:
         """Replace missing values in channels that had none in ``fit``."""
@@ -85,15 +89,21 @@ class Standardization:
         return batch.masked_fill(is_filled, 0.0)
 
     @cached_property
-    def _statistics(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Mean and scale in float32, and the complete channels, on the device."""
-        mean, scale = (
+    def _statistics(self) -> tuple[list[Tensor], Tensor, Tensor | None]:
+        """Mean, scale and the complete channels on the device, the first two in float32.
+
+        After the mean comes what rounding took from it, unless that is too little to matter. It
+        matters for time stamps, which float32 rounds to minutes.
+        """
+        rest = self.mean - self.mean.astype(np.float32)
+        matters = bool((np.abs(rest) > LARGEST_ROUNDING * self.scale).any())
+        *means, scale = (
             torch.from_numpy(statistic.astype(np.float32)).to(self.device)
-            for statistic in (self.mean, self.scale)
+            for statistic in (self.mean, *([rest] if matters else []), self.scale)
         )
         if self.is_complete is None or not self.is_complete.any():
-            return mean, scale, None
-        return mean, scale, torch.from_numpy(self.is_complete).to(self.device)
+            return means, scale, None
+        return means, scale, torch.from_numpy(self.is_complete).to(self.device)
 
 
 def as_tensor(array: np.ndarray) -> Tensor:

@@ -8,7 +8,7 @@ from sklearn.utils import assert_all_finite
 
 from skdim.sources.arrays import explain_bad_numbers, working_dtype
 from skdim.sources.layout import Layout
-from skdim.sources.readers import Indices, Part, Source
+from skdim.sources.readers import Indices, Part, Source, read_samples
 
 
 class StoredSamples:
@@ -23,10 +23,11 @@ class StoredSamples:
     """
 
     def __init__(self, source: Source, layout: Layout):
-        if source.dtype.kind not in "buif":
-            raise ValueError(f"X must hold real numbers. Got the type {source.dtype}.")
+        dtype = np.dtype(source.dtype)
+        if dtype.kind not in "buif":
+            raise ValueError(f"X must hold real numbers. Got the type {dtype}.")
         self.source, self.layout = source, layout
-        self.dtype = working_dtype(source.dtype)
+        self.dtype = working_dtype(dtype)
         self.shape = (len(source), *layout.sample_shape)
 
     def __len__(self) -> int:
@@ -45,7 +46,7 @@ class StoredSamples:
     def __getitem__(self, indices: Indices) -> np.ndarray:
         """Read samples (n_indices, channels, *sides)."""
         with explain_bad_numbers():
-            X = self.source.read(indices).astype(self.dtype, copy=False)
+            X = read_samples(self.source, indices).astype(self.dtype, copy=False)
             assert_all_finite(
                 X,
                 allow_nan=self.layout.allow_nan,

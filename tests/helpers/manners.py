@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import scipy.sparse
 import torch
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from skorch.callbacks import Callback
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from skdim import Checkpoint, DIMTransformer
 from skdim.encoders import MLPEncoder, tap
@@ -117,6 +118,14 @@ class DictItems(Dataset):
         return {"image": IMAGES[index]}
 
 
+class Stream(IterableDataset):
+    """A stream that does not know of workers."""
+
+    def __iter__(self):
+        """Yield rows."""
+        return iter(ROWS)
+
+
 def infinite(joint, marginal):
     """Return a bound that is not finite."""
     return joint.mean() / 0
@@ -191,6 +200,26 @@ INPUT = [
     Case("the path of an array", TypeError, "numpy.load.'digits.npy'", fit("digits.npy")),
     Case("the path of another file", TypeError, "Read it into", fit(Path("notes.docx"))),
     Case("masked values", ValueError, "masked values", fit(np.ma.array(ROWS, mask=ROWS > 3))),
+    Case("a series", ValueError, "Got a Series", fit(pd.DataFrame(ROWS)[0])),
+    Case(
+        "arrays in cells",
+        ValueError,
+        r"pass np.stack\(X\['pixels'\]\)",
+        fit(pd.DataFrame({"pixels": list(ROWS)})),
+    ),
+    Case(
+        "signals of unequal length",
+        ValueError,
+        "pad signals",
+        fit([row[: 60 + i % 3] for i, row in enumerate(ROWS)]),
+    ),
+    Case(
+        "a column of text",
+        ValueError,
+        "'x' in column 'city'",
+        fit(pd.DataFrame({"age": range(30), "city": ["x"] * 30})),
+    ),
+    Case("paths of images", ValueError, "ImageFolder", fit(["cats/1.png", "cats/2.png"])),
     Case("items that are dicts", TypeError, "dict of .'image'.", fit(DictItems())),
     Case(
         "a torch dataset, as scikit-learn cuts it",
@@ -330,6 +359,37 @@ PARAMETERS = [
         ValueError,
         "'device' parameter must be 'auto' or a device",
         fit(ROWS, device="tpu9"),
+    ),
+    Case("a device in capitals", ValueError, "Did you mean 'cpu'", fit(ROWS, device="CPU")),
+    Case(
+        "views by a function without a generator",
+        TypeError,
+        "'augment' parameter must be a function of a batch and a generator",
+        fit(ROWS, augment=lambda batch: batch),
+    ),
+    Case(
+        "views that are not a batch",
+        ValueError,
+        "'augment' parameter must return",
+        fit(ROWS, augment=lambda batch, generator: None),
+    ),
+    Case(
+        "an MI estimator that returns more than a number",
+        ValueError,
+        "'mi_estimator' parameter must return",
+        fit(ROWS, mi_estimator=lambda joint, marginal: joint.mean(1)),
+    ),
+    Case(
+        "a schedule that returns nothing",
+        ValueError,
+        "'lr_schedule' parameter must return",
+        fit(ROWS, lr_schedule=lambda progress: None),
+    ),
+    Case(
+        "a prior of another shape",
+        ValueError,
+        "'prior' parameter must return",
+        fit(ROWS, prior=lambda shape, generator: torch.zeros(3), prior_weight=1.0),
     ),
     Case(
         "another name of a device",
@@ -529,6 +589,24 @@ WARNINGS = [
         fit(np.repeat(IMAGES, 8, axis=2), encoder_params={"width": 8}),
     ),
     Case(
+        "signals that are read as a table",
+        DataWarning,
+        "as alike as in signals.*channel_axis=None",
+        fit(np.random.default_rng(0).normal(size=(90, 64)).cumsum(1)),
+    ),
+    Case(
+        "column groups of a one-hot code that X holds in part",
+        DataWarning,
+        "names columns that X does not have",
+        fit(pd.DataFrame(ROWS[:, :3], columns=list("abc")), column_groups=[["a", "b", "d"]]),
+    ),
+    Case(
+        "workers that repeat the samples",
+        DataWarning,
+        "workers read the same samples",
+        fit(DataLoader(Stream(), batch_size=30, num_workers=2)),
+    ),
+    Case(
         "a loader that shuffles",
         DataWarning,
         "shuffles .RandomSampler.*shuffle=False",
@@ -645,10 +723,36 @@ class OnDisk(Source):
         return self.array[indices]
 
 
+class Halved(OnDisk):
+    """A source that returns half of the samples."""
+
+    def read(self, indices):
+        """Return samples."""
+        return super().read(indices)[::2]
+
+
 DATA_ON_DISK = [
     Case("NaN in X on disk", ValueError, "contains NaN", fit(OnDisk(with_value(np.nan)))),
     Case("one sample on disk", ValueError, "at least 2 samples", fit(OnDisk(ROWS[:1]))),
     Case("complex numbers on disk", ValueError, "complex64", fit(OnDisk(ROWS * 1j))),
+    Case(
+        "a source that returns something else than it says",
+        ValueError,
+        "Halved.read.. must return an array of shape",
+        fit(Halved(ROWS)),
+    ),
+    Case(
+        "a loader without batches",
+        ValueError,
+        "batch_size=None",
+        fit(DataLoader(TensorDataset(torch.from_numpy(ROWS)), batch_size=None)),
+    ),
+    Case(
+        "a list of a sample and its label",
+        ValueError,
+        "must be a tuple",
+        fit([row.tolist(), 1] for row in ROWS),
+    ),
     Case("an iterator that was read before", ValueError, "read once", fit(iter(()))),
     Case(
         "images of two sizes in a dataset", ValueError, "for item 1 of the dataset", fit(Uneven())

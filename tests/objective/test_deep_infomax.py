@@ -1,5 +1,8 @@
 """Which parameters each term trains, and which pairs each bound sees."""
 
+import re
+
+import numpy as np
 import pytest
 import torch
 from helpers.objectives import objective_config
@@ -8,7 +11,7 @@ from skdim.critics import CRITICS, PublishedSeparableCritic, SeparableCritic, is
 from skdim.mutual_information import ESTIMATORS
 from skdim.objective import DIMObjective
 from skdim.optimization import backward_and_step
-from skdim.priors import Prior, uniform
+from skdim.priors import Prior, as_prior, uniform
 
 N_CODE, N_LOCATIONS, N_CHANNELS = 4, 6, 3
 
@@ -201,3 +204,54 @@ def test_locations_are_sampled_for_the_local_term_only():
     )
     criterion(*encoding(), seeded())
     assert sorted(seen) == [(2, 5, 1), (2, 5, 2)]
+
+
+def both_terms(criterion):
+    """Compute the terms of the encoder, and that of the discriminator."""
+    code, local_maps = encoding()
+    criterion(code, local_maps, seeded())
+    criterion.discriminator_term(code, seeded())
+
+
+@pytest.mark.parametrize(
+    ("params", "result"),
+    [
+        ({"mi_estimator": lambda joint, marginal: joint.mean(1)}, "(2, 6) of"),
+        ({"mi_estimator": lambda joint, marginal: 1.0}, "float"),
+        ({"mi_estimator": lambda joint, marginal: None}, "NoneType"),
+        ({"prior": as_prior(lambda shape, generator: torch.rand(shape)[:, :2])}, "(10, 2) of"),
+        ({"prior": as_prior(lambda shape, generator: np.zeros(shape))}, "ndarray"),
+        ({"prior": as_prior(lambda shape, generator: torch.zeros(shape).long())}, "of torch.int64"),
+        ({"prior": as_prior(Prior("normal", squash=lambda code: code[:1]))}, "(1, 4) of"),
+    ],
+)
+def test_a_custom_function_that_returns_something_else_is_named(params, result):
+    name = "squash" if "(1, 4)" in result else next(iter(params))
+    weight = "local_weight" if name == "mi_estimator" else "prior_weight"
+    criterion = objective(**params, **{weight: 1.0})
+    with pytest.raises(ValueError, match=re.escape(result)) as caught:
+        both_terms(criterion)
+    assert f"The {name!r} parameter must return a tensor of floats of shape" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["mi_estimator", "prior"])
+def test_a_custom_function_of_other_arguments_is_named(name):
+    function = {
+        "mi_estimator": lambda scores: scores.mean(),
+        "prior": as_prior(lambda shape: torch.rand(shape)),
+    }
+    criterion = objective(**{name: function[name]}, local_weight=1.0, prior_weight=1.0)
+    with pytest.raises((TypeError, ValueError), match=f"The '{name}' parameter must"):
+        both_terms(criterion)
+
+
+def test_a_critic_that_returns_other_scores_is_named():
+    class Wrong(torch.nn.Module):
+        def __init__(self, n_code, n_channels, width):
+            super().__init__()
+
+        def forward(self, code, local_map):
+            return code.sum(-1)
+
+    with pytest.raises(ValueError, match="'critic' parameter must return a tensor of floats of"):
+        objective(local_weight=1.0, critic=Wrong)(*encoding(), seeded())

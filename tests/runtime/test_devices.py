@@ -132,3 +132,10 @@ def test_a_device_that_holds_no_numbers_is_refused():
 def test_a_device_of_another_name_is_named(name):
     with pytest.raises(ValueError, match=rf"Got '{name}:1'\. Did you mean '{DEVICES[name]}:1'"):
         choose_device(f"{name}:1")
+
+
+@pytest.mark.parametrize("name", ["CPU", "Cpu", " cpu", "CPU:0", "CUDA", "GPU", "Cuda:1", "MPS"])
+def test_a_device_in_capitals_is_named(name):
+    meant = name.strip().lower().replace("gpu", "cuda")
+    with pytest.raises(ValueError, match=rf"Got '{name}'\. Did you mean '{meant}'"):
+        choose_device(name)

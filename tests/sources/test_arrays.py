@@ -9,8 +9,10 @@ import polars as pl
 import pytest
 import torch
 from helpers.products import cover
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 
-from skdim import DIMTransformer
+from skdim import DIMClassifier, DIMTransformer
 from skdim.sources import as_source
 from skdim.sources.arrays import as_numpy, chunk_slices, widen_exactly, working_dtype
 
@@ -33,10 +35,10 @@ HOLDERS = {
 }
 
 
-def fit(X, **params):
+def fit(X, groups=None, **params):
     settings = {"n_components": 4, "max_epochs": 1, "random_state": 0, "device": "cpu"}
     settings["encoder_params"] = {"width": 8, "n_hidden": 32}
-    return DIMTransformer(**{**settings, **params}).fit(X)
+    return DIMTransformer(**{**settings, **params}).fit(X, groups=groups)
 
 
 def features(dim, X):
@@ -103,8 +105,16 @@ DATES = np.arange("2024-01-01", "2024-05-30", dtype="datetime64[D]")[:150]
         pd.DataFrame({"a": DATES, "b": np.arange(150.0)}),
         pd.DataFrame({"a": DATES}).assign(b=pd.NaT),
         pl.DataFrame({"a": [datetime.date(2024, 1, 1 + i % 28) for i in range(150)]}),
+        pd.DataFrame({"a": pd.Categorical(DATES)}),
+        pd.DataFrame({"a": DATES.astype(object), "b": 1.0}),
+        [[date] for date in DATES],
+        tuple((date - DATES[0],) for date in DATES),
+        [[1.0]] * 149 + [[DATES[0]]],
+        [DATES[i : i + 2] for i in range(20)],
+        [[datetime.timedelta(i)] for i in range(20)],
+        np.array([[DATES[0], 1.0]] * 9, object),
     ],
-    ids=["dates", "durations", "pandas", "NaT", "polars"],
+    ids=lambda X: type(X).__name__,
 )
 def test_dates_are_no_numbers(X):
     with pytest.raises(TypeError, match="dates or times"):
@@ -113,10 +123,50 @@ def test_dates_are_no_numbers(X):
         fit(np.arange(150.0)[:, None]).transform(X)
 
 
-def test_masked_values_are_not_read():
-    masked = np.ma.array(ROWS, mask=ROWS > 2)
+MASKED = np.ma.array(ROWS, mask=ROWS > 2)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        lambda: MASKED,
+        lambda: list(MASKED),
+        lambda: [[row] for row in MASKED],
+        lambda: [*ROWS[:-1], MASKED[MASKED.mask.any(1)][0]],
+        lambda: [[1.0, np.ma.masked]] * 9,
+        lambda: iter(MASKED),
+    ],
+    ids=["array", "rows", "nested rows", "one row", "a cell", "a stream"],
+)
+def test_masked_values_are_not_read(X):
     with pytest.raises(ValueError, match="masked"):
-        fit(masked)
+        fit(X(), allow_nan=True)
+
+
+CLASSES = np.arange(150) % 2
+
+
+@pytest.mark.parametrize("hold", [lambda values: values, list], ids=["array", "list"])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda y: fit(ROWS, groups=y),
+        lambda y: DIMClassifier().fit(ROWS, y),
+        lambda y: DIMClassifier().fit(ROWS, CLASSES, sample_weight=y),
+    ],
+    ids=["groups", "y", "sample_weight"],
+)
+def test_masked_labels_and_weights_are_not_read(use, hold):
+    with pytest.raises(ValueError, match=r"(groups'|y|weight') must hold a .* Got masked values"):
+        use(hold(np.ma.array(CLASSES + 1, mask=np.arange(150) < 9)))
+
+
+def test_weights_are_no_dates():
+    with pytest.raises(TypeError, match=r"'sample_weight' must hold numbers\. Got dates"):
+        DIMClassifier().fit(ROWS, CLASSES, sample_weight=DATES)
+
+
+def test_an_unmasked_array_is_read():
     fit(np.ma.array(ROWS, mask=False))
 
 
@@ -138,14 +188,51 @@ def test_a_tensor_without_stored_numbers_is_refused(X):
         as_numpy(X)
 
 
-def test_a_list_becomes_float32_if_that_holds_its_values():
-    assert widen_exactly([[1, 2], [3, 4]]).dtype == np.float32
-    assert widen_exactly([[0.5, 2**24]]).dtype == np.float32
-    for wide in ([[2**24 + 1, 0]], [[0.1, 0.2]]):
-        assert widen_exactly(wide).dtype != np.float32
-        np.testing.assert_array_equal(widen_exactly(wide), wide)
+@pytest.mark.parametrize(
+    "X", [[[1, 2], [3, 4]], [[0.5, 2**24]], [[True, False]], [[2**63, 1]], [[1, 2.5]]]
+)
+def test_a_list_is_read_as_the_array_of_it(X):
+    array = np.array(X)
+    assert widen_exactly(X).dtype == working_dtype(array.dtype)
+    assert widen_exactly(X).tolist() == widen_exactly(tuple(map(tuple, X))).tolist() == X
     words = [["a", "b"]]
     assert widen_exactly(words) is words
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int64", "bool", "uint8", "float32"])
+def test_a_list_of_rows_keeps_their_type(dtype):
+    rows = list(SMALL.astype(dtype))
+    expected = working_dtype(np.dtype(dtype))
+    assert widen_exactly(rows).dtype == expected
+    assert widen_exactly([torch.from_numpy(row) for row in rows]).dtype == expected
+
+
+TIMES = np.c_[SMALL[:, :2], SECONDS[:150]].astype(float)  # many fit into float32, not all
+
+
+@pytest.mark.parametrize("hold", [list, tuple], ids=["list", "tuple"])
+@pytest.mark.parametrize("method", ["transform", "predict_proba", "partial_fit"])
+def test_a_sample_in_a_list_is_what_it_is_in_an_array(method, hold):
+    sample = [3, 4, 1_700_000_000]
+    dim = fit(TIMES)
+    if method == "partial_fit":
+        pair = [sample, [5.0, 6.0, 1_700_000_128.0]]
+        first, second = (clone(dim).partial_fit(X) for X in (hold(map(hold, pair)), np.array(pair)))
+        np.testing.assert_array_equal(first.mean_, second.mean_)
+        assert np.array_equal(first.transform(TIMES), second.transform(TIMES))
+        return
+    model = dim
+    if method == "predict_proba":
+        model = DIMClassifier(FrozenEstimator(dim), max_epochs=1, random_state=0)
+        model.fit(TIMES, TIMES[:, 0] > 50)
+    features = getattr(model, method)
+    expected = features(np.array([sample]))
+    assert np.array_equal(features(hold([hold(sample)])), expected)
+    np.testing.assert_allclose(
+        features(hold([hold(sample), hold(TIMES[1].tolist())]))[:1], expected, atol=1e-6
+    )
+    # A float32 array holds the number, too; the mean is not rounded.
+    np.testing.assert_allclose(features(np.array([sample], "f4")), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(10_000, 3), (7, 10**7), (5, 0), (0, 4)])

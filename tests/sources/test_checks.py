@@ -1,6 +1,5 @@
 """X is checked as scikit-learn checks it, and a likely mistake is warned of."""
 
-import re
 import warnings
 
 import numpy as np
@@ -11,7 +10,7 @@ from helpers.sources import ArraySource
 from skdim import DIMTransformer
 from skdim.exceptions import DataWarning
 from skdim.sources import StoredSamples
-from skdim.sources.checks import CALLS, as_samples
+from skdim.sources.checks import as_samples
 
 
 @pytest.mark.parametrize(
@@ -68,35 +67,3 @@ def test_what_is_not_in_memory_is_checked_when_it_is_read(rows):
     np.testing.assert_array_equal(samples[8:], X[8:])
     with pytest.raises(ValueError, match="contains NaN"):
         samples[:8]
-
-
-WRITERS = {
-    ".npy": lambda frame, path: np.save(path, frame),
-    ".csv": lambda frame, path: frame.to_csv(path, index=False),
-    ".tsv": lambda frame, path: frame.to_csv(path, index=False, sep="\t"),
-    ".parquet": lambda frame, path: frame.to_parquet(path),
-}
-
-
-@pytest.mark.parametrize("suffix", CALLS)
-@pytest.mark.parametrize("kind", [str, lambda path: path], ids=["str", "Path"])
-def test_a_path_is_refused_and_what_the_error_says_reads_it(tmp_path, suffix, kind):
-    path = tmp_path / f"digits{suffix}"
-    with pytest.raises(TypeError, match="Got the path") as caught:
-        DIMTransformer().fit(kind(path))
-    (call,) = re.findall(r": pass (.*)\.$", str(caught.value))
-    assert repr(str(path)) in call
-    if suffix in WRITERS:
-        frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]})
-        WRITERS[suffix](frame, path)
-        np.testing.assert_array_equal(eval(call, {"numpy": np, "pandas": pd}), frame)
-
-
-def test_a_folder_is_refused_with_the_source_for_images(tmp_path):
-    with pytest.raises(TypeError, match=r"ImageFolder\(.*\) if it holds images"):
-        DIMTransformer().fit(tmp_path)
-
-
-def test_a_file_of_an_unknown_kind_is_refused_without_a_call():
-    with pytest.raises(TypeError, match=r"'digits\.docx'\. Read it into an array first"):
-        DIMTransformer().fit("digits.docx")

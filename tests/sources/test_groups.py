@@ -5,9 +5,14 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from skdim import DIMTransformer
+from skdim.exceptions import DataWarning
 from skdim.sources.groups import index_column_groups, number_groups
 
 
@@ -80,3 +85,31 @@ def test_columns_are_grouped_by_name_or_by_number(quick):
     loaded = pickle.loads(pickle.dumps(named))
     np.testing.assert_array_equal(loaded.transform(X), named.transform(X))
     assert loaded.score(X) == named.score(X)
+
+
+def test_columns_that_x_lacks_are_left_out_of_their_groups_with_a_warning(quick):
+    names = np.array(["age", "red", "green"])
+    with pytest.warns(DataWarning, match="columns that X does not have.*: 'blue', 'large'"):
+        groups = index_column_groups([["red", "blue", "green"], ["large"]], 3, names)
+    assert groups == ((1, 2),)
+    for absent in ([["blue"]], [["blue", "large"], []]):
+        with pytest.raises(ValueError, match=r"must name columns.*Got 'blue'"):
+            index_column_groups(absent, 3, names)
+    with pytest.raises(ValueError, match=r"must name columns.*Got 3"):
+        index_column_groups([["red", 3]], 3, names)
+    with pytest.raises(ValueError, match=r"must name columns.*Got 'red'"):
+        index_column_groups([[0, "red"]], 3, None)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_groups_of_one_hot_columns_survive_folds_without_a_category(quick):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"age": rng.normal(size=90), "city": rng.choice(list("ABC"), 90)})
+    X.loc[5, "city"] = "rare"
+    code = ColumnTransformer(
+        [("city", OneHotEncoder(sparse_output=False, handle_unknown="ignore"), ["city"])],
+        remainder="passthrough",
+    ).set_output(transform="pandas")
+    names = [name for name in code.fit_transform(X).columns if "city" in name]
+    pipeline = make_pipeline(code, quick(column_groups=[names], max_epochs=1), LogisticRegression())
+    assert np.isfinite(cross_val_score(pipeline, X, X.age > 0, cv=3)).all()

@@ -1,118 +1,30 @@
-"""Sources: datasets, streams and folders of images are read as they are, or refused by name."""
+"""Sources: datasets and streams are read as they are, or refused by name."""
+
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from helpers.sources import ArraySource
-from PIL import Image
-from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    TensorDataset,
+    get_worker_info,
+)
 
+import skdim
 from skdim import DIMTransformer
 from skdim.exceptions import DataWarning
-from skdim.sources import ImageFolder, Source, StoredDataset, as_source
-
-RNG = np.random.default_rng(0)
-GREY = RNG.integers(0, 256, (20, 20), dtype=np.uint8)
-COLOUR = RNG.integers(0, 256, (20, 20, 3), dtype=np.uint8)
-# Formats that Pillow both writes and reads, and knows by an extension.
-EXTENSION = {kind: suffix for suffix, kind in Image.registered_extensions().items()}
-# Without EPS, which needs Ghostscript, and IM, which Pillow is about to drop.
-FORMATS = sorted((set(Image.OPEN) & set(Image.SAVE) & set(EXTENSION)) - {"EPS", "IM"})
-LOSSY = {"JPEG", "JPEG2000", "WEBP", "AVIF", "GIF", "MPO"}
-
-
-def save(image, path, kind=None):
-    try:
-        image.save(path, kind)
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        pytest.skip(f"Pillow does not write it: {error}")
-
-
-@pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.parametrize("color", [True, False])
-def test_every_format_is_read_as_it_is_or_refused(tmp_path, kind, color):
-    image = Image.fromarray(COLOUR if color else GREY)
-    path = tmp_path / f"a{EXTENSION[kind]}"
-    save(image, path, kind)
-    with Image.open(path) as file:
-        size = file.size[::-1]
-        expected = np.asarray(file.convert("RGB" if color else "L"))
-    found = ImageFolder(tmp_path, size=size, color=color).read(slice(None))[0]
-    np.testing.assert_array_equal(found, expected)
-    if kind not in LOSSY and size == (20, 20):
-        np.testing.assert_array_equal(found, COLOUR if color else GREY)
-
-
-@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
-@pytest.mark.parametrize("color", [True, False])
-def test_more_than_eight_bits_are_refused_by_name(tmp_path, dtype, color):
-    values = np.linspace(0, 4095, 400).reshape(20, 20).astype(dtype)
-    Image.fromarray(values).save(tmp_path / "deep.tiff")
-    folder = ImageFolder(tmp_path, size=20, color=color)
-    with pytest.raises(ValueError, match=r"deep\.tiff.*more than 8 bits"):
-        folder.read(slice(None))
-
-
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P"])
-def test_transparency_is_refused_by_name_unless_nothing_is_transparent(tmp_path, mode):
-    opaque = Image.fromarray(COLOUR).convert("RGBA")
-    clear = opaque.copy()
-    clear.putpixel((3, 3), (10, 20, 30, 0))
-    for name, image in (("opaque", opaque), ("clear", clear)):
-        folder = tmp_path / name
-        folder.mkdir()
-        save(image if mode in ("P", "PA") else image.convert(mode), folder / f"{name}.png")
-    ImageFolder(tmp_path / "opaque", size=20).read(slice(None))
-    with pytest.raises(ValueError, match=r"clear\.png.*transparent"):
-        ImageFolder(tmp_path / "clear", size=20).read(slice(None))
-
-
-def test_files_that_are_no_images_are_left_out(tmp_path):
-    for i in (0, 1, 2, 10):
-        Image.fromarray(COLOUR).save(tmp_path / f"{i}.png")
-    for name in ("features.h5", "readme.pdf", "clip.mpg", "notes.txt", "._1.png"):
-        (tmp_path / name).write_bytes(b"x")
-    (tmp_path / ".cache").mkdir()
-    Image.fromarray(COLOUR).save(tmp_path / ".cache" / "0.png")
-    folder = ImageFolder(tmp_path)
-    assert [path.name for path in folder.paths] == ["0.png", "1.png", "2.png", "10.png"]
-    assert folder.n_skipped == 0
-
-
-def test_broken_images_are_an_error_or_counted(tmp_path):
-    Image.fromarray(COLOUR).save(tmp_path / "good.png")
-    (tmp_path / "broken.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"broken\.png"):
-        ImageFolder(tmp_path).read(slice(None))
-    folder = ImageFolder(tmp_path, on_error="skip")
-    assert folder.n_skipped == 1
-    assert folder.read(slice(None)).shape == (1, 32, 32, 3)
-    with pytest.raises(ValueError, match="on_error"):
-        ImageFolder(tmp_path, on_error="ignore")
-
-
-def test_a_cached_step_sees_that_images_changed(tmp_path):
-    def write(seed):
-        rng = np.random.default_rng(seed)
-        for i in range(30):
-            pixels = rng.integers(0, 256, (16, 16), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / f"{i}.png")
-
-    write(0)
-    dim = DIMTransformer(4, max_epochs=1, random_state=0)
-    pipeline = make_pipeline(dim, LogisticRegression(), memory=str(tmp_path / "cache"))
-    y = np.arange(30) % 2
-    clone(pipeline).fit(ImageFolder(tmp_path, size=16, color=False), y)
-    write(1)
-    again = clone(pipeline).fit(ImageFolder(tmp_path, size=16, color=False), y)
-    plain = clone(dim).fit(ImageFolder(tmp_path, size=16, color=False))
-    np.testing.assert_array_equal(again[0].mean_, plain.mean_)
-
+from skdim.sources import Source, StoredDataset, StoredSamples, as_source, spool
+from skdim.sources.layout import find_layout
 
 ROWS = np.random.default_rng(0).normal(size=(150, 6)).astype(np.float32)
 
@@ -150,11 +62,174 @@ def test_items_that_are_dicts_are_read_by_their_key():
     np.testing.assert_array_equal(fit(StoredDataset(dicts, key="image")).mean_, fit(ROWS).mean_)
 
 
+class Stream(IterableDataset):
+    """A stream of items; ``split`` picks the items of a worker, or None for all of them."""
+
+    def __init__(self, items, split=None):
+        self.items, self.split = items, split
+
+    def __iter__(self):
+        worker = get_worker_info()
+        numbers = range(len(self.items))
+        if worker is not None and self.split == "shard":
+            numbers = numbers[worker.id :: worker.num_workers]
+        if worker is not None and self.split == "shuffle":
+            numbers = np.random.default_rng(worker.id).permutation(len(self.items))
+        yield from (self.items[i] for i in numbers)
+
+
+def test_advice_about_items_that_are_dicts_can_be_followed():
+    dicts = [{"image": row, "label": 1} for row in ROWS]
+    dataset, stream = Items(dicts), Stream(dicts)
+    loader = DataLoader(stream, batch_size=7)
+    for X in (dataset, DataLoader(dataset, batch_size=7), stream, iter(dicts), loader):
+        with pytest.raises(TypeError, match=r"dict of \['image', 'label'\]: name.*X=") as caught:
+            as_source(X)
+        call = str(caught.value).partition("X=")[2].removesuffix(".")
+        names = {"skdim": skdim, "dataset": dataset, "stream": stream, "loader": loader}
+        np.testing.assert_array_equal(np.asarray(as_source(eval(call, names))), ROWS)
+
+
+def test_what_cannot_be_read_by_number_is_no_stored_dataset():
+    for dataset in (Stream(list(ROWS)), Items([])):
+        with pytest.raises(TypeError, match="'dataset' must hold items"):
+            StoredDataset(dataset)
+
+
+LISTS = [image.tolist() for image in np.random.default_rng(0).normal(size=(60, 8, 8))]
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        iter,
+        Items,
+        Stream,
+        lambda items: iter([(item, 1) for item in items]),
+        lambda items: Items([(item, 1) for item in items]),
+        lambda items: Items([[torch.tensor(row) for row in item] for item in items]),
+    ],
+    ids=["generator", "dataset", "stream", "labelled", "labelled dataset", "tensors"],
+)
+def test_a_nested_list_is_a_whole_sample(hold):
+    samples = as_source(hold(LISTS))
+    assert samples.shape == (60, 8, 8)
+    np.testing.assert_array_equal(np.asarray(samples).astype("f4"), np.array(LISTS, "f4"))
+
+
+def test_lists_of_whole_numbers_and_fractions_are_samples_of_one_type():
+    assert np.asarray(as_source(iter([[1, 2], [0.5, 2], [True, False]]))).dtype == np.float64
+
+
+@pytest.mark.parametrize("label", [3, "cat", torch.tensor(3)])
+def test_a_list_of_a_sample_and_its_label_is_refused(label):
+    for X in (iter([[ROWS[0], label]] * 9), Items([[ROWS[0], label]] * 9)):
+        with pytest.raises(ValueError, match="a sample and its label must be a tuple"):
+            as_source(X).read(slice(None))
+
+
+@pytest.mark.parametrize("kind", [Items, Stream])
+def test_a_loader_without_batches_is_refused_with_what_to_pass(kind):
+    loader = DataLoader(kind(list(ROWS)), batch_size=None)
+    with pytest.raises(ValueError, match=r"batch_size=None.*pass the dataset"):
+        as_source(loader)
+    batches = DataLoader(kind(list(torch.from_numpy(ROWS).split(30))), batch_size=None)
+    stream = (sample for batch in batches for sample in batch)
+    np.testing.assert_array_equal(spool(stream), ROWS)
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [
+        DataLoader(Items(LISTS), batch_size=6),
+        DataLoader(Items([row.tolist() for row in ROWS]), batch_size=6),
+        DataLoader(Items(list(ROWS[:, 0])), batch_size=6),
+        DataLoader(Items(list(np.array(LISTS))), batch_size=6, collate_fn=list),
+        DataLoader(Items([(x, 1) for x in np.array(LISTS)]), batch_size=6, collate_fn=list),
+    ],
+    ids=["nested lists", "lists", "numbers", "uncollated", "uncollated with labels"],
+)
+def test_batches_that_are_no_arrays_are_refused(loader):
+    with pytest.raises(ValueError, match="whose first entry is not a batch"):
+        as_source(loader)
+
+
+def test_batches_with_labels_are_read():
+    x, y = torch.from_numpy(ROWS), torch.arange(150)
+    for items in (TensorDataset(x, y), TensorDataset(x, x), TensorDataset(x)):
+        np.testing.assert_array_equal(spool(DataLoader(items, batch_size=7)), ROWS)
+
+
+@pytest.mark.parametrize("split", [None, "shuffle", "shard"])
+@pytest.mark.parametrize("n_workers", [0, 1, 2, 3])
+def test_workers_that_repeat_the_samples_are_told(n_workers, split, recwarn):
+    spool(DataLoader(Stream(list(ROWS[:40]), split), batch_size=8, num_workers=n_workers))
+    warned = [w for w in recwarn if issubclass(w.category, DataWarning)]
+    assert len(warned) == (n_workers > 1 and split != "shard")
+    assert all("workers read the same samples" in str(w.message) for w in warned)
+
+
 def test_a_loader_that_shuffles_is_told():
     dataset = TensorDataset(torch.from_numpy(ROWS))
     with pytest.warns(DataWarning, match="shuffle"):
-        fit(DataLoader(dataset, batch_size=32, shuffle=True))
-    fit(DataLoader(dataset, batch_size=32))
+        spool(DataLoader(dataset, batch_size=32, shuffle=True))
+    with pytest.warns(DataWarning, match="shuffle"):
+        spool(DataLoader(dataset, batch_sampler=BatchSampler(RandomSampler(dataset), 30, False)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        spool(DataLoader(dataset, batch_size=32))
+
+
+class Wrong(ArraySource):
+    """A source that returns something else than it says."""
+
+    def __init__(self, array, change, dtype=None):
+        super().__init__(array)
+        self.change, self.dtype = change, np.dtype(dtype or array.dtype)
+
+    def read(self, indices):
+        return self.change(super().read(indices))
+
+
+WRONG = {
+    "fewer samples": (lambda X: X[:-1], None, r"of shape \(149, 6\) and type float32"),
+    "other columns": (lambda X: X[:, :3], None, r"of shape \(150, 3\)"),
+    "one axis": (lambda X: X.ravel(), None, r"of shape \(900,\)"),
+    "floats as bytes": (lambda X: X, "u1", "type float32"),
+    "floats as flags": (lambda X: X, "?", "type float32"),
+    "large numbers": (lambda X: (X * 1e6).astype("i8"), "i2", "type int64"),
+    "float64": (lambda X: X.astype("f8"), "f4", "type float64"),
+    "masked": (lambda X: np.ma.array(X, mask=X > -9), None, "masked values"),
+    "a list": (lambda X: X.tolist(), None, "a list"),
+    "a tensor": (torch.from_numpy, None, "a Tensor"),
+    "nothing": (lambda X: None, None, "a NoneType"),
+}
+
+
+@pytest.mark.parametrize(("change", "dtype", "result"), WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda X: StoredSamples(X, find_layout(X.shape))[:],
+        np.asarray,
+        spool,
+        lambda X: X[3],
+        lambda X: np.asarray(X[2:9]),
+    ],
+    ids=["fit", "array", "spool", "one", "part"],
+)
+def test_a_source_returns_what_it_says(read, change, dtype, result):
+    X = Wrong(ROWS, change, dtype)
+    with pytest.raises(ValueError, match=r"Wrong.read\(\) must return an array of shape"):
+        read(X)
+    if read is spool:
+        with pytest.raises(ValueError, match=result):
+            read(X)
+
+
+def test_a_source_may_return_another_byte_order_and_a_subclass():
+    for change in (lambda X: X.astype(">f4"), np.ma.array, lambda X: X[:, ::-1][:, ::-1]):
+        np.testing.assert_array_equal(spool(Wrong(ROWS, change)), ROWS)
 
 
 def test_a_search_folds_a_source_as_it_folds_an_array(quick, digits):
@@ -169,25 +244,6 @@ def test_a_search_folds_a_source_as_it_folds_an_array(quick, digits):
     assert isinstance(parts, Source)
     assert np.array_equal(np.asarray(parts[np.array([3, 1])]), images[[13, 11]])
     assert np.array_equal(X[5], images[5])
-
-
-def test_pictures_in_folders_are_samples_with_labels(quick, tmp_path):
-    rng = np.random.default_rng(0)
-    for label in ("cat", "dog"):
-        (tmp_path / label).mkdir()
-        for i in range(4):
-            noise = rng.integers(0, 256, (20, 32, 3), dtype=np.uint8)
-            Image.fromarray(noise).save(tmp_path / label / f"{i}.png")
-    (tmp_path / "cat" / "notes.txt").write_text("no picture")
-    folder = ImageFolder(tmp_path, size=(16, 16))
-    assert folder.shape == (8, 16, 16, 3)
-    assert folder.labels.tolist() == ["cat"] * 4 + ["dog"] * 4
-    grey = ImageFolder(tmp_path, size=20, color=False)
-    # A picture of the right height is not scaled: the middle is cut out, exactly.
-    whole = np.asarray(Image.open(folder.paths[0]).convert("L"))
-    assert np.array_equal(grey[0], whole[:, 6:26])
-    dim = quick(n_components=4, max_epochs=1).fit(folder)
-    assert np.array_equal(dim.transform(folder), dim.transform(np.asarray(folder)))
 
 
 def test_what_is_in_memory_is_no_source(images):
