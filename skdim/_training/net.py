@@ -160,9 +160,12 @@ class DIMNet(NeuralNet):
                 getattr(callback, method_name)(self, **kwargs)
             except KeyboardInterrupt:
                 is_second = self.guard.is_pending  # Ctrl-C; the guard only noted the first
-                if is_second and self.plan.runtime.processes.is_single:
+                if method_name == "on_epoch_end" and not is_second:
+                    self.stop()  # callbacks of skorch end training by raising it
+                elif self.plan.runtime.processes.is_single:
                     raise
-                self.stop()  # callbacks of skorch stop training by raising it
+                else:
+                    self.guard.is_pending = True  # all processes raise it together
         if method_name == "on_epoch_end":
             self.is_stopping = self.plan.runtime.processes.any(self.is_stopping)
             if self.is_stopping or self.is_over:
