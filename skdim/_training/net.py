@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping as EarlyStoppingOfSkorch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -146,13 +147,20 @@ class DIMNet(NeuralNet):
             self.notify("on_train_end", X=self.loader, y=None)
 
     def notify(self, method_name, **kwargs):
-        """Tell the callbacks, and hear whether one of them wants to stop."""
-        try:
-            super().notify(method_name, **kwargs)
-        except KeyboardInterrupt:
-            if self.guard.is_pending:  # a second Ctrl-C; the guard only noted the first
-                raise
-            self.stop()  # callbacks of skorch stop training by raising it
+        """Tell all callbacks, and hear whether one of them wants to stop."""
+        getattr(self, method_name)(self, **kwargs)
+        for _, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **kwargs)
+            except KeyboardInterrupt:
+                # EarlyStopping of skorch ends training by raising it. Of Ctrl-C, the guard has only
+                # noted the first.
+                if isinstance(callback, EarlyStoppingOfSkorch) and not self.guard.is_pending:
+                    self.stop()
+                elif self.plan.runtime.processes.is_single:
+                    raise
+                else:
+                    self.guard.is_pending = True  # all processes raise it together
         if method_name == "on_epoch_end":
             self.is_stopping = self.plan.runtime.processes.any(self.is_stopping)
             if self.is_stopping or self.is_over:
