@@ -153,8 +153,7 @@ class DIMNet(NeuralNet):
             try:
                 getattr(callback, method_name)(self, **kwargs)
             except KeyboardInterrupt:
-                # EarlyStopping of skorch ends training by raising it. Of Ctrl-C, the guard has only
-                # noted the first.
+                # EarlyStopping of skorch ends training by raising it. The guard notes a first Ctrl-C.
                 if isinstance(callback, EarlyStoppingOfSkorch) and not self.guard.is_pending:
                     self.stop()
                 elif self.plan.runtime.processes.is_single:
