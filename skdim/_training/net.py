@@ -153,7 +153,7 @@ class DIMNet(NeuralNet):
             try:
                 getattr(callback, method_name)(self, **kwargs)
             except KeyboardInterrupt:
-                # EarlyStopping of skorch ends training by raising it. The guard notes a first Ctrl-C.
+                # EarlyStopping of skorch ends training so. The guard only notes a first Ctrl-C.
                 if isinstance(callback, EarlyStoppingOfSkorch) and not self.guard.is_pending:
                     self.stop()
                 elif self.plan.runtime.processes.is_single:
