@@ -63,7 +63,7 @@ def print_machine() -> None:
 
 
 def save(name: str, record: dict) -> None:
-    """Write ``results/<name>.json`` with the machine beside the figures."""
+    """Write figures to ``results/<name>.json``, with the machine that they were measured on."""
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({"machine": machine(), **record}, indent=2) + "\n")
     print_machine()
@@ -124,13 +124,13 @@ def flatten_pixels(X: np.ndarray) -> np.ndarray:
     return flatten(X) / 255
 
 
-def read_outputs(transformer, outputs, data) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def features_by_output(transformer, outputs, data) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Features of ``data.X`` and ``data.X_test`` by each output of a fitted transformer."""
-    found = {}
+    features = {}
     for output in outputs:
         transformer.set_params(output=output)
-        found[output] = transformer.transform(data.X), transformer.transform(data.X_test)
-    return found
+        features[output] = transformer.transform(data.X), transformer.transform(data.X_test)
+    return features
 
 
 def fit_and_score(train, y_train, test, y_test, **params) -> tuple[float, bool]:

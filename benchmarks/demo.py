@@ -104,11 +104,11 @@ def draw(dim, train, test, y_train, y_test, n_queries=6, n_neighbors=7):
 
     queries = [int(np.flatnonzero(y_test == digit)[1]) for digit in (2, 3, 5, 7, 8, 9)[:n_queries]]
     search = NearestNeighbors(n_neighbors=n_neighbors, metric="cosine").fit(dim.transform(train))
-    found = search.kneighbors(dim.transform(test[queries]), return_distance=False)
+    neighbors = search.kneighbors(dim.transform(test[queries]), return_distance=False)
     grid = right.subplots(n_queries, n_neighbors + 1)
     for row, query in enumerate(queries):
-        shown = [test[query], *train[found[row]]]
-        right_label = [True, *(y_train[found[row]] == y_test[query])]
+        shown = [test[query], *train[neighbors[row]]]
+        right_label = [True, *(y_train[neighbors[row]] == y_test[query])]
         for axis, image, is_right in zip(grid[row], shown, right_label, strict=True):
             axis.imshow(image, cmap="gray_r")
             axis.set(xticks=[], yticks=[])

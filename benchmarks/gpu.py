@@ -85,7 +85,7 @@ def modalities(size: Size) -> dict:
     captured = []
     capture = CUDAGraphCapturer.capture
     CUDAGraphCapturer.capture = lambda *args: captured.append(1) or capture(*args)
-    found = {}
+    results = {}
     for name, (X, params) in samples.items():
         captured.clear()
         n_epochs = 1 if size.device == "cpu" else 1 + WORTHWHILE // (len(X) // 128)
@@ -93,18 +93,18 @@ def modalities(size: Size) -> dict:
             device=size.device, max_epochs=n_epochs, output="hidden", random_state=0, **params
         )
         seconds = clock(partial(dim.fit, X))
-        there = dim.transform(X[:500])
-        here = dim.to("cpu").transform(X[:500])
-        found[name] = {
+        on_device = dim.transform(X[:500])
+        on_cpu = dim.to("cpu").transform(X[:500])
+        results[name] = {
             "seconds": seconds,
-            "largest difference to CPU": float(np.abs(there - here).max()),
+            "largest difference to CPU": float(np.abs(on_device - on_cpu).max()),
             "captured": bool(captured),
         }
     holds = all(
         result["largest difference to CPU"] < 1e-2 and (result["captured"] or size.device == "cpu")
-        for result in found.values()
+        for result in results.values()
     )
-    return {**found, "holds": holds}
+    return {**results, "holds": holds}
 
 
 def throughput(size: Size) -> dict:
@@ -142,7 +142,7 @@ def thousand_epochs(size: Size) -> dict:
 def cifar10(size: Size) -> dict:
     """Accuracy of default features after a minute and after five; .86 linear and .90 10-NN."""
     X, y, X_test, y_test = images(size)
-    found = {}
+    results = {}
     for seconds in size.seconds:
         dim = DIMTransformer(
             max_epochs=100_000, max_time=seconds, output="hidden", device=size.device
@@ -150,14 +150,14 @@ def cifar10(size: Size) -> dict:
         train, test = dim.transform(X), dim.transform(X_test)
         linear = LogisticRegression(C=0.01, max_iter=100).fit(train, y).score(test, y_test)
         neighbors = KNeighborsClassifier(10, metric="cosine").fit(train, y)
-        found[f"{seconds} s"] = {
+        results[f"{seconds} s"] = {
             "epochs": dim.n_iter_,
             "linear": linear,
             "10-NN": neighbors.score(test, y_test),
         }
-    last = found[f"{size.seconds[-1]} s"]
+    last = results[f"{size.seconds[-1]} s"]
     enough = last["linear"] >= 0.86 and last["10-NN"] >= 0.90
-    return {**found, "holds": size.device == "cpu" or enough}
+    return {**results, "holds": size.device == "cpu" or enough}
 
 
 def latency(size: Size) -> dict:

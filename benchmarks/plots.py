@@ -1,4 +1,4 @@
-"""Pictures of the benchmarks: accuracy against labels and against time, ours beside others.
+"""Pictures of the benchmarks: accuracy against labels and against time, ours next to others'.
 
 They are drawn from the files under ``results/`` and show nothing else. Each is one SVG file under
 ``docs/_static/plots/``; ``accuracy.svg`` has all three panels, for the README.
@@ -35,7 +35,7 @@ STYLES = {
     "gradient boosting": {"color": "tab:purple"},
 }
 
-# Of names beside points: ours are often close to others.
+# Positions of names relative to their points: ours are often close to others.
 ABOVE = {"xytext": (0, 7), "ha": "center", "va": "bottom"}
 POSITIONS = {
     "skdim": {"xytext": (9, 0), "ha": "left", "va": "center"},
@@ -59,10 +59,10 @@ def cells(name: str) -> dict[str, dict]:
     return json.loads((RESULTS / f"{name}.json").read_text())["cells"]
 
 
-def mean_over_seeds(found: dict, data: str, extractor: str, read) -> np.ndarray:
+def mean_over_seeds(results: dict, data: str, extractor: str, read) -> np.ndarray:
     """Mean of ``read(cell)`` over the seeds of a data set and an extractor."""
     prefix = f"{data}|{extractor}|"
-    return np.mean([read(cell) for key, cell in found.items() if key.startswith(prefix)], axis=0)
+    return np.mean([read(cell) for key, cell in results.items() if key.startswith(prefix)], axis=0)
 
 
 def reader(output: str, *labels: str):
@@ -80,7 +80,7 @@ def reader(output: str, *labels: str):
 
 def photographs() -> dict[str, np.ndarray]:
     """Seconds, and accuracies with 100, 500 and 5,000 labels."""
-    found = cells("features")
+    results = cells("features")
     shown = {
         "raw": ("raw", ""),
         "PCA": ("PCA-64", ""),
@@ -90,14 +90,14 @@ def photographs() -> dict[str, np.ndarray]:
     }
     labels = ("linear, 10 a class", "linear, 50 a class", "linear")
     return {
-        name: mean_over_seeds(found, "cifar10-5k", extractor, reader(output, *labels))
+        name: mean_over_seeds(results, "cifar10-5k", extractor, reader(output, *labels))
         for name, (extractor, output) in shown.items()
     }
 
 
 def signals(*labels: str) -> dict[str, np.ndarray]:
     """Seconds, and accuracies with some numbers of labels: means of the sets that have them."""
-    found = cells("features")
+    results = cells("features")
     shown = {
         "raw": ("raw", ""),
         "PCA": ("PCA-64", ""),
@@ -106,10 +106,12 @@ def signals(*labels: str) -> dict[str, np.ndarray]:
         "untrained": ("untrained", " components"),
         "skdim": ("skdim", " components"),
     }
-    sets = [data for data in SIGNALS if set(labels) <= set(found[f"{data}|raw|0"]["accuracy"][""])]
+    sets = [
+        data for data in SIGNALS if set(labels) <= set(results[f"{data}|raw|0"]["accuracy"][""])
+    ]
     return {
         name: np.mean(
-            [mean_over_seeds(found, data, extractor, reader(output, *labels)) for data in sets],
+            [mean_over_seeds(results, data, extractor, reader(output, *labels)) for data in sets],
             axis=0,
         )
         for name, (extractor, output) in shown.items()
@@ -118,7 +120,7 @@ def signals(*labels: str) -> dict[str, np.ndarray]:
 
 def tables() -> dict[str, np.ndarray]:
     """Seconds, and balanced accuracies with 20 labels a class and with all: means of all tables."""
-    found = cells("tables")
+    results = cells("tables")
     shown = {
         "raw": ("columns", ""),
         "Nystroem": ("Nystroem-256", ""),
@@ -127,12 +129,12 @@ def tables() -> dict[str, np.ndarray]:
         "untrained": ("untrained", " components"),
         "skdim": ("skdim", " components"),
     }
-    sets = dict.fromkeys(key.partition("|")[0] for key in found)
+    sets = dict.fromkeys(key.partition("|")[0] for key in results)
     return {
         name: np.mean(
             [
                 mean_over_seeds(
-                    found,
+                    results,
                     data,
                     extractor,
                     lambda cell, output=output: [cell["seconds"], *cell["accuracy"][output]],
@@ -154,12 +156,12 @@ def many_photographs() -> dict[str, np.ndarray]:
         "skdim": ("skdim", "components"),
         "skdim, hidden layer": ("skdim", "hidden"),
     }
-    found = cells("cifar10")
+    results = cells("cifar10")
     return {
         name: np.array(
             [
-                found[f"{extractor}|300 s|0"]["seconds to first features"],
-                found[f"{extractor}|300 s|0"][output]["accuracy"],
+                results[f"{extractor}|300 s|0"]["seconds to first features"],
+                results[f"{extractor}|300 s|0"][output]["accuracy"],
             ]
         )
         for name, (extractor, output) in shown.items()

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from skdim.exceptions import IneffectiveParameterWarning, warn
+
 # Parameters as other libraries call them, for which `difflib` has no good suggestion.
 SYNONYMS = {
     "alpha": "global_weight",
@@ -39,6 +41,9 @@ SYNONYMS = {
     "weight_decay": "optimizer_params",
 }
 
+# Settings of the prior that were parameters of the constructor in development versions.
+SETTINGS_OF_PRIOR = {"gradient_penalty": "gradient_penalty", "prior_learning_rate": "learning_rate"}
+
 Constructor = TypeVar("Constructor", bound=Callable[..., None])
 
 
@@ -47,23 +52,12 @@ def lookup(
 ) -> Any:
     """Return the entry that ``choice`` names, or ``choice`` itself if it is callable.
 
-    Parameters
-    ----------
-    choice : str or callable
-        A name in ``registry``, or a custom object.
-    registry : mapping of str to object
-        The legal names.
-    parameter : str
-        The parameter that the choice came from, for the error.
-    or_callable : bool, default=True
-        Whether a custom object is allowed.
-
     Raises
     ------
     ValueError
-        If ``choice`` is a name that ``registry`` does not hold.
+        If it is a name that ``registry`` does not hold; the message names the parameter.
     TypeError
-        If ``choice`` is neither a name nor callable.
+        If it is neither a name nor callable.
     """
     if isinstance(choice, str) and choice in registry:
         return registry[choice]
@@ -82,10 +76,16 @@ def known_names_only(constructor: Constructor) -> Constructor:
 
     @functools.wraps(constructor)  # scikit-learn reads the names of the parameters through it
     def checked(self: Any, *args: Any, **params: Any) -> None:
-        for name in params:
-            if name not in names:
-                kind = type(self).__name__
+        for name in set(params) - set(names):
+            kind = type(self).__name__
+            if name not in SETTINGS_OF_PRIOR or "prior" not in names:
                 raise TypeError(f"{kind} has no parameter {name!r}.{suggest(name, names)}")
+            setting = f"{SETTINGS_OF_PRIOR[name]}={params.pop(name)!r}"
+            warn(
+                f"{kind} has no parameter {name!r}, so that it has no effect: it is a setting of "
+                f"the prior. Set prior=Prior(sample, {setting}); see skdim.priors.Prior.",
+                IneffectiveParameterWarning,
+            )
         constructor(self, *args, **params)
 
     return checked  # type: ignore[return-value]  # of the same signature

@@ -5,8 +5,10 @@ import inspect
 import pytest
 
 from skdim import DIMClassifier, DIMTransformer
-from skdim._names import SYNONYMS, lookup, suggest
+from skdim._names import SETTINGS_OF_PRIOR, SYNONYMS, lookup, suggest
 from skdim.critics import CRITICS
+from skdim.exceptions import IneffectiveParameterWarning
+from skdim.priors import Prior
 
 KINDS = {"DIMTransformer": DIMTransformer, "DIMClassifier": DIMClassifier}
 
@@ -59,6 +61,17 @@ def test_the_error_names_the_parameter(kind, name, known):
 def test_a_name_like_no_other_is_named_alone():
     with pytest.raises(TypeError, match=r"^DIMTransformer has no parameter 'qqq'\.$"):
         DIMTransformer.paper(qqq=1)
+
+
+@pytest.mark.parametrize(("name", "setting"), SETTINGS_OF_PRIOR.items())
+def test_a_setting_of_the_prior_says_where_it_is(name, setting):
+    assert setting in inspect.signature(Prior).parameters
+    sentence = rf"Set prior=Prior\(sample, {setting}=0.5"
+    with pytest.warns(IneffectiveParameterWarning, match=sentence):
+        dim = DIMTransformer(**{name: 0.5})
+    assert dim.get_params() == DIMTransformer().get_params()
+    with pytest.raises(TypeError, match=name):
+        DIMClassifier(**{name: 0.5})
 
 
 def test_a_choice_is_looked_up_by_name():

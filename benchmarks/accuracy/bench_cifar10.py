@@ -87,12 +87,12 @@ def cell(extractor: str, data: tuple, seed: int, seconds: float) -> dict:
     """Features of one extractor, each output with its accuracy."""
     X, y, X_test, y_test = data
     start = time.perf_counter()
-    found: dict = {}
+    results: dict = {}
     for output, train, test in EXTRACTORS[extractor](X, X_test, seed, seconds):
-        found.setdefault("seconds to first features", time.perf_counter() - start)
+        results.setdefault("seconds to first features", time.perf_counter() - start)
         accuracy, C = probe(train, y, test, y_test)
-        found[output] = {"accuracy": accuracy, "C": C, "width": train.shape[1]}
-    return found
+        results[output] = {"accuracy": accuracy, "C": C, "width": train.shape[1]}
+    return results
 
 
 def main():
@@ -108,8 +108,8 @@ def main():
     X_test, y_test = data_loader().load_cifar10("test")
     if arguments.validation:
         order = np.random.default_rng(0).permutation(len(X))
-        held, kept = order[:N_VALIDATION], order[N_VALIDATION:]
-        X, y, X_test, y_test = X[kept], y[kept], X[held], y[held]
+        held_out, training = order[:N_VALIDATION], order[N_VALIDATION:]
+        X, y, X_test, y_test = X[training], y[training], X[held_out], y[held_out]
     name = "cifar10_validation" if arguments.validation else "cifar10"
     cells = Cells(name, fresh=arguments.fresh)
     data = (X, y, X_test, y_test)
@@ -117,23 +117,23 @@ def main():
         for seed in range(arguments.seeds):
             key = f"{extractor}|{arguments.seconds:g} s|{seed}"
             outputs = cells.get(key, partial(cell, extractor, data, seed, arguments.seconds))
-            for output, found in outputs.items():
+            for output, result in outputs.items():
                 if output != "seconds to first features":
                     print(
-                        f"{extractor + ' ' + output:<24} seed {seed}: {found['accuracy']:.4f} "
-                        f"(width {found['width']}, C {found['C']})",
+                        f"{extractor + ' ' + output:<24} seed {seed}: {result['accuracy']:.4f} "
+                        f"(width {result['width']}, C {result['C']})",
                         flush=True,
                     )
     claims = {}
     for output, goal in GOALS.items():
         for extractor in ("skdim", "skdim, flip_averaging"):
-            found = [
+            accuracies = [
                 outputs[output]["accuracy"]
                 for key, outputs in cells.cells.items()
                 if key.startswith(f"{extractor}|{arguments.seconds:g} s|")
             ]
-            if found:
-                mean = float(np.mean(found))
+            if accuracies:
+                mean = float(np.mean(accuracies))
                 claims[f"{extractor} {output}: {mean:.3f} >= {goal}"] = mean >= goal
     verdict(claims)
 

@@ -3,9 +3,9 @@
 Nine data sets of all kinds, two settings each, 30,000 samples shown. Ten times in a fit, measures
 are read off a tenth of the samples that was held out: `score`, and measures of the codes
 of two views, made as in the fit. The truth is the accuracy of
-LogisticRegression on the test part, five labels a class, mean of ten draws. Regret: what the epoch
-that a measure takes loses to the best epoch, in accuracy; beside it the last epoch, which is what a
-fit without early stopping takes.
+LogisticRegression on the test part, five labels a class, mean of ten draws. The regret of a measure
+is the accuracy that its choice of an epoch loses to the best one. It is compared with the regret of
+the last epoch, which a fit without early stopping takes.
 
 Every cell is written when it is computed; run again, the command continues.
 
@@ -48,7 +48,7 @@ class Look:
     """
 
     def __init__(self, measure, epochs):
-        self.measure, self.epochs, self.found = measure, epochs, []
+        self.measure, self.epochs, self.results = measure, epochs, []
 
     def setup(self, estimator, context):
         """Nothing to prepare."""
@@ -62,7 +62,7 @@ class Look:
     def on_fit_task_end(self, estimator, context, *, fitted_estimator):
         """Measure, if this is the end of one of the epochs."""
         if context.task_name == "epoch" and context.task_id in self.epochs:
-            self.found.append(self.measure(fitted_estimator))
+            self.results.append(self.measure(fitted_estimator))
 
 
 def examine(name: str, setting: str) -> dict:
@@ -98,7 +98,7 @@ def examine(name: str, setting: str) -> dict:
     look = Look(measure, set(looks.tolist()))
     params = {**data.params, **SETTINGS[setting], "max_epochs": n_epochs}
     DIMTransformer(random_state=0, **params).set_callbacks(look).fit(data.X[fitted_on])
-    return {"epochs": n_epochs, "looks": look.found}
+    return {"epochs": n_epochs, "looks": look.results}
 
 
 def regrets(cell: dict) -> dict[str, float]:
@@ -120,10 +120,10 @@ def main():
     cells = Cells("early_stopping", fresh=arguments.fresh)
     keys = [(name, setting) for name in arguments.data for setting in SETTINGS]
     missing = [key for key in keys if "|".join(key) not in cells.cells]
-    found = Parallel(arguments.jobs, return_as="generator")(
+    results = Parallel(arguments.jobs, return_as="generator")(
         delayed(examine)(*key) for key in missing
     )
-    for key, cell in zip(missing, found, strict=True):
+    for key, cell in zip(missing, results, strict=True):
         cells.get("|".join(key), lambda cell=cell: cell)
     table = {"|".join(key): regrets(cells.cells["|".join(key)]) for key in keys}
     names = ("last epoch", *WATCHED)

@@ -3,7 +3,7 @@
 One table: data set x extractor x classifier (LogisticRegression, 10 nearest neighbours by cosine, a
 network of 200 units) x labels (all, 10 and 50 a class; means of three draws), mean and standard
 deviation over seeds, seconds to fit. Extractors see the training part without labels. MiniRocket is
-measured where ``aeon`` is installed.
+measured if ``aeon`` is installed.
 
 Every cell is written when it is computed. The command can be interrupted and run again: it
 continues with the cells that are missing (``--fresh`` starts over). ``--data`` takes names and
@@ -31,7 +31,14 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from benchmarks.baselines.autoencoder import Autoencoder
 from benchmarks.baselines.patches import KMeansPatches
-from benchmarks.common import Cells, argument_parser, fit_and_score, flatten, read_outputs, verdict
+from benchmarks.common import (
+    Cells,
+    argument_parser,
+    features_by_output,
+    fit_and_score,
+    flatten,
+    verdict,
+)
 from benchmarks.datasets import DATASETS, Data, load
 from skdim import DIMTransformer
 from skdim._model.readout import OUTPUTS
@@ -96,17 +103,17 @@ def dim(**params):
 
     def extract(data: Data, seed: int) -> Features:
         transformer = DIMTransformer(random_state=seed, **data.params, **params).fit(data.X)
-        outputs = read_outputs(transformer, OUTPUTS, data)
-        found = {f" {output}": features for output, features in outputs.items()}
-        local_maps = found.pop(" local")
+        outputs = features_by_output(transformer, OUTPUTS, data)
+        results = {f" {output}": features for output, features in outputs.items()}
+        local_maps = results.pop(" local")
         if data.kind == "images":
-            found[" local"] = local_maps
+            results[" local"] = local_maps
         if data.kind == "signals":
             n_channels = local_map_shape(transformer)[1]
             pooled = [pool_in_time(features, n_channels) for features in local_maps]
             scaler = StandardScaler().fit(pooled[0])
-            found[" pooled"] = (scaler.transform(pooled[0]), scaler.transform(pooled[1]))
-        return found
+            results[" pooled"] = (scaler.transform(pooled[0]), scaler.transform(pooled[1]))
+        return results
 
     return extract
 
@@ -145,8 +152,7 @@ def classify(features, y, features_test, y_test, seed: int) -> dict[str, float]:
         "10-NN": KNeighborsClassifier(10, metric="cosine"),
         "MLP-200": MLPClassifier(200, early_stopping=len(y) > 500, random_state=seed),
     }
-    given = (features, y, features_test, y_test)
-    scores = {"linear": fit_and_score(*given, max_iter=300)[0]}
+    scores = {"linear": fit_and_score(features, y, features_test, y_test, max_iter=300)[0]}
     for name, classifier in classifiers.items():
         scores[name] = classifier.fit(features, y).score(features_test, y_test)
     for n in PER_CLASS:
@@ -202,11 +208,11 @@ def main():
 
 def cell(data: Data, extract, seed: int) -> dict:
     start = time.perf_counter()
-    found = extract(data, seed)
+    features = extract(data, seed)
     seconds = time.perf_counter() - start
     scores = {
         output: classify(train, data.y, test, data.y_test, seed)
-        for output, (train, test) in found.items()
+        for output, (train, test) in features.items()
     }
     return {"seconds": seconds, "accuracy": scores}
 
@@ -225,12 +231,12 @@ def report(name: str, extractor: str, cells: dict) -> None:
 
 
 def mean_of(cells: dict, name: str, extractor: str, output: str) -> float | None:
-    found = [
+    accuracies = [
         c["accuracy"][output]["linear"]
         for key, c in cells.items()
         if key.rsplit("|", 1)[0] == f"{name}|{extractor}"
     ]
-    return float(np.mean(found)) if found else None
+    return float(np.mean(accuracies)) if accuracies else None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Claim: features of images beat PCA from 15 samples on; those of tables beat raw columns from 100.
+"""Claim: features beat PCA on at least 15 images, and raw columns on at least 100 rows of a table.
 
 The extractor and LogisticRegression are fitted on n of scikit-learn's digits only, and scored on
 all others: as images, and as tables of 64 columns. Raw values and PCA are measured for comparison.
@@ -42,8 +42,8 @@ def main():
                     "DIM": DIMTransformer(random_state=seed),
                 }
                 for name, extractor in extractors.items():
-                    of_dim = name == "DIM"
-                    source = X if of_dim else digits.data
+                    is_dim = name == "DIM"
+                    source = X if is_dim else digits.data
                     extractor.fit(source[train])
                     score, _ = fit_and_score(
                         extractor.transform(source[train]),

@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from benchmarks.accuracy.bench_features import draw
-from benchmarks.common import argument_parser, flatten, read_outputs, save, verdict
+from benchmarks.common import argument_parser, features_by_output, flatten, save, verdict
 from benchmarks.datasets import Data, digits
 from skdim import DIMTransformer
 
@@ -52,11 +52,11 @@ def main():
         for name, (train, test) in features(data, seed).items():
             for is_scaled in (False, True):
                 label = f"{name}, scaled" if is_scaled else name
-                found = measure(train, test, data, seed, is_scaled=is_scaled)
-                rows.setdefault(label, []).append(found)
+                scores = measure(train, test, data, seed, is_scaled=is_scaled)
+                rows.setdefault(label, []).append(scores)
     means = {
-        label: {head: float(np.mean([found[head] for found in of_seeds])) for head in of_seeds[0]}
-        for label, of_seeds in rows.items()
+        label: {head: float(np.mean([scores[head] for scores in row])) for head in row[0]}
+        for label, row in rows.items()
     }
     heads = [*CLASSIFIERS, "k-means, ARI"]
     print(f"{'':<20}" + "".join(f"{head:>20}" for head in heads))
@@ -83,20 +83,20 @@ def features(data: Data, seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {
         "pixels": pixels,
         "PCA-64": tuple(map(pca.transform, pixels)),
-        **read_outputs(dim, ("components", "hidden"), data),
+        **features_by_output(dim, ("components", "hidden"), data),
     }
 
 
 def measure(train, test, data: Data, seed: int, *, is_scaled: bool) -> dict[str, float]:
     steps = (StandardScaler(),) if is_scaled else ()
     draws = [draw(data.y, N_PER_CLASS, [seed, k]) for k in range(N_DRAWS)]
-    found = {}
+    scores = {}
     for head, classifier in CLASSIFIERS.items():
         pipeline = make_pipeline(*steps, classifier)
-        scores = [pipeline.fit(train[i], data.y[i]).score(test, data.y_test) for i in draws]
-        found[head] = float(np.mean(scores))
+        accuracies = [pipeline.fit(train[i], data.y[i]).score(test, data.y_test) for i in draws]
+        scores[head] = float(np.mean(accuracies))
     clusters = make_pipeline(*steps, KMeans(10, n_init=10, random_state=seed)).fit_predict(train)
-    return {**found, "k-means, ARI": float(adjusted_rand_score(data.y, clusters))}
+    return {**scores, "k-means, ARI": float(adjusted_rand_score(data.y, clusters))}
 
 
 if __name__ == "__main__":

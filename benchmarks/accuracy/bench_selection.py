@@ -7,12 +7,13 @@ LogisticRegression on the test part, with all labels of the training part and wi
 (mean of ten draws). Values are means over the three fits.
 
 For each measure: Spearman's rank correlation with the truth over the settings of a data set, the
-95 % interval of its mean over data sets (bootstrap of settings), and the regret: what the setting
-that it takes for the best loses to the best one, as a share of the range of accuracies. Beside them
-a choice by 50 labels (`few_labels_scorer`, mean of three draws of them), and the seconds that a
-measure takes, as a share of the fit. All settings are measured on the same views, the default ones;
-their correlations on the views that each setting was trained with stand below. The truth of one fit
-against that of another shows what any measure can reach.
+95 % interval of its mean over data sets (bootstrap of settings), and the regret: the accuracy that
+the setting which it ranks first loses to the best one, as a share of the range of accuracies. For
+comparison, settings are also chosen by 50 labels (`few_labels_scorer`, mean of three draws of
+labels). The seconds that a measure takes are printed as a share of those of the fit. All settings
+are measured on the same views, the default ones; correlations on the views that each setting was
+trained with stand below. The truth of one fit against that of another shows what any measure can
+reach.
 
 One measure is chosen on the first, third, fifth ... data set, and evaluated on the others. Every
 cell is written when it is computed; run again, the command continues. With ``--keep`` the features
@@ -212,24 +213,24 @@ def measures_of(views: np.ndarray) -> dict[str, float]:
     return {name: float(function(views)) for name, function in MEASURES.items()}
 
 
-def measure(data: Data, found: dict[str, np.ndarray]) -> dict:
+def measure(data: Data, results: dict[str, np.ndarray]) -> dict:
     """Return the measures of one fit, their seconds as a share of the fit's, and the truth."""
-    if "diverged" in found:
+    if "diverged" in results:
         return {"diverged": True}
-    fit_seconds, views_seconds, score_seconds = found["seconds"]
-    values, seconds = {"score": float(found["score"])}, {"score": score_seconds}
+    fit_seconds, views_seconds, score_seconds = results["seconds"]
+    values, seconds = {"score": float(results["score"])}, {"score": score_seconds}
     for name, function in MEASURES.items():
         begin = time.perf_counter()
-        values[name] = float(function(found["views"]))
+        values[name] = float(function(results["views"]))
         seconds[name] = time.perf_counter() - begin + views_seconds
     y, y_test = numbered_labels(data)
     rng = np.random.default_rng(0)
     few = [five_per_class(y, rng) for _ in range(10)]
     chosen = [rng.permutation(len(y))[:N_LABELS] for _ in range(3)]
-    X, X_test = found["features"], found["test"]
+    X, X_test = results["features"], results["test"]
     return {
         "measures": values,
-        "on own views": measures_of(found["own_views"]),
+        "on own views": measures_of(results["own_views"]),
         "share of the fit": {name: float(s / fit_seconds) for name, s in seconds.items()},
         "50 labels": [few_labels_scorer(FunctionTransformer(), X[i], y[i]) for i in chosen],
         "few": float(np.mean([fit_and_score(X[i], y[i], X_test, y_test)[0] for i in few])),
@@ -254,12 +255,12 @@ def examine(name: str, number: int, seed: int, folder: Path | None) -> dict:
     data = load_part(name)
     file = None if folder is None else folder / f"{name}-{number}-{seed}.npz"
     if file is not None and file.exists():
-        with np.load(file) as kept:
-            return measure(data, dict(kept))
-    found = fit(data, number, seed)
+        with np.load(file) as arrays:
+            return measure(data, dict(arrays))
+    results = fit(data, number, seed)
     if file is not None:
-        np.savez(file, **found)
-    return measure(data, found)
+        np.savez(file, **results)
+    return measure(data, results)
 
 
 def values(cells: dict, data: str, read) -> np.ndarray:
@@ -272,7 +273,8 @@ def values(cells: dict, data: str, read) -> np.ndarray:
     return np.array(settings)
 
 
-def read_measure(cell: dict, name: str) -> list[float]:
+def values_in(cell: dict, name: str) -> list[float]:
+    """Return the values of a measure in a cell: one, or one for each draw of 50 labels."""
     return cell["50 labels"] if name == "50 labels" else [cell["measures"][name]]
 
 
@@ -283,15 +285,15 @@ def correlations_on_own_views(cells: dict, truths: dict[str, np.ndarray]) -> dic
         measured = values(cells, data, lambda cell: [cell["on own views"][m] for m in MEASURES])
         for name, column in zip(MEASURES, measured.T, strict=True):
             correlations[name].append(spearmanr(column, truth).statistic)
-    return {name: float(np.mean(found).round(4)) for name, found in correlations.items()}
+    return {name: float(np.mean(each).round(4)) for name, each in correlations.items()}
 
 
 def agreement(cells: dict, data: str, truth: str) -> float:
     """Mean rank correlation of the truth of one fit of all settings with that of another fit."""
     fits = []
     for seed in range(N_FITS):
-        of_fit = [cells[f"{data}|{number}|{seed}"] for number in range(N_SETTINGS)]
-        fits.append([cell.get(truth, np.nan) for cell in of_fit])
+        fit_cells = [cells[f"{data}|{number}|{seed}"] for number in range(N_SETTINGS)]
+        fits.append([cell.get(truth, np.nan) for cell in fit_cells])
     pairs = combinations(np.array(fits), 2)
     return float(np.mean([spearmanr(a, b, nan_policy="omit").statistic for a, b in pairs]))
 
@@ -316,17 +318,17 @@ def compare(cells: dict, data: list[str], truth: str) -> dict:
     truths = [values(cells, d, lambda cell: cell[truth]) for d in data]
     table = {}
     for name in ("score", *MEASURES, "50 labels"):
-        read = partial(read_measure, name=name)
+        read = partial(values_in, name=name)
         drawn = [values(cells, d, read).T for d in data]  # (n_draws, n_settings) each
         both = list(zip(drawn, truths, strict=True))
-        found = {
+        rows = {
             "correlation": [np.mean([spearmanr(m, t).statistic for m in ms]) for ms, t in both],
             "regret": [np.mean([regret(m, t) for m in ms]) for ms, t in both],
             "chosen": [np.mean([t[m.argmax()] for m in ms]) for ms, t in both],
         }
         table[name] = {
             key: dict(zip(data, np.round(row, 4).tolist(), strict=True))
-            for key, row in found.items()
+            for key, row in rows.items()
         }
         table[name]["interval"] = interval([(ms[0], t) for ms, t in both])
     table["on own views"] = correlations_on_own_views(cells, dict(zip(data, truths, strict=True)))
@@ -405,8 +407,8 @@ def main():
     keys = [(d, k, s) for s in range(N_FITS) for d in arguments.data for k in range(N_SETTINGS)]
     missing = [key for key in keys if "|".join(map(str, key)) not in cells.cells]
     jobs = Parallel(arguments.jobs, return_as="generator")
-    found = jobs(delayed(examine)(*key, arguments.keep) for key in missing)
-    for key, cell in zip(missing, found, strict=True):
+    results = jobs(delayed(examine)(*key, arguments.keep) for key in missing)
+    for key, cell in zip(missing, results, strict=True):
         cells.get("|".join(map(str, key)), lambda cell=cell: cell)
         print(key, cell.get("few", "diverged"), flush=True)
     report(cells, arguments.data)

@@ -66,12 +66,12 @@ def cell(extract, data: tuple, seed: int) -> dict:
     """Features of one extractor, each output with its accuracy."""
     X, y, X_test, y_test = data
     start = time.perf_counter()
-    found: dict = {}
+    results: dict = {}
     for name, train, test in extract(X, X_test, seed):
-        found.setdefault("seconds to features", time.perf_counter() - start)
+        results.setdefault("seconds to features", time.perf_counter() - start)
         accuracy, C = probe(train, y, test, y_test, seed)
-        found[name] = {"accuracy": accuracy, "C": C, "width": train.shape[1]}
-    return found
+        results[name] = {"accuracy": accuracy, "C": C, "width": train.shape[1]}
+    return results
 
 
 def main():
@@ -87,16 +87,21 @@ def main():
     for size in arguments.sizes:
         X, y = data_loader().load_cifar10("train", n=size)
         data = (X, y, X_test, y_test)
-        found = {}
+        accuracies = {}
         for seed in range(arguments.seeds):
             for extract in (raw, pca, dim):
                 key = f"{extract.__name__}|{size}|{seed}"
-                for name, of_output in cells.get(key, partial(cell, extract, data, seed)).items():
+                for name, result in cells.get(key, partial(cell, extract, data, seed)).items():
                     if name != "seconds to features":
-                        found.setdefault(name, []).append(of_output["accuracy"])
-        print(f"{size:>6} images ", "  ".join(f"{k}: {mean_and_std(v)}" for k, v in found.items()))
-        best = max(np.mean(found["raw pixels"]), np.mean(found["PCA-64"]))
-        claims[f"{size} images: DIM-64 over raw pixels and PCA"] = np.mean(found["DIM-64"]) > best
+                        accuracies.setdefault(name, []).append(result["accuracy"])
+        print(
+            f"{size:>6} images ",
+            "  ".join(f"{k}: {mean_and_std(v)}" for k, v in accuracies.items()),
+        )
+        best = max(np.mean(accuracies["raw pixels"]), np.mean(accuracies["PCA-64"]))
+        claims[f"{size} images: DIM-64 over raw pixels and PCA"] = (
+            np.mean(accuracies["DIM-64"]) > best
+        )
     verdict(claims)
 
 

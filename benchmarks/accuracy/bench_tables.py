@@ -3,7 +3,7 @@
 Balanced accuracy of LogisticRegression with all labels and with 20 a class (mean of four draws),
 mean over tables and seeds; in how many tables each extractor beats the columns, and what it loses
 on the worst. Extractors see at most 2,000 rows of the training part, without labels. Gradient
-boosting on the labels stands beside them.
+boosting on the labels is measured for comparison.
 
 Every cell is written when it is computed; run again, the command continues (``--fresh`` starts
 over).
@@ -39,7 +39,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 from benchmarks.accuracy.bench_features import draw
-from benchmarks.common import Cells, argument_parser, data_loader, read_outputs, verdict
+from benchmarks.common import Cells, argument_parser, data_loader, features_by_output, verdict
 from benchmarks.datasets import DATASETS
 from skdim import DIMTransformer
 
@@ -119,7 +119,7 @@ def dim(**params):
 
     def extract(table: Table, seed: int) -> dict:
         fitted = DIMTransformer(random_state=seed, column_groups=table.groups, **params)
-        outputs = read_outputs(fitted.fit(table.X), ("components", "hidden"), table)
+        outputs = features_by_output(fitted.fit(table.X), ("components", "hidden"), table)
         return {f" {output}": features for output, features in outputs.items()}
 
     return extract
@@ -180,14 +180,14 @@ def at_most(table: Table, seed: int) -> Table:
 
 def cell(table: Table, extract: Callable, seed: int) -> dict:
     start = time.perf_counter()
-    found = extract(table, seed)
+    features = extract(table, seed)
     seconds = time.perf_counter() - start
     linear = partial(LogisticRegression, max_iter=300, tol=1e-3)
     return {
         "seconds": seconds,
         "accuracy": {
             output: few_and_all(linear, train, test, table, seed)
-            for output, (train, test) in found.items()
+            for output, (train, test) in features.items()
         },
     }
 
@@ -213,15 +213,13 @@ def summarize(cells: dict, n_seeds: int) -> tuple[dict[str, np.ndarray], dict[st
     """Accuracies (n_tables, 2) and seconds (n_tables,) of every extractor, means over seeds."""
     accuracy, seconds = {}, {}
     for extractor in (*EXTRACTORS, "boosting"):
-        found = [
-            [cells[f"{name}|{extractor}|{seed}"] for seed in range(n_seeds)] for name in TABLES
-        ]
-        for output in found[0][0]["accuracy"]:
+        rows = [[cells[f"{name}|{extractor}|{seed}"] for seed in range(n_seeds)] for name in TABLES]
+        for output in rows[0][0]["accuracy"]:
             label = extractor + output
             accuracy[label] = np.array(
-                [np.mean([c["accuracy"][output] for c in of_table], 0) for of_table in found]
+                [np.mean([c["accuracy"][output] for c in row], 0) for row in rows]
             )
-            seconds[label] = np.array([np.mean([c["seconds"] for c in row]) for row in found])
+            seconds[label] = np.array([np.mean([c["seconds"] for c in row]) for row in rows])
     return accuracy, seconds
 
 

@@ -1,7 +1,7 @@
 """What all baselines share: an encoder of skdim, trained on another objective than that of DIM.
 
-A method is a `Baseline` that names its `Objective`: the networks that are trained beside the
-encoder, and the losses of a step. The loop over batches is that of skdim.
+A method is a `Baseline` that names its `Objective`: the networks that are trained in addition to
+the encoder, and the losses of a step. The loop over batches is that of skdim.
 """
 
 import time
@@ -58,7 +58,7 @@ class Task(NamedTuple):
 
 
 class Objective(nn.Module):
-    """The networks that are trained beside the encoder, and the losses of a step.
+    """The networks that are trained in addition to the encoder, and the losses of a step.
 
     Parameters under ``discriminator`` are trained by updates of their own, all others together with
     the encoder.
@@ -129,15 +129,15 @@ class Trainer:
         self.generator = generator
         self.precision = precision
         self.batches = Batches(loader, None, batch_size, generator)
-        of_discriminator = list(objective.discriminator.parameters())
+        discriminator_parameters = list(objective.discriminator.parameters())
         others = [
             p
             for p in [*encoder.parameters(), *objective.parameters()]
-            if not any(p is other for other in of_discriminator)
+            if not any(p is other for other in discriminator_parameters)
         ]
         self.optimizers = {
             "encoder": self._build_optimizer(others),
-            "discriminator": self._build_optimizer(of_discriminator),
+            "discriminator": self._build_optimizer(discriminator_parameters),
         }
 
     def _build_optimizer(self, parameters: list) -> torch.optim.Optimizer:
@@ -151,7 +151,7 @@ class Trainer:
         Raises
         ------
         FloatingPointError
-            If a term is no finite number.
+            If a term is not finite.
         """
         self.encoder.train()
         self.objective.train()
@@ -205,7 +205,7 @@ class Baseline(TransformerMixin, BaseEstimator):
     encoder : str or callable, default="paper32"
         One of `skdim.encoders.ENCODERS`, or a class like theirs.
     encoder_params : dict or None, default=None
-        Its keyword arguments; a ``scale`` holds for the networks beside it too.
+        Its keyword arguments. A ``scale`` also holds for the networks of the objective.
     objective_params : dict or None, default=None
         Keyword arguments of the method's `Objective`.
     n_components : int or None, default=64
@@ -213,11 +213,11 @@ class Baseline(TransformerMixin, BaseEstimator):
     max_epochs : int, default=100
     batch_size : int, default=64
     learning_rate : float, default=1e-4
-        Of Adam with betas 0.5 and 0.999, as in the paper.
+        Learning rate of Adam with betas 0.5 and 0.999, as in the paper.
     random_state : int, RandomState or None, default=None
     device : str or torch.device, default="auto"
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of arithmetic in training, as for `skdim.DIMTransformer`.
+        Precision of arithmetic in training, as for `skdim.DIMTransformer`.
     augment : callable (samples, generator) -> samples, or None, default=None
         Changes standardised samples anew in every step.
 
@@ -226,7 +226,7 @@ class Baseline(TransformerMixin, BaseEstimator):
     encoder_ : nn.Module
         In evaluation mode.
     objective_ : Objective
-        The networks beside it, likewise.
+        The networks of the objective, in evaluation mode.
     mean_, scale_ : ndarray of shape (n_channels,)
         Of the samples in ``fit``.
     sample_shape_ : tuple (channels, height, width)
@@ -296,11 +296,11 @@ class Baseline(TransformerMixin, BaseEstimator):
 
     def transform(self, X):
         """Return features (n, n_features): codes, if the method does not say otherwise."""
-        parts = [self.read_features(encoding)[:n].cpu() for n, encoding in self._encode(X)]
+        parts = [self.features_of(encoding)[:n].cpu() for n, encoding in self._encode(X)]
         return torch.cat(parts).float().numpy()
 
-    def read_features(self, encoding: Encoding) -> Tensor:
-        """Return what `transform` returns of a batch: (n, n_features)."""
+    def features_of(self, encoding: Encoding) -> Tensor:
+        """Return the features (n, n_features) of a batch: its codes."""
         return encoding.code
 
     def _encode(self, X) -> Iterator[tuple[int, Encoding]]:

@@ -1,4 +1,4 @@
-"""BiGAN: an encoder and a generator that make pairs which a discriminator cannot tell apart."""
+"""BiGAN: an encoder and a generator, whose pairs a discriminator cannot distinguish."""
 
 from benchmarks.baselines.base import Baseline, Objective, Task, Updates
 from benchmarks.baselines.networks import Generator, PairDiscriminator

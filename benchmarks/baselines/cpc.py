@@ -27,16 +27,16 @@ class RowGRU(nn.Module):
 
     def __init__(self, n_channels: int):
         super().__init__()
-        self.of_input = nn.Conv1d(n_channels, 3 * n_channels, 1)
-        self.of_state = nn.Conv1d(n_channels, 3 * n_channels, 3, padding=1)
+        self.input_gates = nn.Conv1d(n_channels, 3 * n_channels, 1)
+        self.state_gates = nn.Conv1d(n_channels, 3 * n_channels, 3, padding=1)
 
     def forward(self, feature_map: Tensor) -> Tensor:
         """From (n, n_channels, n_rows, n_columns) to contexts of the same shape."""
         state = torch.zeros_like(feature_map[:, :, 0])  # (n, n_channels, n_columns)
         contexts = []
         for row in feature_map.unbind(2):
-            update, reset, new = self.of_input(row).chunk(3, 1)
-            from_update, from_reset, from_new = self.of_state(state).chunk(3, 1)
+            update, reset, new = self.input_gates(row).chunk(3, 1)
+            from_update, from_reset, from_new = self.state_gates(state).chunk(3, 1)
             update, reset = (update + from_update).sigmoid(), (reset + from_reset).sigmoid()
             state = update * state + (1 - update) * (new + reset * from_new).tanh()
             contexts.append(state)
@@ -114,6 +114,6 @@ class CPC(Baseline):
 
     objective = ContrastivePrediction
 
-    def read_features(self, encoding):
+    def features_of(self, encoding):
         """Return the mean context."""
         return self.objective_.summarise(encoding.local_maps[0])

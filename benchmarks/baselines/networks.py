@@ -12,8 +12,8 @@ class Generator(nn.Module):
 
     A linear layer makes a map of 512 x 4 x 4 for 32 x 32 pixels. Each transposed convolution halves
     its channels and doubles its sides, down to 64 channels; a last convolution makes the image.
-    For other images the number of doublings is such that the first map has 4 to 7 positions along
-    its shortest side. Where sides are no multiple, the result is cropped.
+    For other images the first map has 4 to 7 positions along its shortest side, which sets the
+    number of doublings. The result is cropped if a side is not a multiple of two to that number.
 
     Parameters
     ----------

@@ -79,7 +79,7 @@ def jsd_loss(local_features: Tensor, codes: Tensor) -> Tensor:
 
 
 def infonce_loss(local_features: Tensor, codes: Tensor) -> Tensor:
-    """Each local vector of a sample beside those of all others: n * n_locations candidates."""
+    """Compare each local vector with those of all other samples: n * n_locations candidates."""
     n, _, n_locations = local_features.shape
     positive = torch.einsum("nwl,nw->nl", local_features, codes).unsqueeze(2)  # (n, n_locations, 1)
     positives = torch.eye(n, device=codes.device)[:, :, None]
@@ -111,9 +111,9 @@ class PublishedDIM:
         self.batch_size = batch_size
         self.device = device
         self.encoder = Encoder().to(device)
-        self.of_local_features = Embedding(128, width).to(device)
-        self.of_codes = Embedding(64, width).to(device)
-        networks = (self.encoder, self.of_local_features, self.of_codes)
+        self.local_embedding = Embedding(128, width).to(device)
+        self.code_embedding = Embedding(64, width).to(device)
+        networks = (self.encoder, self.local_embedding, self.code_embedding)
         self.optimizers = [
             torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.5, 0.999))
             for network in networks
@@ -128,8 +128,8 @@ class PublishedDIM:
         losses = []
         for (batch,) in loader:
             code, local_map = self.encoder(batch.to(self.device))
-            local_features = self.of_local_features(local_map).flatten(2)
-            codes = self.of_codes(code[:, :, None, None])[:, :, 0, 0]
+            local_features = self.local_embedding(local_map).flatten(2)
+            codes = self.code_embedding(code[:, :, None, None])[:, :, 0, 0]
             loss = self.loss(local_features, codes)
             for optimizer in self.optimizers:
                 optimizer.zero_grad()

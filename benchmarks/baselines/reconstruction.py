@@ -22,13 +22,13 @@ class Reconstruction(Objective):
 
 
 class Variational(Reconstruction):
-    r"""Negative evidence lower bound, where each of the d pixel values has unit variance.
+    r"""Negative evidence lower bound for d pixel values of unit variance each.
 
     .. math:: \frac{1}{d} E\,\|x - g(z)\|^2 + \frac{2 \beta}{d} \mathrm{KL}, \quad
         z \sim N(\mu, \sigma^2)
 
-    That is twice the bound for each pixel value. The code is the mean; a linear layer beside the
-    encoder's last gives the variance.
+    This is twice the bound, divided by the number of pixel values. The code is the mean; a linear
+    layer next to the encoder's last one gives the variance.
 
     Parameters
     ----------
@@ -60,14 +60,14 @@ class MilderVariational(Variational):
 
 
 class Adversarial(Reconstruction):
-    """Reconstruction, and codes that a discriminator cannot tell from a standard normal.
+    """Reconstruction, and codes that a discriminator cannot distinguish from a standard normal.
 
     Parameters
     ----------
     task : Task
     prior_weight : float, default=0.1
-        Of the encoder's adversarial loss. Where it is as large as the reconstruction error, codes
-        circle around the prior instead of coming closer to it.
+        Weight of the encoder's adversarial loss. If that loss is as large as the reconstruction
+        error, codes circle around the prior instead of coming closer to it.
     """
 
     def __init__(self, task: Task, prior_weight: float = 0.1):

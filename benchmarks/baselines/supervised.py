@@ -22,9 +22,9 @@ class Labels(Objective):
     def __init__(self, task: Task):
         super().__init__()
         if task.y is None or len(task.y) != task.n_samples:
-            given = "None" if task.y is None else f"{len(task.y)} labels"
+            received = "None" if task.y is None else f"{len(task.y)} labels"
             raise ValueError(
-                f"y must hold a label for each of {task.n_samples} samples. Got {given}."
+                f"y must hold a label for each of {task.n_samples} samples. Got {received}."
             )
         self.classes, labels = np.unique(np.asarray(task.y), return_inverse=True)
         self.register_buffer("labels", torch.from_numpy(labels))
@@ -47,8 +47,8 @@ class Labels(Objective):
 class Supervised(Baseline):
     """Convolutions and a small classifier; `predict` returns classes.
 
-    `transform` returns the classifier's hidden layer (n, 200). Of an encoder of the paper, the
-    classifier sees the last convolution; its hidden layer and code are not trained.
+    `transform` returns the classifier's hidden layer (n, 200). With an encoder of the paper, the
+    classifier sees the last convolution; the encoder's hidden layer and code are not trained.
     """
 
     objective = Labels
@@ -60,10 +60,10 @@ class Supervised(Baseline):
         return self.objective_.classes[self.objective_.last(features).argmax(1).cpu().numpy()]
 
     @torch.inference_mode()
-    def read_features(self, encoding) -> Tensor:
+    def features_of(self, encoding) -> Tensor:
         """Return the hidden layer of the classifier."""
         return self.objective_.hidden(encoding.local_maps[-1])
 
     def _choose_params(self, make) -> dict:
-        of_the_paper = {"local_layer": -1} if hasattr(make, "local_layer") else {}
-        return of_the_paper | super()._choose_params(make)
+        layer_params = {"local_layer": -1} if hasattr(make, "local_layer") else {}
+        return layer_params | super()._choose_params(make)

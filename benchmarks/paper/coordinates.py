@@ -15,7 +15,7 @@ from benchmarks.paper.protocol import (
     Cells,
     Orderings,
     arguments,
-    beside,
+    comparison,
     dim,
     layers_of,
     load,
@@ -48,21 +48,23 @@ def cell(budget, data, params: dict, seed: int) -> dict:
 
 
 def main():
-    given, budget = arguments(__doc__)
+    options, budget = arguments(__doc__)
     data = load(budget)
-    cells = Cells("coordinates", given, budget)
-    found = {}
+    cells = Cells("coordinates", options, budget)
+    accuracies = {}
     for row, params in ROWS.items():
         run = partial(cell, budget, data, params)
         fits = [
             cells.get(f"{row}|{seed}", partial(run, seed=seed)) for seed in range(budget.n_seeds)
         ]
         for layer in ("Y", "fc", "conv"):
-            found[row, layer] = [fit[layer] for fit in fits]
-            print(f"{row:<22} {layer:<5} {beside(found[row, layer], PUBLISHED[row][layer])}")
+            accuracies[row, layer] = [fit[layer] for fit in fits]
+            print(
+                f"{row:<22} {layer:<5} {comparison(accuracies[row, layer], PUBLISHED[row][layer])}"
+            )
     orderings = Orderings()
     for row in list(ROWS)[1:]:
-        orderings.check(f"{row} over DIM on the code", found[row, "Y"], found["DIM", "Y"])
+        orderings.check(f"{row} over DIM on the code", accuracies[row, "Y"], accuracies["DIM", "Y"])
     orderings.end()
 
 

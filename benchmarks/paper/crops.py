@@ -1,11 +1,11 @@
 """Claim: on strided crops, DIM with one or several global codes, and CPC, all beat no training.
 
-The table beside CPC. CIFAR-10, residual network on crops of 8 pixels with stride 4, infoNCE, no
-prior, critics of 1024 at the full budget as in the authors' code. DIM(L) has one global code of the
-whole 7 x 7 map, or 25 of its 3 x 3 windows: the last map itself, without an output layer. CPC
-predicts rows 2 to 5 further down, among all positions of all images. The probe sees the local map
-of 7 x 7 vectors, which all three train; of DIM also the hidden layer, or all 25 global codes. The
-paper's numbers are recalled, unverified, so no ordering of the paper is asserted.
+The table that compares DIM with CPC. CIFAR-10, residual network on crops of 8 pixels with stride 4,
+infoNCE, no prior, critics of 1024 at the full budget as in the authors' code. DIM(L) has one global
+code of the whole 7 x 7 map, or 25 of its 3 x 3 windows: the last map itself, without an output
+layer. CPC predicts rows 2 to 5 further down, among all positions of all images. The probe sees the
+local map of 7 x 7 vectors, which all three train; of DIM also the hidden layer, or all 25 global
+codes. The paper's numbers are recalled, unverified, so no ordering of the paper is asserted.
 
 ``--folder <folder>`` takes 64 x 64 pixels of a folder, as ``benchmarks.paper.folders`` does, and
 the AlexNet on crops of 16 pixels, as for STL-10: then the local map has 9,408 units.
@@ -31,7 +31,7 @@ from benchmarks.paper.protocol import (
     Cells,
     Orderings,
     arguments,
-    beside,
+    comparison,
     dim,
     load,
     probe,
@@ -47,7 +47,7 @@ LAYERS: dict[str, Callable[[Encoding], object]] = {
 
 
 class Row(NamedTuple):
-    """A method: its encoder by the kind of images, what is probed beside the local map."""
+    """A method: its encoder by the kind of images, and what is probed next to the local map."""
 
     encoders: dict[str, str]
     further: str | None
@@ -99,7 +99,7 @@ def build(name: str, budget: Budget, images: str, seed: int, **params):
     return dim(budget, "local", "infonce", seed, **{**settings, **params})
 
 
-def read_layers(estimator, X: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
+def encode_layers(estimator, X: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
     """Return layers of LAYERS, flattened: (n, n_features) each."""
     parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for n, encoding in encode_images(estimator, X):
@@ -112,12 +112,12 @@ def cell(budget: Budget, data, name: str, images: str, params: dict, seed: int) 
     """Accuracy of the probe on each layer, in percent."""
     model = build(name, budget, images, seed, **params).fit(data.all_images)
     names = ["local map", *([ROWS[name].further] if ROWS[name].further else [])]
-    train, test = (read_layers(model, X, names) for X in (data.X, data.X_test))
+    train, test = (encode_layers(model, X, names) for X in (data.X, data.X_test))
     return {n: probe(budget, train[n], data.y, test[n], data.y_test, seed) for n in names}
 
 
 def main():
-    given, budget = arguments(
+    options, budget = arguments(
         __doc__,
         lambda parser: parser.add_argument("--folder", type=Path, help="see above"),
         medium={"scale": 0.25, "n_epochs": 20},
@@ -125,26 +125,25 @@ def main():
         n_epochs=6,
         scale=0.125,  # 49 crops an image
     )
-    images = "folder" if given.folder else "cifar10"
-    data = read(given.folder, 64, budget) if given.folder else load(budget)
-    cells = Cells("crops" if images == "cifar10" else "crops_folder", given, budget)
+    images = "folder" if options.folder else "cifar10"
+    data = read(options.folder, 64, budget) if options.folder else load(budget)
+    cells = Cells("crops" if images == "cifar10" else "crops_folder", options, budget)
     orderings = Orderings()
     for name, row in ROWS.items():
-        found = {}
+        fits = {}
         for training, params in (("trained", {}), ("untrained", UNTRAINED)):
             run = partial(cell, budget, data, name, images, params)
-            found[training] = [
+            fits[training] = [
                 cells.get(f"{name}, no prior|{training}|{seed}", partial(run, seed=seed))
                 for seed in range(budget.n_seeds)
             ]
             for layer in ("local map", row.further):
                 if layer:
-                    ours = [fit[layer] for fit in found[training]]
+                    ours = [fit[layer] for fit in fits[training]]
                     recalled = row.recalled[images] if training == "trained" else None
-                    print(
-                        f"{name:<24} {training:<10} {layer:<13} {beside(ours, recalled=recalled)}"
-                    )
-        pair = ([fit["local map"] for fit in found[training]] for training in found)
+                    numbers = comparison(ours, recalled=recalled)
+                    print(f"{name:<24} {training:<10} {layer:<13} {numbers}")
+        pair = ([fit["local map"] for fit in fits[training]] for training in fits)
         orderings.check(f"{name}: training helps the local map", *pair)
     orderings.end()
 

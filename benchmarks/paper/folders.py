@@ -60,7 +60,7 @@ def read_part(folder: Path, size: int, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def setup_of(data_set: DataSet, model: str) -> dict:
-    """Return what a model of ``table1`` is built with beside the budget."""
+    """Return the parameters of a model of ``table1`` that the budget does not set."""
     setup = {"encoder": data_set.encoder, "augment": data_set.augment}
     # One view, which is a crop: codes are compared with the local features of the same crop.
     is_dim = model.startswith("DIM") or model == "untrained"
@@ -73,19 +73,19 @@ def add_folder(parser: argparse.ArgumentParser) -> None:
 
 
 def main():
-    given, budget = arguments(__doc__, add_folder)
-    data_set = DATA_SETS[given.data]
-    if given.budget == "full" and not given.epochs:
+    options, budget = arguments(__doc__, add_folder)
+    data_set = DATA_SETS[options.data]
+    if options.budget == "full" and not options.epochs:
         budget = budget._replace(n_epochs=data_set.n_epochs)
-    if given.data == "tiny_imagenet" and given.budget == "full":
+    if options.data == "tiny_imagenet" and options.budget == "full":
         budget = budget._replace(n_train=100_000)
     say_protocol(budget)
-    data = read(given.folder, data_set.size, budget)
+    data = read(options.folder, data_set.size, budget)
     n_more = 0 if data.X_unlabelled is None else len(data.X_unlabelled)
     print(
         f"{len(data.X)} images with labels, {n_more} without, {len(data.X_test)} of the test part"
     )
-    cells, orderings = Cells(given.data, given, budget), Orderings()
+    cells, orderings = Cells(options.data, options, budget), Orderings()
     setup = partial(setup_of, data_set)
     check(data_set.name, make_table(data_set.name, budget, data, cells, setup), orderings)
     print(f"seconds of all cells: {cells.seconds():.0f}")

@@ -29,7 +29,7 @@ from benchmarks.paper.protocol import (
     Orderings,
     arguments,
     baseline,
-    beside,
+    comparison,
     dim,
     layers_of,
     load,
@@ -75,10 +75,10 @@ def cell(budget: Budget, data: Data, build: Callable, value: float, seed: int) -
     }
 
 
-def draw(found: dict[str, dict[float, list[dict]]], path) -> None:
+def draw(results: dict[str, dict[float, list[dict]]], path) -> None:
     """One panel a method: NDM against the weight of the prior, or beta."""
-    figure, axes = plt.subplots(1, len(found), figsize=(9, 3.6), layout="constrained")
-    for panel, (method, by_value) in zip(axes, found.items(), strict=True):
+    figure, axes = plt.subplots(1, len(results), figsize=(9, 3.6), layout="constrained")
+    for panel, (method, by_value) in zip(axes, results.items(), strict=True):
         for marker, measure in zip("os", MEASURES[:2], strict=True):
             values = np.array([[fit[measure] for fit in fits] for fits in by_value.values()])
             label = "squashed" if measure == "NDM" else "raw"
@@ -93,40 +93,40 @@ def draw(found: dict[str, dict[float, list[dict]]], path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def check(found: dict[str, dict[float, list[dict]]], orderings: Orderings) -> None:
+def check(results: dict[str, dict[float, list[dict]]], orderings: Orderings) -> None:
     """Assert that NDM falls with the prior's weight and with beta, seed by seed."""
-    for method, by_value in found.items():
+    for method, by_value in results.items():
         ndm = {value: np.array([fit["NDM"] for fit in fits]) for value, fits in by_value.items()}
         for low, high in STEPS[method]:
             claim = f"{method}: NDM falls from {low:g} to {high:g}"
             orderings.check_gaps(claim, ndm[low] - ndm[high])
-    dim_l, vae = (by_value for by_value in found.values())
+    dim_l, vae = (by_value for by_value in results.values())
     for weight in WEIGHTS:
         gaps = [a["NDM"] - b["NDM"] for a, b in zip(vae[1.0], dim_l[weight], strict=True)]
         orderings.check_gaps(f"NDM squashed: VAE over DIM(L) with prior weight {weight:g}", gaps)
 
 
 def main():
-    given, budget = arguments(__doc__)
+    options, budget = arguments(__doc__)
     data = load(budget)
-    cells = Cells("independence", given, budget)
-    found: dict[str, dict[float, list[dict]]] = {}
+    cells = Cells("independence", options, budget)
+    results: dict[str, dict[float, list[dict]]] = {}
     for method, (build, values) in METHODS.items():
-        found[method] = {}
+        results[method] = {}
         for value in values:
             run = partial(cell, budget, data, build, value)
             fits = [
                 cells.get(f"{method} {value:g}|{seed}", partial(run, seed=seed))
                 for seed in range(budget.n_seeds)
             ]
-            found[method][value] = fits
-            numbers = ", ".join(f"{m} {beside([fit[m] for fit in fits])}" for m in MEASURES)
+            results[method][value] = fits
+            numbers = ", ".join(f"{m} {comparison([fit[m] for fit in fits])}" for m in MEASURES)
             print(f"{method} {value:g}: {numbers}", flush=True)
     path = RESULTS / cells.path.with_suffix(".png").name
-    draw(found, path)
-    print(f"figure: {path.name}, beside the results; seconds of all cells: {cells.seconds():.0f}")
+    draw(results, path)
+    print(f"figure: {path.name}, next to the results; seconds of all cells: {cells.seconds():.0f}")
     orderings = Orderings()
-    check(found, orderings)
+    check(results, orderings)
     orderings.end()
 
 

@@ -3,7 +3,7 @@
 On frozen encoders of CIFAR-10, as in the paper's table of measures: five linear support vector
 machines on each layer; MS-SSIM of images and a decoder's reconstructions from their code Y; mutual
 information of images X and Y by MINE; dependence of the components of Y (NDM), after a sigmoid
-and, in brackets, raw. Orderings are asserted where the difference exceeds two standard errors.
+and, in brackets, raw. Orderings are asserted if the difference exceeds two standard errors.
 MINE, NDM and MS-SSIM depend on the network that measures them and on how long it is trained:
 compare the methods with each other, not with the paper. At the small budget the claim fails for
 NDM: DIM(L) 20.1 nats, VAE 12.7; the other orderings hold.
@@ -29,7 +29,7 @@ from benchmarks.paper.protocol import (
     Orderings,
     arguments,
     baseline,
-    beside,
+    comparison,
     dim,
     layers_of,
     load,
@@ -49,7 +49,7 @@ MODELS: dict[str, Callable] = {
 
 LAYERS = ("conv", "fc", "Y")
 
-# Of the paper: by this measure, the first above the second.
+# Orderings of the paper: by this measure, the first model is above the second.
 ORDERINGS = (
     ("SVM conv", "DIM(L)", "DIM(G)"),
     ("MS-SSIM", "VAE", "DIM(L)"),
@@ -83,9 +83,10 @@ PUBLISHED = {
 
 
 CAUTIONS = """
-Of the paper: VAE and NAT have one accuracy of the machines on Y, 39.59 +- 0.01, and one spread on
-fc, 3.69, likely a slip in copying. Only DIM's NDM is said to be with and without a sigmoid; that
-of other methods may be raw. The prior's weight in DIM(L+G) is not given; here it is 0.1.
+In the paper, VAE and NAT have the same accuracy of the machines on Y, 39.59 +- 0.01, and the same
+spread on fc, 3.69, probably a slip in copying. Only for DIM does the paper say which NDM is with a
+sigmoid and which without; that of other methods may be raw. The paper does not give the prior's
+weight in DIM(L+G); it is 0.1 in this table.
 """
 
 
@@ -99,7 +100,7 @@ class Effort(NamedTuple):
     ndm: dict
 
 
-# The paper does not tell the machines' C. At 1 they take ten times as long to settle.
+# The paper does not give the machines' C. At 1 they take ten times as long to settle.
 EFFORTS = {
     "small": Effort(
         n_images=2000,
@@ -156,48 +157,48 @@ def measure(model: str, budget: Budget, effort: Effort, data: Data, seed: int) -
 
 
 def print_row(model: str, cells: list[dict]) -> None:
-    """Print a model's measures, each beside the paper's."""
+    """Print a model's measures, each with the paper's."""
     paper = PUBLISHED[model]
     for layer, (mean, spread) in zip(LAYERS, paper.svm, strict=True):
-        of_five = np.array([cell[f"SVM {layer}"] for cell in cells])  # (n_seeds, 5)
-        spreads = f"spread of five {of_five.std(1).mean():.2f}, paper {spread:.2f}"
-        print(f"{model:<9} SVM {layer:<5} {beside(of_five.mean(1), mean)}; {spreads}")
+        accuracies = np.array([cell[f"SVM {layer}"] for cell in cells])  # (n_seeds, 5)
+        spreads = f"spread of five {accuracies.std(1).mean():.2f}, paper {spread:.2f}"
+        print(f"{model:<9} SVM {layer:<5} {comparison(accuracies.mean(1), mean)}; {spreads}")
     for name, published in (("MS-SSIM", paper.ms_ssim), ("MINE", paper.mine), ("NDM", paper.ndm)):
-        text = beside([cell[name] for cell in cells], published)
+        text = comparison([cell[name] for cell in cells], published)
         if name == "NDM":
-            text += f" [raw {beside([cell['NDM raw'] for cell in cells], paper.ndm_raw)}]"
+            text += f" [raw {comparison([cell['NDM raw'] for cell in cells], paper.ndm_raw)}]"
         print(f"{model:<9} {name:<9} {text}")
 
 
-def check(found: dict[str, list[dict]], orderings: Orderings) -> None:
+def check(results: dict[str, list[dict]], orderings: Orderings) -> None:
     """Assert orderings of the paper."""
     for name, higher, lower in ORDERINGS:
-        pair = ([np.mean(cell[name]) for cell in found[model]] for model in (higher, lower))
+        pair = ([np.mean(cell[name]) for cell in results[model]] for model in (higher, lower))
         orderings.check(f"{name}: {higher} over {lower}", *pair)
 
 
 def main():
-    given, budget = arguments(__doc__)
-    effort, data = EFFORTS[given.budget], load(budget)
+    options, budget = arguments(__doc__)
+    effort, data = EFFORTS[options.budget], load(budget)
     print(f"measures: {effort}; other arguments at their defaults")
     print("MINE, NDM: of all training images; MS-SSIM: three scales of 7 px, of test images")
-    cells, orderings = Cells("measures", given, budget), Orderings()
-    found: dict[str, list[dict]] = {model: [] for model in MODELS}
+    cells, orderings = Cells("measures", options, budget), Orderings()
+    results: dict[str, list[dict]] = {model: [] for model in MODELS}
     for seed in range(budget.n_seeds):
         for model in MODELS:
             cell = cells.get(
                 f"{model}, seed {seed}",
                 lambda m=model, s=seed: measure(m, budget, effort, data, s),
             )
-            found[model].append(cell)
+            results[model].append(cell)
             numbers = ", ".join(f"{name} {np.mean(value):.2f}" for name, value in cell.items())
             print(f"{model}, seed {seed}: {numbers}", flush=True)
     print(f"\nmean +- deviation over {budget.n_seeds} seeds; SVM in percent, MINE and NDM in nats")
-    for model, measured in found.items():
+    for model, measured in results.items():
         print_row(model, measured)
     print(CAUTIONS)
-    check(found, orderings)
-    if given.budget != "full":
+    check(results, orderings)
+    if options.budget != "full":
         print("full protocol on a GPU: not run")
     print(f"seconds of all cells: {cells.seconds():.0f}")
     orderings.end()

@@ -23,7 +23,7 @@ from benchmarks.paper.protocol import (
     Orderings,
     arguments,
     baseline,
-    beside,
+    comparison,
     dim,
     load,
 )
@@ -64,9 +64,9 @@ def draw(data: Data, shown: dict[str, list[list[int]]], path) -> None:
 
 
 def main():
-    given, budget = arguments(__doc__)
+    options, budget = arguments(__doc__)
     data = load(budget)
-    cells = Cells("neighbors", given, budget)
+    cells = Cells("neighbors", options, budget)
     shares, shown = {}, {}
     for model in MODELS:
         run = partial(cell, budget, data, model)
@@ -74,10 +74,12 @@ def main():
             cells.get(f"{model}|{seed}", partial(run, seed=seed)) for seed in range(budget.n_seeds)
         ]
         shares[model], shown[model] = [fit["same class"] for fit in fits], fits[0]["shown"]
-        print(f"{model:<15} neighbours of the same class, %: {beside(shares[model])}", flush=True)
-    path = RESULTS / f"paper_neighbors_{given.budget}.png"
+        print(
+            f"{model:<15} neighbours of the same class, %: {comparison(shares[model])}", flush=True
+        )
+    path = RESULTS / f"paper_neighbors_{options.budget}.png"
     draw(data, shown, path)
-    print(f"figure: {path.name}, beside the results")
+    print(f"figure: {path.name}, next to the results")
     orderings = Orderings()
     gaps = np.subtract(shares["DIM(L) infoNCE"], shares["VAE"])
     orderings.check_gaps("neighbours of the same class: DIM(L) over VAE", gaps)

@@ -23,7 +23,7 @@ from benchmarks.paper.protocol import (
     Cells,
     Orderings,
     arguments,
-    beside,
+    comparison,
     dim,
     layers_of,
     load,
@@ -68,9 +68,9 @@ def draw(histograms: dict, path) -> None:
 
 
 def main():
-    given, budget = arguments(__doc__, n_train=2000)
+    options, budget = arguments(__doc__, n_train=2000)
     data = load(budget)
-    cells = Cells("priors", given, budget)
+    cells = Cells("priors", options, budget)
     orderings, histograms = Orderings(), {}
     for name in PRIORS:
         distances = {}
@@ -85,14 +85,14 @@ def main():
             histograms[name][f"code, weight {weight:g}"] = fits[0]["histogram"]
             dependences = [fit["dependence"] for fit in fits]
             print(
-                f"{name:<8} weight {weight}: distance {beside(distances[weight])}, "
-                f"dependence {beside(dependences)}"
+                f"{name:<8} weight {weight}: distance {comparison(distances[weight])}, "
+                f"dependence {comparison(dependences)}"
             )
         histograms[name]["prior"] = fits[0]["histogram of the prior"]
         orderings.check(f"{name}: farther away without the prior", distances[0.0], distances[1.0])
-    path = RESULTS / f"paper_priors_{given.budget}.png"
+    path = RESULTS / f"paper_priors_{options.budget}.png"
     draw(histograms, path)
-    print(f"picture: {path.name}, beside the results")
+    print(f"picture: {path.name}, next to the results")
     orderings.end()
 
 

@@ -101,7 +101,7 @@ def baseline(budget: Budget, method: str, seed: int, **params) -> Baseline:
 
 
 def layers_of(estimator, X: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what the paper classifies: last convolution, hidden layer and code.
+    """Return the layers that the paper classifies: last convolution, hidden layer and code.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def layers_of(estimator, X: np.ndarray) -> dict[str, np.ndarray]:
     caught: list[torch.Tensor] = []
     # The encoder of NAT is wrapped, to normalise codes.
     network = getattr(estimator.encoder_, "encoder", estimator.encoder_)
-    hook = network.hidden.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
+    hook = network.hidden.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
     parts: dict[str, list[np.ndarray]] = {"conv": [], "fc": [], "Y": []}
     try:
         for n, encoding in encode_images(estimator, X):
@@ -136,17 +136,18 @@ def quick_probe(features, y, features_test, y_test, seed: int) -> float:
 def paper_probe(
     features, y, features_test, y_test, seed: int, n_epochs: int = 200, n_last: int = 100
 ) -> float:
-    """Accuracy of the same network as the paper trains and reads it.
+    """Accuracy of the same network, trained and evaluated as in the paper.
 
-    Adam at 1e-4, a tenth of that from epoch 50 and a hundredth from epoch 100 on, as in the code of
-    its authors; features as they come; the mean accuracy after each of the last epochs.
+    Adam's learning rate is 1e-4, a tenth of that after 50 epochs and a hundredth after 100, as in
+    the code of the authors. Features are not scaled. The result is the mean of the accuracies after
+    each of the last epochs.
     """
     classes, labels = np.unique(y, return_inverse=True)
-    of_test = torch.from_numpy(np.searchsorted(classes, y_test))
+    labels_test = np.searchsorted(classes, y_test)
     with seeded_device(seed, "auto", 64) as generator:
         device = generator.device
         x, x_test = (torch.from_numpy(f).float().to(device) for f in (features, features_test))
-        targets, of_test = torch.from_numpy(labels).to(device), of_test.to(device)
+        targets, targets_test = (torch.from_numpy(t).to(device) for t in (labels, labels_test))
         network = nn.Sequential(
             nn.Linear(x.shape[1], 200, bias=False),
             nn.Dropout(0.1),
@@ -164,7 +165,7 @@ def paper_probe(
         accuracies = []
         for _ in epochs:
             with torch.no_grad(), evaluating(network):
-                accuracies.append((network(x_test).argmax(1) == of_test).float().mean().item())
+                accuracies.append((network(x_test).argmax(1) == targets_test).float().mean().item())
     return float(np.mean(accuracies[-n_last:]))
 
 
@@ -179,12 +180,14 @@ def probe(budget: Budget, features, y, features_test, y_test, seed: int) -> floa
 class Cells(common.Cells):
     """Results of one experiment, with the seconds that each took."""
 
-    def __init__(self, name: str, given: argparse.Namespace, budget: Budget):
+    def __init__(self, name: str, options: argparse.Namespace, budget: Budget):
         # More seeds are more cells; any other change makes other cells.
         defaults = {**DEFAULTS, "n_seeds": budget.n_seeds}
         protocol = {k: v for k, v in budget._asdict().items() if defaults.get(k) != v}
-        length = f"_{given.epochs}_epochs" if getattr(given, "epochs", None) else ""
-        super().__init__(f"paper_{name}_{given.budget}{length}", fresh=given.fresh, budget=protocol)
+        length = f"_{options.epochs}_epochs" if getattr(options, "epochs", None) else ""
+        super().__init__(
+            f"paper_{name}_{options.budget}{length}", fresh=options.fresh, budget=protocol
+        )
 
     def get(self, key: str, compute: Callable[[], dict]) -> dict:
         """Return a cell and its seconds, computed if it is not yet known."""
@@ -221,7 +224,7 @@ def outcome_of(higher, lower=None) -> tuple[str, float, float]:
 
 
 class Orderings:
-    """Orderings of the paper, asserted where the gap exceeds two standard errors."""
+    """Orderings of the paper, asserted if the gap exceeds two standard errors."""
 
     def __init__(self):
         self.n_contradicted = 0
@@ -244,8 +247,8 @@ class Orderings:
         sys.exit(1 if self.n_contradicted else 0)
 
 
-def beside(ours, published: float | None = None, recalled: float | None = None) -> str:
-    """Our mean and spread, the paper's number, and the difference where it is verified."""
+def comparison(ours, published: float | None = None, recalled: float | None = None) -> str:
+    """Return our mean and spread, the paper's number and, if that is verified, the difference."""
     text = f"{np.mean(ours):6.2f} +- {np.std(ours):.2f}"
     if published is not None:
         return f"{text}   paper {published:6.2f} ({np.mean(ours) - published:+.2f})"
@@ -275,7 +278,7 @@ def arguments(
 
     Returns
     -------
-    given : argparse.Namespace
+    options : argparse.Namespace
     budget : Budget
     """
     parser = argument_parser(description)
@@ -289,16 +292,16 @@ def arguments(
     parser.add_argument("--fresh", action="store_true", help="forget the cells of earlier runs")
     if extra is not None:
         extra(parser)
-    given = parser.parse_args()
+    options = parser.parse_args()
     warnings.simplefilter("ignore")  # short training is the budget's choice
-    budget = BUDGETS[given.budget]
-    budget = budget._replace(**{"small": small, "medium": medium or {}}.get(given.budget, {}))
-    if given.seeds:
-        budget = budget._replace(n_seeds=given.seeds)
-    if given.epochs:
-        budget = budget._replace(n_epochs=given.epochs)
-    label = "the paper's protocol" if given.budget == "full" else "a REDUCED protocol"
+    budget = BUDGETS[options.budget]
+    budget = budget._replace(**{"small": small, "medium": medium or {}}.get(options.budget, {}))
+    if options.seeds:
+        budget = budget._replace(n_seeds=options.seeds)
+    if options.epochs:
+        budget = budget._replace(n_epochs=options.epochs)
+    label = "the paper's protocol" if options.budget == "full" else "a REDUCED protocol"
     print(description.splitlines()[0])
-    print(f"budget {given.budget!r}, {label}: {budget}")
+    print(f"budget {options.budget!r}, {label}: {budget}")
     print_machine()
-    return given, budget
+    return options, budget

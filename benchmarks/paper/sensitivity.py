@@ -7,7 +7,7 @@ batch anew in every step; then, each code is compared with all local features of
 included. Both estimators have the same seeds, so that they are compared seed by seed; the change
 per doubling is that of the least-squares line over log2 of n or b.
 
-Cells already in results/ are not computed again: where all are known, the script only prints the
+Cells already in results/ are not computed again: if all are known, the script only prints the
 tables, as Markdown, and draws the figure.
 
 Command: SKDIM_DATA=<folder> python -m benchmarks.paper.sensitivity
@@ -180,9 +180,9 @@ class Lines(NamedTuple):
 
 def read(cells: Cells, n_seeds: int) -> dict[str, dict[str, Lines]]:
     """Return the lines of each axis and estimator."""
-    found: dict[str, dict[str, Lines]] = {}
+    results: dict[str, dict[str, Lines]] = {}
     for axis, levels in AXES.items():
-        found[axis] = {}
+        results[axis] = {}
         for name in LABELS:
             accuracies = np.array(
                 [
@@ -190,8 +190,8 @@ def read(cells: Cells, n_seeds: int) -> dict[str, dict[str, Lines]]:
                     for level in levels.values()
                 ]
             )
-            found[axis][name] = Lines(accuracies, changes_per_doubling(list(levels), accuracies))
-    return found
+            results[axis][name] = Lines(accuracies, changes_per_doubling(list(levels), accuracies))
+    return results
 
 
 def changes_per_doubling(counts: list[int], accuracies: np.ndarray) -> np.ndarray:
@@ -222,12 +222,12 @@ def table(axis: str, lines: dict[str, Lines]) -> Iterator[str]:
         yield f"| {label} | " + " | ".join(numbers) + " |"
 
 
-def draw(found: dict[str, dict[str, Lines]], n_seeds: int, path) -> None:
+def draw(results: dict[str, dict[str, Lines]], n_seeds: int, path) -> None:
     """One panel an axis: accuracy against its levels, with standard errors."""
     figure, axes = plt.subplots(
         1, len(AXES), figsize=(9, 3.6), sharey=True, squeeze=False, layout="constrained"
     )
-    for panel, (axis, lines) in zip(axes[0], found.items(), strict=True):
+    for panel, (axis, lines) in zip(axes[0], results.items(), strict=True):
         counts = list(AXES[axis])
         for marker, (name, label) in zip("os", LABELS.items(), strict=True):
             values, changes = lines[name]
@@ -255,20 +255,22 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
 
 
 def main():
-    given, budget = arguments(
+    options, budget = arguments(
         __doc__, add_jobs, n_train=6400, n_test=10_000, n_epochs=6, n_seeds=8, learning_rate=1e-3
     )
-    cells = Cells("sensitivity", given, budget)
-    fill(cells, budget, given.jobs)
-    found = read(cells, budget.n_seeds)
-    for axis, lines in found.items():
+    cells = Cells("sensitivity", options, budget)
+    fill(cells, budget, options.jobs)
+    results = read(cells, budget.n_seeds)
+    for axis, lines in results.items():
         print(f"\nAccuracy in percent, mean of {budget.n_seeds} seeds and its standard error:\n")
         print("\n".join(table(axis, lines)))
-    path = RESULTS / f"paper_sensitivity_{given.budget}.png"
-    draw(found, budget.n_seeds, path)
-    print(f"\nfigure: {path.name}, beside the results; seconds of all cells: {cells.seconds():.0f}")
+    path = RESULTS / f"paper_sensitivity_{options.budget}.png"
+    draw(results, budget.n_seeds, path)
+    print(
+        f"\nfigure: {path.name}, next to the results; seconds of all cells: {cells.seconds():.0f}"
+    )
     orderings = Orderings()
-    for axis, lines in found.items():
+    for axis, lines in results.items():
         jsd, infonce = lines["jsd"].changes, lines["infonce"].changes
         orderings.check_gaps(f"infoNCE gains with more {axis}", infonce)
         orderings.check_gaps(f"it gains more than JSD with more {axis}", infonce - jsd)

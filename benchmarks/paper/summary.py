@@ -1,8 +1,8 @@
-"""The paper's tables and figures beside ours, as one Markdown table made from ``results/``.
+"""The paper's tables and figures compared with ours, as a Markdown table made from ``results/``.
 
 A line's status is "ordering holds" if all orderings that its script asserts exceed two standard
 errors, "contradicted" if one is reversed, and "unresolved" otherwise. Numbers are those of the
-reduced protocol; the paper's are in brackets, with [R] where they are recalled and unverified.
+reduced protocol; the paper's are in brackets, with [R] if they are recalled and unverified.
 
 Command: python -m benchmarks.paper.summary --write
 n: that of each script
@@ -13,6 +13,7 @@ Versions: any
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ HEAD = (
 Gap = tuple[str, np.ndarray] | tuple[str, np.ndarray, np.ndarray]
 
 
-class Found(NamedTuple):
+class Summary(NamedTuple):
     """What the cells of a script say: orderings, and numbers to show."""
 
     gaps: list[Gap]
@@ -41,17 +42,17 @@ class Found(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A table or figure of the paper; ``read`` is None where there is nothing to run."""
+    """A table or figure of the paper; ``summarise`` is None if there is nothing to run."""
 
     what: str
     command: str
     result: str
     hours: str
-    read: Callable[[dict], Found] | None
+    summarise: Callable[[dict], Summary] | None
 
 
 def by_seed(cells: dict, key: str, column: str) -> np.ndarray:
-    """Return one number of the cells of all seeds; none where nothing was measured."""
+    """Return a number from the cells of all seeds; an empty array if nothing was measured."""
     values: list[float] = []
     while (cell := cells.get(key.format(len(values)))) is not None:
         values.append(np.mean(cell[column]))
@@ -69,28 +70,25 @@ def show(values: np.ndarray, digits: int = 1) -> str:
     return f"{values.mean():.{digits}f}" if len(values) else "not run"
 
 
-def read_table1(name: str) -> Callable[[dict], Found]:
-    """Return how to read the cells of a data set."""
+def summarise_table1(name: str, cells: dict) -> Summary:
+    """Accuracies of a data set."""
 
-    def read(cells: dict) -> Found:
-        def series(model: str, layer: str) -> np.ndarray:
-            return by_seed(cells, f"{name}, {model}, seed {{}}", layer)
+    def series(model: str, layer: str) -> np.ndarray:
+        return by_seed(cells, f"{name}, {model}, seed {{}}", layer)
 
-        gaps: list[Gap] = [
-            (f"{higher} over {lower}, {layer}", series(higher, layer), series(lower, layer))
-            for higher, lower, layers in table1.ORDERINGS
-            for layer in layers
-        ]
-        shown = [
-            f"{model} {show(series(model, 'conv'))} ({table1.PUBLISHED[name][model][0]})"
-            for model in ("DIM(L) infoNCE", "DIM(L) JSD", "DIM(G)", "VAE", table1.SUPERVISED)
-        ]
-        return Found(gaps, "conv: " + ", ".join(shown))
-
-    return read
+    gaps: list[Gap] = [
+        (f"{higher} over {lower}, {layer}", series(higher, layer), series(lower, layer))
+        for higher, lower, layers in table1.ORDERINGS
+        for layer in layers
+    ]
+    shown = [
+        f"{model} {show(series(model, 'conv'))} ({table1.PUBLISHED[name][model][0]})"
+        for model in ("DIM(L) infoNCE", "DIM(L) JSD", "DIM(G)", "VAE", table1.SUPERVISED)
+    ]
+    return Summary(gaps, "conv: " + ", ".join(shown))
 
 
-def read_crops(cells: dict) -> Found:
+def summarise_crops(cells: dict) -> Summary:
     """Local maps of trained and untrained networks."""
     trained, untrained = (
         {name: by_seed(cells, f"{name}, no prior|{how}|{{}}", "local map") for name in crops.ROWS}
@@ -103,10 +101,10 @@ def read_crops(cells: dict) -> Found:
     gaps: list[Gap] = [
         (f"{name} over no training", trained[name], untrained[name]) for name in trained
     ]
-    return Found(gaps, ", ".join(shown))
+    return Summary(gaps, ", ".join(shown))
 
 
-def read_measures(cells: dict) -> Found:
+def summarise_measures(cells: dict) -> Summary:
     """SVM, MS-SSIM, MINE and NDM."""
 
     def series(model: str, measure: str) -> np.ndarray:
@@ -121,48 +119,44 @@ def read_measures(cells: dict) -> Found:
         paper = measures.PUBLISHED[model]
         for name, published in (("SVM conv", paper.svm[0][0]), ("NDM", paper.ndm)):
             shown.append(f"{name} of {model} {show(series(model, name))} ({published})")
-    return Found(gaps, ", ".join(shown))
+    return Summary(gaps, ", ".join(shown))
 
 
-def read_coordinates(cells: dict) -> Found:
+def summarise_coordinates(cells: dict) -> Summary:
     """Codes with coordinates and occlusion over those without."""
     codes = {row: by_seed(cells, f"{row}|{{}}", "Y") for row in coordinates.ROWS}
     gaps: list[Gap] = [(f"{row} over DIM", codes[row], codes["DIM"]) for row in list(codes)[1:]]
     shown = [
         f"{row} {show(values)} ({coordinates.PUBLISHED[row]['Y']})" for row, values in codes.items()
     ]
-    return Found(gaps, "Y: " + ", ".join(shown))
+    return Summary(gaps, "Y: " + ", ".join(shown))
 
 
-def read_sensitivity(axis: str) -> Callable[[dict], Found]:
-    """Return how to read an axis of the figure."""
-
-    def read(cells: dict) -> Found:
-        levels = sensitivity.AXES[axis]
-        changes = {}
-        for name in sensitivity.LABELS:
-            keys = [sensitivity.key_of(name, level, "{}") for level in levels.values()]
-            columns = [by_seed(cells, key, "Y") for key in keys]
-            accuracies = np.array([column[: min(map(len, columns))] for column in columns])
-            is_known = accuracies.size > 0
-            fit = sensitivity.changes_per_doubling
-            changes[name] = fit(list(levels), accuracies) if is_known else np.array([])
-        gain = gaps_by_seed(changes["infonce"], changes["jsd"])
-        gaps: list[Gap] = [
-            ("infoNCE gains with more", changes["infonce"]),
-            ("more than JSD", gain),
-        ]
-        shown = [
-            f"{sensitivity.LABELS[name]} {sensitivity.with_error(values)}"
-            for name, values in changes.items()
-            if len(values)
-        ]
-        return Found(gaps, "points per doubling: " + ", ".join(shown))
-
-    return read
+def summarise_sensitivity(axis: str, cells: dict) -> Summary:
+    """Changes per doubling along an axis of the figure."""
+    levels = sensitivity.AXES[axis]
+    changes = {}
+    for name in sensitivity.LABELS:
+        keys = [sensitivity.key_of(name, level, "{}") for level in levels.values()]
+        columns = [by_seed(cells, key, "Y") for key in keys]
+        accuracies = np.array([column[: min(map(len, columns))] for column in columns])
+        is_known = accuracies.size > 0
+        fit = sensitivity.changes_per_doubling
+        changes[name] = fit(list(levels), accuracies) if is_known else np.array([])
+    gain = gaps_by_seed(changes["infonce"], changes["jsd"])
+    gaps: list[Gap] = [
+        ("infoNCE gains with more", changes["infonce"]),
+        ("more than JSD", gain),
+    ]
+    shown = [
+        f"{sensitivity.LABELS[name]} {sensitivity.with_error(values)}"
+        for name, values in changes.items()
+        if len(values)
+    ]
+    return Summary(gaps, "points per doubling: " + ", ".join(shown))
 
 
-def read_priors(cells: dict) -> Found:
+def summarise_priors(cells: dict) -> Summary:
     """Distances of components to the prior, without and with it."""
     distances = {
         (name, weight): by_seed(cells, f"{name}|{weight}|{{}}", "distance")
@@ -177,11 +171,11 @@ def read_priors(cells: dict) -> Found:
         f"{name} {show(distances[name, 0.0], 2)} to {show(distances[name, 1.0], 2)}"
         for name in PRIORS
     ]
-    return Found(gaps, "distance to the prior, weight 0 to 1: " + ", ".join(shown))
+    return Summary(gaps, "distance to the prior, weight 0 to 1: " + ", ".join(shown))
 
 
-def read_weights(cells: dict) -> Found:
-    """Accuracy with a local weight of 1 and 0, where there is a global weight."""
+def summarise_weights(cells: dict) -> Summary:
+    """Accuracy with a local weight of 1 and of 0, if the global weight is not 0."""
     accuracy = {
         (weight, *pair): value
         for weight in ("0.0", "0.1", "1.0")
@@ -197,101 +191,101 @@ def read_weights(cells: dict) -> Found:
         for local in (1.0, 0.0)
     )
     gap: Gap = ("a local weight of 1 over none", with_local, without)
-    return Found([gap], f"accuracy {show(with_local)} with, {show(without)} without it")
+    return Summary([gap], f"accuracy {show(with_local)} with, {show(without)} without it")
 
 
-def read_independence(method: str) -> Callable[[dict], Found]:
-    """Return how to read the line of a method."""
-
-    def read(cells: dict) -> Found:
-        values = independence.METHODS[method][1]
-        ndm = {v: by_seed(cells, f"{method} {v:g}|{{}}", "NDM") for v in values}
-        gaps: list[Gap] = [
-            (f"NDM falls from {low:g} to {high:g}", gaps_by_seed(ndm[low], ndm[high]))
-            for low, high in independence.STEPS[method]
-        ]
-        shown = [f"{value:g}: {show(series)}" for value, series in ndm.items()]
-        return Found(gaps, "NDM of squashed codes in nats, by " + method + " " + ", ".join(shown))
-
-    return read
+def summarise_independence(method: str, cells: dict) -> Summary:
+    """Dependence of the codes of a method."""
+    values = independence.METHODS[method][1]
+    ndm = {v: by_seed(cells, f"{method} {v:g}|{{}}", "NDM") for v in values}
+    gaps: list[Gap] = [
+        (f"NDM falls from {low:g} to {high:g}", gaps_by_seed(ndm[low], ndm[high]))
+        for low, high in independence.STEPS[method]
+    ]
+    shown = [f"{value:g}: {show(series)}" for value, series in ndm.items()]
+    return Summary(gaps, "NDM of squashed codes in nats, by " + method + " " + ", ".join(shown))
 
 
-def read_neighbors(cells: dict) -> Found:
+def summarise_neighbors(cells: dict) -> Summary:
     """Share of neighbours of the same class."""
     ours, vae = (by_seed(cells, f"{m}|{{}}", "same class") for m in ("DIM(L) infoNCE", "VAE"))
     shown = f"neighbours of the same class: DIM(L) {show(ours)} %, VAE {show(vae)} %"
-    return Found([("DIM(L) over VAE", gaps_by_seed(ours, vae))], shown)
+    return Summary([("DIM(L) over VAE", gaps_by_seed(ours, vae))], shown)
 
 
-def read_jsd(record: dict) -> Found:
+def summarise_jsd(record: dict) -> Summary:
     """The rank correlation, and whether the bound of Gaussian pairs rises."""
     rising = np.diff(record["bound"])
     correlation = record["rank correlation"]
-    return Found(
+    return Summary(
         [("the bound rises", np.full(2, rising.min()))], f"rank correlation {correlation:.3f}"
     )
 
 
 LINES = (
-    Line("Table 1, CIFAR-10", "table1", "table1", "50", read_table1("CIFAR-10")),
+    Line("Table 1, CIFAR-10", "table1", "table1", "50", partial(summarise_table1, "CIFAR-10")),
     Line(
         "Table 1, CIFAR-100",
         "folders --data cifar100 --folder F",
         "cifar100",
         "50",
-        read_table1("CIFAR-100"),
+        partial(summarise_table1, "CIFAR-100"),
     ),
     Line(
         "Table 2, Tiny ImageNet",
         "folders --data tiny_imagenet --folder F",
         "tiny_imagenet",
         "80",
-        read_table1("Tiny ImageNet"),
+        partial(summarise_table1, "Tiny ImageNet"),
     ),
     Line(
-        "Table 2, STL-10", "folders --data stl10 --folder F", "stl10", "80", read_table1("STL-10")
+        "Table 2, STL-10",
+        "folders --data stl10 --folder F",
+        "stl10",
+        "80",
+        partial(summarise_table1, "STL-10"),
     ),
-    Line("Table 3, CPC on strided crops", "crops", "crops", "80", read_crops),
-    Line("Table 4, measures on CIFAR-10", "measures", "measures", "30", read_measures),
+    Line("Table 3, CPC on strided crops", "crops", "crops", "80", summarise_crops),
+    Line("Table 4, measures on CIFAR-10", "measures", "measures", "30", summarise_measures),
     Line(
         "Table 5, coordinates and occlusion, CIFAR-10",
         "coordinates",
         "coordinates",
         "20",
-        read_coordinates,
+        summarise_coordinates,
     ),
     Line(
         "Accuracy against negatives",
         "sensitivity",
         "sensitivity",
         "-",
-        read_sensitivity("negatives of each positive"),
+        partial(summarise_sensitivity, "negatives of each positive"),
     ),
     Line(
         "Accuracy against images compared",
         "sensitivity",
         "sensitivity",
         "-",
-        read_sensitivity("images that each code is compared with"),
+        partial(summarise_sensitivity, "images that each code is compared with"),
     ),
-    Line("Weights of the objective", "weights", "weights", "40", read_weights),
-    Line("Histograms of codes", "priors", "priors", "25", read_priors),
+    Line("Weights of the objective", "weights", "weights", "40", summarise_weights),
+    Line("Histograms of codes", "priors", "priors", "25", summarise_priors),
     Line(
         "NDM against the prior's weight",
         "independence --epochs 60",
         "independence",
         "30",
-        read_independence("DIM(L), prior weight"),
+        partial(summarise_independence, "DIM(L), prior weight"),
     ),
     Line(
         "NDM against beta",
         "independence --epochs 60",
         "independence",
         "30",
-        read_independence("VAE, beta"),
+        partial(summarise_independence, "VAE, beta"),
     ),
-    Line("JSD against mutual information", "jsd_and_information", "jsd", "-", read_jsd),
-    Line("Nearest neighbours", "neighbors", "neighbors", "10", read_neighbors),
+    Line("JSD against mutual information", "jsd_and_information", "jsd", "-", summarise_jsd),
+    Line("Nearest neighbours", "neighbors", "neighbors", "10", summarise_neighbors),
     Line("CelebA attributes; generation from a prior", "", "", "-", None),
 )
 FILES = {
@@ -300,15 +294,15 @@ FILES = {
 }
 
 
-def summarise(line: Line) -> str:
-    """Return a line of the table."""
+def as_row(line: Line) -> str:
+    """Return a line as a row of the table."""
     command = f"`{line.command}`" if line.command else "no script"
     path = RESULTS / f"{FILES.get(line.result, f'paper_{line.result}_small')}.json"
     status, shown = "not run", ""
-    if line.read is not None and path.exists():
+    if line.summarise is not None and path.exists():
         record = json.loads(path.read_text())
-        found = line.read(record.get("cells", record))
-        status, shown = status_of(found.gaps), found.shown
+        summary = line.summarise(record.get("cells", record))
+        status, shown = status_of(summary.gaps), summary.shown
     return f"| {line.what} | {command} | {status} | {shown} | {line.hours} |"
 
 
@@ -342,10 +336,10 @@ def page_with(table: str, page: str) -> str:
 def main():
     parser = argument_parser(__doc__)
     parser.add_argument("--write", action="store_true", help=f"into {PAGE.relative_to(ROOT)}")
-    given = parser.parse_args()
-    table = "\n".join([HEAD, *map(summarise, LINES)])
+    arguments = parser.parse_args()
+    table = "\n".join([HEAD, *map(as_row, LINES)])
     print(table)
-    if given.write:
+    if arguments.write:
         page = PAGE.read_text(encoding="utf-8")
         PAGE.write_text(page_with(table, page), encoding="utf-8")
 

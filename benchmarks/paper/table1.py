@@ -1,9 +1,9 @@
 """Claim: Table 1 of the paper, CIFAR: local DIM classifies better than global DIM and VAE.
 
 Accuracy of the classifier with 200 units on the last convolution, the hidden layer and the code of
-frozen encoders; all methods have the same encoder. Orderings are asserted where the difference
-exceeds two standard errors. Absolute numbers are printed beside the paper's, and are meant to agree
-at the full budget only. Supervised training has the same classifier on the last convolution; its
+frozen encoders; all methods have the same encoder. Orderings are asserted if the difference exceeds
+two standard errors. Absolute numbers are printed next to the paper's, and are meant to agree at the
+full budget only. Supervised training has the same classifier on the last convolution; its
 accuracy is that of its own predictions. CIFAR-100 and table 2: ``benchmarks.paper.folders``.
 
 Cells already in results/ are not computed again.
@@ -26,7 +26,7 @@ from benchmarks.paper.protocol import (
     Orderings,
     arguments,
     baseline,
-    beside,
+    comparison,
     dim,
     layers_of,
     load,
@@ -36,7 +36,7 @@ from benchmarks.paper.protocol import (
 SUPERVISED, UNTRAINED = "supervised", "untrained"
 LAYERS = ("conv", "fc", "Y")
 
-# Built of a budget, a seed and a setup: what the estimators have beside the budget.
+# Each is built from a budget, a seed and a setup: the parameters that the budget does not set.
 MODELS: dict[str, Callable] = {
     SUPERVISED: lambda budget, seed, **setup: baseline(budget, "supervised", seed, **setup),
     "VAE": lambda budget, seed, **setup: baseline(budget, "vae", seed, **setup),
@@ -55,7 +55,7 @@ MODELS: dict[str, Callable] = {
     ),
 }
 
-# Of the paper: the first above the second on these layers.
+# Orderings of the paper: the first model is above the second on these layers.
 ORDERINGS = (
     ("DIM(L) JSD", "DIM(G)", LAYERS),
     ("DIM(L) infoNCE", "DIM(G)", LAYERS),
@@ -63,7 +63,7 @@ ORDERINGS = (
     ("DIM(L) infoNCE", "VAE", ("Y", "conv")),
 )
 
-# Of conv, fc and Y; of supervised training, its only one.
+# Accuracies on conv, fc and Y; supervised training has only one.
 PUBLISHED = {
     "CIFAR-10": {
         SUPERVISED: (75.39,),
@@ -107,7 +107,7 @@ PUBLISHED = {
     },
 }
 
-# Of the final version of the paper, from memory: not checked.
+# Accuracies in the final version of the paper, from memory: not checked.
 RECALLED = {
     "CIFAR-10": {
         "AE": (62.19, 55.78, 54.47),
@@ -166,8 +166,8 @@ def make_table(
             key = f"{name}, {model}, seed {seed}"
             compute = partial(accuracies, model, budget, data, seed, **setup(model))
             cell = cells.get(key, compute)
-            found = ", ".join(f"{column} {cell[column]:.2f}" for column in columns_of(model))
-            print(f"{key}: {found} ({cell['seconds']:.0f} s)", flush=True)
+            numbers = ", ".join(f"{column} {cell[column]:.2f}" for column in columns_of(model))
+            print(f"{key}: {numbers} ({cell['seconds']:.0f} s)", flush=True)
             for column in columns_of(model):
                 table[model, column].append(cell[column])
     print(f"\n{name}: accuracy in percent, mean +- deviation over {budget.n_seeds} seeds")
@@ -175,7 +175,7 @@ def make_table(
         i = columns_of(model).index(column)
         known = (source[name].get(model) for source in (PUBLISHED, RECALLED))
         published, recalled = (numbers and numbers[i] for numbers in known)
-        print(f"{model:<15} {column:<5} {beside(ours, published, recalled)}")
+        print(f"{model:<15} {column:<5} {comparison(ours, published, recalled)}")
     print()
     return table
 
@@ -199,11 +199,11 @@ def say_protocol(budget: Budget) -> None:
 
 
 def main():
-    given, budget = arguments(__doc__)
+    options, budget = arguments(__doc__)
     say_protocol(budget)
-    cells, orderings = Cells("table1", given, budget), Orderings()
+    cells, orderings = Cells("table1", options, budget), Orderings()
     check("CIFAR-10", make_table("CIFAR-10", budget, load(budget), cells), orderings)
-    if given.budget != "full":
+    if options.budget != "full":
         print("full protocol on a GPU: not run")
     print(f"seconds of all cells: {cells.seconds():.0f}")
     orderings.end()

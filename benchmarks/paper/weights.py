@@ -44,7 +44,7 @@ def measure(pipeline, X, y) -> dict[str, float]:
 
 
 def search(budget, data, prior_weight: float) -> dict:
-    """One grid of the global against the local weight; both zero is no objective, and left out."""
+    """Search a grid of global and local weights; all three zero would leave nothing to train."""
     pairs = [(a, b) for a in GLOBAL for b in LOCAL if a or b or prior_weight]
     grid = [{"dim__global_weight": [a], "dim__local_weight": [b]} for a, b in pairs]
     model = dim(budget, "local+global", "jsd", 0, prior_weight=prior_weight)
@@ -83,23 +83,23 @@ def draw(tables: dict, path) -> None:
 
 
 def main():
-    given, budget = arguments(__doc__, n_train=2000, n_epochs=6, n_seeds=1)
+    options, budget = arguments(__doc__, n_train=2000, n_epochs=6, n_seeds=1)
     data = load(budget)
-    cells = Cells("weights", given, budget)
+    cells = Cells("weights", options, budget)
     tables = {}
     for weight in PRIOR:
-        found = cells.get(f"prior {weight}", partial(search, budget, data, weight))
+        result = cells.get(f"prior {weight}", partial(search, budget, data, weight))
         for measured, label in MEASURES.items():
             table = np.full((len(GLOBAL), len(LOCAL)), np.nan)
-            for (a, b), value in zip(found["pairs"], found[measured], strict=True):
+            for (a, b), value in zip(result["pairs"], result[measured], strict=True):
                 table[GLOBAL.index(a), LOCAL.index(b)] = value
             tables[measured, weight] = table
             print(f"\n{label}, prior weight {weight}; rows: global, columns: local {LOCAL}")
             for a, row in zip(GLOBAL, table, strict=True):
                 print(f"  {a:3} " + " ".join(f"{value:8.3f}" for value in row))
-    path = RESULTS / f"paper_weights_{given.budget}.png"
+    path = RESULTS / f"paper_weights_{options.budget}.png"
     draw(tables, path)
-    print(f"\npicture: {path.name}, beside the results")
+    print(f"\npicture: {path.name}, next to the results")
     orderings = Orderings()
     accuracy = np.stack([tables["accuracy", weight] for weight in PRIOR])  # prior, global, local
     orderings.check(

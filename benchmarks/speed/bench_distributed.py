@@ -6,7 +6,7 @@ scores, so that keys are exchanged; and as two fits that know nothing of each ot
 what two cores of this machine can do.
 
 ``--rate 1gbit`` puts a slow network between the processes, by Linux's network namespaces and
-traffic control; ``--delay 10ms`` also makes every packet wait, where the kernel has ``netem``. Then
+traffic control; ``--delay 10ms`` also makes every packet wait, if the kernel has ``netem``. Then
 one process is not run: the claim is that codes are faster than keys.
 
 Command: python -m benchmarks.speed.bench_distributed [--rate 1gbit [--delay 10ms]]

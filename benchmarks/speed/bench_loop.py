@@ -30,9 +30,9 @@ PARAMS |= {"encoder_params": {"n_hidden": 64}, "optimizer": "adamw", "random_sta
 
 def bare_loop(X: np.ndarray, encoder: nn.Module, objective: nn.Module, seed: int, n_epochs: int):
     """Train as `DIMTransformer` does; return seconds."""
-    stored = torch.from_numpy(X)
-    mean = stored.double().mean(0).float()
-    scale = (stored.double() - mean).square().mean(0).sqrt().float()
+    samples = torch.from_numpy(X)
+    mean = samples.double().mean(0).float()
+    scale = (samples.double() - mean).square().mean(0).sqrt().float()
     generator = torch.Generator().manual_seed(seed)
     torch.randperm(len(X), generator=generator)  # skdim draws samples that encoders may adapt to
     parameters = [*encoder.parameters(), *objective.critic_parameters()]
@@ -47,7 +47,7 @@ def bare_loop(X: np.ndarray, encoder: nn.Module, objective: nn.Module, seed: int
             optimizer.param_groups[0]["lr"] = 2e-3 * warmup_cosine(
                 (epoch + i / n_batches) / n_epochs
             )
-            batch = (stored[indices] - mean) / scale
+            batch = (samples[indices] - mean) / scale
             views = jitter_cells(torch.cat([batch, batch]), generator)
             encoding = encode(encoder, views)
             code = encoding.code.unflatten(0, (2, -1))

@@ -9,9 +9,9 @@ Samples per second of training on CIFAR-10, settings in turn within each round, 
 (d) skdim, defaults (two views, a smaller critic) at that batch size.
 
 Each figure is the rate of the second epoch; the first one warms up. The claim is on JSD at batch
-size 64; other batch sizes and infoNCE are printed as well. Where (a) needs more than ``--memory``,
+size 64; other batch sizes and infoNCE are printed as well. If (a) needs more than ``--memory``,
 it is not measured. Then (a), (b) and (c) are trained for equal steps and their codes classified, to
-show what the speed costs in accuracy. (b), (c) and (d) use bfloat16 where the processor has it.
+show what the speed costs in accuracy. (b), (c) and (d) use bfloat16 if the processor has it.
 
 Command: SKDIM_DATA=<folder> python -m benchmarks.speed.bench_throughput
 n: 5 rounds at batch size 64 (--rounds), 2 at others

@@ -57,25 +57,26 @@ class Step:
     Attributes
     ----------
     encoder_flops : float
-        Forward and backward, of all views.
+        Operations of the encoder, forward and backward, for all views.
     pair_flops : float
-        For each sample of the batch.
+        Operations of its pairs with each sample of the batch.
     update_flops : float
-        Of the optimiser, once a step.
+        Operations of the optimiser, once a step.
     sample_bytes : float
-        Read from where it is stored.
+        Bytes of the sample, which are read from disk or memory.
     code_bytes : float
-        Of its codes, which every other process gets; their gradients are as long.
+        Bytes of its codes, which every other process gets; their gradients are as long.
     statistic_bytes : float
-        Of its marginal statistics, three numbers for each view.
+        Bytes of its marginal statistics, three numbers for each view.
     key_bytes : float
-        Of its keys, exchanged instead of codes if the MI estimator has no reduction.
+        Bytes of its keys, exchanged instead of codes if the MI estimator has no reduction.
     batch_norm_bytes : float
-        Of a process's batch statistics, which every other gets; their gradients are as long.
+        Bytes of the batch statistics of a process, which every other process gets; their gradients
+        are as long.
     gradient_bytes : float
-        Of all weights, once a step.
+        Bytes of the gradients of all weights, once a step.
     n_messages : int
-        Of a step, that something waits for.
+        Messages of a step that something waits for.
     """
 
     encoder_flops: float
@@ -130,8 +131,8 @@ class Step:
 def total_seconds(parts: dict[str, float]) -> float:
     """Add the parts of a step.
 
-    Reading goes on beside arithmetic, and gradients are sent while backward, which is two thirds of
-    the encoder's operations, computes others.
+    Samples are read during arithmetic. Gradients are sent while backward computes others; backward
+    is two thirds of the encoder's operations.
     """
     arithmetic = parts["encoder"] + parts["pairs"] + parts["update"]
     gradients = max(0.0, parts["gradients"] - parts["encoder"] * 2 / 3)
@@ -193,8 +194,8 @@ def step_of(X: np.ndarray, **params) -> Step:
         # Mean, variance and the number of values.
         batch_norm_bytes=4.0 * sum(2 * n + 1 for n in n_channels),
         gradient_bytes=4.0 * n_parameters,
-        # Of each critic: codes, their gradients and three statistics. One is the last of the
-        # gradients of weights: backward hides the others.
+        # Each critic sends codes, their gradients and three statistics. The 1 is the last message
+        # with gradients of weights: backward hides the others.
         n_messages=2 * len(n_channels) + 5 * len(critics) + 1,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping as EarlyStoppingOfSkorch
 from skorch.utils import TeeGenerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -159,9 +160,9 @@ class DIMNet(NeuralNet):
             try:
                 getattr(callback, method_name)(self, **kwargs)
             except KeyboardInterrupt:
-                is_second = self.guard.is_pending  # Ctrl-C; the guard only noted the first
-                if method_name == "on_epoch_end" and not is_second:
-                    self.stop()  # callbacks of skorch end training by raising it
+                # EarlyStopping of skorch ends training so. The guard only notes a first Ctrl-C.
+                if isinstance(callback, EarlyStoppingOfSkorch) and not self.guard.is_pending:
+                    self.stop()
                 elif self.plan.runtime.processes.is_single:
                     raise
                 else:

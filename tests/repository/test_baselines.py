@@ -301,10 +301,10 @@ def test_the_units_of_a_context_are_those_of_torch():
     with torch.no_grad():
         # Torch's order is reset, update, new; one column has no neighbours.
         order = torch.tensor([3, 4, 5, 0, 1, 2, 6, 7, 8])
-        ours.of_input.weight.copy_(theirs.weight_ih_l0[order, :, None])
-        ours.of_input.bias.copy_(theirs.bias_ih_l0[order])
-        ours.of_state.weight[:, :, 1] = theirs.weight_hh_l0[order]
-        ours.of_state.bias.copy_(theirs.bias_hh_l0[order])
+        ours.input_gates.weight.copy_(theirs.weight_ih_l0[order, :, None])
+        ours.input_gates.bias.copy_(theirs.bias_ih_l0[order])
+        ours.state_gates.weight[:, :, 1] = theirs.weight_hh_l0[order]
+        ours.state_gates.bias.copy_(theirs.bias_hh_l0[order])
     rows = torch.randn(6, 2, 3)  # (n_rows, n, n_channels)
     contexts = ours(rows.permute(1, 2, 0)[..., None])[..., 0].permute(2, 0, 1)
     torch.testing.assert_close(contexts, theirs(rows)[0])
@@ -312,7 +312,7 @@ def test_the_units_of_a_context_are_those_of_torch():
 
 def test_the_loss_of_cpc_is_that_of_a_loop_over_all_pairs(cpc):
     objective = cpc.objective_
-    n_channels = objective.context.of_input.in_channels
+    n_channels = objective.context.input_gates.in_channels
     local_map = torch.randn(3, 49, n_channels, generator=torch.Generator().manual_seed(0))
     contexts = objective.context(local_map.transpose(1, 2).unflatten(2, (7, 7)))
     by_step = []

@@ -182,7 +182,7 @@ def test_crops_have_no_prior_and_several_globals_no_output_layer(budget, data):
     model = crops.build(name, budget, "cifar10", 0).fit(data.X)
     assert not model.prior_weight
     # A twentieth of 1,024 channels, at 25 windows; the local map has 7 x 7 locations.
-    layers = crops.read_layers(model, data.X[:3], ["local map", "global codes"])
+    layers = crops.encode_layers(model, data.X[:3], ["local map", "global codes"])
     assert [layers[layer].shape for layer in layers] == [(3, 49 * 51), (3, 25 * 51)]
     assert isinstance(model.encoder_.code, torch.nn.Identity)
 
@@ -307,12 +307,12 @@ def test_a_number_of_epochs_has_a_file_of_its_own():
 @pytest.mark.parametrize("line", summary.LINES, ids=lambda line: line.what)
 def test_a_line_is_made_of_whatever_was_measured(line):
     """Also of no cells at all."""
-    if line.read is not None and line.result != "jsd":
-        assert summary.status_of(line.read({}).gaps) == "not run"
+    if line.summarise is not None and line.result != "jsd":
+        assert summary.status_of(line.summarise({}).gaps) == "not run"
 
 
 def test_the_page_of_the_paper_has_the_table_of_the_results():
-    table = "\n".join([summary.HEAD, *map(summary.summarise, summary.LINES)])
+    table = "\n".join([summary.HEAD, *map(summary.as_row, summary.LINES)])
     page = summary.PAGE.read_text(encoding="utf-8")
     assert summary.page_with(table, page) == page, "run python -m benchmarks.paper.summary --write"
     assert table in page
@@ -388,9 +388,9 @@ def test_orderings_are_asserted_where_two_standard_errors_separate_them(
 
 
 def test_numbers_that_were_not_verified_are_printed_without_a_difference():
-    assert "(-1.00)" in protocol.beside([2.0], published=3.0)
-    assert "unverified" in protocol.beside([2.0], recalled=3.0)
-    assert "(-1.00)" not in protocol.beside([2.0], recalled=3.0)
+    assert "(-1.00)" in protocol.comparison([2.0], published=3.0)
+    assert "unverified" in protocol.comparison([2.0], recalled=3.0)
+    assert "(-1.00)" not in protocol.comparison([2.0], recalled=3.0)
 
 
 def test_the_first_table_has_every_model_and_layer(monkeypatch, capsys, budget):

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
 from skdim.encoders import Encoding
@@ -119,15 +119,28 @@ def test_arguments_that_the_optimiser_refuses_are_named(quick, images, params):
         quick(optimizer_params=params).fit(images)
 
 
-class Stopping(Callback):
-    """Ends training as callbacks of skorch do, in the second epoch."""
+class Stopping(EarlyStopping):
+    """Ends training as this callback of skorch does, in the second epoch."""
 
     def __init__(self, hook):
+        super().__init__(monitor="train_loss", patience=100)
         setattr(self, hook, self.stop)
 
     def stop(self, net, **kwargs):
         if net.n_whole_epochs == 1:
             raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_batch_begin", "on_batch_end"])
+def test_a_callback_that_is_interrupted_interrupts_the_fit(quick, images, hook):
+    class Interrupted(Callback):
+        pass
+
+    setattr(Interrupted, hook, Stopping.stop)
+    dim = quick(max_epochs=9, callbacks=[Interrupted()])
+    with pytest.raises(KeyboardInterrupt):
+        dim.fit(images)
+    assert dim.n_iter_ == 1
 
 
 @pytest.mark.parametrize("hook", ["on_epoch_begin", "on_batch_begin", "on_batch_end"])
