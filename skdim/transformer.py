@@ -632,7 +632,7 @@ default="infonce"
         """
         check_is_fitted(self)
         if is_dask(X):
-            return transform_lazily(self.transform, X, self._n_features_out)
+            return transform_lazily(copy.copy(self).transform, X, self._n_features_out)
         samples = check_samples(self, X)
         batch_size = self.transform_batch_size
         with memory_advice(self.device_, transform_batch_size=self.model_.batch_size(batch_size)):
