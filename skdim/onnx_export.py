@@ -165,7 +165,7 @@ class FeatureGraph(nn.Module):
             statistic = torch.from_numpy(array).to(self.wide)
             self.register_buffer(name, statistic.reshape(-1, *sides))
         self.encoder = copy.deepcopy(model.encoder).cpu().eval()
-        self.readout = ReadoutLayer(model.readouts[output])
+        self.readout = ReadoutLayer(model.readout(output))
 
     def forward(self, x: Tensor) -> Tensor:
         """From X of shape (n, ...) to features (n, n_features)."""
