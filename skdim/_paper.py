@@ -17,6 +17,7 @@ PAPER_WEIGHTS: dict[str, dict[str, float]] = {
 PAPER_SETTINGS: dict = {
     "encoder": "paper32",
     "output": "code",
+    "mi_estimator": "jsd",
     "critic": "separable_published",
     "critic_width": 2048,
     "prior": Prior("uniform", gradient_penalty=1.0),
@@ -43,16 +44,28 @@ def paper_settings(variant: str, params: dict) -> dict:
     """Parameters of a variant, with ``params`` instead of the paper's values.
 
     A network of the paper keeps those of the paper's ``encoder_params`` that ``params`` does not
-    name. Other encoders have only those of ``params``.
+    name. Other encoders have only those of ``params``. The paper's settings of a term whose weight
+    is 0 are left out.
     """
     weights = lookup(variant, PAPER_WEIGHTS, "variant", or_callable=False)
     settings = copy.deepcopy(PAPER_SETTINGS)  # each instance has dicts of its own
     settings |= copy.deepcopy(PAPER_GLOBAL_SETTINGS) if variant == "global" else {}
     paper_params = settings.pop("encoder_params", {})
     settings |= {**weights, **params}
+    for name in _unused(settings):
+        if name not in params or params[name] == PAPER_SETTINGS[name]:
+            del settings[name]
     if paper_params and _is_from_paper(settings["encoder"]):
         settings["encoder_params"] = paper_params | (settings.get("encoder_params") or {})
     return settings
+
+
+def _unused(settings: dict) -> list[str]:
+    """Settings that have no effect, because the weight of their term is 0."""
+    names = [] if settings["prior_weight"] else ["prior"]
+    if not (settings["global_weight"] or settings["local_weight"]):
+        names += ["mi_estimator", "critic", "critic_width"]
+    return names
 
 
 def _is_from_paper(encoder) -> bool:

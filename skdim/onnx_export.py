@@ -173,7 +173,7 @@ class FeatureGraph(nn.Module):
         fills = is_complete is not None and is_complete.any()
         self.register_buffer("is_complete", torch.from_numpy(is_complete) if fills else None)
         self.encoder = copy.deepcopy(model.encoder).cpu().eval()
-        self.readout = ReadoutLayer(model.readouts[output])
+        self.readout = ReadoutLayer(model.readout(output))
 
     def forward(self, x: Tensor) -> Tensor:
         """From X of shape (n, ...) to features (n, n_features)."""

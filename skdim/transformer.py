@@ -16,7 +16,11 @@ from sklearn.base import (
     _fit_context,
 )
 from sklearn.utils import check_random_state, check_scalar
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdim._model.fitted import FittedModel, check_usable
@@ -110,6 +114,9 @@ PARAMETER_CONSTRAINTS: dict = {
     "random_state": ["random_state"],
     "verbose": ["verbose"],
 }
+
+# Parameters that are used after ``fit``, when they may have been changed.
+USED_AFTER_FIT = ("output", "transform_batch_size", "sample_shape", "channel_axis", "allow_nan")
 
 
 class Learned:
@@ -634,7 +641,7 @@ default="infonce"
         """
         check_is_fitted(self)
         if is_dask(X):
-            return transform_lazily(self.transform, X, self._n_features_out)
+            return transform_lazily(copy.copy(self).transform, X, self._n_features_out)
         samples = check_samples(self, X)
         batch_size = self.transform_batch_size
         with memory_advice(self.device_, transform_batch_size=self.model_.batch_size(batch_size)):
@@ -802,6 +809,7 @@ default="infonce"
         path : path
         """
         check_is_fitted(self)
+        self._validate_params()  # `load` does so, too
         params = self.get_params(deep=False)
         write_transformer(path, params, vars(self), self.model_)
 
@@ -888,7 +896,7 @@ default="infonce"
 
     @property
     def _n_features_out(self) -> int:
-        return self.model_.readouts[self.output].n_features
+        return self.model_.readout(self.output).n_features
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
@@ -937,8 +945,11 @@ def check_samples(transformer: DIMTransformer, X: Any) -> Samples:
     Raises
     ------
     ValueError, TypeError
-        If X is unfit; the message says in which respect.
+        If X is unfit, or a parameter was changed to a value that is not legal; the message says in
+        which respect.
     """
+    params = {name: getattr(transformer, name) for name in USED_AFTER_FIT}
+    validate_parameter_constraints(PARAMETER_CONSTRAINTS, params, type(transformer).__name__)
     samples, layout = _as_samples(transformer, X, reset=False)
     transformer.model_.check_layout(layout)
     return samples

@@ -5,6 +5,7 @@ import pytest
 from helpers.products import cover
 
 from skdim import DIMTransformer
+from skdim.exceptions import IneffectiveParameterWarning
 from skdim.mutual_information import ESTIMATORS
 
 # The weights of global bound, local bound and prior.
@@ -25,6 +26,29 @@ def test_settings_of_the_paper(variant, mi_estimator, images):
     assert (dim.augment, dim.batch_size, dim.learning_rate) == (None, 64, 1e-4)
     assert dim.gradient_clip_norm is None
     assert np.isfinite(dim.fit_transform(images)).all()
+
+
+WITHOUT = {
+    "no prior": {"prior_weight": 0},
+    "no bound": {"local_weight": 0, "global_weight": 0, "coordinate_weight": 1},
+    "neither": {"local_weight": 0, "global_weight": 0, "prior_weight": 0, "coordinate_weight": 1},
+    "all": {},
+}
+
+
+@pytest.mark.parametrize("variant", WEIGHTS)
+@pytest.mark.parametrize("name", WITHOUT)
+def test_what_the_user_did_not_set_gets_no_warning(variant, name, images):
+    params = {"max_epochs": 1, "encoder_params": {"scale": 0.1}, **WITHOUT[name]}
+    DIMTransformer.paper(variant, **params).fit(images)  # warnings are errors
+
+
+def test_what_the_user_set_gets_a_warning_also_in_the_paper(images):
+    params = {"max_epochs": 1, "encoder_params": {"scale": 0.1}, "prior_weight": 0}
+    dim = DIMTransformer.paper(**params, prior="normal")
+    assert dim.prior == "normal"
+    with pytest.warns(IneffectiveParameterWarning, match="'prior'"):
+        dim.fit(images)
 
 
 @pytest.mark.parametrize("variant", ["local", "global"])

@@ -16,6 +16,7 @@ from skdim._model.config import ModelConfig, check_weights, encode_zeros, resolv
 from skdim._model.inference import EncodedBatches, choose_batch_size, concatenate, encode_padded
 from skdim._model.readout import OUTPUTS, Readout
 from skdim._model.scoring import HeldOut
+from skdim._names import lookup
 from skdim._runtime.devices import PRECISIONS
 from skdim._runtime.seeding import seeded_globally
 from skdim._runtime.surroundings import torch_defaults
@@ -133,6 +134,10 @@ class FittedModel:
 
     # ------------------------------------------------------------ features
 
+    def readout(self, output: str) -> Readout:
+        """Return how one output is read; raise ValueError if there is no such output."""
+        return lookup(output, self.readouts, "output", or_callable=False)
+
     def batch_size(self, wanted: int | None = None) -> int:
         """Number of samples that are encoded at once; None leaves it to the device."""
         return choose_batch_size(wanted, self.sample_shape, self.device)
@@ -171,7 +176,7 @@ class FittedModel:
         ValueError
             If features are not finite.
         """
-        readout = self.readouts[output]
+        readout = self.readout(output)
         return readout.read(self.encode(samples, batch_size, with_fixed=readout.has_fixed))
 
     @torch_defaults()
@@ -179,7 +184,7 @@ class FittedModel:
         self, samples: Samples, output: str, out: Any, batch_size: int | None = None
     ) -> None:
         """Write one output of samples to ``out[start:stop]``, a batch at a time."""
-        start, readout = 0, self.readouts[output]
+        start, readout = 0, self.readout(output)
         for n, encoding in self.encode(samples, batch_size, with_fixed=readout.has_fixed):
             out[start : start + n] = readout.features_of_batch(n, encoding)
             start += n
@@ -201,7 +206,7 @@ class FittedModel:
             samples = take_subset(samples, np.sort(chosen))
         if isinstance(augment, str):  # "auto", whatever views the encoder was trained on
             augment = self.config.modality.augment
-        readout, size = self.readouts[output], self.batch_size(batch_size)
+        readout, size = self.readout(output), self.batch_size(batch_size)
         generator = torch.Generator(self.device).manual_seed(int(rng.randint(2**31 - 1)))
         features = []
         with self._compared(samples) as standardize, torch.inference_mode():

@@ -88,3 +88,24 @@ def test_workers_fit_together_and_again(client, tmp_path):
     features = [dim.transform(X) for dim in fits]
     assert len(features) == 4
     assert all(np.array_equal(features[0], other) for other in features)
+
+
+CHANGES = {
+    "another fit": lambda dim: dim.fit(X[::-1] ** 2),
+    "another pass": lambda dim: dim.partial_fit(X),
+    "another output": lambda dim: dim.set_params(output="hidden"),
+    "another layout": lambda dim: dim.set_params(sample_shape=(8, 8)),
+    "another container": lambda dim: dim.set_output(transform="pandas"),
+    "trim": lambda dim: dim.trim(),
+    "to": lambda dim: dim.to("cpu"),
+    "everything": lambda dim: vars(dim).clear(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("scheduler", ["synchronous", "threads"])
+def test_features_are_those_of_the_transformer_that_was_asked(change, scheduler):
+    dim = DIMTransformer(8, max_epochs=1, random_state=0, device="cpu").fit(X)
+    expected, features = dim.transform(X), dim.transform(array.from_array(X, chunks=(200, 64)))
+    CHANGES[change](dim)
+    np.testing.assert_array_equal(features.compute(scheduler=scheduler), expected)
