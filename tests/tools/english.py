@@ -131,7 +131,7 @@ WORDS = tuple(
         r"\bingredients?\b": "parameters",
         r"\bplacement\b": "data loaders: in device memory, streaming",
         r"\brecord(?:ed|ing) steps?\b": "CUDA graph: capture, replay",
-        r"(?<!np\.)\btil(?:e|es|ed)\b": "padded batches",
+        r"(?<!np\.)(?<!image\.)\btil(?:e|es|ed)\b": "padded batches",
         r"\bdrafts?\b": "temporary file; candidate",
         r"\bpieces?\b": "custom objects",
         r"\bjudg(?:e|es|ed|ing)\b|\bpairings?\b": "scoring critics, critic inputs",
