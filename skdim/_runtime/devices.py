@@ -95,6 +95,16 @@ _n_active = 0
 _active_lock = threading.Lock()
 
 
+def _renew_lock() -> None:
+    """Free the lock in a forked process, which lacks the thread that may hold it."""
+    global _active_lock
+    _active_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 @contextmanager
 def freed_memory_kept(device: torch.device) -> Iterator[None]:
     """Reuse freed memory inside the ``with`` block; return it to the system after the block.

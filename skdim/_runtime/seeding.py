@@ -4,8 +4,10 @@ torch's layers draw their initial weights from a global generator, and dropout d
 every step. Code that seeds it holds a lock, so that fits in other threads do not change results.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from threading import RLock
 from typing import Any
 
@@ -13,6 +15,40 @@ import torch
 from torch import Tensor, nn
 
 _global_state_lock = RLock()
+# What the thread that holds the lock has changed: how to restore it, innermost last.
+_restorations: list[Callable[[], None]] = []
+
+
+@contextmanager
+def _changing_globally(get_restoration: Callable[[], Callable[[], None]]) -> Iterator[None]:
+    """Hold the lock inside the ``with`` block, then restore torch's global state."""
+    with _global_state_lock:
+        restore = get_restoration()
+        _restorations.append(restore)
+        try:
+            yield
+        finally:
+            _restorations.remove(restore)
+            restore()
+
+
+def _release_lock_of_lost_thread() -> None:
+    """Free the lock in a forked process, and restore what was changed, if another thread holds it.
+
+    That thread was not copied, and would hold the lock forever.
+    """
+    global _global_state_lock
+    if _global_state_lock.acquire(blocking=False):
+        _global_state_lock.release()
+        return
+    _global_state_lock = RLock()
+    while _restorations:
+        with suppress(RuntimeError):  # a forked process has no CUDA
+            _restorations.pop()()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_release_lock_of_lost_thread)
 
 
 @contextmanager
@@ -45,13 +81,13 @@ def seeded_globally(seed: int, device: torch.device) -> Iterator[None]:
 
     Inside the ``with`` block new tensors are float32 by default; everything is restored afterwards.
     """
-    with _global_state_lock, float32_by_default():
-        states = global_states(device)
+
+    def get_restoration() -> Callable[[], None]:
+        return partial(set_global_states, global_states(device), device)
+
+    with _global_state_lock, float32_by_default(), _changing_globally(get_restoration):
         seed_globally(seed, device)
-        try:
-            yield
-        finally:
-            set_global_states(states, device)
+        yield
 
 
 def seed_globally(seed: int, device: torch.device) -> None:
@@ -79,16 +115,12 @@ def set_global_states(states: dict[str, Tensor | None], device: torch.device) ->
 @contextmanager
 def float32_by_default() -> Iterator[None]:
     """Make new tensors float32 inside the ``with`` block, whatever torch's default is."""
-    default = torch.get_default_dtype()
-    if default == torch.float32:
+    if torch.get_default_dtype() == torch.float32:
         yield
         return
-    with _global_state_lock:
+    with _changing_globally(lambda: partial(torch.set_default_dtype, torch.get_default_dtype())):
         torch.set_default_dtype(torch.float32)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(default)
+        yield
 
 
 # Layers of torch that draw from the global generator in training.
