@@ -300,8 +300,9 @@ default="infonce"
         Whether ``torch.compile`` compiles the encoder, which takes up to minutes and needs a
         compiler.
     transform_batch_size : int or None, default=None
-        Number of samples that ``transform`` encodes at once, at most 65,536 and 128 MiB. None is 16
-        to 1024 on a CPU, depending on their size, and 1024 elsewhere.
+        Number of samples that ``transform`` encodes at once, at most 65,536 and as many as fill 128
+        MiB in the largest layer. None is 16 to 1024 on a CPU, depending on their size, and 1024
+        elsewhere.
     random_state : int, RandomState or None, default=None
         Seeds weights, batches, views and prior. Torch's global generators are restored.
     verbose : int, default=0

@@ -120,7 +120,7 @@ class FittedModel:
 
     def batch_size(self, wanted: int | None = None) -> int:
         """Number of samples that are encoded at once; None leaves it to the device."""
-        return choose_batch_size(wanted, self.sample_shape, self.device)
+        return choose_batch_size(wanted, self.encoder, self.sample_shape, self.device)
 
     def encode(
         self, samples: Samples, batch_size: int | None = None, *, with_fixed: bool = False

@@ -385,7 +385,7 @@ def _build_model(data: TrainingData, net: DIMNet) -> FittedModel:
     plan, processes = net.plan, net.plan.runtime.processes
     encoder, objective = net.module_.eval(), net.criterion_.eval()
     batch_size = choose_batch_size(
-        plan.runtime.transform_batch_size, plan.model.sample_shape, plan.runtime.device
+        plan.runtime.transform_batch_size, encoder, plan.model.sample_shape, plan.runtime.device
     )
     encode = partial(
         encode_padded,
