@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -82,13 +82,17 @@ def known_names_only(constructor: Constructor) -> Constructor:
 
     @functools.wraps(constructor)  # scikit-learn reads the names of the parameters through it
     def checked(self: Any, *args: Any, **params: Any) -> None:
-        for name in params:
-            if name not in names:
-                kind = type(self).__name__
-                raise TypeError(f"{kind} has no parameter {name!r}.{suggest(name, names)}")
+        check_names(params, names, type(self).__name__)
         constructor(self, *args, **params)
 
     return checked  # type: ignore[return-value]  # of the same signature
+
+
+def check_names(params: Iterable[str], names: Collection[str], kind: str) -> None:
+    """Raise TypeError for a parameter that a kind of estimator does not have."""
+    for name in params:
+        if name not in names:
+            raise TypeError(f"{kind} has no parameter {name!r}.{suggest(name, names)}")
 
 
 def suggest(name: str, names: Collection[str]) -> str:

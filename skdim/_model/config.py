@@ -2,8 +2,9 @@
 
 import inspect
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -128,43 +129,55 @@ def encode_zeros(
         return encode(encoder, torch.zeros(2, *sample_shape, device=device, dtype=torch.float32))
 
 
-def check_weights(
-    config: ModelConfig, weights: Mapping[str, Mapping[str, np.ndarray]]
-) -> Encoding | None:
+class Shapes(NamedTuple):
+    """The shapes of networks that take no memory.
+
+    Attributes
+    ----------
+    encoding : Encoding or None
+        Of two samples; None if a custom encoder cannot compute shapes only.
+    parameters : dict of str to list of tuple
+        Shapes of the parameters that each optimiser updates, in order.
+    """
+
+    encoding: Encoding | None
+    parameters: dict[str, list[tuple[int, ...]]]
+
+
+def check_weights(config: ModelConfig, weights: Mapping[str, Mapping[str, np.ndarray]]) -> Shapes:
     """Check a file's weights against the configuration, before memory is allocated.
 
     ``weights`` holds the arrays of "encoder" and, unless the model was trimmed, "objective", by
     name.
-
-    Returns
-    -------
-    encoding : Encoding or None
-        Of two samples, without numbers; None if a custom encoder cannot compute shapes only.
 
     Raises
     ------
     ValueError
         If the networks of the configuration have other weights, or are far larger.
     """
-    numbers = list(_numbers_in(config.encoder_params))
-    n_values = sum(array.size for array in weights["encoder"].values())
-    n_layers = config.encoder_params.get("depth", 0)
-    # Every layer has weights: building the network must not take longer than reading them.
-    if max([*numbers, len(numbers)]) > n_values or n_layers > len(weights["encoder"]):
-        raise ValueError("the 'encoder_params' ask for a far larger encoder than its weights")
-    meta = torch.device("meta")
+    if config.encoder in ENCODERS.values():  # for a custom encoder, the caller chose them
+        numbers = list(_numbers_in(config.encoder_params))
+        n_values = sum(array.size for array in weights["encoder"].values())
+        n_layers = config.encoder_params.get("depth", 0)
+        # Every layer has weights: building the network must not take longer than reading them.
+        if max([*numbers, len(numbers)]) > n_values or n_layers > len(weights["encoder"]):
+            raise ValueError("the 'encoder_params' ask for a far larger encoder than its weights")
+    meta, encoding = torch.device("meta"), None
+    trained: dict[str, list[nn.Parameter]] = {}
     with meta:  # shapes only
         encoder = config.build_encoder(meta)
         _check_weights_of(encoder, weights["encoder"], "encoder")
-        if "objective" in weights:
+        with suppress(Exception):  # as in `outline`
+            encoding = encode_zeros(encoder, config.sample_shape, meta)
+        if encoding is not None and "objective" in weights:
             objective = config.build_objective(encoder, meta)
             _check_weights_of(objective, weights["objective"], "objective")
+            trained["optimizer"] = [*encoder.parameters(), *objective.critic_parameters()]
+            if config.objective.prior_weight:
+                trained["discriminator_optimizer"] = [*objective.discriminator.parameters()]
     if not all(np.isfinite(array).all() for array in weights["encoder"].values()):
         raise ValueError("the weights of the encoder must be finite numbers")
-    try:
-        return encode_zeros(encoder, config.sample_shape, "meta")
-    except Exception:  # as in `outline`
-        return None
+    return Shapes(encoding, {name: [tuple(p.shape) for p in ps] for name, ps in trained.items()})
 
 
 def _numbers_in(value: Any) -> Iterator[int]:

@@ -67,10 +67,21 @@ def seeded(
 def make_generator(
     seed: int, device: torch.device, state: Tensor | None = None
 ) -> tuple[torch.Generator, int]:
-    """Return a generator, and the seed that belongs to it for torch's global generators."""
+    """Return a generator, and the seed that belongs to it for torch's global generators.
+
+    Raises
+    ------
+    ValueError
+        If ``state`` is not the state of such a generator.
+    """
     generator = torch.Generator(device).manual_seed(seed)
     if state is not None:
-        generator.set_state(state)
+        try:
+            generator.set_state(state)
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(
+                f"The state of the generator must be one of {device.type!r}. Got another: {error}."
+            ) from None
         seed = int(torch.randint(2**31, (), generator=generator, device=device))
     return generator, seed
 
