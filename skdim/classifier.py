@@ -389,7 +389,8 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
             which.
         """
         names = [name for name in cls._get_param_names() if name != "transformer"]
-        check_names(custom_objects, {*names, *DIMTransformer().get_params()}, cls.__name__)
+        known = {"transformer", *names, *DIMTransformer().get_params()}
+        check_names(custom_objects, known, cls.__name__)
         own = {name + OF_CLASSIFIER: custom for name, custom in custom_objects.items()}
         further = {"classifier", *(name + OF_CLASSIFIER for name in names)}
         transformer, rest = load_transformer(

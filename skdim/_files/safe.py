@@ -283,7 +283,7 @@ def _random_state(state: dict) -> np.random.RandomState:
 
 def _dict(pairs: list, convert: Callable[[Any], Any]) -> dict:
     items = {key: convert(item) for key, item in pairs}
-    if len(items) < len(pairs) or not all(type(key) in (str, int) for key in items):
+    if len(items) < len(pairs) or not all(isinstance(key, str | int) for key in items):
         raise ValueError("a dict must have different names")
     return items
 

@@ -286,7 +286,6 @@ def outcome(use: Callable, path: Path) -> tuple[str, float]:
             except FileError:
                 return "refused", peak()
             except ORDINARY as error:
-                print(f"{stage}: {type(error).__name__}: {error}", file=sys.stderr)
                 if stage == "load":
                     return f"NOT A FileError but {type(error).__name__}: {error}", peak()
                 return f"cannot {stage}", memory or peak()
