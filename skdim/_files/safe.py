@@ -31,8 +31,8 @@ FORMAT = 1
 # A header has a few kilobytes, and grows with every epoch of training.
 LARGEST_HEADER = 2**24
 
-# Values of a state are nested only a few levels deep.
-DEEPEST = 32
+# Values of a state are nested only a few levels deep, and are not more than 40,000 epochs record.
+DEEPEST, MOST_VALUES = 32, 2**20
 
 
 def write(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
@@ -122,6 +122,8 @@ def errors_of_file(path: str | os.PathLike) -> Iterator[None]:
 
 def _parse(text: str, path: str | os.PathLike) -> dict[str, Any]:
     """Return the values of a state, as JSON has them."""
+    if text.count(",") > MOST_VALUES:
+        raise FileError(f"{path} is not a file of skdim: it describes too many values.")
     document = json.loads(text)
     if not isinstance(document, dict) or not isinstance(document.get("state"), dict):
         raise FileError(f"{path} is not a file of skdim: it does not describe a state.")

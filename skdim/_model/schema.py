@@ -40,7 +40,7 @@ from skdim.encoders import Encoding
 from skdim.sources.layout import Layout
 
 # A file that asks for more is an attack on memory.
-LARGEST_SIZES = {"n_views": 1000, "n_crops": 1000, "critic_width": 2**14}
+LARGEST_SIZES = {"n_views": 100, "n_crops": 1000, "critic_width": 2**14}
 
 sides = list_of(whole(1), tuple, least=1)
 

@@ -143,6 +143,7 @@ DOCUMENTS = {
     "names that are lists": with_value('{"names": ' + lists(900) + "}"),
     "lists in lists": with_value(lists(100)),
     "lists without end": with_value(lists(100_000)),
+    "too many values": with_value("[" + "0," * 2**21 + "0]"),
     "a huge number": with_value("9" * 10_000),
     "an array twice": '{"format": 1, "state": {"a": [{"array": "x"}, {"array": "x"}]}}',
     "an array without a name": '{"format": 1, "state": {"a": 1}}',
