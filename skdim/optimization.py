@@ -164,7 +164,8 @@ def load_state(optimizer: torch.optim.Optimizer, state: Mapping) -> None:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             "The state of the optimiser, with which training continues, must be one of its weights "
-            f"and of the 'optimizer' and 'optimizer_params' parameters. Got another: {error}."
+            f"and of the 'optimizer' and 'optimizer_params' parameters. Got another: {error}. To "
+            "change the optimiser, fit afresh with warm_start=False."
         ) from None
     if type(optimizer) not in OPTIMIZERS.values():
         groups = state["param_groups"]
@@ -176,7 +177,7 @@ def _check_groups(groups: list[dict], others: list[dict]) -> None:
         raise ValueError("it has other groups of weights")
     for group, other in zip(groups, others, strict=True):
         if set(group) != set(other):
-            raise ValueError(f"it has the arguments {sorted(other)}")
+            raise ValueError("it is of an optimiser with other arguments")
 
 
 def _check_momenta(optimizer: torch.optim.Optimizer, momenta: Mapping) -> None:

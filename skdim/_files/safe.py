@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,11 +35,16 @@ LARGEST_HEADER = 2**24
 DEEPEST, MOST_VALUES = 32, 2**20
 
 
-def write(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
+def write(path: str | os.PathLike, state: Mapping[str, Any], always: Collection[str] = ()) -> None:
     """Write a state in one step: the file is either complete or as it was.
 
     Values are plain, arrays, or dicts, lists and tuples of them. If a value is or holds anything
-    else, only its name is written.
+    else, only its name is written. Values whose names are in ``always`` must be written.
+
+    Raises
+    ------
+    TypeError
+        If one of them cannot be written.
     """
     arrays: dict[str, np.ndarray] = {}
     plain = {}
@@ -48,6 +53,11 @@ def write(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
         plain[name] = _to_json(value, name, arrays_of_value)
         if plain[name] != CUSTOM:
             arrays.update(arrays_of_value)
+        elif name in always:
+            raise TypeError(
+                f"{path} cannot be written: its {name!r} must hold numbers, strings and arrays. "
+                "Got another object, which a callback recorded or an optimiser remembers."
+            )
     text = json.dumps({"format": FORMAT, "state": plain})
     metadata = {"skdim": text, "digest": digest(text, arrays)}
     with replace_when_done(path) as temporary:
@@ -269,8 +279,8 @@ def _typed(name_of_type: str, content: np.ndarray) -> np.ndarray:
 RANDOM_STATE = schema.record(
     {
         "bit_generator": schema.text("MT19937"),
-        "state": schema.record({"key": schema.array("u4", 624), "pos": schema.whole(0, 624)}),
-        "has_gauss": schema.whole(0, 1),
+        "state": schema.record({"key": schema.array("u4", 624), "pos": schema.integer(0, 624)}),
+        "has_gauss": schema.integer(0, 1),
         "gauss": schema.number,
     }
 )

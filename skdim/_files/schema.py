@@ -16,7 +16,7 @@ Rule = Callable[[Any, str], None]
 LARGEST = 2**63 - 1
 
 
-def whole(lowest: int = 0, highest: int = LARGEST) -> Rule:
+def integer(lowest: int = 0, highest: int = LARGEST) -> Rule:
     """A whole number in a range."""
 
     def check(value: Any, name: str) -> None:

@@ -43,7 +43,8 @@ def write_transformer(
     portable = {name: value for name, value in params.items() if name not in OF_THIS_MACHINE}
     portable["device"] = str(portable["device"])  # a torch.device means what its name means
     sklearn_state = select_sklearn_state(attributes)
-    write(path, {**portable, **sklearn_state, **in_fit, **(further or {}), "model": plain})
+    state = {**portable, **sklearn_state, **in_fit, **(further or {}), "model": plain}
+    write(path, state, always=("model", *sklearn_state))
 
 
 def read_transformer(

@@ -21,13 +21,13 @@ from skdim._files.schema import (
     duration,
     either,
     fixed_list,
+    integer,
     list_of,
     nothing,
     number,
     optional,
     record,
     text,
-    whole,
 )
 from skdim._model.config import ModelConfig, check_weights, encode_zeros, resolve
 from skdim._model.fitted import FittedModel
@@ -42,7 +42,7 @@ from skdim.sources.layout import Layout
 # A file that asks for more is an attack on memory.
 LARGEST_SIZES = {"n_views": 100, "n_crops": 1000, "critic_width": 2**14}
 
-sides = list_of(whole(1), tuple, least=1)
+sides = list_of(integer(1), tuple, least=1)
 
 # ------------------------------------------------------------ what does not depend on the weights
 
@@ -50,21 +50,21 @@ LAYOUT = record(
     {
         "x_shape": sides,
         "unflat_shape": sides,
-        "channel_axis": optional(whole(1)),
+        "channel_axis": optional(integer(1)),
         "allow_nan": boolean,
     }
 )
 
 WEIGHTS = dict_of(array("biuf", any_shape=True))
 
-EPOCH = dict_of(anything, required={"epoch": whole(1), "loss": number})
+EPOCH = dict_of(anything, required={"epoch": integer(1), "loss": number})
 
 # What an optimiser remembers, by the number of a weight; some of it has the shape of the weight.
 MOMENTA = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
 OPTIMIZER = record(
     {
         "state": dict_of(dict_of(anything), key=int),
-        "param_groups": list_of(dict_of(anything, required={"params": list_of(whole())})),
+        "param_groups": list_of(dict_of(anything, required={"params": list_of(integer())})),
     }
 )
 # States of generators have the names of devices.
@@ -89,7 +89,7 @@ PARTS = dict_of(
 def sklearn_state(n_features: int) -> dict[str, Rule]:
     """What scikit-learn stores on a fitted transformer."""
     return {
-        "n_features_in_": whole(n_features, n_features),
+        "n_features_in_": integer(n_features, n_features),
         "feature_names_in_": array("O", n_features),
         "_sklearn_output_config": record({}, {"transform": text("default", "pandas", "polars")}),
     }
@@ -117,8 +117,8 @@ def model_state(config: ModelConfig, encoding: Encoding | None, is_trimmed: bool
             ),
             "negatives": _negatives(config, encoding) if has_critics else fixed_list(),
             "history": fixed_list() if is_trimmed else list_of(EPOCH),
-            "n_iter": whole(),
-            "best_epoch": optional(whole()),
+            "n_iter": integer(),
+            "best_epoch": optional(integer()),
             "training_state": record({}) if is_trimmed else either(record({}), TRAINING_STATE),
         }
     )
@@ -146,7 +146,7 @@ def _negatives(config: ModelConfig, encoding: Encoding | None) -> Rule:
         return list_of(array("f4", n_negatives, None))
     if config.objective.local_weight:
         lengths = [local_map.shape[2] for local_map in encoding.local_maps]
-    else:  # the global critic compares whole maps
+    else:  # the global critic compares integer maps
         lengths = [prod(encoding.local_maps[-1].shape[1:])]
     return fixed_list(*(array("f4", n_negatives, length) for length in lengths))
 

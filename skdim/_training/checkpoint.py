@@ -31,11 +31,11 @@ from skdim._files.schema import (
     boolean,
     dict_of,
     duration,
+    integer,
     list_of,
     optional,
     record,
     text,
-    whole,
 )
 from skdim._model.schema import EPOCH, OPTIMIZER, WEIGHTS
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
@@ -51,7 +51,7 @@ FILE = "state.safetensors"
 BYTES = array("u1", None)
 STATE = record(
     {
-        "seed": whole(),
+        "seed": integer(),
         "circumstances": record(dict.fromkeys(("skdim", "torch", "threads", "processes"), text())),
         "net": record(
             {
@@ -208,7 +208,8 @@ class StateFile:
     def write(self, state: Mapping[str, Any]) -> None:
         """Replace the state by a later one, in one step."""
         if self.processes.is_main:
-            write(self.path, as_arrays({**state, "circumstances": circumstances(self.processes)}))
+            state = {**state, "circumstances": circumstances(self.processes)}
+            write(self.path, as_arrays(state), always=tuple(state))
 
     def read(self) -> dict[str, Any] | None:
         """Return the last state, with tensors for arrays; None if there is none.

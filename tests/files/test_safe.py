@@ -70,6 +70,13 @@ def test_a_value_that_is_custom_in_any_part_is_asked_for_by_its_name(tmp_path):
     assert read(tmp_path / "state", custom) == {"plain": 1, **custom}
 
 
+def test_a_value_that_must_be_written_is_an_error_if_it_cannot_be(tmp_path):
+    write(tmp_path / "state", {"a": 1})
+    with pytest.raises(TypeError, match="its 'b' must hold numbers, strings and arrays"):
+        write(tmp_path / "state", {"a": 2, "b": {"c": [len]}}, always=("a", "b"))
+    assert read(tmp_path / "state", {}) == {"a": 1}
+
+
 def test_a_write_that_fails_leaves_the_file_that_was_there(tmp_path):
     write(tmp_path / "state", {"a": 1})
     with pytest.raises(Exception, match="complex128"):

@@ -13,13 +13,13 @@ from skdim._files.schema import (
     duration,
     either,
     fixed_list,
+    integer,
     list_of,
     nothing,
     number,
     optional,
     record,
     text,
-    whole,
 )
 
 VALUES = {
@@ -55,25 +55,25 @@ VALUES = {
 
 # By rule: the values that it takes.
 TAKEN = {
-    "whole": (whole(), {"0", "7"}),
-    "whole from 1": (whole(1, 7), {"7"}),
+    "integer": (integer(), {"0", "7"}),
+    "integer from 1": (integer(1, 7), {"7"}),
     "number": (number, {"0", "7", "-1", "2**64", "0.5", "-0.5", "nan", "inf"}),
     "duration": (duration, {"0", "7", "0.5", "2**64"}),
     "boolean": (boolean, {"True"}),
     "text": (text(), {"a word"}),
     "text of choices": (text("b"), set()),
     "nothing": (nothing, {"None"}),
-    "optional": (optional(whole()), {"None", "0", "7"}),
+    "optional": (optional(integer()), {"None", "0", "7"}),
     "either": (either(text(), boolean), {"a word", "True"}),
-    "list": (list_of(whole()), {"[]", "[1]"}),
+    "list": (list_of(integer()), {"[]", "[1]"}),
     "list of at least 1": (list_of(anything, least=1), {"[1]", "[1, 'x']"}),
-    "tuple": (list_of(whole(), tuple), {"(1,)"}),
-    "fixed list": (fixed_list(whole(), text()), {"[1, 'x']"}),
-    "record": (record({"a": whole()}), {"a: 1"}),
-    "record with more": (record({"a": whole()}, {"b": whole()}), {"a: 1", "a: 1, b: 2"}),
-    "dict": (dict_of(whole()), {"{}", "a: 1", "a: 1, b: 2"}),
-    "dict by number": (dict_of(whole(), key=int), {"{}", "1: 1"}),
-    "dict with b": (dict_of(whole(), required={"b": whole(2)}), {"a: 1, b: 2"}),
+    "tuple": (list_of(integer(), tuple), {"(1,)"}),
+    "fixed list": (fixed_list(integer(), text()), {"[1, 'x']"}),
+    "record": (record({"a": integer()}), {"a: 1"}),
+    "record with more": (record({"a": integer()}, {"b": integer()}), {"a: 1", "a: 1, b: 2"}),
+    "dict": (dict_of(integer()), {"{}", "a: 1", "a: 1, b: 2"}),
+    "dict by number": (dict_of(integer(), key=int), {"{}", "1: 1"}),
+    "dict with b": (dict_of(integer(), required={"b": integer(2)}), {"a: 1, b: 2"}),
     "floats": (array("f", 3), {"f4", "f4 nan", "f4 -1"}),
     "finite floats": (array("f", None, finite=True), {"f4", "f4 -1"}),
     "positive floats": (array("f", None, positive=True), {"f4"}),
@@ -100,5 +100,5 @@ def test_an_error_names_the_place_and_is_short():
     with pytest.raises(ValueError, match=r"'file/a/1/b' must be an array of shape \(3\)"):
         rule({"a": [{}, {"b": np.ones(4)}]}, "file")
     with pytest.raises(ValueError, match="whole number") as caught:
-        whole()("x" * 10**6, "x")
+        integer()("x" * 10**6, "x")
     assert len(str(caught.value)) < 300

@@ -187,6 +187,26 @@ def test_a_pickle_of_a_version_without_a_parameter_gets_its_default(quick, missi
     assert {name: unfitted.get_params()[name] for name in missing} == params
 
 
+@pytest.mark.parametrize("change", ["short", "swapped", "generator"])
+def test_a_pickle_whose_training_state_does_not_fit_cannot_train(quick, change):
+    X = RNG.normal(size=(40, 5))
+    state = quick(optimizer="adamw").partial_fit(X).__getstate__()
+    training = state["model_"]["training_state"]
+    momenta = training["optimizers"]["optimizer"]["state"]
+    if change == "short":
+        momenta[0]["exp_avg"] = momenta[0]["exp_avg"].reshape(-1)[:1]
+    elif change == "swapped":
+        momenta[0], momenta[1] = momenta[1], momenta[0]
+    else:
+        training["cpu generator"] = training["cpu generator"][:-1]
+    again = DIMTransformer.__new__(DIMTransformer)
+    again.__setstate__(state)
+    again.transform(X)
+    for train in (again.partial_fit, again.set_params(warm_start=True).fit):
+        with pytest.raises(ValueError, match=r"The state of the (optimiser|generator)"):
+            train(X)
+
+
 class Older(pickle.Pickler):
     """Pickles transformers and classifiers as a version without some parameters."""
 
