@@ -159,7 +159,9 @@ def load_state(optimizer: torch.optim.Optimizer, state: Mapping) -> None:
     """
     groups = optimizer.state_dict()["param_groups"]
     try:
-        _check_groups(groups, state["param_groups"])
+        others = state["param_groups"]
+        if [group["params"] for group in groups] != [other["params"] for other in others]:
+            raise ValueError("it has other groups of weights")
         _check_momenta(optimizer, state["state"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
@@ -168,16 +170,9 @@ def load_state(optimizer: torch.optim.Optimizer, state: Mapping) -> None:
             "change the optimiser, fit afresh with warm_start=False."
         ) from None
     if type(optimizer) not in OPTIMIZERS.values():
-        groups = state["param_groups"]
+        # Another version of torch may know fewer arguments.
+        groups = [{**group, **other} for group, other in zip(groups, others, strict=True)]
     optimizer.load_state_dict({"state": dict(state["state"]), "param_groups": groups})
-
-
-def _check_groups(groups: list[dict], others: list[dict]) -> None:
-    if [group["params"] for group in groups] != [group["params"] for group in others]:
-        raise ValueError("it has other groups of weights")
-    for group, other in zip(groups, others, strict=True):
-        if set(group) != set(other):
-            raise ValueError("it is of an optimiser with other arguments")
 
 
 def _check_momenta(optimizer: torch.optim.Optimizer, momenta: Mapping) -> None:

@@ -156,7 +156,6 @@ def unfit_states(state):
     yield {"state": numbered}
     yield {**state, "param_groups": groups * 2}
     yield {**state, "param_groups": [{**group, "params": [0]} for group in groups]}
-    yield {**state, "param_groups": [{"params": group["params"]} for group in groups]}
     yield {**state, "state": {**numbered, 99: {}}}
     yield {**state, "state": {**numbered, -1: {}}}
     yield {**state, "state": {**numbered, "0": {}}}
@@ -185,7 +184,7 @@ def test_a_state_that_does_not_fit_the_weights_is_refused(choice):
         with pytest.raises(ValueError, match="'optimizer' and 'optimizer_params'"):
             load_state(optimizer, unfit)
         n_refused += 1
-    assert n_refused > 8
+    assert n_refused >= 8
     load_state(optimizer, state)
 
 
@@ -211,5 +210,7 @@ def test_an_optimizer_of_the_user_goes_on_counting_in_its_arguments():
     optimizer = Counting(net.parameters(), lr=1e-3)
     steps(net, optimizer, 3)
     other = Counting(net.parameters(), lr=1e-3)
-    load_state(other, optimizer.state_dict())
+    state = optimizer.state_dict()
+    del state["param_groups"][0]["foreach"]  # as if an older torch had written it
+    load_state(other, state)
     assert other.param_groups[0]["dampening"] == pytest.approx(3e-6)
