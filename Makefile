@@ -73,9 +73,10 @@ check-docs: $(VENV)/installed-docs
 plots: $(VENV)/installed
 	$(BIN)/python -m benchmarks.plots
 
-# 10,000 random inputs; the suite tries some hundreds.
+# 10,000 random inputs and 2,000 files of a random structure; the suite tries some hundreds.
 fuzz: $(VENV)/installed
 	$(BIN)/python tests/helpers/campaign.py --examples 10000
+	$(BIN)/python tests/helpers/structural.py 2000
 
 # Everything that is promised of GPUs, in under twelve minutes; needs SKDIM_DATA.
 gpu: $(VENV)/installed

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -76,19 +76,32 @@ def known_names_only(constructor: Constructor) -> Constructor:
 
     @functools.wraps(constructor)  # scikit-learn reads the names of the parameters through it
     def checked(self: Any, *args: Any, **params: Any) -> None:
-        for name in set(params) - set(names):
-            kind = type(self).__name__
-            if name not in SETTINGS_OF_PRIOR or "prior" not in names:
-                raise TypeError(f"{kind} has no parameter {name!r}.{suggest(name, names)}")
-            setting = f"{SETTINGS_OF_PRIOR[name]}={params.pop(name)!r}"
-            warn(
-                f"{kind} has no parameter {name!r}, so that it has no effect: it is a setting of "
-                f"the prior. Set prior=Prior(sample, {setting}); see skdim.priors.Prior.",
-                IneffectiveParameterWarning,
-            )
+        kind = type(self).__name__
+        if "prior" in names:
+            params = _without_settings_of_prior(params, kind)
+        check_names(params, names, kind)
         constructor(self, *args, **params)
 
     return checked  # type: ignore[return-value]  # of the same signature
+
+
+def check_names(params: Iterable[str], names: Collection[str], kind: str) -> None:
+    """Raise TypeError for a parameter that a kind of estimator does not have."""
+    for name in params:
+        if name not in names:
+            raise TypeError(f"{kind} has no parameter {name!r}.{suggest(name, names)}")
+
+
+def _without_settings_of_prior(params: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Leave out what is now a setting of the prior, with a warning that says so."""
+    for name in set(params) & set(SETTINGS_OF_PRIOR):
+        warn(
+            f"{kind} has no parameter {name!r}, so that it has no effect: it is a setting of the "
+            f"prior. Set prior=Prior(sample, {SETTINGS_OF_PRIOR[name]}={params[name]!r}); see "
+            "skdim.priors.Prior.",
+            IneffectiveParameterWarning,
+        )
+    return {name: value for name, value in params.items() if name not in SETTINGS_OF_PRIOR}
 
 
 def suggest(name: str, names: Collection[str]) -> str:

@@ -25,9 +25,11 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from torch import nn
 from torch.nn import functional
 
-from skdim._model.persistence import errors_of_file, write_transformer
+from skdim._files.safe import errors_of_file
+from skdim._model.persistence import write_transformer
 from skdim._model.readout import ReadoutLayer, linear_layer
-from skdim._names import known_names_only
+from skdim._model.schema import check_classifier
+from skdim._names import check_names, known_names_only
 from skdim._runtime.devices import PRECISIONS, freed_memory_kept, memory_advice
 from skdim._runtime.seeding import seeded
 from skdim._runtime.surroundings import autocast, torch_defaults
@@ -397,6 +399,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         path : path
         **custom_objects
             Parameters of the classifier or its transformer that hold custom classes or functions.
+            Change other parameters after loading, by ``set_params``.
 
         Returns
         -------
@@ -405,11 +408,15 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
 
         Raises
         ------
+        TypeError, ValueError
+            If a parameter is unknown, or is in the file.
         skdim.exceptions.FileError
             If it is not such a file, or damaged, or a custom object is missing; the message says
             which.
         """
         names = [name for name in cls._get_param_names() if name != "transformer"]
+        known = {"transformer", *names, *DIMTransformer().get_params()}
+        check_names(custom_objects, known, cls.__name__)
         own = {name + OF_CLASSIFIER: custom for name, custom in custom_objects.items()}
         further = {"classifier", *(name + OF_CLASSIFIER for name in names)}
         transformer, rest = load_transformer(
@@ -418,12 +425,9 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         with errors_of_file(path):
             params = {name: rest[name + OF_CLASSIFIER] for name in names}
             validate_parameter_constraints(cls._parameter_constraints, params, cls.__name__)
+            n_hidden = transformer.model_.readouts["hidden"].n_features
+            check_classifier(rest["classifier"], n_hidden)
             head = LinearHead(**rest["classifier"])
-            n_classes, n_hidden = head.coef.shape
-            n_units = transformer.model_.readouts["hidden"].n_features
-            shapes = (head.classes.shape, head.intercept.shape)
-            if n_hidden != n_units or n_classes < 2 or shapes != ((n_classes,), (n_classes,)):
-                raise ValueError("the classifier does not fit the hidden layer or its classes")
             classifier = cls(FrozenEstimator(transformer), **params)
             return classifier._install(transformer, head)
 
@@ -449,6 +453,10 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
     def feature_names_in_(self) -> np.ndarray:
         """Names of the columns, if X had them."""
         return self.transformer_.feature_names_in_
+
+    def __setstate__(self, state: dict) -> None:
+        # Pickles of earlier versions lack later parameters.
+        super().__setstate__({**type(self)().get_params(deep=False), **state})
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "transformer_")

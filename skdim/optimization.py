@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -142,6 +143,75 @@ def for_device(
         if optimizer is not torch.optim.SGD and device.type == "cuda":
             params["capturable"] = True
     return params
+
+
+# ------------------------------------------------------------ states
+
+
+def load_state(optimizer: torch.optim.Optimizer, state: Mapping) -> None:
+    """Continue with a state that an optimiser of the same weights had, after a check of it.
+
+    The arguments of `OPTIMIZERS` stay those of this optimiser. Others may count in them.
+
+    Raises
+    ------
+    ValueError
+        If the state is not one of these weights: kernels would read and write beyond it.
+    """
+    groups = optimizer.state_dict()["param_groups"]
+    try:
+        others = state["param_groups"]
+        if [group["params"] for group in groups] != [other["params"] for other in others]:
+            raise ValueError("it has other groups of weights")
+        _check_momenta(optimizer, state["state"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            "The state of the optimiser, with which training continues, must be one of its weights "
+            f"and of the 'optimizer' and 'optimizer_params' parameters. Got another: {error}. To "
+            "change the optimiser, fit afresh with warm_start=False."
+        ) from None
+    if type(optimizer) not in OPTIMIZERS.values():
+        # Another version of torch may know fewer arguments.
+        groups = [{**group, **other} for group, other in zip(groups, others, strict=True)]
+    optimizer.load_state_dict({"state": dict(state["state"]), "param_groups": groups})
+
+
+def _check_momenta(optimizer: torch.optim.Optimizer, momenta: Mapping) -> None:
+    weights = [(group, p) for group in optimizer.param_groups for p in group["params"]]
+    for number, state in momenta.items():
+        if type(number) is not int or not 0 <= number < len(weights):
+            raise ValueError(f"there is no weight {number!r}")
+        group, parameter = weights[number]
+        names = _names_of_momenta(optimizer, group, parameter)
+        if names is not None and state and set(state) != names:
+            raise ValueError(f"weight {number} has {sorted(state)}")
+        for name, value in state.items():
+            if names is not None or group.get("fused"):
+                _check_momentum(name, value, parameter)
+
+
+def _names_of_momenta(
+    optimizer: torch.optim.Optimizer, group: Mapping, parameter: Tensor
+) -> set[str] | None:
+    """Names of what an optimiser remembers of a weight; None if it is not in `OPTIMIZERS`."""
+    if isinstance(optimizer, Muon) and parameter.ndim > 3:
+        return {"step", "exp_avg"}
+    if isinstance(optimizer, torch.optim.Adam | torch.optim.AdamW):
+        largest = {"max_exp_avg_sq"} if group["amsgrad"] else set()
+        return {"step", "exp_avg", "exp_avg_sq"} | largest
+    return {"momentum_buffer"} if isinstance(optimizer, torch.optim.SGD) else None
+
+
+def _check_momentum(name: str, value: Any, parameter: Tensor) -> None:
+    if name == "step":
+        steps = float(value)
+        is_legal = math.isfinite(steps) and steps >= 0
+    elif value is None:
+        is_legal = name == "momentum_buffer"
+    else:
+        is_legal = value.is_floating_point() and value.shape == parameter.shape
+    if not is_legal:
+        raise ValueError(f"{name!r} of a weight of shape {tuple(parameter.shape)} does not fit it")
 
 
 def constant(progress: float) -> float:

@@ -23,15 +23,13 @@ from sklearn.utils._param_validation import (
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skdim._model.fitted import FittedModel, check_usable
-from skdim._model.persistence import (
-    errors_of_file,
-    read_transformer,
-    select_sklearn_state,
-    write_transformer,
-)
+from skdim._files.safe import errors_of_file
+from skdim._model.config import MODEL_PARAMETERS
+from skdim._model.fitted import FittedModel
+from skdim._model.persistence import read_transformer, select_sklearn_state, write_transformer
 from skdim._model.readout import OUTPUTS
-from skdim._names import known_names_only
+from skdim._model.schema import check_usable
+from skdim._names import check_names, known_names_only
 from skdim._paper import paper_settings
 from skdim._runtime.devices import PRECISIONS, choose_device, memory_advice
 from skdim._runtime.interrupts import InterruptGuard
@@ -308,8 +306,9 @@ default="infonce"
         Whether ``torch.compile`` compiles the encoder, which takes up to minutes and needs a
         compiler.
     transform_batch_size : int or None, default=None
-        Number of samples that ``transform`` encodes at once, at most 65,536 and 128 MiB. None is 16
-        to 1024 on a CPU, depending on their size, and 1024 elsewhere.
+        Number of samples that ``transform`` encodes at once, at most 65,536 and as many as fill 128
+        MiB in the largest layer. None is 16 to 1024 on a CPU, depending on their size, and 1024
+        elsewhere.
     random_state : int, RandomState or None, default=None
         Seeds weights, batches, views and prior. Torch's global generators are restored.
     verbose : int, default=0
@@ -824,7 +823,9 @@ default="infonce"
         ----------
         path : path
         **custom_objects
-            Parameters of the constructor that hold custom classes or functions.
+            Parameters of the constructor that hold custom classes or functions, and the
+            ``encoder_params`` of a custom encoder. Change other parameters after loading, by
+            ``set_params``, and the device by `to`.
 
         Returns
         -------
@@ -833,6 +834,8 @@ default="infonce"
 
         Raises
         ------
+        TypeError, ValueError
+            If a parameter is unknown, or is in the file.
         skdim.exceptions.FileError
             If it is not a file of skdim, or damaged, or a custom object is missing; the message
             says which.
@@ -849,6 +852,7 @@ default="infonce"
         >>> np.array_equal(DIMTransformer.load(path).transform(X), dim.transform(X))
         True
         """
+        check_names(custom_objects, cls._get_param_names(), cls.__name__)
         transformer, _ = load_transformer(cls, path, custom_objects)
         return transformer
 
@@ -927,11 +931,14 @@ default="infonce"
         return state
 
     def __setstate__(self, state: dict) -> None:
-        # Files of earlier versions lack later parameters.
-        state = {**type(self)().get_params(deep=False), **state}
+        # Pickles of earlier versions lack later parameters.
+        defaults = type(self)().get_params(deep=False)
+        state = {**defaults, **state}
         model = state.pop("model_", None)
         super().__setstate__(state)
         if model is not None:
+            in_fit = {name: defaults[name] for name in MODEL_PARAMETERS}
+            model = {**model, "given": {**in_fit, **model["given"]}}
             params = self.get_params(deep=False)
             trained_with = {name: copy.copy(params[name]) for name in TRAINED_WITH}
             self.model_ = FittedModel.from_state(

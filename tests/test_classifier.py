@@ -245,6 +245,43 @@ def test_safe_files_of_classifiers(tmp_path):
         DIMClassifier.load(tmp_path / "transformer")
 
 
+LABELS_OF_TYPES = {
+    **dict.fromkeys(["?", "i1", ">i4", "u8", "f4", "<M8[D]", "longdouble"], np.asarray),
+    **dict.fromkeys(["<U3", "<U9", ">U4", "O"], lambda y: np.where(y, "yes", "no")),
+}
+
+
+@pytest.mark.parametrize("dtype", LABELS_OF_TYPES)
+def test_classes_come_back_from_a_file_with_their_type(tmp_path, dtype):
+    y = LABELS_OF_TYPES[dtype](LABELS > 0).astype(dtype)
+    fitted = classifier(max_epochs=1).fit(ROWS_OF_LABELS, y)
+    fitted.save(tmp_path / "file")
+    again = DIMClassifier.load(tmp_path / "file")
+    assert again.classes_.dtype == fitted.classes_.dtype == y.dtype
+    predicted = again.predict(ROWS_OF_LABELS)
+    assert predicted.dtype == y.dtype
+    np.testing.assert_array_equal(predicted, fitted.predict(ROWS_OF_LABELS))
+
+
+def noisy(batch, generator):
+    return batch + 0.1
+
+
+def test_load_takes_only_what_the_file_of_a_classifier_cannot_hold(tmp_path):
+    fitted = classifier(augment=noisy, class_weight={True: 2.0, False: 1.0})
+    fitted.fit(ROWS_OF_LABELS, LABELS > 0).save(tmp_path / "file")
+    with pytest.raises(FileError, match=r"load\(path, augment=\.\.\.\)"):
+        DIMClassifier.load(tmp_path / "file")
+    again = DIMClassifier.load(tmp_path / "file", augment=noisy)
+    assert again.augment is noisy
+    assert again.class_weight == {True: 2.0, False: 1.0}
+    for name in ("C", "transformer", "encoder", "device", "random_state"):
+        with pytest.raises(ValueError, match=f"augment. Got {name};"):
+            DIMClassifier.load(tmp_path / "file", augment=noisy, **{name: 1})
+    with pytest.raises(TypeError, match="DIMClassifier has no parameter 'classweight'"):
+        DIMClassifier.load(tmp_path / "file", augment=noisy, classweight=1)
+
+
 def test_a_source_is_learned_as_the_array_is(tmp_path):
     np.save(tmp_path / "X.npy", ROWS_OF_LABELS)
     stored = np.load(tmp_path / "X.npy", mmap_mode="r")

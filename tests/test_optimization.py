@@ -14,6 +14,7 @@ from skdim.optimization import (
     Muon,
     backward_and_step,
     learning_rate_factor,
+    load_state,
     orthogonalize,
 )
 
@@ -135,3 +136,99 @@ def test_a_schedule_may_return_any_number(value):
 def test_a_schedule_of_other_arguments_is_named():
     with pytest.raises(TypeError, match="'lr_schedule' parameter must be a function of the fin"):
         learning_rate_factor(lambda: 1.0, 0.5)
+
+
+CHOICES = {
+    **{name: (name, {}) for name in OPTIMIZERS},
+    "amsgrad": ("adamw", {"amsgrad": True}),
+    "momentum": ("sgd", {"momentum": 0.9}),
+    "fused": ("adam", {"fused": True}),
+}
+
+
+def trained(choice, **further):
+    """A network, its optimiser after a step, and the state of the optimiser."""
+    torch.manual_seed(0)
+    net, (name, params) = network().float(), CHOICES[choice]
+    optimizer = OPTIMIZERS[name](net.parameters(), lr=1e-3, **{**params, **further})
+    backward_and_step(optimizer, net(torch.ones(4, 2, 5, 5)).square().mean())
+    return net, optimizer, copy.deepcopy(optimizer.state_dict())
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_an_optimizer_continues_with_the_state_of_another(choice):
+    net, optimizer, state = trained(choice)
+    twin, other, _ = trained(choice)
+    load_state(other, state)
+    for one, its in ((net, optimizer), (twin, other)):
+        backward_and_step(its, one(torch.ones(4, 2, 5, 5)).square().mean())
+    for a, b in zip(net.parameters(), twin.parameters(), strict=True):
+        assert a.equal(b)
+
+
+def unfit_states(state):
+    """States that an optimiser of these weights cannot have."""
+    numbered, groups = state["state"], state["param_groups"]
+    yield {}
+    yield None
+    yield {"state": numbered}
+    yield {**state, "param_groups": groups * 2}
+    yield {**state, "param_groups": [{**group, "params": [0]} for group in groups]}
+    yield {**state, "state": {**numbered, 99: {}}}
+    yield {**state, "state": {**numbered, -1: {}}}
+    yield {**state, "state": {**numbered, "0": {}}}
+    for number, momenta in numbered.items():
+        for name, value in momenta.items():
+            others = ["x", [], 1.0, {}]
+            if name == "step":
+                others = ["x", [], -1.0, math.nan, math.inf, torch.ones(7)]
+            elif isinstance(value, torch.Tensor):
+                others += [value[:1][None], value.flatten()[:1], value.long(), value.new_ones(7)]
+                others += [torch.cat([value, value])]
+            for other in others:
+                changed = {**momenta, name: other}
+                yield {**state, "state": {**numbered, number: changed}}
+            rest = {n: v for n, v in momenta.items() if n != name}
+            if rest:
+                yield {**state, "state": {**numbered, number: rest}}
+            yield {**state, "state": {**numbered, number: {**momenta, "more": value}}}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_a_state_that_does_not_fit_the_weights_is_refused(choice):
+    _, optimizer, state = trained(choice)
+    n_refused = 0
+    for unfit in unfit_states(state):
+        with pytest.raises(ValueError, match="'optimizer' and 'optimizer_params'"):
+            load_state(optimizer, unfit)
+        n_refused += 1
+    assert n_refused >= 8
+    load_state(optimizer, state)
+
+
+def test_the_arguments_are_those_of_the_new_optimizer():
+    _, _, state = trained("adamw")
+    _, optimizer, _ = trained("adamw", weight_decay=0.5, betas=(0.5, 0.6))
+    load_state(optimizer, state)
+    (group,) = optimizer.param_groups
+    assert (group["weight_decay"], group["betas"]) == (0.5, (0.5, 0.6))
+
+
+class Counting(torch.optim.SGD):
+    """Counts its steps among its arguments."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["dampening"] += 1e-6
+        return super().step(closure)
+
+
+def test_an_optimizer_of_the_user_goes_on_counting_in_its_arguments():
+    net = network()
+    optimizer = Counting(net.parameters(), lr=1e-3)
+    steps(net, optimizer, 3)
+    other = Counting(net.parameters(), lr=1e-3)
+    state = optimizer.state_dict()
+    del state["param_groups"][0]["foreach"]  # as if an older torch had written it
+    load_state(other, state)
+    assert other.param_groups[0]["dampening"] == pytest.approx(3e-6)

@@ -10,14 +10,18 @@ import hashlib
 import json
 import math
 import os
+import re
 import stat
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save as to_bytes
 
+from skdim._files import schema
 from skdim._files.atomic_write import replace_when_done
 from skdim.exceptions import FileError
 from skdim.priors import Prior
@@ -27,15 +31,20 @@ FORMAT = 1
 # A header has a few kilobytes, and grows with every epoch of training.
 LARGEST_HEADER = 2**24
 
-# Values of a state are nested only a few levels deep.
-DEEPEST = 32
+# Values of a state are nested only a few levels deep, and are not more than 40,000 epochs record.
+DEEPEST, MOST_VALUES = 32, 2**20
 
 
-def write(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
+def write(path: str | os.PathLike, state: Mapping[str, Any], always: Collection[str] = ()) -> None:
     """Write a state in one step: the file is either complete or as it was.
 
     Values are plain, arrays, or dicts, lists and tuples of them. If a value is or holds anything
-    else, only its name is written.
+    else, only its name is written. Values whose names are in ``always`` must be written.
+
+    Raises
+    ------
+    TypeError
+        If one of them cannot be written.
     """
     arrays: dict[str, np.ndarray] = {}
     plain = {}
@@ -44,45 +53,99 @@ def write(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
         plain[name] = _to_json(value, name, arrays_of_value)
         if plain[name] != CUSTOM:
             arrays.update(arrays_of_value)
+        elif name in always:
+            raise TypeError(
+                f"{path} cannot be written: its {name!r} must hold numbers, strings and arrays. "
+                "Got another object, which a callback recorded or an optimiser remembers."
+            )
     text = json.dumps({"format": FORMAT, "state": plain})
     metadata = {"skdim": text, "digest": digest(text, arrays)}
     with replace_when_done(path) as temporary:
         temporary.write_bytes(to_bytes(arrays, metadata))
 
 
-def read(path: str | os.PathLike, custom_objects: Mapping[str, Any]) -> dict[str, Any]:
-    """Read a state; ``custom_objects`` are its values that are not plain, by name.
+def read(
+    path: str | os.PathLike,
+    custom_objects: Mapping[str, Any],
+    companions: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Read a state.
+
+    Parameters
+    ----------
+    path : path
+    custom_objects : mapping of str to object
+        Values of the state that are not plain, by name.
+    companions : mapping of str to str
+        Plain values that may be passed too, if a custom object is; the names of both.
 
     Raises
     ------
     FileError
         If it is not a file of skdim, is damaged, or needs a custom object that is missing; the
         message says which.
+    ValueError
+        If something was passed that the file holds itself.
     """
     text, stated, arrays = _open(path)
-    if digest(text, arrays) != stated:
-        raise FileError(f"{path} is damaged: its content does not have the digest that it states.")
+    with errors_of_file(path):
+        if digest(text, arrays) != stated:
+            raise FileError(f"{path} is damaged: it does not have the digest that it states.")
+        plain = _parse(text, path)
+        custom = {name for name, value in plain.items() if value == CUSTOM}
+        needed = set(map(_argument, custom))
+        missing = sorted(set(map(_argument, custom - set(custom_objects))))
+        if missing:
+            arguments = ", ".join(f"{name}=..." for name in missing)
+            raise FileError(
+                f"{path} was saved with custom objects, which no safe file can hold: "
+                f"{', '.join(missing)}. Pass them: load(path, {arguments})."
+            )
+        state = {
+            name: custom_objects[name] if name in custom else _from_json(value, arrays)
+            for name, value in plain.items()
+        }
+        if arrays:
+            raise ValueError(f"it holds arrays without a name, such as {min(arrays)!r}")
+    allowed = needed | {name for name, owner in (companions or {}).items() if owner in needed}
+    unneeded = sorted(set(map(_argument, custom_objects)) - allowed)
+    if unneeded:
+        raise ValueError(
+            f"load takes only custom classes and functions that {path} cannot hold: "
+            f"{', '.join(sorted(allowed)) or 'there are none'}. Got {', '.join(unneeded)}; change "
+            "other parameters after loading, by 'set_params', and the device by 'to'."
+        )
+    return state
+
+
+@contextmanager
+def errors_of_file(path: str | os.PathLike) -> Iterator[None]:
+    """Turn every error into one about a file, whatever a crafted file may provoke."""
     try:
-        document = json.loads(text)
-        version = document["format"]
-        plain = dict(document["state"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise FileError(f"{path} is not a file of skdim: it does not describe a state.") from None
+        yield
+    except (FileError, Warning):
+        raise
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise FileError(f"{path} does not fit together: {reason.rstrip('.')}.") from None
+
+
+def _parse(text: str, path: str | os.PathLike) -> dict[str, Any]:
+    """Return the values of a state, as JSON has them."""
+    if text.count(",") > MOST_VALUES:
+        raise FileError(f"{path} is not a file of skdim: it describes too many values.")
+    document = json.loads(text)
+    if not isinstance(document, dict) or not isinstance(document.get("state"), dict):
+        raise FileError(f"{path} is not a file of skdim: it does not describe a state.")
+    version = document.get("format")
     if version != FORMAT:
         raise FileError(f"{path} has format {version!r}; this version of skdim reads {FORMAT}.")
-    custom = {name for name, value in plain.items() if value == CUSTOM}
-    # Both "encoder" and "encoder in fit" belong to the argument "encoder".
-    missing = sorted({name.split()[0] for name in custom - set(custom_objects)})
-    if missing:
-        arguments = ", ".join(f"{name}=..." for name in missing)
-        raise FileError(
-            f"{path} was saved with custom objects, which no safe file can hold: "
-            f"{', '.join(missing)}. Pass them: load(path, {arguments})."
-        )
-    return {
-        name: custom_objects[name] if value == CUSTOM else _from_json(value, arrays, path)
-        for name, value in plain.items()
-    }
+    return document["state"]
+
+
+def _argument(name: str) -> str:
+    """Both "encoder" and "encoder in fit" belong to the argument "encoder"."""
+    return name.partition(" ")[0]
 
 
 def digest(text: str, arrays: Mapping[str, np.ndarray]) -> str:
@@ -131,12 +194,12 @@ def _to_json(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": repr(value)}
     if isinstance(value, np.ndarray):
-        if value.dtype.kind in "OU":  # names of columns
-            return {"names": [str(item) for item in value]}
-        arrays[name] = np.ascontiguousarray(value).reshape(value.shape)
-        return {"array": name}
+        return _array_to_json(value, name, arrays)
     if isinstance(value, np.random.RandomState):
-        return {"random_state": _to_json(value.get_state(legacy=False), name, arrays)}
+        state = value.get_state(legacy=False)
+        if state["bit_generator"] != "MT19937":
+            return CUSTOM
+        return {"random_state": _to_json(state, name, arrays)}
     if isinstance(value, Prior):
         content = _to_json(vars(value), name, arrays)
         return CUSTOM if content == CUSTOM else {"prior": content}
@@ -154,35 +217,91 @@ def _to_json(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     return CUSTOM
 
 
-def _from_json(value: Any, arrays: Mapping[str, np.ndarray], path: Any, depth: int = 0) -> Any:
-    """Convert JSON back to a value."""
+def _array_to_json(array: np.ndarray, name: str, arrays: dict[str, np.ndarray]) -> Any:
+    """Collect an array, or the bytes of one whose type safetensors does not have."""
+    if array.dtype.kind == "O":
+        is_text = array.ndim == 1 and all(isinstance(item, str) for item in array)
+        return {"names": [str(item) for item in array]} if is_text else CUSTOM
+    arrays[name] = np.ascontiguousarray(array).reshape(array.shape)
+    if not TYPED.fullmatch(array.dtype.str):
+        return {"array": name}
+    shape = (*array.shape, array.dtype.itemsize)
+    arrays[name] = arrays[name].reshape(-1).view(np.uint8).reshape(shape)
+    return {"typed": [array.dtype.str, name]}
+
+
+def _from_json(value: Any, arrays: dict[str, np.ndarray], depth: int = 0) -> Any:
+    """Convert JSON back to a value, and take its arrays away: each belongs to one value."""
     if depth > DEEPEST:
-        raise FileError(f"{path} is not a file of skdim: values are nested too deeply.")
+        raise ValueError("values are nested too deeply")
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list):
-        return [_from_json(item, arrays, path, depth + 1) for item in value]
+        return [_from_json(item, arrays, depth + 1) for item in value]
     if isinstance(value, dict) and len(value) == 1:
         ((kind, content),) = value.items()
         convert = CONVERTERS.get(kind)
         if convert is not None:
             try:
-                return convert(content, lambda v: _from_json(v, arrays, path, depth + 1), arrays)
-            except (ValueError, TypeError, KeyError) as error:
-                if isinstance(error, FileError):
-                    raise
-                raise FileError(f"{path} is not a file of skdim: invalid {kind}.") from None
-    raise FileError(f"{path} is not a file of skdim: it holds a value of an unknown kind.")
+                return convert(content, lambda v: _from_json(v, arrays, depth + 1), arrays)
+            except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+                raise ValueError(f"invalid {kind}: {type(error).__name__} {error}") from None
+    raise ValueError("it holds a value of an unknown kind")
+
+
+def _names(names: list[str]) -> np.ndarray:
+    schema.list_of(schema.text())(names, "names")
+    return np.array(names, dtype=object)
+
+
+# Types of arrays that safetensors does not have: strings, dates, durations, numbers of another byte
+# order and very long ones.
+TYPED = re.compile(r"[<>]U[1-9]\d*|[<>][Mm]8(\[\d*[a-zA-Z]+\])?|>[iuf]\d+|<f(12|16)")
+
+
+def _typed(name_of_type: str, content: np.ndarray) -> np.ndarray:
+    """An array of a type from its bytes (..., itemsize)."""
+    if not TYPED.fullmatch(name_of_type):
+        raise ValueError(f"{name_of_type!r} is not a type")
+    dtype = np.dtype(name_of_type)
+    schema.array("u1", any_shape=True)(content, name_of_type)
+    if content.shape[-1] != dtype.itemsize:
+        raise ValueError(f"{content.shape} are not the bytes of {name_of_type!r}")
+    values = content.reshape(-1).view(dtype).reshape(content.shape[:-1])
+    if dtype.kind == "U":
+        characters = content.reshape(-1).view(dtype.str[0] + "u4")
+        if characters.size and characters.max() > sys.maxunicode:
+            raise ValueError("text must be characters")
+    return values
+
+
+# numpy checks neither the position nor the type of the numbers: it would read outside of them.
+RANDOM_STATE = schema.record(
+    {
+        "bit_generator": schema.text("MT19937"),
+        "state": schema.record({"key": schema.array("u4", 624), "pos": schema.integer(0, 624)}),
+        "has_gauss": schema.integer(0, 1),
+        "gauss": schema.number,
+    }
+)
 
 
 def _random_state(state: dict) -> np.random.RandomState:
+    RANDOM_STATE(state, "random_state")
     random_state = np.random.RandomState()
     random_state.set_state(state)
     return random_state
 
 
+def _dict(pairs: list, convert: Callable[[Any], Any]) -> dict:
+    items = {key: convert(item) for key, item in pairs}
+    if len(items) < len(pairs) or not all(isinstance(key, str | int) for key in items):
+        raise ValueError("a dict must have different names")
+    return items
+
+
 # Arguments: the content of a value, a function that converts nested values, and all arrays.
-Converter = Callable[[Any, Callable[[Any], Any], Mapping[str, np.ndarray]], Any]
+Converter = Callable[[Any, Callable[[Any], Any], dict[str, np.ndarray]], Any]
 
 CONVERTERS: dict[str, Converter] = {
     "float": lambda content, convert, arrays: {
@@ -190,10 +309,11 @@ CONVERTERS: dict[str, Converter] = {
         "inf": math.inf,
         "-inf": -math.inf,
     }[content],
-    "names": lambda content, convert, arrays: np.array([str(n) for n in content], dtype=object),
-    "array": lambda content, convert, arrays: arrays[content],
+    "names": lambda content, convert, arrays: _names(content),
+    "typed": lambda content, convert, arrays: _typed(content[0], arrays.pop(content[1])),
+    "array": lambda content, convert, arrays: arrays.pop(content),
     "random_state": lambda content, convert, arrays: _random_state(convert(content)),
     "prior": lambda content, convert, arrays: Prior(**convert(content)),
     "tuple": lambda content, convert, arrays: tuple(convert(item) for item in content),
-    "dict": lambda content, convert, arrays: {key: convert(item) for key, item in content},
+    "dict": lambda content, convert, arrays: _dict(content, convert),
 }

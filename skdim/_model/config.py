@@ -1,10 +1,10 @@
 """What it takes to build an encoder and its objective: resolved once, by ``fit``, and saved."""
 
-import copy
 import inspect
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from skdim._names import lookup
 from skdim.augmentation import Augmentation
 from skdim.critics import CRITICS
 from skdim.encoders import ENCODERS, Encoding, FlipAverage, encode, evaluating
+from skdim.encoders.contract import copy_to_meta
 from skdim.modalities import Modality
 from skdim.mutual_information import ESTIMATORS
 from skdim.objective import DIMObjective, ObjectiveConfig
@@ -116,7 +117,7 @@ def outline(
     Shapes are computed without arithmetic if every layer allows it, else by encoding zeros.
     """
     try:
-        encoding = encode_zeros(copy.deepcopy(encoder).to("meta"), sample_shape, "meta")
+        encoding = encode_zeros(copy_to_meta(encoder), sample_shape, "meta")
     except Exception:  # a user's layer may raise anything; the next line tries real numbers
         encoding = encode_zeros(encoder, sample_shape, device)
     return encoding.code.shape[1], [(m.shape[1], m.shape[2]) for m in encoding.local_maps]
@@ -131,7 +132,22 @@ def encode_zeros(
         return encode(encoder, torch.zeros(2, *sample_shape, device=device, dtype=torch.float32))
 
 
-def check_weights(config: ModelConfig, weights: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+class Shapes(NamedTuple):
+    """The shapes of networks that take no memory.
+
+    Attributes
+    ----------
+    encoding : Encoding or None
+        Of two samples; None if a custom encoder cannot compute shapes only.
+    parameters : dict of str to list of tuple
+        Shapes of the parameters that each optimiser updates, in order.
+    """
+
+    encoding: Encoding | None
+    parameters: dict[str, list[tuple[int, ...]]]
+
+
+def check_weights(config: ModelConfig, weights: Mapping[str, Mapping[str, np.ndarray]]) -> Shapes:
     """Check a file's weights against the configuration, before memory is allocated.
 
     ``weights`` holds the arrays of "encoder" and, unless the model was trimmed, "objective", by
@@ -142,18 +158,29 @@ def check_weights(config: ModelConfig, weights: Mapping[str, Mapping[str, np.nda
     ValueError
         If the networks of the configuration have other weights, or are far larger.
     """
-    numbers = list(_numbers_in(config.encoder_params))
-    n_values = sum(array.size for array in weights["encoder"].values())
-    depth = config.encoder_params.get("depth", 0)
-    if max(numbers, default=0) > n_values or len(numbers) > n_values or depth > n_values:
-        raise ValueError("the 'encoder_params' ask for a far larger encoder than its weights")
-    meta = torch.device("meta")
+    if config.encoder in ENCODERS.values():  # for a custom encoder, the caller chose them
+        numbers = list(_numbers_in(config.encoder_params))
+        n_values = sum(array.size for array in weights["encoder"].values())
+        n_layers = config.encoder_params.get("depth", 0)
+        # Every layer has weights: building the network must not take longer than reading them.
+        if max([*numbers, len(numbers)]) > n_values or n_layers > len(weights["encoder"]):
+            raise ValueError("the 'encoder_params' ask for a far larger encoder than its weights")
+    meta, encoding = torch.device("meta"), None
+    trained: dict[str, list[nn.Parameter]] = {}
     with meta:  # shapes only
         encoder = config.build_encoder(meta)
-        _check_shapes(encoder, weights["encoder"], "encoder")
-        if "objective" in weights:
+        _check_weights_of(encoder, weights["encoder"], "encoder")
+        with suppress(Exception):  # as in `outline`
+            encoding = encode_zeros(encoder, config.sample_shape, meta)
+        if encoding is not None and "objective" in weights:
             objective = config.build_objective(encoder, meta)
-            _check_shapes(objective, weights["objective"], "objective")
+            _check_weights_of(objective, weights["objective"], "objective")
+            trained["optimizer"] = [*encoder.parameters(), *objective.critic_parameters()]
+            if config.objective.prior_weight:
+                trained["discriminator_optimizer"] = [*objective.discriminator.parameters()]
+    if not all(np.isfinite(array).all() for array in weights["encoder"].values()):
+        raise ValueError("the weights of the encoder must be finite numbers")
+    return Shapes(encoding, {name: [tuple(p.shape) for p in ps] for name, ps in trained.items()})
 
 
 def _numbers_in(value: Any) -> Iterator[int]:
@@ -168,9 +195,12 @@ def _numbers_in(value: Any) -> Iterator[int]:
             yield from _numbers_in(item)
 
 
-def _check_shapes(module: nn.Module, weights: Mapping[str, np.ndarray], name: str) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    if expected != {name: array.shape for name, array in weights.items()}:
+def _check_weights_of(module: nn.Module, weights: Mapping[str, np.ndarray], name: str) -> None:
+    expected = {
+        name: (tuple(tensor.shape), tensor.is_floating_point())
+        for name, tensor in module.state_dict().items()
+    }
+    if expected != {name: (w.shape, w.dtype.kind == "f") for name, w in weights.items()}:
         raise ValueError(f"the weights do not fit the {name} that it names")
 
 

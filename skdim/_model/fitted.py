@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
-from math import prod
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,11 @@ from torch import Tensor, nn
 
 from skdim._files.conversion import as_arrays, as_tensors, as_writable
 from skdim._model.closeness import closeness, project
-from skdim._model.config import ModelConfig, check_weights, encode_zeros, resolve
+from skdim._model.config import ModelConfig, resolve
 from skdim._model.inference import EncodedBatches, choose_batch_size, concatenate, encode_padded
-from skdim._model.readout import OUTPUTS, Readout
+from skdim._model.readout import Readout
 from skdim._model.scoring import HeldOut
 from skdim._names import lookup
-from skdim._runtime.devices import PRECISIONS
 from skdim._runtime.seeding import seeded_globally
 from skdim._runtime.surroundings import torch_defaults
 from skdim._version import __version__, compare_versions
@@ -32,9 +30,6 @@ from skdim.sources.stored import Samples, take_subset
 # Number of samples whose views are made at once, as in a batch of training, so that features of
 # views do not depend on how many are encoded at once.
 N_AUGMENTED = 128
-
-# A file that asks for more views or crops of a sample is an attack on memory.
-LARGEST_N_VIEWS = 1000
 
 
 @dataclass
@@ -140,7 +135,7 @@ class FittedModel:
 
     def batch_size(self, wanted: int | None = None) -> int:
         """Number of samples that are encoded at once; None leaves it to the device."""
-        return choose_batch_size(wanted, self.sample_shape, self.device)
+        return choose_batch_size(wanted, self.encoder, self.sample_shape, self.device)
 
     def encode(
         self, samples: Samples, batch_size: int | None = None, *, with_fixed: bool = False
@@ -343,86 +338,3 @@ class FittedModel:
             training_state=as_tensors(state["training_state"]),
             trained_with=trained_with or {},
         )
-
-
-# Modules are written as weights, the configuration as the parameters that it was resolved from.
-MODULES = {"config", "encoder", "objective", "standardization", "trained_with"}
-STATE_NAMES = {field.name for field in fields(FittedModel)} - MODULES | {
-    *("version", "layout", "given", "weights", "device", "mean", "scale", "is_complete")
-}
-
-
-def check_state(state: Mapping[str, Any]) -> None:
-    """Check that a state from a file fits together, before memory is allocated.
-
-    Raises
-    ------
-    ValueError, TypeError, KeyError, AttributeError
-        If something is missing, or has a wrong type or shape.
-    """
-    for name in sorted(set(state) ^ STATE_NAMES):
-        raise ValueError(f"the model lacks {name!r}, or holds it and should not")
-    layout = check_layout(state["layout"])
-    shape = layout.sample_shape
-    for name, kind in (("mean", "f"), ("scale", "f"), ("is_complete", "b")):
-        statistic = state[name]
-        is_absent = statistic is None and name == "is_complete"
-        if not (is_absent or (statistic.shape, statistic.dtype.kind) == (shape[:1], kind)):
-            raise ValueError(f"{name!r} must hold one value for each of {shape[0]} channels")
-    for output, readout in state["readouts"].items():
-        units = readout["mean"].shape
-        if not (len(units) == 1 and readout["scale"].shape == units):
-            raise ValueError(f"the readout of {output!r} is of unequal lengths")
-        rotation = readout["rotation"]
-        if rotation is not None and not (rotation.ndim == 2 and rotation.shape[:1] == units):
-            raise ValueError(f"the rotation of {output!r} does not fit its units")
-    if not isinstance(state["n_iter"], int) or not isinstance(state["best_epoch"], int | None):
-        raise ValueError("'n_iter' and 'best_epoch' must be numbers of epochs")
-    if not all(isinstance(epoch, dict) for epoch in state["history"]):
-        raise ValueError("the 'history' must hold a dict for each epoch")
-    if state["precision"] not in PRECISIONS or not isinstance(state["version"], str):
-        raise ValueError("the 'precision' or the 'version' is unknown")
-    if set(state["readouts"]) != set(OUTPUTS):
-        raise ValueError(f"the readouts must be those of {sorted(OUTPUTS)}")
-    config = resolve(state["given"], layout)
-    if max(config.n_views, config.n_crops) > LARGEST_N_VIEWS:
-        raise ValueError("'n_views' or 'n_crops' is larger than any model has")
-    check_weights(config, state["weights"])
-
-
-def check_layout(state: Mapping[str, Any]) -> Layout:
-    """Build the layout that a file describes; raise ValueError if it is not one of samples."""
-    layout = Layout(**state)
-    shapes = (layout.x_shape, layout.unflat_shape)
-    if not all(
-        isinstance(shape, tuple) and shape and all(isinstance(n, int) and n > 0 for n in shape)
-        for shape in shapes
-    ):
-        raise ValueError("the 'layout' does not hold shapes")
-    is_same = layout.x_shape == layout.unflat_shape
-    if not (is_same or (layout.is_flat and prod(layout.x_shape) == prod(layout.unflat_shape))):
-        raise ValueError("the shapes of the 'layout' do not fit together")
-    axis = layout.channel_axis
-    if not (axis is None or (isinstance(axis, int) and 1 <= axis <= len(layout.unflat_shape))):
-        raise ValueError("the 'layout' names an axis of channels that there is not")
-    return layout
-
-
-def check_usable(model: FittedModel) -> None:
-    """Try a model on two samples of zeros, so that a crafted file fails when it is read.
-
-    Raises
-    ------
-    ValueError, TypeError, RuntimeError, IndexError
-        If its parts do not fit together.
-    """
-    encoding = encode_zeros(model.encoder, model.sample_shape, model.device)
-    for output, readout in model.readouts.items():
-        units = readout.features_of_batch(2, encoding)
-        if readout.layer != OUTPUTS[output] or units.shape != (2, readout.n_features):
-            raise ValueError(f"the readout of {output!r} does not fit the encoder")
-    projected = project(np.zeros((2, model.readouts["hidden"].n_features), np.float32))
-    if model.reference.shape[1:] != projected.shape[1:]:
-        raise ValueError("the reference does not fit the hidden layer")
-    if len(model.reference) == 0 and not model.is_trimmed:
-        raise ValueError("a model that is not trimmed has a reference")

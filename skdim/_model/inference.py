@@ -6,13 +6,16 @@ were found to round alike.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from skdim.encoders import Encoding, encode
+from skdim.encoders.contract import copy_to_meta
 from skdim.sources.comparison import Comparison
 from skdim.sources.standardization import Standardization
 from skdim.sources.stored import Samples
@@ -23,7 +26,13 @@ SMALLER_BATCHES = (4, 16, 64, 256)
 # Encodings of padded batches: the number of samples, and the encoding of the whole batch.
 EncodedBatches = Iterator[tuple[int, Encoding]]
 
+# Numbers in the largest layer of a batch: at most 128 MiB if the user sets the size of batches, and
+# 256 MiB if not, which is that of volumes in a wide encoder. The batch that is tried on noise, even
+# for a single sample, has 16 MiB, or is the default.
+LARGEST_LAYER, LARGEST_USUAL_LAYER, TRIED_LAYER = 2**25, 2**26, 2**22
+
 # Answers to earlier questions about each encoder.
+_LAYER_SIZES: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 _AGREEING: WeakKeyDictionary[nn.Module, dict[tuple, bool]] = WeakKeyDictionary()
 _STEADY: WeakKeyDictionary[nn.Module, dict[tuple, int]] = WeakKeyDictionary()
 
@@ -42,11 +51,51 @@ def largest_batch(sample_shape: tuple[int, ...]) -> int:
 
 
 def choose_batch_size(
-    wanted: int | None, sample_shape: tuple[int, ...], device: torch.device
+    wanted: int | None, encoder: nn.Module, sample_shape: tuple[int, ...], device: torch.device
 ) -> int:
-    """Number of samples that ``transform_batch_size`` means."""
-    size = wanted or inference_batch_size(sample_shape, device)
-    return min(int(size), largest_batch(sample_shape))
+    """Number of samples that ``transform_batch_size`` means, so that no layer is too large."""
+    usual = _usual_batch(encoder, sample_shape, device)
+    fitting = max(usual, LARGEST_LAYER // layer_size(encoder, sample_shape))
+    return min(int(wanted or usual), largest_batch(sample_shape), fitting)
+
+
+def _usual_batch(encoder: nn.Module, sample_shape: tuple[int, ...], device: torch.device) -> int:
+    """The default number, but fewer samples if an encoder is far larger than the usual ones."""
+    usual = inference_batch_size(sample_shape, device)
+    if device.type != "cpu":
+        return usual
+    fitting = max(1, LARGEST_USUAL_LAYER // layer_size(encoder, sample_shape))
+    return min(usual, 2 ** (fitting.bit_length() - 1))
+
+
+def layer_size(encoder: nn.Module, sample_shape: tuple[int, ...]) -> int:
+    """About how many numbers the largest layer has for one sample; at least those of the sample.
+
+    Fixed features, which are computed for a few samples at a time, do not count.
+    """
+    if encoder not in _LAYER_SIZES:
+        sizes, n = _ResultSizes(), 256  # so many that weights hardly count
+        with suppress(Exception):  # a user's layer may raise anything without numbers
+            twin = copy_to_meta(encoder)
+            with sizes, torch.no_grad():
+                twin(torch.empty(n, *sample_shape, device="meta", dtype=torch.float32))
+        _LAYER_SIZES[encoder] = max(sizes.largest // n, int(np.prod(sample_shape)), 1)
+    return _LAYER_SIZES[encoder]
+
+
+class _ResultSizes(TorchFunctionMode):
+    """A context that notes how many numbers the largest result of a function has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.largest = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        """Call ``func``, and measure what it returns."""
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.largest = max(self.largest, result.numel())
+        return result
 
 
 def encode_padded(
@@ -64,7 +113,7 @@ def encode_padded(
     of the batch with the padding that follows them.
     """
     sample_shape, device = samples.shape[1:], standardization.device
-    batch_size = _steady_batch(encoder, batch_size, sample_shape, device)
+    batch_size = _agreeing_batch(encoder, len(samples), batch_size, sample_shape, device)
     for start in range(0, len(samples), batch_size):
         with torch.inference_mode():
             batch = standardization(samples[start : start + batch_size])
@@ -83,6 +132,24 @@ def concatenate(batches: EncodedBatches) -> tuple[Tensor, tuple[Tensor, ...]]:
         codes.append(encoding.code[:n])
         maps.append([local_map[:n] for local_map in encoding.local_maps])
     return torch.cat(codes), tuple(torch.cat(parts) for parts in zip(*maps, strict=True))
+
+
+def _agreeing_batch(
+    encoder: nn.Module, n: int, batch_size: int, sample_shape: tuple[int, ...], device: torch.device
+) -> int:
+    """The largest batch of at most ``batch_size`` that rounds alike for any number of samples.
+
+    To try it takes the memory of a batch. So a large batch is tried only on as many samples, and
+    must agree with a smaller one.
+    """
+    usual = _usual_batch(encoder, sample_shape, device)
+    tried = min(batch_size, max(usual, TRIED_LAYER // layer_size(encoder, sample_shape)))
+    steady = _steady_batch(encoder, tried, sample_shape, device)
+    if n < batch_size or batch_size == tried:
+        return steady
+    larger = _steady_batch(encoder, batch_size, sample_shape, device)
+    agrees = larger > steady and _agree(encoder, steady, larger, sample_shape, device)
+    return larger if agrees else steady
 
 
 def _steady_batch(
@@ -116,15 +183,25 @@ def _smallest_batch(
     encoder: nn.Module, n: int, batch_size: int, sample_shape: tuple[int, ...], device: torch.device
 ) -> int:
     """The smallest batch for n samples whose results equal those of a full batch bit for bit."""
-    known = _AGREEING.setdefault(encoder, {})
     for smaller in SMALLER_BATCHES:
-        if n <= smaller < batch_size:
-            key = (smaller, batch_size, str(device))
-            if key not in known:
-                known[key] = _sizes_agree(encoder, smaller, batch_size, sample_shape, device)
-            if known[key]:
-                return smaller
+        if n <= smaller < batch_size and _agree(encoder, smaller, batch_size, sample_shape, device):
+            return smaller
     return batch_size
+
+
+def _agree(
+    encoder: nn.Module,
+    smaller: int,
+    batch_size: int,
+    sample_shape: tuple[int, ...],
+    device: torch.device,
+) -> bool:
+    """Whether batches of both sizes round alike; remembered."""
+    known = _AGREEING.setdefault(encoder, {})
+    key = (smaller, batch_size, str(device))
+    if key not in known:
+        known[key] = _sizes_agree(encoder, smaller, batch_size, sample_shape, device)
+    return known[key]
 
 
 @torch.inference_mode()

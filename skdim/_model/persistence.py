@@ -1,15 +1,16 @@
 """A transformer as a file that cannot run code: what is in it, and the checks of who reads it."""
 
 import os
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sklearn.utils._param_validation import validate_parameter_constraints
 
-from skdim._files.safe import read, write
+from skdim._files.safe import errors_of_file, read, write
+from skdim._files.schema import anything, dict_of
 from skdim._model.config import MODEL_PARAMETERS
-from skdim._model.fitted import FittedModel, check_state
+from skdim._model.fitted import FittedModel
+from skdim._model.schema import check_sizes, check_state, sklearn_state
 from skdim.exceptions import FileError
 
 # What scikit-learn itself stores on a fitted transformer; the last two are not always there.
@@ -42,7 +43,8 @@ def write_transformer(
     portable = {name: value for name, value in params.items() if name not in OF_THIS_MACHINE}
     portable["device"] = str(portable["device"])  # a torch.device means what its name means
     sklearn_state = select_sklearn_state(attributes)
-    write(path, {**portable, **sklearn_state, **in_fit, **(further or {}), "model": plain})
+    state = {**portable, **sklearn_state, **in_fit, **(further or {}), "model": plain}
+    write(path, state, always=("model", *sklearn_state))
 
 
 def read_transformer(
@@ -74,7 +76,7 @@ def read_transformer(
         Unchecked.
     """
     in_fit = {name + IN_FIT: custom for name, custom in custom_objects.items()}
-    state = read(path, {**in_fit, **custom_objects})
+    state = read(path, {**in_fit, **custom_objects}, {"encoder_params": "encoder"})
     names = set(params) - set(OF_THIS_MACHINE)
     always = {*(name + IN_FIT for name in MODEL_PARAMETERS), "model", SKLEARN_STATE[0]}
     required = {*names, *always, *further}
@@ -82,38 +84,40 @@ def read_transformer(
         raise FileError(f"{path} is not a file of skdim: it lacks {name!r}.")
     for name in sorted(set(state) - required - set(SKLEARN_STATE)):
         raise FileError(f"{path} is not a file of skdim: it holds {name!r}, which is unknown.")
-    if state["encoder" + IN_FIT] is custom_objects.get("encoder", state):
-        _take_encoder_params(path, state, custom_objects)
     with errors_of_file(path):
+        _take_encoder_params(path, state, custom_objects)
         in_fit = {name: state.pop(name + IN_FIT) for name in MODEL_PARAMETERS}
         for values in ({name: state[name] for name in sorted(names)}, in_fit):
             validate_parameter_constraints(constraints, values, "DIMTransformer")
-        model = {**state.pop("model"), "given": in_fit}
+            check_sizes(values)
+        model = {**_as_dict(state.pop("model")), "given": in_fit}
         check_state(model)
-        if state["n_features_in_"] != model["layout"]["x_shape"][0]:
-            raise ValueError("'n_features_in_' is not that of the layout")
+        for name, rule in sklearn_state(model["layout"]["x_shape"][0]).items():
+            if name in state:
+                rule(state[name], name)
     rest = {name: state.pop(name) for name in further}
     return {**state, "model_": model}, rest
+
+
+def _as_dict(value: Any) -> dict[str, Any]:
+    dict_of(anything)(value, "model")
+    return value
 
 
 def _take_encoder_params(
     path: str | os.PathLike, state: dict[str, Any], custom_objects: Mapping[str, Any]
 ) -> None:
     """Give a custom encoder the arguments of the caller, never those that a file chooses."""
-    wanted, passed = state["encoder_params" + IN_FIT], custom_objects.get("encoder_params")
+    encoder = custom_objects.get("encoder", state)  # no value of a state is the state
+    custom = [suffix for suffix in (IN_FIT, "") if state["encoder" + suffix] is encoder]
+    if not custom:
+        return
+    wanted, passed = state["encoder_params" + custom[0]], custom_objects.get("encoder_params")
     if (wanted or {}) != (passed or {}):
         raise FileError(
             f"{path} was saved with encoder_params={wanted!r} of a custom encoder. A file does not "
             "choose the arguments of your code: pass them, load(path, encoder=..., "
             "encoder_params=...), if you trust them."
         )
-    state["encoder_params"] = state["encoder_params" + IN_FIT] = passed
-
-
-@contextmanager
-def errors_of_file(path: str | os.PathLike) -> Iterator[None]:
-    """Turn every error into one about a file, whatever a crafted file may provoke."""
-    try:
-        yield
-    except Exception as error:
-        raise FileError(f"{path} does not fit together: {error}") from None
+    for suffix in custom:
+        state["encoder_params" + suffix] = passed

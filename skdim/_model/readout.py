@@ -246,7 +246,7 @@ def linear_layer(coef: np.ndarray, intercept: np.ndarray) -> nn.Linear:
     """
     if len(coef) == 1:  # two classes and one logit: half of it for each, with opposite signs
         coef, intercept = np.vstack([-coef, coef]) / 2, np.hstack([-intercept, intercept]) / 2
-    head = nn.Linear(coef.shape[1], len(coef))
+    head = nn.Linear(coef.shape[1], len(coef), dtype=torch.float32)
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(coef))
         head.bias.copy_(torch.from_numpy(intercept))

@@ -4,8 +4,10 @@ torch's layers draw their initial weights from a global generator, and dropout d
 every step. Code that seeds it holds a lock, so that fits in other threads do not change results.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from threading import RLock
 from typing import Any
 
@@ -13,6 +15,40 @@ import torch
 from torch import Tensor, nn
 
 _global_state_lock = RLock()
+# What the thread that holds the lock has changed: how to restore it, innermost last.
+_restorations: list[Callable[[], None]] = []
+
+
+@contextmanager
+def _changing_globally(get_restoration: Callable[[], Callable[[], None]]) -> Iterator[None]:
+    """Hold the lock inside the ``with`` block, then restore torch's global state."""
+    with _global_state_lock:
+        restore = get_restoration()
+        _restorations.append(restore)
+        try:
+            yield
+        finally:
+            _restorations.remove(restore)
+            restore()
+
+
+def _release_lock_of_lost_thread() -> None:
+    """Free the lock in a forked process, and restore what was changed, if another thread holds it.
+
+    That thread was not copied, and would hold the lock forever.
+    """
+    global _global_state_lock
+    if _global_state_lock.acquire(blocking=False):
+        _global_state_lock.release()
+        return
+    _global_state_lock = RLock()
+    while _restorations:
+        with suppress(RuntimeError):  # a forked process has no CUDA
+            _restorations.pop()()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_release_lock_of_lost_thread)
 
 
 @contextmanager
@@ -31,10 +67,21 @@ def seeded(
 def make_generator(
     seed: int, device: torch.device, state: Tensor | None = None
 ) -> tuple[torch.Generator, int]:
-    """Return a generator, and the seed that belongs to it for torch's global generators."""
+    """Return a generator, and the seed that belongs to it for torch's global generators.
+
+    Raises
+    ------
+    ValueError
+        If ``state`` is not the state of such a generator.
+    """
     generator = torch.Generator(device).manual_seed(seed)
     if state is not None:
-        generator.set_state(state)
+        try:
+            generator.set_state(state)
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(
+                f"The state of the generator must be one of {device.type!r}. Got another: {error}."
+            ) from None
         seed = int(torch.randint(2**31, (), generator=generator, device=device))
     return generator, seed
 
@@ -45,13 +92,13 @@ def seeded_globally(seed: int, device: torch.device) -> Iterator[None]:
 
     Their states are restored after the ``with`` block.
     """
-    with _global_state_lock:
-        states = global_states(device)
+
+    def get_restoration() -> Callable[[], None]:
+        return partial(set_global_states, global_states(device), device)
+
+    with _global_state_lock, _changing_globally(get_restoration):
         seed_globally(seed, device)
-        try:
-            yield
-        finally:
-            set_global_states(states, device)
+        yield
 
 
 def seed_globally(seed: int, device: torch.device) -> None:

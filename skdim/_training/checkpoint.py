@@ -25,7 +25,19 @@ from skorch.callbacks import Callback
 
 from skdim._files.atomic_write import remove_temporary_files
 from skdim._files.conversion import as_arrays, as_tensors
-from skdim._files.safe import read, write
+from skdim._files.safe import errors_of_file, read, write
+from skdim._files.schema import (
+    array,
+    boolean,
+    dict_of,
+    duration,
+    integer,
+    list_of,
+    optional,
+    record,
+    text,
+)
+from skdim._model.schema import EPOCH, OPTIMIZER, WEIGHTS
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim._training.fingerprint import fingerprint
 from skdim._version import __version__
@@ -35,6 +47,28 @@ from skdim.sources.stored import Samples
 logger = logging.getLogger("skdim")
 
 FILE = "state.safetensors"
+
+BYTES = array("u1", None)
+STATE = record(
+    {
+        "seed": integer(),
+        "circumstances": record(dict.fromkeys(("skdim", "torch", "threads", "processes"), text())),
+        "net": record(
+            {
+                "weights": list_of(WEIGHTS),
+                "best": list_of(WEIGHTS),
+                "averages": list_of(WEIGHTS),
+                "optimizers": dict_of(OPTIMIZER),
+                "generator": BYTES,
+                "draws": list_of(dict_of(optional(BYTES))),
+                "epochs": list_of(EPOCH),
+                "step_losses": array("f8", any_shape=True),
+                "is_stopping": boolean,
+                "seconds": duration,
+            }
+        ),
+    }
+)
 
 # Seconds between two looks at whether Ctrl-C came, while another fit holds the file.
 WAIT = 0.25
@@ -174,7 +208,8 @@ class StateFile:
     def write(self, state: Mapping[str, Any]) -> None:
         """Replace the state by a later one, in one step."""
         if self.processes.is_main:
-            write(self.path, as_arrays({**state, "circumstances": circumstances(self.processes)}))
+            state = {**state, "circumstances": circumstances(self.processes)}
+            write(self.path, as_arrays(state), always=tuple(state))
 
     def read(self) -> dict[str, Any] | None:
         """Return the last state, with tensors for arrays; None if there is none.
@@ -189,8 +224,11 @@ class StateFile:
         if not self.path.exists():
             return None
         state = read(self.path, {})
+        with errors_of_file(self.path):
+            STATE(state, "state")
+            tensors = {name: as_tensors(value) for name, value in state.items()}
         present = circumstances(self.processes)
-        for name, value in state.pop("circumstances").items():
+        for name, value in tensors.pop("circumstances").items():
             if present[name] != value:
                 raise ValueError(
                     f"The fit in {self.folder} cannot be resumed exactly: it was written with "
@@ -198,7 +236,7 @@ class StateFile:
                     f"parameter to Checkpoint({str(self.folder.parent)!r}, resume=False) to start "
                     "afresh."
                 )
-        return {name: as_tensors(value) for name, value in state.items()}
+        return tensors
 
 
 def circumstances(processes: ProcessGroup) -> dict[str, str]:

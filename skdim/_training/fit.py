@@ -18,6 +18,7 @@ from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from skorch.callbacks import Callback
 from torch import nn
 
+from skdim._files.safe import errors_of_file
 from skdim._model.config import carry_over, outline
 from skdim._model.fitted import FittedModel
 from skdim._model.inference import choose_batch_size, encode_padded, largest_batch
@@ -102,8 +103,9 @@ def fit_model(
         data = _prepare(samples, groups, plan, seed)
         callbacks = _callbacks(plan, data, listeners, file, seed)
         net = _build_net(plan, data, callbacks, guard, seed, random)
-        if progress is not None:
-            net.load_state(progress["net"])
+        if file is not None and progress is not None:
+            with errors_of_file(file.path):
+                net.load_state(progress["net"])
         if not net.draws_globally:
             random.close()  # fits in other threads need not wait for this one
         interrupt = None
@@ -390,7 +392,7 @@ def _build_model(data: TrainingData, net: DIMNet) -> FittedModel:
     plan, processes = net.plan, net.plan.runtime.processes
     encoder, objective = net.module_.eval(), net.criterion_.eval()
     batch_size = choose_batch_size(
-        plan.runtime.transform_batch_size, plan.model.sample_shape, plan.runtime.device
+        plan.runtime.transform_batch_size, encoder, plan.model.sample_shape, plan.runtime.device
     )
     encode = partial(
         encode_padded,

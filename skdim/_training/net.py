@@ -34,6 +34,7 @@ from skdim.optimization import (
     check_optimizer_params,
     for_device,
     learning_rate_factor,
+    load_state,
     remember_learning_rates,
     set_learning_rates,
 )
@@ -364,7 +365,18 @@ class DIMNet(NeuralNet):
         return {**states, **global_states(self.draws.device)} if self.draws_globally else states
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Continue, initialised and not yet training, as the net whose state it was would have."""
+        """Continue, initialised and not yet training, as the net whose state it was would have.
+
+        Raises
+        ------
+        ValueError, RuntimeError, KeyError, IndexError
+            If the state is not that of a net with the same plan.
+        """
+        if state["best"]:  # it is restored after training: it must fit now
+            self.restore(state["best"])
+        if self.plan.training.early_stopping:
+            for epoch in state["epochs"]:
+                float(epoch["validation_score"])
         self.restore(state["weights"])
         self.best = state["best"]
         for (average, _), weights in zip(self.averages, state["averages"], strict=True):
@@ -411,8 +423,9 @@ class DIMNet(NeuralNet):
         )
         try:
             optimizer = self.optimizer(parameters, **arguments)
-        except (TypeError, ValueError) as error:
-            raise type(error)(
+        except (TypeError, ValueError, RuntimeError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(
                 f"The 'optimizer_params' parameter does not suit the optimiser: {error}."
             ) from error
         remember_learning_rates(optimizer)
@@ -443,7 +456,7 @@ class DIMNet(NeuralNet):
         for name in states:
             optimizer = getattr(self, name + "_")
             rates = [(group["lr"], group["initial_lr"]) for group in optimizer.param_groups]
-            optimizer.load_state_dict(deepcopy(states[name]))  # counters are updated in place
+            load_state(optimizer, deepcopy(states.get(name, {})))  # counters are updated in place
             for parameter, state in optimizer.state.items():
                 for key, value in state.items():
                     # One kernel reads weights and momenta in the order of memory: make them alike.

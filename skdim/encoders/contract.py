@@ -1,5 +1,6 @@
 """The output that every encoder must return, and a check of it."""
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral
@@ -149,6 +150,16 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
     finally:
         for module, was_training in zip(modules, were_training, strict=True):
             module.train(was_training)
+
+
+def copy_to_meta(module: nn.Module) -> nn.Module:
+    """Copy a module without its numbers: it computes shapes only, and takes no memory."""
+    shapes: dict[int, Any] = {
+        id(p): nn.Parameter(torch.empty_like(p, device="meta"), p.requires_grad)
+        for p in module.parameters()
+    }
+    shapes |= {id(b): torch.empty_like(b, device="meta") for b in module.buffers()}
+    return copy.deepcopy(module, shapes)
 
 
 def as_local_map(feature_map: Tensor) -> Tensor:

@@ -51,11 +51,13 @@ class KernelBank(nn.Module):
         n_dilations = max(1, ((length - 1) // (LENGTH - 1)).bit_length()) if n_thresholds else 0
         self.dilations = [2**i for i in range(n_dilations)]
         self.stride = max(1, length // N_POSITIONS)
-        subsets = _subsets((2, len(self.dilations), len(KERNELS)), n_channels)
-        filters = subsets[..., None] * np.array(KERNELS)[:, None]
-        # (2, n_dilations, 84, n_channels, 9)
-        self.register_buffer("filters", torch.tensor(filters, dtype=torch.float32))
-        shape = (2, len(self.dilations), n_thresholds, len(KERNELS))
+        n_dilations = len(self.dilations)
+        filters = torch.empty(2, n_dilations, len(KERNELS), n_channels, LENGTH, dtype=torch.float32)
+        if not filters.is_meta:
+            subsets = _subsets((2, n_dilations, len(KERNELS)), n_channels)
+            filters.copy_(torch.from_numpy(subsets[..., None] * np.array(KERNELS)[:, None]))
+        self.register_buffer("filters", filters)
+        shape = (2, n_dilations, n_thresholds, len(KERNELS))
         self.register_buffer("thresholds", torch.zeros(shape))
         self.n_features = self.thresholds.numel()
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from skdim.encoders.contract import Encoding, as_local_map, evaluating
+from skdim.encoders.contract import Encoding, as_local_map, copy_to_meta
 
 
 class Conv(NamedTuple):
@@ -192,11 +192,10 @@ class PaperEncoder(nn.Module):
         return local_map, x
 
     def _count_flat(self, sample_shape: tuple[int, ...]) -> int:
-        x = torch.zeros(1, *sample_shape)
+        x = torch.empty(1, *sample_shape, device="meta")
         try:
-            with torch.no_grad(), evaluating(self.convolutions):
-                for layer in self.convolutions:
-                    x = layer(x)
+            for layer in copy_to_meta(self.convolutions).eval().children():
+                x = layer(x)
         except RuntimeError:
             raise ValueError(
                 f"Images of shape {tuple(sample_shape)} (channels first) are too small for "

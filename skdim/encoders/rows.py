@@ -80,9 +80,11 @@ class MLPEncoder(nn.Module):
             n_columns *= 2
         n_per_location = max(map(len, locations))
         # Shorter locations are padded with the column of zeros that forward appends.
-        padded = [[*group, *[n_columns] * (n_per_location - len(group))] for group in locations]
         self.columns: Tensor
-        self.register_buffer("columns", torch.tensor(padded), persistent=False)
+        padded = torch.full((len(locations), n_per_location), n_columns)
+        for row, columns in zip(padded, locations, strict=True):
+            row[: len(columns)] = torch.tensor(columns)
+        self.register_buffer("columns", padded, persistent=False)
         bound = 1 / math.sqrt(n_per_location)
         shape = (len(locations), n_per_location, n_local_channels)
         self.token_weight = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
@@ -136,6 +138,14 @@ def _locations(
     n_columns: int, column_groups: Sequence[Sequence[int]], max_locations: int
 ) -> list[list[int]]:
     """Assign a group or one column to each location, or several neighbours if there are many."""
+    grouped = list(chain.from_iterable(column_groups))
+    if not (all(column_groups) and set(grouped) <= set(range(n_columns))) or len(grouped) > len(
+        set(grouped)
+    ):
+        raise ValueError(
+            "'column_groups' must be lists of columns, each from 0 to "
+            f"{n_columns - 1} and in one group at most. Got {column_groups!r}."
+        )
     leaders = {group[0]: list(group) for group in column_groups}
     followers = {column for group in column_groups for column in group[1:]}
     units = [leaders.get(i, [i]) for i in range(n_columns) if i not in followers]

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -36,6 +36,24 @@ def _transform_block(block: np.ndarray, transform: Any, n_features: int) -> np.n
     return np.asarray(transform(block))
 
 
+class _FeatureFile:
+    """A file in the format of ``numpy.save`` that takes ``[start:stop] = features``, float32.
+
+    Writing reports a full disk as an OSError; a memory map would end the process.
+    """
+
+    def __init__(self, file: BinaryIO, shape: tuple[int, int]):
+        descr = np.lib.format.dtype_to_descr(np.dtype(np.float32))
+        header = {"descr": descr, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        self.file, self.start, self.n_columns = file, file.tell(), shape[1]
+
+    def __setitem__(self, rows: slice, features: np.ndarray) -> None:
+        features = np.ascontiguousarray(features, np.float32)
+        self.file.seek(self.start + rows.start * self.n_columns * features.itemsize)
+        self.file.write(features.data)
+
+
 def is_path(out: Any) -> bool:
     """Whether ``out`` is a path, so that features are written to a new file."""
     return isinstance(out, str | os.PathLike)
@@ -51,10 +69,8 @@ def open_output(out: Any, shape: tuple[int, int]) -> Iterator[Any]:
         If ``out`` has another shape.
     """
     if is_path(out):
-        with replace_when_done(out) as temporary:
-            features = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
-            yield features
-            features.flush()
+        with replace_when_done(out) as temporary, open(temporary, "wb") as file:
+            yield _FeatureFile(file, shape)
     elif tuple(getattr(out, "shape", ())) != shape:
         raise ValueError(
             f"'out' must be a path, or an array of shape {shape}. "

@@ -8,7 +8,7 @@ else, write a subclass of `Source` with ``shape``, ``dtype`` and ``read``.
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from torch.utils.data import (
@@ -19,6 +19,7 @@ from torch.utils.data import (
     default_collate,
 )
 
+from skdim._files.atomic_write import replace_when_done
 from skdim.exceptions import DataWarning, warn
 from skdim.sources.arrays import as_numpy, chunk_slices
 from skdim.sources.mistakes import describe, dicts_of
@@ -226,7 +227,8 @@ def spool(samples: Iterable, path: str | os.PathLike | None = None) -> np.memmap
         Yields samples with the same shape and type, or tuples whose first entry is a sample. A
         ``torch.utils.data.DataLoader`` yields batches. A `Source` is read in chunks.
     path : path or None, default=None
-        File for the raw numbers. None is a temporary file, which is deleted with the array.
+        File for the raw numbers, which appears when it is complete. None is a temporary file, which
+        is deleted with the array.
 
     Returns
     -------
@@ -239,26 +241,37 @@ def spool(samples: Iterable, path: str | os.PathLike | None = None) -> np.memmap
     >>> spool(np.full(3, i, np.float32) for i in range(5)).shape
     (5, 3)
     """
+    if path is None:
+        with tempfile.TemporaryFile() as file:
+            dtype, shape = _write_samples(samples, file)
+            return np.memmap(file, dtype, "r", shape=shape)
+    with replace_when_done(path) as temporary, open(temporary, "wb") as file:
+        dtype, shape = _write_samples(samples, file)
+    return np.memmap(path, dtype, "r", shape=shape)
+
+
+def _write_samples(samples: Iterable, file: IO[bytes]) -> tuple[np.dtype, tuple[int, ...]]:
+    """Write the raw numbers of samples; return the type and the shape of all of them."""
     n = 0
     shape: tuple[int, ...] | None = None
     dtype = np.dtype(np.float32)
-    with tempfile.TemporaryFile() if path is None else open(path, "wb+") as file:
-        for chunk in _chunks(samples):
-            if shape is None:
-                shape, dtype = chunk.shape[1:], chunk.dtype
-            if chunk.shape[1:] != shape or chunk.dtype != dtype:
-                raise ValueError(
-                    f"X must hold samples of one shape and type. Got {chunk.shape[1:]} of "
-                    f"{chunk.dtype} after {n} of {shape} of {dtype}."
-                )
-            np.ascontiguousarray(chunk).tofile(file)
-            n += len(chunk)
-        file.flush()
+    for chunk in _chunks(samples):
         if shape is None:
+            shape, dtype = chunk.shape[1:], chunk.dtype
+        if chunk.shape[1:] != shape or chunk.dtype != dtype:
             raise ValueError(
-                "X must hold samples. Got an iterable without any; an iterator can be read once."
+                f"X must hold samples of one shape and type. Got {chunk.shape[1:]} of "
+                f"{chunk.dtype} after {n} of {shape} of {dtype}."
             )
-        return np.memmap(file, dtype, "r", shape=(n, *shape))
+        # Not with tofile, whose error does not say that the disk is full.
+        file.write(np.ascontiguousarray(chunk).reshape(-1).view(np.uint8).data)
+        n += len(chunk)
+    file.flush()
+    if shape is None:
+        raise ValueError(
+            "X must hold samples. Got an iterable without any; an iterator can be read once."
+        )
+    return dtype, (n, *shape)
 
 
 def _chunks(samples: Iterable) -> Iterator[np.ndarray]:

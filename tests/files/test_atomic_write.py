@@ -1,5 +1,8 @@
 """Files are replaced in one step: whole, or as they were."""
 
+import os
+import stat
+
 import pytest
 
 from skdim._files.atomic_write import remove_temporary_files, replace_when_done
@@ -64,3 +67,30 @@ def test_temporary_files_of_one_path_are_removed_and_no_others(tmp_path):
             removed.write_text("new")
         assert path.read_text() == "new"
     assert names(tmp_path) == ["file", "other"]
+
+
+def test_a_new_file_has_the_mode_of_the_umask_and_an_old_one_keeps_its_own(tmp_path):
+    path, usual = tmp_path / "file", tmp_path / "usual"
+    usual.touch()
+    with replace_when_done(path) as temporary:
+        temporary.write_text("new")
+    assert mode_of(path) == mode_of(usual)
+    for mode in (0o600, 0o640, 0o444, 0o666, 0o755):
+        path.chmod(mode)
+        with replace_when_done(path) as temporary:
+            assert mode_of(temporary) == 0o600
+            temporary.write_text(str(mode))
+        assert (path.read_text(), mode_of(path)) == (str(mode), mode)
+
+
+def mode_of(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_what_is_not_a_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe"), replace_when_done(tmp_path / "pipe"):
+        pass
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert names(tmp_path) == ["pipe"]

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from helpers.hostile import good_file
+from helpers.structural import put_together, take_apart
 
 from skdim._files.safe import read, write
 from skdim.exceptions import FileError
@@ -69,9 +70,118 @@ def test_a_value_that_is_custom_in_any_part_is_asked_for_by_its_name(tmp_path):
     assert read(tmp_path / "state", custom) == {"plain": 1, **custom}
 
 
+def test_a_value_that_must_be_written_is_an_error_if_it_cannot_be(tmp_path):
+    write(tmp_path / "state", {"a": 1})
+    with pytest.raises(TypeError, match="its 'b' must hold numbers, strings and arrays"):
+        write(tmp_path / "state", {"a": 2, "b": {"c": [len]}}, always=("a", "b"))
+    assert read(tmp_path / "state", {}) == {"a": 1}
+
+
 def test_a_write_that_fails_leaves_the_file_that_was_there(tmp_path):
     write(tmp_path / "state", {"a": 1})
     with pytest.raises(Exception, match="complex128"):
         write(tmp_path / "state", {"a": np.zeros(3, complex)})
     assert read(tmp_path / "state", {}) == {"a": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+@pytest.mark.parametrize(
+    "dtype", ["<U3", ">U9", ">i4", ">f8", "<M8[D]", ">M8[s]", "<m8[3h]", "longdouble"]
+)
+@pytest.mark.parametrize("shape", [(3,), (2, 2), (), (0,)])
+def test_arrays_of_any_type_come_back_with_it(tmp_path, dtype, shape):
+    array = np.arange(int(np.prod(shape))).astype(dtype).reshape(shape)
+    write(tmp_path / "state", {"array": array})
+    again = read(tmp_path / "state", {})["array"]
+    assert again.dtype == array.dtype
+    np.testing.assert_array_equal(again, array)
+
+
+def test_objects_in_an_array_are_custom(tmp_path):
+    write(tmp_path / "state", {"names": np.array(["a", 1], dtype=object)})
+    with pytest.raises(FileError, match=r"load\(path, names=\.\.\.\)"):
+        read(tmp_path / "state", {})
+
+
+def test_a_generator_that_files_do_not_know_is_custom(tmp_path):
+    write(tmp_path / "state", {"r": np.random.RandomState(np.random.PCG64(0))})
+    with pytest.raises(FileError, match=r"load\(path, r=\.\.\.\)"):
+        read(tmp_path / "state", {})
+
+
+STATE = np.random.RandomState(0).get_state(legacy=False)
+KEY = STATE["state"]["key"]
+
+
+@pytest.mark.parametrize("pos", [-100, -1, 625, 700, 2_000_000_000, 2**31, 2**64, True, None, 3.0])
+def test_a_random_state_reads_its_own_numbers_only(tmp_path, pos):
+    write(tmp_path / "state", {"r": np.random.RandomState(0)})
+    document, arrays = take_apart(tmp_path / "state")
+    dict(document["state"]["r"]["random_state"]["dict"])["state"]["dict"][1][1] = pos
+    put_together(tmp_path / "state", document, arrays)
+    with pytest.raises(FileError, match="pos"):
+        read(tmp_path / "state", {})
+
+
+@pytest.mark.parametrize(
+    "key", [KEY[:6], KEY[None], KEY.astype("f4"), KEY.astype("i4"), np.full(624, -np.inf, "f4")]
+)
+def test_a_random_state_has_a_key_of_624_numbers(tmp_path, key):
+    write(tmp_path / "state", {"r": np.random.RandomState(0)})
+    document, arrays = take_apart(tmp_path / "state")
+    put_together(tmp_path / "state", document, dict.fromkeys(arrays, key))
+    with pytest.raises(FileError, match="key"):
+        read(tmp_path / "state", {})
+
+
+def lists(depth):
+    return "[" * depth + "]" * depth
+
+
+def with_value(value):
+    return '{"format": 1, "state": {"a": ' + value + "}}"
+
+
+DOCUMENTS = {
+    "numbers as names": '{"format": 1, "state": [[1, 2]]}',
+    "a list": "[]",
+    "no state": '{"format": 1}',
+    "a state that is a word": '{"format": 1, "state": "words"}',
+    "names that are lists": with_value('{"names": ' + lists(900) + "}"),
+    "lists in lists": with_value(lists(100)),
+    "lists without end": with_value(lists(100_000)),
+    "too many values": with_value("[" + "0," * 2**21 + "0]"),
+    "a huge number": with_value("9" * 10_000),
+    "an array twice": '{"format": 1, "state": {"a": [{"array": "x"}, {"array": "x"}]}}',
+    "an array without a name": '{"format": 1, "state": {"a": 1}}',
+    "a list as a name": '{"format": 1, "state": {"a": {"array": ["x"]}}}',
+    "a list as a float": '{"format": 1, "state": {"a": {"float": []}}}',
+    "a dict of one": '{"format": 1, "state": {"a": {"dict": [["b"]]}}}',
+    "a dict by lists": '{"format": 1, "state": {"a": {"dict": [[[], 1]]}}}',
+    "a name twice": '{"format": 1, "state": {"a": {"dict": [["b", 1], ["b", 2]]}}}',
+    "a dict by fractions": '{"format": 1, "state": {"a": {"dict": [[0.5, 1]]}}}',
+    "objects as bytes": '{"format": 1, "state": {"a": {"typed": ["|O", "x"]}}}',
+    "bytes of another length": '{"format": 1, "state": {"a": {"typed": ["<U7", "x"]}}}',
+    "bytes that are no text": '{"format": 1, "state": {"a": {"typed": ["<U1", "x"]}}}',
+    "a prior of nothing": '{"format": 1, "state": {"a": {"prior": null}}}',
+}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_any_other_document_is_an_error_of_the_file(tmp_path, document):
+    arrays = {"x": np.full((2, 4), 255, np.uint8)}
+    put_together(tmp_path / "state", None, arrays, text=DOCUMENTS[document])
+    with pytest.raises(FileError, match="state") as caught:
+        read(tmp_path / "state", {})
+    assert len(str(caught.value)) < 1000
+
+
+def test_what_a_file_holds_itself_is_not_taken_from_the_caller(tmp_path):
+    write(tmp_path / "state", {"augment": len, "width": 3, "augment in fit": len})
+    custom = {"augment": len, "augment in fit": len}
+    assert read(tmp_path / "state", custom)["width"] == 3
+    for more in ("width", "typo", "width in fit"):
+        with pytest.raises(ValueError, match=f"augment. Got {more.split()[0]};") as caught:
+            read(tmp_path / "state", {**custom, more: 4})
+        assert not isinstance(caught.value, FileError)
+    assert read(tmp_path / "state", {**custom, "width": 4}, {"width": "augment"})["width"] == 3

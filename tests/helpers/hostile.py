@@ -62,7 +62,7 @@ def redescribed(good: bytes, change: Callable[[dict], None]) -> bytes:
     document = json.loads(header["__metadata__"]["skdim"])
     change(document)
     text = json.dumps(document)
-    types = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "U8": "|u1", "BOOL": "|b1"}
+    types = {"F32": "<f4", "F64": "<f8", "I64": "<i8", "U8": "|u1", "U32": "<u4", "BOOL": "|b1"}
     arrays = {}
     for name, entry in header.items():
         if name != "__metadata__":

@@ -164,6 +164,22 @@ def load_without_function():
         DIMTransformer.load("dim.safetensors")
 
 
+def load_with(**params):
+    """Return a function that loads a file with further arguments."""
+
+    def load():
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            dim().fit(ROWS).save("dim.safetensors")
+            DIMTransformer.load("dim.safetensors", **params)
+
+    return load
+
+
+def continue_with_another_optimizer():
+    """Continue training with the momenta of another optimiser."""
+    dim().partial_fit(ROWS).set_params(optimizer="sgd").partial_fit(ROWS)
+
+
 INPUT = [
     Case("NaN in X", ValueError, "contains NaN.*allow_nan=True", fit(with_value(np.nan))),
     Case(
@@ -572,6 +588,24 @@ TRAINING = [
         FloatingPointError,
         "local term became .* in epoch 1.*learning_rate",
         fit(ROWS, mi_estimator=infinite),
+    ),
+    Case(
+        "loading a file with a parameter that it holds",
+        ValueError,
+        "there are none. Got n_components; .*'set_params'",
+        load_with(n_components=9),
+    ),
+    Case(
+        "loading a file with a misspelt parameter",
+        TypeError,
+        "DIMTransformer has no parameter 'encodr'. Did you mean 'encoder'",
+        load_with(encodr=unchanged),
+    ),
+    Case(
+        "another optimiser for partial_fit",
+        ValueError,
+        "'optimizer' and 'optimizer_params' parameters. Got another",
+        continue_with_another_optimizer,
     ),
     Case(
         "loading a file without its custom function",

@@ -5,7 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from skdim._model.inference import SMALLER_BATCHES, encode_padded
+from skdim._model.inference import (
+    SMALLER_BATCHES,
+    choose_batch_size,
+    encode_padded,
+    inference_batch_size,
+    layer_size,
+)
 from skdim.encoders import ENCODERS, Encoding
 from skdim.sources.standardization import Standardization
 
@@ -67,3 +73,50 @@ def test_smaller_batches_are_used_where_they_change_nothing(is_dependent, smalle
     codes(encoder, X, 32)
     assert len(encoder.seen) == n_calls + 1  # the smallest size is remembered
     assert set(encoder.seen) <= {*SMALLER_BATCHES, 32}
+
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", [*SHAPES, "paper_resnet34", "paper_crops_alexnet64"])
+def test_the_default_batch_of_usual_encoders_depends_on_the_samples_alone(name):
+    shape = SHAPES.get(name, (3, 64, 64))
+    encoder = ENCODERS[name](shape, 8).eval()
+    assert choose_batch_size(None, encoder, shape, CPU) == inference_batch_size(shape, CPU)
+    assert choose_batch_size(3, encoder, shape, CPU) == 3
+
+
+class Wide(nn.Module):
+    """Notes the sizes of batches; its layer has 2,000 numbers for a sample of five."""
+
+    def __init__(self, is_dependent=False):
+        super().__init__()
+        self.seen = []
+        self.wide = nn.Linear(5, 2000)
+        self.is_dependent = is_dependent
+
+    def forward(self, x):
+        self.seen.append(len(x))
+        code = self.wide(x)[:, :2] + (len(x) > 3000 if self.is_dependent else 0)
+        return Encoding(code, code, (code[:, None],))
+
+
+@pytest.mark.parametrize("is_dependent", [False, True])
+def test_a_large_batch_is_tried_on_as_many_samples_only_and_must_round_alike(is_dependent):
+    encoder = Wide(is_dependent).eval()
+    size = choose_batch_size(10**9, encoder, (5,), CPU)
+    assert size == 2**25 // 2000
+    X = np.random.default_rng(0).normal(size=(size, 5)).astype(np.float32)
+    few = codes(encoder, X[:3], size)
+    assert max(encoder.seen) == 2**22 // 2000
+    many = codes(encoder, X, size)
+    assert max(encoder.seen) == size
+    assert (encoder.seen[-1] == size) != is_dependent
+    assert many[:3].equal(few)
+
+
+def test_a_default_batch_is_smaller_if_a_layer_is_huge():
+    encoder = ENCODERS["mlp"]((5,), 4, width=1, n_hidden=200_000, n_local_channels=1)
+    assert layer_size(encoder, (5,)) == 200_000
+    assert choose_batch_size(None, encoder, (5,), CPU) == 256
+    assert choose_batch_size(4096, encoder, (5,), CPU) == 256

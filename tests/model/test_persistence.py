@@ -1,6 +1,7 @@
 """A fitted transformer comes back from its file, or its pickle, in this process and in others."""
 
 import copy
+import io
 import multiprocessing
 import pickle
 import subprocess
@@ -17,9 +18,10 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from skdim import DIMTransformer
+from skdim import DIMClassifier, DIMTransformer
 from skdim.encoders import MLPEncoder, tap
 from skdim.exceptions import FileError
 from skdim.mutual_information import ESTIMATORS
@@ -115,13 +117,115 @@ def test_custom_objects_are_asked_for_by_name(quick, tmp_path):
     dim.save(tmp_path / "dim")
     with pytest.raises(FileError, match=r"augment=\.\.\., encoder=\.\.\.\)"):
         DIMTransformer.load(tmp_path / "dim")
-    again = DIMTransformer.load(
-        tmp_path / "dim", encoder=CustomEncoder, augment=custom_views, random_state=0
-    )
+    again = DIMTransformer.load(tmp_path / "dim", encoder=CustomEncoder, augment=custom_views)
     np.testing.assert_array_equal(again.transform(X), dim.transform(X))
-    others = {"augment": custom_views, "random_state": 0}
     with pytest.raises(FileError, match="weights do not fit"):
-        DIMTransformer.load(tmp_path / "dim", encoder=OtherEncoder, **others)
+        DIMTransformer.load(tmp_path / "dim", encoder=OtherEncoder, augment=custom_views)
+
+
+PARAMETERS = DIMTransformer().get_params()
+
+
+@pytest.fixture(scope="module")
+def plain_file(quick, tmp_path_factory):
+    """The file of a transformer without custom objects."""
+    path = tmp_path_factory.mktemp("plain") / "dim"
+    quick().fit(RNG.normal(size=(40, 5))).save(path)
+    return path
+
+
+@pytest.mark.parametrize("name", [*PARAMETERS, "typo", "n_component"])
+def test_load_refuses_what_the_file_holds_and_what_it_does_not_know(plain_file, name):
+    kind, pattern = ValueError, f"there are none. Got {name};.*'set_params', and the device by 'to'"
+    if name not in PARAMETERS:
+        kind, pattern = TypeError, f"DIMTransformer has no parameter '{name}'"
+    with pytest.raises(kind, match=pattern) as caught:
+        DIMTransformer.load(plain_file, **{name: PARAMETERS.get(name, 1)})
+    assert not isinstance(caught.value, FileError)
+
+
+def test_the_arguments_of_a_custom_encoder_may_be_passed(quick, tmp_path):
+    X, custom = RNG.normal(size=(40, 5)), {"encoder": CustomEncoder, "encoder_params": {"width": 8}}
+    dim = quick(**custom).fit(X)
+    dim.save(tmp_path / "dim")
+    again = DIMTransformer.load(tmp_path / "dim", **custom)
+    np.testing.assert_array_equal(again.transform(X), dim.transform(X))
+    assert again.encoder_params == {"width": 8}
+    with pytest.raises(ValueError, match=r"encoder, encoder_params. Got critic;"):
+        DIMTransformer.load(tmp_path / "dim", **custom, critic=len)
+
+
+def test_a_file_chooses_no_argument_of_an_encoder_that_was_set_after_fit(quick, tmp_path):
+    dim = quick().fit(RNG.normal(size=(40, 5)))
+    dim.set_params(encoder=CustomEncoder, encoder_params={"width": 9}).save(tmp_path / "dim")
+    with pytest.raises(FileError, match="arguments of your code"):
+        DIMTransformer.load(tmp_path / "dim", encoder=CustomEncoder)
+    custom = {"encoder": CustomEncoder, "encoder_params": {"width": 9}}
+    assert DIMTransformer.load(tmp_path / "dim", **custom).encoder_params == {"width": 9}
+
+
+def without(state, names):
+    """A state of an earlier version, which did not have some parameters."""
+    state = {name: value for name, value in state.items() if name not in names}
+    if "model_" in state:
+        params = {n: v for n, v in state["model_"]["given"].items() if n not in names}
+        state["model_"] = {**state["model_"], "given": params}
+    return state
+
+
+@pytest.mark.parametrize("missing", [*([name] for name in PARAMETERS), [*PARAMETERS]])
+def test_a_pickle_of_a_version_without_a_parameter_gets_its_default(quick, missing):
+    X = RNG.normal(size=(40, 5))
+    params = {name: PARAMETERS[name] for name in missing}
+    dim = quick(**params).fit(X)
+    older = DIMTransformer.__new__(DIMTransformer)
+    older.__setstate__(without(dim.__getstate__(), missing))
+    np.testing.assert_array_equal(older.transform(X), dim.transform(X))
+    assert {name: older.get_params()[name] for name in missing} == params
+    unfitted = DIMTransformer.__new__(DIMTransformer)
+    unfitted.__setstate__(without(quick().__getstate__(), missing))
+    assert {name: unfitted.get_params()[name] for name in missing} == params
+
+
+@pytest.mark.parametrize("change", ["short", "swapped", "generator"])
+def test_a_pickle_whose_training_state_does_not_fit_cannot_train(quick, change):
+    X = RNG.normal(size=(40, 5))
+    state = quick(optimizer="adamw").partial_fit(X).__getstate__()
+    training = state["model_"]["training_state"]
+    momenta = training["optimizers"]["optimizer"]["state"]
+    if change == "short":
+        momenta[0]["exp_avg"] = momenta[0]["exp_avg"].reshape(-1)[:1]
+    elif change == "swapped":
+        momenta[0], momenta[1] = momenta[1], momenta[0]
+    else:
+        training["cpu generator"] = training["cpu generator"][:-1]
+    again = DIMTransformer.__new__(DIMTransformer)
+    again.__setstate__(state)
+    again.transform(X)
+    for train in (again.partial_fit, again.set_params(warm_start=True).fit):
+        with pytest.raises(ValueError, match=r"The state of the (optimiser|generator)"):
+            train(X)
+
+
+class Older(pickle.Pickler):
+    """Pickles transformers and classifiers as a version without some parameters."""
+
+    def reducer_override(self, value):
+        if not isinstance(value, DIMTransformer | DIMClassifier):
+            return NotImplemented
+        names = {"occlusion", "n_crops", "C", "class_weight"}
+        return object.__new__, (type(value),), without(value.__getstate__(), names)
+
+
+def test_a_pickle_of_an_earlier_version_is_read_inside_a_pipeline(quick):
+    X, y = RNG.normal(size=(40, 5)), np.arange(40) % 2
+    pipeline = make_pipeline(StandardScaler(), DIMClassifier(quick(), max_epochs=1)).fit(X, y)
+    file = io.BytesIO()
+    Older(file).dump(pipeline)
+    again = pickle.loads(file.getvalue())
+    np.testing.assert_array_equal(again.predict_proba(X), pipeline.predict_proba(X))
+    assert again[-1].C == DIMClassifier().C
+    assert again[-1].fit(X, y).transformer_.occlusion is False
 
 
 def _transform(given):

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from helpers import structural
 from helpers.hostile import (
     MUTATIONS,
     OUTCOMES,
@@ -189,3 +190,13 @@ def test_absurd_sizes_are_refused_before_memory_is_taken(tmp_path, parameters):
     bad = redescribed(good, change)
     (tmp_path / "file").write_bytes(bad)
     assert outcome(tmp_path / "file") == "refused"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="measures memory on Linux")
+def test_files_of_another_structure_are_refused_or_work_and_take_no_more_memory():
+    outcomes, largest, faults = structural.campaign(100)
+    assert not faults
+    assert largest < 2
+    for kind, counts in outcomes.items():
+        assert set(counts) <= set(structural.LEGAL), kind
+        assert counts["refused"] > 10, kind

@@ -119,6 +119,61 @@ def test_a_process_forked_from_one_of_many_threads_does_not_wait_for_them():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120, env=environment)
 
 
+# Forks while another thread fits with views that may draw from torch's global generators.
+FORK_DURING_A_FIT = """
+import os, pickle, signal, sys, threading, time, warnings
+warnings.simplefilter("ignore")
+import numpy as np, torch
+from skdim import DIMClassifier, DIMTransformer
+from skdim._runtime.devices import freed_memory_kept
+X = np.random.default_rng(0).normal(size=(100, 6)).astype("f4")
+dim = DIMTransformer(4, max_epochs=1, random_state=0).fit(X)
+pickled, expected = pickle.dumps(dim), dim.transform(X)
+dim.save(sys.argv[1])
+torch.set_default_dtype(torch.float64)
+torch.manual_seed(7)
+state = torch.get_rng_state()
+is_fitting, is_over = threading.Event(), threading.Event()
+def view(batch, generator):
+    is_fitting.set()
+    is_over.wait()
+    return batch
+custom = DIMTransformer(4, max_epochs=1, augment=view, random_state=0)
+thread = threading.Thread(target=custom.fit, args=(X,))
+thread.start()
+is_fitting.wait()
+def check():
+    is_over.set()
+    assert torch.get_default_dtype() == torch.float64
+    assert torch.get_rng_state().equal(state)
+    for again in (pickle.loads(pickled), DIMTransformer.load(sys.argv[1])):
+        assert np.allclose(again.transform(X), expected, atol=1e-5)
+    custom.fit(X)
+    DIMClassifier(dim, max_epochs=1).fit(X, X[:, 0] > 0)
+pid = os.fork()
+if not pid:
+    signal.alarm(60)
+    try:
+        check()
+    except BaseException as error:
+        print(repr(error), file=sys.stderr, flush=True)
+        os._exit(1)
+    os._exit(0)
+ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+is_over.set()
+thread.join()
+assert custom.history_ and torch.get_rng_state().equal(state)
+sys.exit(ended != 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_process_forked_during_a_fit_of_another_thread_does_not_wait_for_it(tmp_path):
+    command = [sys.executable, "-c", FORK_DURING_A_FIT, str(tmp_path / "dim.safetensors")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
 FITS = """
 import hashlib
 from sklearn.datasets import load_digits

@@ -249,3 +249,14 @@ def test_a_search_folds_a_source_as_it_folds_an_array(quick, digits):
 def test_what_is_in_memory_is_no_source(images):
     for X in (images, images.tolist(), torch.from_numpy(images), pd.DataFrame({"a": [1]})):
         assert as_source(X) is None
+
+
+def test_a_spool_that_fails_leaves_the_file_that_was_there(tmp_path):
+    path = tmp_path / "samples"
+    np.zeros(3).tofile(path)
+    with pytest.raises(ValueError, match="one shape"):
+        spool([np.zeros(2), np.zeros(3)], path)
+    assert [p.name for p in tmp_path.iterdir()] == ["samples"]
+    again = spool(np.memmap(path, shape=(3, 1)), path)  # from the file that is replaced
+    assert again.shape == (3, 1)
+    assert not again.any()

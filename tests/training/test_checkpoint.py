@@ -1,6 +1,7 @@
 """A fit that was killed and resumed equals one that was not killed."""
 
 import errno
+import json
 import logging
 import os
 import pickle
@@ -15,6 +16,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+from helpers.structural import put_together, take_apart
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
@@ -232,6 +234,47 @@ def test_fits_that_learn_the_same_share_a_state(tmp_path):
         again = dim(**{"checkpoint": tmp_path, "max_epochs": 1, **params}).fit(ROWS)
         assert again.history_ == first.history_  # its times included: nothing was trained again
     assert len(states(tmp_path)) == 1
+
+
+# Changes of a state that was written honestly: of its description and of its arrays.
+CRAFTED = {
+    "no seed": lambda state, arrays: state.pop("seed"),
+    "another seed": lambda state, arrays: state.update(seed=-1),
+    "another circumstance": lambda state, arrays: state["circumstances"]["dict"].append(["a", "b"]),
+    "short momenta": lambda state, arrays: cut(arrays, "/optimizer/state/0/exp_avg"),
+    "no momenta": lambda state, arrays: swap(arrays, "/exp_avg", "/exp_avg_sq"),
+    "a short generator": lambda state, arrays: cut(arrays, "net/generator"),
+    "other draws": lambda state, arrays: cut(arrays, "draws/0/draws"),
+    "short weights": lambda state, arrays: cut(arrays, "net/weights/0/hidden.0.weight"),
+    "short best weights": lambda state, arrays: cut(arrays, "net/best/0/hidden.0.weight"),
+    "words as losses": lambda state, arrays: arrays.update(
+        {"net/step_losses": np.arange(3).astype("i8")}
+    ),
+    "epochs without scores": lambda state, arrays: state.update(
+        json.loads(json.dumps(state).replace("validation_score", "score"))
+    ),
+}
+
+
+def cut(arrays, name):
+    (full,) = [n for n in arrays if n.endswith(name)]
+    arrays[full] = arrays[full].reshape(-1)[:1]
+
+
+def swap(arrays, one, other):
+    for name in [n for n in arrays if n.endswith(one)]:
+        arrays[name] = arrays[name.removesuffix(one) + other].reshape(-1)
+
+
+@pytest.mark.parametrize("change", CRAFTED)
+def test_a_state_that_does_not_fit_the_fit_is_refused_by_its_name(tmp_path, change):
+    dim(tmp_path, early_stopping=True, prior_weight=0.1).fit(ROWS)
+    (path,) = states(tmp_path)
+    description, arrays = take_apart(path)
+    CRAFTED[change](description["state"], arrays)
+    put_together(path, description, arrays)
+    with pytest.raises(FileError, match=r"state\.safetensors"):
+        dim(tmp_path, early_stopping=True, prior_weight=0.1).fit(ROWS)
 
 
 def test_a_damaged_state_is_refused(tmp_path):

@@ -1,0 +1,264 @@
+"""The schema of a file: what a transformer and a classifier can hold, in one place.
+
+Rules give types, ranges and shapes. Lengths come from the weights: the networks are built without
+memory for numbers, and say how long their outputs are.
+"""
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+
+from skdim._files.schema import (
+    LARGEST,
+    Rule,
+    anything,
+    array,
+    boolean,
+    dict_of,
+    duration,
+    either,
+    fixed_list,
+    integer,
+    list_of,
+    nothing,
+    number,
+    optional,
+    record,
+    text,
+)
+from skdim._model.closeness import N_PROJECTED
+from skdim._model.config import ModelConfig, check_weights, encode_zeros, resolve
+from skdim._model.fitted import FittedModel
+from skdim._model.inference import TRIED_LAYER, layer_size
+from skdim._model.readout import N_REFERENCE, OUTPUTS, units_of
+from skdim._runtime.devices import PRECISIONS
+from skdim._runtime.seeding import make_generator
+from skdim.encoders import Encoding
+from skdim.sources.layout import Layout
+
+# A file that asks for more is an attack on memory.
+LARGEST_SIZES = {"n_views": 100, "n_crops": 1000, "critic_width": 2**14}
+
+sides = list_of(integer(1), tuple, least=1)
+
+# ------------------------------------------------------------ what does not depend on the weights
+
+LAYOUT = record(
+    {
+        "x_shape": sides,
+        "unflat_shape": sides,
+        "channel_axis": optional(integer(1)),
+        "allow_nan": boolean,
+    }
+)
+
+WEIGHTS = dict_of(array("biuf", any_shape=True))
+
+EPOCH = dict_of(anything, required={"epoch": integer(1), "loss": number})
+
+# What an optimiser remembers, by the number of a weight; some of it has the shape of the weight.
+MOMENTA = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer")
+OPTIMIZER = record(
+    {
+        "state": dict_of(dict_of(anything), key=int),
+        "param_groups": list_of(dict_of(anything, required={"params": list_of(integer())})),
+    }
+)
+# States of generators have the names of devices.
+TRAINING_STATE = dict_of(
+    array("u1", None),
+    required={
+        "optimizers": record({"optimizer": OPTIMIZER}, {"discriminator_optimizer": OPTIMIZER})
+    },
+)
+
+PARTS = dict_of(
+    anything,
+    required={
+        "layout": LAYOUT,
+        "given": dict_of(anything),
+        "weights": record({"encoder": WEIGHTS}, {"objective": WEIGHTS}),
+        "mean": array("f8", None),
+    },
+)
+
+
+def sklearn_state(n_features: int) -> dict[str, Rule]:
+    """What scikit-learn stores on a fitted transformer."""
+    return {
+        "n_features_in_": integer(n_features, n_features),
+        "feature_names_in_": array("O", n_features),
+        "_sklearn_output_config": record({}, {"transform": text("default", "pandas", "polars")}),
+    }
+
+
+# ------------------------------------------------------------ what depends on the weights
+
+
+def model_state(config: ModelConfig, encoding: Encoding | None, is_trimmed: bool) -> Rule:
+    """The state of a `FittedModel`; ``encoding`` has the shapes, None if they are not known."""
+    n_channels = config.sample_shape[0]
+    return record(
+        {
+            "version": text(),
+            "layout": LAYOUT,
+            "given": anything,
+            "device": text(),
+            "precision": text(*PRECISIONS),
+            "mean": array("f8", n_channels),
+            "scale": _scale("f8", n_channels),
+            "is_complete": optional(array("b", n_channels)),
+            "weights": anything,
+            "readouts": record(
+                {output: _readout(output, config.n_components, encoding) for output in OUTPUTS}
+            ),
+            "reference": _reference(encoding, is_trimmed),
+            "history": fixed_list() if is_trimmed else list_of(EPOCH),
+            "n_iter": integer(),
+            "best_epoch": optional(integer()),
+            "training_state": record({}) if is_trimmed else either(record({}), TRAINING_STATE),
+        }
+    )
+
+
+def _readout(output: str, n_components: int | None, encoding: Encoding | None) -> Rule:
+    layer = OUTPUTS[output]
+    n_units = None if encoding is None else units_of(layer, encoding).shape[1]
+    is_rotated = output == "components" and n_components is not None
+    n_features = n_components if n_units is None else min(n_components or n_units, n_units)
+    return record(
+        {
+            "layer": text(layer),
+            "mean": array("f4", n_units, finite=True),
+            "scale": _scale("f4", n_units),
+            "rotation": array("f4", n_units, n_features, finite=True) if is_rotated else nothing,
+        }
+    )
+
+
+def _scale(kind: str, n: int | None) -> Rule:
+    """A positive number for each channel or unit: inf if it was constant, NaN if it was empty."""
+    has_shape = array(kind, n)
+
+    def check(value: Any, name: str) -> None:
+        has_shape(value, name)
+        if (value <= 0).any():
+            raise ValueError(f"{name} must be an array of positive numbers")
+
+    return check
+
+
+def _reference(encoding: Encoding | None, is_trimmed: bool) -> Rule:
+    """Hidden layers of some samples, shortened; of none if the model was trimmed."""
+    n_hidden = None if encoding is None else units_of("hidden", encoding).shape[1]
+    n_projected = range(1, N_PROJECTED + 1) if n_hidden is None else min(n_hidden, N_PROJECTED)
+    n_samples = range(1) if is_trimmed else range(1, N_REFERENCE + 1)
+    return array("f4", n_samples, n_projected, finite=True)
+
+
+LABELS = "biufUMmO"
+
+
+def classifier(n_hidden: int, n_classes: int) -> Rule:
+    """What `DIMClassifier` learns in addition to its transformer."""
+    return record(
+        {
+            "coef": array("f4", n_classes, n_hidden, finite=True),
+            "intercept": array("f4", n_classes, finite=True),
+            "classes": array(LABELS, n_classes),
+            "history": list_of(EPOCH),
+        }
+    )
+
+
+# ------------------------------------------------------------ the checks
+
+
+def check_state(state: Mapping[str, Any]) -> None:
+    """Check that a state from a file fits together, before memory is allocated.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If something is missing, or has a wrong type or shape.
+    """
+    PARTS(state, "model")
+    layout = check_layout(state["layout"])
+    array("f8", layout.sample_shape[0])(
+        state["mean"], "mean"
+    )  # numbers of the file, for each column
+    config = resolve(state["given"], layout)
+    weights = state["weights"]
+    encoding, parameters = check_weights(config, weights)
+    is_trimmed = "objective" not in weights
+    model_state(config, encoding, is_trimmed)(state, "model")
+    if not is_trimmed and len(state["history"]) != state["n_iter"]:
+        raise ValueError("'n_iter' must be the number of epochs of the 'history'")
+    training_state = state["training_state"]
+    if "cpu generator" in training_state:
+        generator = torch.from_numpy(training_state["cpu generator"].copy())
+        make_generator(0, torch.device("cpu"), generator)
+    if encoding is not None:
+        for name, optimizer in training_state.get("optimizers", {}).items():
+            _check_momenta(optimizer, parameters.get(name, []))
+
+
+def _check_momenta(optimizer: dict[str, Any], shapes: list[tuple[int, ...]]) -> None:
+    """Raise ValueError if what an optimiser remembers of weights does not fit the weights."""
+    numbered = [index for group in optimizer["param_groups"] for index in group["params"]]
+    if numbered != list(range(len(shapes))) or not set(optimizer["state"]) <= set(numbered):
+        raise ValueError("the groups of the optimiser must hold every weight once")
+    filters_last = sorted(shapes, key=lambda shape: len(shape) > 3)  # the order of Muon
+    for index, state in optimizer["state"].items():
+        for name, value in state.items():
+            if name in MOMENTA:
+                rules = (array("f", *shape) for shape in (shapes[index], filters_last[index]))
+                optional(either(*rules))(value, f"{name} of weight {index}")
+            elif name == "step":
+                either(array("f", finite=True), duration)(value, f"step of weight {index}")
+
+
+def check_layout(state: Mapping[str, Any]) -> Layout:
+    """Build the layout that a file describes; raise ValueError if it is not one of samples."""
+    layout = Layout(**state)
+    is_same = layout.x_shape == layout.unflat_shape
+    if not (is_same or (layout.is_flat and prod(layout.x_shape) == prod(layout.unflat_shape))):
+        raise ValueError("the shapes of the 'layout' do not fit together")
+    if layout.channel_axis is not None and layout.channel_axis > len(layout.unflat_shape):
+        raise ValueError("the 'layout' names an axis of channels that there is not")
+    return layout
+
+
+def check_sizes(params: Mapping[str, Any]) -> None:
+    """Raise ValueError if parameters in a file ask for more than any model has."""
+    for name, largest in LARGEST_SIZES.items():
+        if params[name] > largest:
+            raise ValueError(f"{name!r} must be at most {largest} in a file. Got {params[name]}.")
+
+
+def check_usable(model: FittedModel) -> None:
+    """Try a model on two samples of zeros, unless its layers are large.
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError, IndexError
+        If its parts do not fit together, or its features are not finite.
+    """
+    if 2 * layer_size(model.encoder, model.sample_shape) > TRIED_LAYER:
+        return
+    encoding = encode_zeros(model.encoder, model.sample_shape, model.device)
+    for output, readout in model.readouts.items():
+        if readout.features_of_batch(2, encoding).shape != (2, readout.n_features):
+            raise ValueError(f"the readout of {output!r} does not fit the encoder")
+
+
+def check_classifier(state: Any, n_hidden: int) -> None:
+    """Check what a file says of a classifier on a hidden layer; raise ValueError if it is unfit."""
+    dict_of(anything, required={"classes": array(LABELS, range(2, LARGEST))})(state, "classifier")
+    classes = state["classes"]
+    classifier(n_hidden, len(classes))(state, "classifier")
+    if not np.array_equal(np.unique(classes), classes):
+        raise ValueError("'classifier/classes' must be different and in order")
