@@ -84,8 +84,8 @@ def test_any_change_of_a_type_a_range_or_a_shape_is_refused(states, kind):
             check_state(state)
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
-        # Versions and devices have any name, a model may have more in its reference, and an optimiser of
-        # the user remembers what it likes.
+        # Versions and devices have any name, a reference any length, and an optimiser of the user
+        # remembers what it likes.
         is_free = place[0] in ("version", "device", "reference") or place[-2:-1] == ("state",)
         assert is_free or "step" in place, (place, value)
 
