@@ -451,7 +451,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
 def scale_weights(weights: np.ndarray) -> np.ndarray:
     """Multiply weights by the power of 2 that brings the largest to between 1/2 and 1.
 
-    This rounds no number, except those that are too small to count beside the largest.
+    This rounds no number, except those that are too small to count next to the largest.
     """
     _, exponent = np.frexp(weights.max())
     return np.ldexp(weights, -exponent)
