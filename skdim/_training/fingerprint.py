@@ -8,9 +8,10 @@ edits an installed version.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -140,7 +141,20 @@ def _of_code(code: CodeType) -> tuple:
     return arguments, counts, instructions
 
 
+def _of_script(script: Any) -> tuple:
+    """The graph of a compiled function or module, without source lines; constants; and weights."""
+    graph = script.inlined_graph
+    operations = re.sub(r" *#.*|___torch_mangle_\d+\.", "", str(graph))
+    nodes = graph.findAllNodes("prim::Constant")
+    is_tensor = (node.hasAttribute("value") and node.kindOf("value") == "t" for node in nodes)
+    constants = [node.t("value") for node, keep in zip(nodes, is_tensor, strict=True) if keep]
+    weights = script.state_dict() if isinstance(script, torch.jit.ScriptModule) else None
+    return "script", operations, constants, weights
+
+
 PARTS: dict[Any, Callable[[Any], Any]] = {
+    torch.jit.ScriptFunction | torch.jit.ScriptModule: _of_script,
+    type(lru_cache(len)): lambda cached: (lru_cache, cached.cache_parameters(), cached.__wrapped__),
     torch.Tensor: _of_tensor,
     np.ndarray: _of_array,
     CodeType: _of_code,

@@ -18,11 +18,13 @@ import scipy.sparse
 import torch
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, LRScheduler
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.optim.lr_scheduler import StepLR
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from skdim import Checkpoint, DIMTransformer
+from skdim import Checkpoint, DIMClassifier, DIMTransformer
 from skdim.encoders import MLPEncoder, tap
 from skdim.exceptions import (
     CollapseWarning,
@@ -256,6 +258,12 @@ INPUT = [
         ValueError,
         r"samples of shape \(1, 8, 8\).*Got",
         lambda: dim().fit(IMAGES).transform(np.zeros((3, 8, 9))),
+    ),
+    Case(
+        "another channel axis than in fit",
+        ValueError,
+        r"'sample_shape' and 'channel_axis' parameters.*samples of shape \(1, 8, 8\).*Got",
+        lambda: dim().fit(IMAGES).set_params(channel_axis=1).transform(IMAGES),
     ),
     Case(
         "images whose channels may be first or last",
@@ -568,6 +576,12 @@ PARAMETERS = [
         "'n_components' parameter was 8.*warm_start=False",
         lambda: dim(warm_start=True).fit(ROWS).set_params(n_components=9).fit(ROWS),
     ),
+    Case(
+        "an output that there is not, set after fit",
+        ValueError,
+        "'output' parameter.*'components'",
+        lambda: dim().fit(ROWS).set_params(output="component").transform(ROWS),
+    ),
 ]
 
 TRAINING = [
@@ -606,6 +620,12 @@ TRAINING = [
         ValueError,
         "'optimizer' and 'optimizer_params' parameters. Got another",
         continue_with_another_optimizer,
+        "a classifier that diverges",
+        FloatingPointError,
+        "cross-entropy became nan.*learning_rate",
+        lambda: DIMClassifier(
+            dim().fit(ROWS), learning_rate=1e30, max_epochs=3, random_state=0
+        ).fit(ROWS, np.arange(90) % 2),
     ),
     Case(
         "loading a file without its custom function",
@@ -713,6 +733,14 @@ WARNINGS = [
         IneffectiveParameterWarning,
         "'sample_shape' parameter .* has no effect with an X that is not flat",
         fit(IMAGES, sample_shape=(8, 8)),
+    ),
+    Case(
+        "learning rates of a callback next to a schedule",
+        IneffectiveParameterWarning,
+        "'callbacks' set learning rates.*lr_schedule=None",
+        lambda: dim(max_epochs=2, callbacks=[LRScheduler(StepLR, step_size=1, gamma=0.1)]).fit(
+            ROWS
+        ),
     ),
     Case(
         "more components than the hidden layer has units",

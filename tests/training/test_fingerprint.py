@@ -119,6 +119,59 @@ HELPERS = {
     "torch.inference_mode": "@torch.inference_mode()\ndef view(b, g): return sigma() * b",
     "torch.vmap": "view = torch.vmap(sigma)",
     "torch.jit.script": "view = torch.jit.script(sigma)",
+    "a scripted function that calls one": (
+        "other = torch.jit.script(sigma)\n"
+        "@torch.jit.script\n"
+        "def view(b: torch.Tensor) -> torch.Tensor:\n return other() * b"
+    ),
+    "a scripted module": (
+        "class View(torch.nn.Module):\n"
+        " def forward(self, b): return sigma() * b\n"
+        "view = torch.jit.script(View())"
+    ),
+    "weights of a scripted module": (
+        "layer = torch.nn.Linear(1, 1, device='meta').to_empty(device='cpu')\n"
+        "torch.nn.init.constant_(layer.weight, sigma())\n"
+        "torch.nn.init.zeros_(layer.bias)\n"
+        "view = torch.jit.script(layer)"
+    ),
+    "torch.jit.trace": "view = torch.jit.trace(lambda b: sigma() * b, torch.ones(2))",
+    "a constant of torch.jit.trace": (
+        "scale = torch.full((3,), sigma())\n"
+        "view = torch.jit.trace(lambda b: scale * b, torch.ones(3))"
+    ),
+    "functools.cache of an object": "view = functools.cache(functools.partial(sigma))",
+    "size of a cache": "view = functools.lru_cache(maxsize=int(10 * sigma()))(len)",
+    "functools.partialmethod": (
+        "class View:\n"
+        " def scaled(self, scale, b, g): return scale * b\n"
+        " __call__ = functools.partialmethod(scaled, sigma())\n"
+        "view = View()"
+    ),
+    "functools.singledispatchmethod": (
+        "class View:\n"
+        " @functools.singledispatchmethod\n"
+        " def __call__(self, b, g): return sigma() * b\n"
+        "view = View()"
+    ),
+    "cached property of an object": (
+        "class Scale:\n"
+        " def __call__(self, view): return sigma()\n"
+        "class View:\n"
+        " scale = functools.cached_property(Scale())\n"
+        " def __call__(self, b, g): return self.scale * b\n"
+        "view = View()"
+    ),
+    "torch.autograd.Function": (
+        "class Scale(torch.autograd.Function):\n"
+        " @staticmethod\n"
+        " def forward(ctx, b): return sigma() * b\n"
+        "def view(b, g): return Scale.apply(b)"
+    ),
+    "a hook of a module": (
+        "view = torch.nn.Identity()\n"
+        "view.register_forward_hook(lambda module, b, output: sigma() * output)"
+    ),
     "joblib.Memory": "view = joblib.Memory(None).cache(sigma)",
     "joblib.delayed": "view = joblib.delayed(sigma)",
     "contextlib.contextmanager": "view = contextlib.contextmanager(sigma)",
