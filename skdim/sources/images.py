@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +80,7 @@ class ImageFolder(Source):
         if on_error not in ("raise", "skip"):
             raise ValueError(f"'on_error' must be 'raise' or 'skip'. Got {on_error!r}.")
         self.folder = Path(folder)
-        self.size = (int(size),) * 2 if isinstance(size, Integral) else tuple(size)
+        self.size = (size, size) if isinstance(size, int | np.integer) else tuple(size)
         self.color = color
         self.on_error = on_error
         files = _image_files(self.folder, image_module)

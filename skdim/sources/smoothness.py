@@ -57,8 +57,7 @@ def find_channels(images: np.ndarray) -> int | None:
         channel_unlikeness = _unlikeness(channels, 1)
         point_unlikeness = _unlikeness(along_points, _most_alike_lag(along_points))
         if channel_unlikeness > UNORDERED and point_unlikeness < CONTRAST * channel_unlikeness:
-            is_periodic = _unlikeness(channels, _most_alike_lag(channels)) < CONTRAST
-            return None if is_periodic else axis
+            return axis
     return None
 
 

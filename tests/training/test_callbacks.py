@@ -40,21 +40,10 @@ def drawn_from_nowhere(shape, generator):
     return torch.full(shape, torch.inf)
 
 
-def nowhere(progress):
-    return float("nan")
-
-
-@pytest.mark.parametrize(
-    ("name", "params"),
-    [
-        ("prior", {"prior": drawn_from_nowhere, "prior_weight": 0.1}),
-        ("learning_rate", {"lr_schedule": nowhere}),
-    ],
-)
-def test_divergence_of_any_number_is_noticed(quick, images, name, params):
+def test_divergence_of_any_number_is_noticed(quick, images):
     """In one step: the terms of the next would all be spoilt."""
-    with pytest.raises(FloatingPointError, match=f"The {name} term became nan in epoch 1"):
-        quick(max_epochs=1, batch_size=90, **params).fit(images)
+    with pytest.raises(FloatingPointError, match="The prior term became nan in epoch 1"):
+        quick(max_epochs=1, batch_size=90, prior=drawn_from_nowhere, prior_weight=0.1).fit(images)
 
 
 def test_early_stopping_returns_to_the_best_weights(quick, digits):
