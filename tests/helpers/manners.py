@@ -20,9 +20,8 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from skorch.callbacks import Callback, LRScheduler
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from torch.optim.lr_scheduler import StepLR
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from skdim import Checkpoint, DIMClassifier, DIMTransformer
 from skdim.encoders import MLPEncoder, tap
@@ -175,11 +174,6 @@ def load_with(**params):
             DIMTransformer.load("dim.safetensors", **params)
 
     return load
-
-
-def continue_with_another_optimizer():
-    """Continue training with the momenta of another optimiser."""
-    dim().partial_fit(ROWS).set_params(optimizer="sgd").partial_fit(ROWS)
 
 
 INPUT = [
@@ -616,10 +610,6 @@ TRAINING = [
         load_with(encodr=unchanged),
     ),
     Case(
-        "another optimiser for partial_fit",
-        ValueError,
-        "'optimizer' and 'optimizer_params' parameters. Got another",
-        continue_with_another_optimizer,
         "a classifier that diverges",
         FloatingPointError,
         "cross-entropy became nan.*learning_rate",
