@@ -121,6 +121,11 @@ def test_samples_of_weight_zero_are_not_learned():
     np.testing.assert_array_equal(weighed.predict_proba(X), without.predict_proba(X))
 
 
+@pytest.fixture(scope="module")
+def fitted_rows():
+    return classifier().transformer.fit(ROWS_OF_LABELS)
+
+
 EXTREME_WEIGHTS = {
     "large": np.full(150, 1e38),
     "the largest": np.full(150, 1.7e308),
@@ -133,9 +138,9 @@ EXTREME_WEIGHTS = {
 
 @pytest.mark.parametrize("name", EXTREME_WEIGHTS)
 @pytest.mark.parametrize("class_weight", [None, "balanced", {0: 1e30, 1: 1e-30}])
-def test_weights_of_any_size_are_learned(name, class_weight):
+def test_weights_of_any_size_are_learned(name, class_weight, fitted_rows):
     weights = EXTREME_WEIGHTS[name]
-    fitted = classifier(batch_size=2, class_weight=class_weight)
+    fitted = classifier(batch_size=2, class_weight=class_weight, transformer=fitted_rows)
     fitted.fit(ROWS_OF_LABELS, LABELS, sample_weight=weights)
     assert np.isfinite([epoch["loss"] for epoch in fitted.history_]).all()
     assert np.isfinite(fitted.predict_proba(ROWS_OF_LABELS)).all()
@@ -155,9 +160,9 @@ def test_fine_tuning_does_not_depend_on_the_scale_of_the_weights(factor):
 @pytest.mark.parametrize("learning_rate", [1e6, 1e12, 1e30])
 @pytest.mark.parametrize("max_epochs", [1, 3])
 @pytest.mark.parametrize("batch_size", [64, 1000])
-def test_a_fit_that_diverges_is_an_error(learning_rate, max_epochs, batch_size):
+def test_a_fit_that_diverges_is_an_error(learning_rate, max_epochs, batch_size, fitted_rows):
     params = {"learning_rate": learning_rate, "max_epochs": max_epochs, "batch_size": batch_size}
-    fitted, error = classifier(**params), None
+    fitted, error = classifier(**params, transformer=fitted_rows), None
     try:
         fitted.fit(ROWS_OF_LABELS, LABELS)
     except FloatingPointError as raised:

@@ -5,7 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from threading import Barrier, Thread
 
 import numpy as np
@@ -58,6 +58,23 @@ SURROUNDINGS = {
     "inference mode": torch.inference_mode,
     "anomaly detection": lambda: torch.autograd.set_detect_anomaly(True),
 }
+
+
+@contextmanager
+def everything_at_once():
+    with ExitStack() as stack:
+        for name in SURROUNDINGS:
+            stack.enter_context(SURROUNDINGS[name]())
+        yield
+
+
+TRIED = [
+    pytest.param(everything_at_once, id="everything at once"),
+    *(
+        pytest.param(context, id=name, marks=pytest.mark.exhaustive)
+        for name, context in SURROUNDINGS.items()
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -138,10 +155,12 @@ def expected(dim, classifier, tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore:Anomaly Detection", "ignore:.*dynamo=True")
-@pytest.mark.parametrize("name", SURROUNDINGS)
-def test_no_entrance_depends_on_what_the_program_has_set(name, dim, classifier, expected, tmp_path):
+@pytest.mark.parametrize("context", TRIED)
+def test_no_entrance_depends_on_what_the_program_has_set(
+    context, dim, classifier, expected, tmp_path
+):
     for entrance in ENTRANCES:
-        with SURROUNDINGS[name]():
+        with context():
             returned, result = outcome(entrance, dim, classifier, tmp_path)
         np.testing.assert_array_equal(result(), expected[entrance], err_msg=entrance)
         if isinstance(returned, DIMTransformer):  # it can be used outside, and trained further

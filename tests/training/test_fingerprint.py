@@ -168,10 +168,6 @@ HELPERS = {
         " def forward(ctx, b): return sigma() * b\n"
         "def view(b, g): return Scale.apply(b)"
     ),
-    "a hook of a module": (
-        "view = torch.nn.Identity()\n"
-        "view.register_forward_hook(lambda module, b, output: sigma() * output)"
-    ),
     "joblib.Memory": "view = joblib.Memory(None).cache(sigma)",
     "joblib.delayed": "view = joblib.delayed(sigma)",
     "contextlib.contextmanager": "view = contextlib.contextmanager(sigma)",
