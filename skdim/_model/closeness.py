@@ -34,7 +34,7 @@ def closeness(projected: np.ndarray, reference: np.ndarray) -> np.ndarray:
     Sun, Ming, Zhu, Li, "Out-of-distribution detection with deep nearest neighbors", ICML 2022.
     """
     others = torch.from_numpy(reference).double()
-    unit = others.square().sum(1).mean().sqrt()
+    unit = others.square().sum(1).mean().sqrt() or torch.ones(())  # 0 if they are all the same
     scores = []
     for part in torch.from_numpy(projected).double().split(N_AT_ONCE):
         # Products of matrices would round differently for another number of samples.

@@ -690,7 +690,7 @@ def check_fitted(dim: DIMTransformer, X: Any) -> None:
     score = insist(lambda: dim.score(X), "score")
     must(0 <= score <= 1, "score is a probability")
     scores = insist(lambda: dim.score_samples(X), "score_samples")
-    must(scores.shape == (len(X),) and ((scores >= 0) & (scores <= 1)).all(), "scores likewise")
+    must(scores.shape == (len(X),) and (np.isfinite(scores) & (scores <= 0)).all(), "distances")
 
 
 def check_kept(dim: DIMTransformer, X: Any, calls: tuple[str, ...] = ("pickle", "save")) -> None:
