@@ -234,6 +234,8 @@ def _from_json(value: Any, arrays: dict[str, np.ndarray], depth: int = 0) -> Any
     """Convert JSON back to a value, and take its arrays away: each belongs to one value."""
     if depth > DEEPEST:
         raise ValueError("values are nested too deeply")
+    if isinstance(value, int) and abs(value) > schema.LARGEST:
+        raise ValueError("whole numbers must have at most 64 bits")
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, list):

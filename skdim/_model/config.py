@@ -248,6 +248,7 @@ def _objective(params: Mapping[str, Any]) -> ObjectiveConfig:
             "parameters must be positive. Got 0 for all four."
         )
     resolved = {
+        **{weight: float(params[weight]) for weight in weights},  # torch has no larger integers
         "mi_estimator": lookup(params["mi_estimator"], ESTIMATORS, "mi_estimator"),
         "critic": lookup(params["critic"], CRITICS, "critic"),
         "critic_width": int(params["critic_width"]),

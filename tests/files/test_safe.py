@@ -113,7 +113,7 @@ STATE = np.random.RandomState(0).get_state(legacy=False)
 KEY = STATE["state"]["key"]
 
 
-@pytest.mark.parametrize("pos", [-100, -1, 625, 700, 2_000_000_000, 2**31, 2**64, True, None, 3.0])
+@pytest.mark.parametrize("pos", [-100, -1, 625, 700, 2_000_000_000, 2**31, True, None, 3.0])
 def test_a_random_state_reads_its_own_numbers_only(tmp_path, pos):
     write(tmp_path / "state", {"r": np.random.RandomState(0)})
     document, arrays = take_apart(tmp_path / "state")
@@ -151,6 +151,7 @@ DOCUMENTS = {
     "lists in lists": with_value(lists(100)),
     "lists without end": with_value(lists(100_000)),
     "too many values": with_value("[" + "0," * 2**21 + "0]"),
+    "more than 64 bits": with_value(str(2**63)),
     "a huge number": with_value("9" * 10_000),
     "an array twice": '{"format": 1, "state": {"a": [{"array": "x"}, {"array": "x"}]}}',
     "an array without a name": '{"format": 1, "state": {"a": 1}}',

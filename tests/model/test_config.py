@@ -87,3 +87,9 @@ def test_a_custom_function_makes_the_views(quick, images):
     plain = quick(augment=None, precision="float32").fit(images)
     changed = quick(augment=double, precision="float32").fit(images)
     assert changed.history_[-1]["loss"] != plain.history_[-1]["loss"]
+
+
+def test_weights_of_terms_may_be_whole_numbers_of_any_size():
+    resolved = config((6, 3), local_weight=10**30, global_weight=1)
+    assert (resolved.objective.local_weight, resolved.objective.global_weight) == (1e30, 1.0)
+    assert resolved.params["local_weight"] == 10**30
