@@ -65,6 +65,19 @@ def _float32_by_default() -> Iterator[None]:
                 torch.set_default_dtype(_callers_dtype)
 
 
+def _restore_in_child() -> None:
+    """Restore the program's default type in a forked process, which lacks the threads in blocks."""
+    global _lock, _n_blocks
+    _lock = Lock()
+    if _n_blocks:
+        torch.set_default_dtype(_callers_dtype)
+        _n_blocks = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_restore_in_child)
+
+
 @contextmanager
 def _one_thread_if_forked() -> Iterator[None]:
     """Use one thread in a process that was forked, and the program's number after the block.

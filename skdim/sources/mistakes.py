@@ -84,7 +84,7 @@ def _describe_cells(cells: Sequence[Any], name: str) -> str | None:
             f"X must hold samples. Got paths, the first of them {str(first)!r}: pass "
             "skdim.sources.ImageFolder(folder) for images, or read the files into an array."
         )
-    if isinstance(first, Mapping) and first:
+    if isinstance(first, Mapping) and first and name == "X":
         return f"X must hold samples. Got {dicts_of(first)}: pass [item[key] for item in X]."
     if not isinstance(first, Iterable) or isinstance(first, str | bytes):
         return None

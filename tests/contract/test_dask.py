@@ -39,6 +39,7 @@ def client():
         yield client
 
 
+@pytest.mark.filterwarnings("ignore:X has values in channel")  # of pixels that are rarely used
 def test_a_search_in_threads_of_workers_repeats_and_finds_what_it_finds_here(client):
     dim = DIMTransformer(8, max_epochs=1, random_state=0, device="cpu")
     grid = {"dimtransformer__prior_weight": [0, 0.1]}

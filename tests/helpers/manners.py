@@ -198,10 +198,10 @@ INPUT = [
     ),
     Case("infinity in X", ValueError, "contains infinity", fit(with_value(np.inf))),
     Case(
-        "values too large to be squared",
+        "values too large to be added",
         ValueError,
-        "X must hold values that can be squared",
-        fit(ROWS.astype(np.float64) * 1e300),
+        "X must hold values that can be added",
+        fit(ROWS.astype(np.float64) / np.abs(ROWS).max() * 1.7e308),
     ),
     Case("no samples", ValueError, "0 sample", fit(IMAGES[:0])),
     Case("one sample", ValueError, "minimum of 2 is required", fit(IMAGES[:1])),
