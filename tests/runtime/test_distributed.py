@@ -171,7 +171,7 @@ def quits(tmp_path_factory):
     [("on_batch_begin", 2), ("on_grad_computed", 2), ("on_batch_end", 2), ("on_epoch_end", 3)],
 )
 def test_a_callback_of_one_process_ends_all(method, n_epochs, quits):
-    assert [outcomes[method] for outcomes in quits] == [["ended", n_epochs]] * 2
+    assert [outcomes[method] for outcomes in quits] == [["KeyboardInterrupt ", n_epochs]] * 2
 
 
 def test_the_programs_own_handler_in_one_process_ends_all_after_a_step(quits):
