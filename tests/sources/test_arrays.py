@@ -219,7 +219,7 @@ def test_a_sample_in_a_list_is_what_it_is_in_an_array(method, hold):
         pair = [sample, [5.0, 6.0, 1_700_000_128.0]]
         first, second = (clone(dim).partial_fit(X) for X in (hold(map(hold, pair)), np.array(pair)))
         np.testing.assert_array_equal(first.mean_, second.mean_)
-        assert np.array_equal(first.transform(TIMES), second.transform(TIMES))
+        assert np.array_equal(first.transform(np.array(pair)), second.transform(np.array(pair)))
         return
     model = dim
     if method == "predict_proba":
