@@ -24,7 +24,7 @@ from skdim._runtime.devices import (
 CPU = torch.device("cpu")
 
 
-# Pages that the system fills while a tensor of 64 MiB, more than glibc ever keeps by itself, is made
+# Pages that the system fills while a tensor of 64 MiB, more than glibc keeps by itself, is made
 # twenty times: before the block, inside it and after it. In a process of its own, whose heap has no
 # large gap yet.
 FAULTS = """
