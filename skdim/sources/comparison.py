@@ -1,7 +1,5 @@
 """Comparison of later samples with those of ``fit``: other units, channels that were constant."""
 
-from collections.abc import Iterable
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,6 +12,8 @@ N_COMPARED = 10
 # In the units of fit, standardised values of most channels have moments within these.
 LARGEST_MEAN = 4.0
 DEVIATIONS = (1 / 6, 4.0)
+# Of a rare category or pixel, fit may have seen one value only: in so few samples, it is not told.
+RARE = 0.1
 # Relative difference of numbers that were rounded to another type.
 ROUNDING = 1e-6
 
@@ -33,16 +33,16 @@ class Comparison:
     def __init__(self, standardization: Standardization, n_samples: int, allow_nan: bool):
         self.standardization, self.allow_nan = standardization, allow_nan
         self.device = standardization.device
-        self.is_long = n_samples >= N_COMPARED
-        self.changed: set[int] = set()
-        self.incomplete: set[int] = set()
+        self.n_samples = n_samples
+        # By channel, the number of samples that are unlike those of fit.
+        self.n_changed, self.n_incomplete = np.zeros((2, len(standardization.scale)), int)
         self.sums: list[Tensor] = []
 
     def __call__(self, samples: np.ndarray) -> Tensor:
         """Standardise samples (n, n_channels, *sides) as float32 on the device."""
         self._compare_constants(samples)
         standardized = self.standardization(samples)
-        if self.is_long:
+        if self.n_samples >= N_COMPARED:
             axes = (0, *range(2, samples.ndim))
             is_present = ~standardized.isnan() if self.allow_nan else torch.ones_like(standardized)
             values = standardized.nan_to_num() if self.allow_nan else standardized
@@ -51,30 +51,30 @@ class Comparison:
         return standardized
 
     def _compare_constants(self, samples: np.ndarray) -> None:
-        """Note channels that were constant, empty or complete in ``fit``, and are not now."""
-        axes = (0, *range(2, samples.ndim))
+        """Count samples that differ where ``fit`` saw one value or none, or lack what all had."""
+        axes = tuple(range(2, samples.ndim))
         (constant,) = np.nonzero(~np.isfinite(self.standardization.scale))
         if len(constant):
             values = samples[:, constant].astype(np.float64)
             mean = self.standardization.mean[constant].reshape(-1, *[1] * (samples.ndim - 2))
             is_same = (abs(values - mean) <= ROUNDING * abs(mean)) | np.isnan(values)
-            self.changed.update(constant[~is_same.all(axes)].tolist())
+            self.n_changed[constant] += (~is_same.all(axes)).sum(0)
         is_complete = self.standardization.is_complete
         if is_complete is not None:
-            is_incomplete = is_complete & np.isnan(samples).any(axes)
-            self.incomplete.update(np.flatnonzero(is_incomplete).tolist())
+            self.n_incomplete += is_complete * np.isnan(samples).any(axes).sum(0)
 
     def warn(self) -> None:
         """Say what was noticed in all samples."""
-        if self.changed:
+        enough = RARE * self.n_samples
+        if len(changed := np.flatnonzero(self.n_changed > enough)):
             warn(
-                f"X has values in {_names(self.changed)} that 'fit' did not see: it saw one value "
+                f"X has values in {_names(changed)} that 'fit' did not see: it saw one value "
                 "there, or none. Features do not depend on them.",
                 DataWarning,
             )
-        if self.incomplete:
+        if len(incomplete := np.flatnonzero(self.n_incomplete > enough)):
             warn(
-                f"X has missing values in {_names(self.incomplete)}, where 'fit' saw none: they "
+                f"X has missing values in {_names(incomplete)}, where 'fit' saw none: they "
                 "are replaced by the mean.",
                 DataWarning,
             )
@@ -99,7 +99,7 @@ class Comparison:
             )
 
 
-def _names(channels: Iterable[int]) -> str:
-    numbers = [str(channel) for channel in sorted(channels)]
+def _names(channels: np.ndarray) -> str:
+    numbers = list(map(str, channels))
     further = f" and {len(numbers) - 3} more" if len(numbers) > 3 else ""
     return f"channel {', '.join(numbers[:3])}{further} (from 0)"

@@ -75,7 +75,7 @@ def test_a_cell_that_was_never_missing_is_the_mean_if_it_is(dtype):
     X = draw("rows", 40, dtype)
     X[::4, 0] = np.nan
     dim = small(channel_axis="auto", allow_nan=True, output="hidden").fit(X)
-    later, filled = X[:10].copy(), X[:10].copy()
+    later, filled = X[:5].copy(), X[:5].copy()
     later[3, 2], filled[3, 2] = np.nan, dim.mean_[2]
     with pytest.warns(DataWarning, match=r"missing values in channel 2 \(from 0\)"):
         features = dim.transform(later)

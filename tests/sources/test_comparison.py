@@ -78,6 +78,15 @@ def test_a_channel_that_was_constant_and_is_not_is_named(shape, value):
     assert not said(fitted, later.astype(np.float32), n_batches=1)  # 1e9 + 64 in float32
 
 
+@pytest.mark.parametrize(("n_changed", "is_told"), [(0, False), (2, False), (3, True), (20, True)])
+def test_what_is_rare_is_not_told(n_changed, is_told):
+    fitted, later = samples((60, 5)), samples((20, 5))
+    fitted[:, 1] = 7
+    later[:, 1] = 7
+    later[:n_changed, 1] = 8
+    assert bool(said(fitted, later)) == is_told
+
+
 def test_missing_values_that_fit_did_not_see_are_named():
     fitted, later = samples((60, 6)), samples((5, 6))
     fitted[3, :3] = later[:, :2] = np.nan  # as in fit
