@@ -98,6 +98,6 @@ def warn_of_signals(samples: Samples, layout: Layout) -> None:
 def _some_of(samples: Samples) -> np.ndarray:
     """Read some hundred samples, and at most the first `LONGEST` points along each axis."""
     n_values = int(np.prod([min(side, LONGEST) for side in samples.shape[1:]]))
-    n = min(len(samples), max(20, min(300, N_VALUES // n_values)))
+    n = min(len(samples), max(20, min(300, N_VALUES // max(n_values, 1))))
     numbers = np.linspace(0, len(samples) - 1, n).astype(np.intp)
     return samples[numbers][(slice(None), *[slice(LONGEST)] * (samples.ndim - 1))]

@@ -12,7 +12,7 @@ N_COMPARED = 10
 # In the units of fit, standardised values of most channels have moments within these.
 LARGEST_MEAN = 4.0
 DEVIATIONS = (1 / 6, 4.0)
-# Of a rare category or pixel, fit may have seen one value only: in so few samples, it is not told.
+# By chance, fit may not have seen a category or pixel that is in at most this part of the samples.
 RARE = 0.1
 # Relative difference of numbers that were rounded to another type.
 ROUNDING = 1e-6
