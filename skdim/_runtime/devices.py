@@ -95,7 +95,8 @@ def freed_memory_kept(device: torch.device, n_numbers: int = LARGE_BATCH) -> Ite
     system fills with zeros: a tenth to a seventh of the time of a step for images of 28 pixels and
     volumes, on a CPU. Settings of glibc would belong to the program, and could not be restored. So
     this makes a gap in the heap, under a block that is in use: glibc looks there first, and returns
-    only the end of the heap to the system. Without glibc, for batches of fewer than `LARGE_BATCH`
+    only the end of the heap to the system. After the block, a part of the gap may remain under what
+    was learned; its pages are returned. Without glibc, for batches of fewer than `LARGE_BATCH`
     numbers, or outside the main thread, whose heap alone can have a large gap, nothing is done.
     """
     in_main_thread = threading.current_thread() is threading.main_thread()
