@@ -201,7 +201,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         source = as_source(X)
         X = X if source is None else source  # a stream is read once
         check_consistent_length(X, y)
-        weights = self._weights(X, y, sample_weight)
+        weights = self._weights(y, sample_weight)
         random = check_random_state(self.random_state)
         transformer = self._fitted_transformer(X, groups, random)
         samples = check_samples(transformer, X)
@@ -232,7 +232,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
             setattr(self, f"{name}_", value)
         return self
 
-    def _weights(self, X, y: np.ndarray, sample_weight) -> np.ndarray | None:
+    def _weights(self, y: np.ndarray, sample_weight) -> np.ndarray | None:
         """Weight of each sample, times the weight of its class; None if all are 1."""
         if sample_weight is None and self.class_weight is None:
             return None

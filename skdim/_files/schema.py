@@ -62,6 +62,7 @@ def array(
     """An array of a shape, in which a range has the legal lengths, and None is any length but 0.
 
     Its type is of one of the ``kinds``, in the letters of ``numpy.dtype.kind``, or such as "u4".
+    Numbers that are ``positive`` may be infinite or NaN, unless they are also ``finite``.
     """
     lengths = [
         range(side, side + 1) if isinstance(side, int) else side or range(1, LARGEST)
@@ -79,10 +80,10 @@ def array(
             and all(n in legal for n, legal in zip(value.shape, lengths, strict=False))
         )
         _require(is_legal, name, expected, value)
-        is_finite = not (finite or positive) or bool(np.isfinite(value).all())
-        is_positive = not positive or bool((value > 0).all())
-        numbers = "positive finite" if positive else "finite"
-        _require(is_finite and is_positive, name, f"an array of {numbers} numbers", value)
+        if positive:
+            _require(not (value <= 0).any(), name, "an array of positive numbers", value)
+        if finite:
+            _require(bool(np.isfinite(value).all()), name, "an array of finite numbers", value)
 
     return check
 

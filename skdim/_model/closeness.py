@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from skdim._model.inference import exact_product
+
 N_NEIGHBORS, N_PROJECTED = 5, 128
 SEED = 0  # of the projection, which must be the same in every version
 N_AT_ONCE = 256  # so that distances fit into memory
@@ -18,9 +20,7 @@ def project(hidden: np.ndarray) -> np.ndarray:
     if n_hidden <= N_PROJECTED:
         return hidden
     directions = np.random.RandomState(SEED).standard_normal((n_hidden, N_PROJECTED))
-    # Sums of doubles round to the same floats whatever the number of samples.
-    projected = torch.from_numpy(hidden).double() @ torch.from_numpy(directions)
-    return projected.float().numpy()
+    return exact_product(hidden, directions)
 
 
 def closeness(projected: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -125,6 +125,16 @@ def encode_padded(
         yield n, encoding
 
 
+def exact_product(samples: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Multiply samples (n, n_units) by a matrix, in doubles, and return float32.
+
+    Sums of doubles round to the same floats whatever the number of samples. Torch adds, because
+    numpy's threads would busily wait in the way of the next batch.
+    """
+    product = torch.from_numpy(samples).double() @ torch.from_numpy(matrix).double()
+    return product.float().numpy()
+
+
 def concatenate(batches: EncodedBatches) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Codes (n, n_code) and local maps (n, n_locations, n_channels), without padding."""
     codes, maps = [], []

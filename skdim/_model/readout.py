@@ -8,7 +8,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from skdim._model.closeness import project
-from skdim._model.inference import EncodedBatches
+from skdim._model.inference import EncodedBatches, exact_product
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim._runtime.surroundings import torch_defaults
 from skdim.encoders import Encoding
@@ -70,11 +70,7 @@ class Readout(NamedTuple):
             units = units - self.mean
             units /= self.scale
         if self.rotation is not None:
-            # Sums of doubles round to the same floats whatever the size of the batch. Torch adds,
-            # because numpy's threads would busily wait in the way of the next batch.
-            rotation = torch.from_numpy(self.rotation.astype(np.float64))
-            exact = torch.from_numpy(units).double() @ rotation
-            units = exact.float().numpy()
+            units = exact_product(units, self.rotation)
         check_finite(units)
         return units
 
@@ -131,7 +127,7 @@ def fit_readouts(
 ) -> tuple[dict[str, Readout], np.ndarray]:
     """Learn how to read every output, in one pass over the samples.
 
-    Also return the hidden layers of some samples as `skdim._model.scoring.project` shortens them.
+    Also return the hidden layers of some samples as `skdim._model.closeness.project` shortens them.
 
     Units are standardised; a unit that is constant is 0, for later samples too. Fixed features, if
     an encoder has any, are then scaled so that all of them together have the variance of all
@@ -175,9 +171,8 @@ def fit_readouts(
         units -= components.mean
         units /= components.scale
         components = components._replace(rotation=principal_directions(units, n_components))
-    return {**readouts, "components": components}, project(
-        readouts["hidden"].features_of_units(some_units)
-    )
+    reference = project(readouts["hidden"].features_of_units(some_units))
+    return {**readouts, "components": components}, reference
 
 
 def _balance(hidden: Readout, n_trained: int) -> Readout:

@@ -109,7 +109,7 @@ def model_state(config: ModelConfig, encoding: Encoding | None, is_trimmed: bool
             "device": text(),
             "precision": text(*PRECISIONS),
             "mean": array("f8", n_channels),
-            "scale": _scale("f8", n_channels),
+            "scale": array("f8", n_channels, positive=True),  # inf if constant, NaN if empty
             "is_complete": optional(array("b", n_channels)),
             "weights": anything,
             "readouts": record(
@@ -133,22 +133,10 @@ def _readout(output: str, n_components: int | None, encoding: Encoding | None) -
         {
             "layer": text(layer),
             "mean": array("f4", n_units, finite=True),
-            "scale": _scale("f4", n_units),
+            "scale": array("f4", n_units, positive=True),
             "rotation": array("f4", n_units, n_features, finite=True) if is_rotated else nothing,
         }
     )
-
-
-def _scale(kind: str, n: int | None) -> Rule:
-    """A positive number for each channel or unit: inf if it was constant, NaN if it was empty."""
-    has_shape = array(kind, n)
-
-    def check(value: Any, name: str) -> None:
-        has_shape(value, name)
-        if (value <= 0).any():
-            raise ValueError(f"{name} must be an array of positive numbers")
-
-    return check
 
 
 def _reference(encoding: Encoding | None, is_trimmed: bool) -> Rule:
@@ -187,9 +175,8 @@ def check_state(state: Mapping[str, Any]) -> None:
     """
     PARTS(state, "model")
     layout = check_layout(state["layout"])
-    array("f8", layout.sample_shape[0])(
-        state["mean"], "mean"
-    )  # numbers of the file, for each column
+    # There are as many channels as numbers in the file, before anything is built for them.
+    array("f8", layout.sample_shape[0])(state["mean"], "mean")
     config = resolve(state["given"], layout)
     weights = state["weights"]
     encoding, parameters = check_weights(config, weights)

@@ -453,10 +453,10 @@ class DIMNet(NeuralNet):
 
     def load_optimizer_states(self, states: dict[str, dict]) -> None:
         """Continue with other optimisers' momenta, at the learning rates of these."""
-        for name in states:
+        for name, state_of_optimizer in states.items():
             optimizer = getattr(self, name + "_")
             rates = [(group["lr"], group["initial_lr"]) for group in optimizer.param_groups]
-            load_state(optimizer, deepcopy(states.get(name, {})))  # counters are updated in place
+            load_state(optimizer, deepcopy(state_of_optimizer))  # counters are updated in place
             for parameter, state in optimizer.state.items():
                 for key, value in state.items():
                     # One kernel reads weights and momenta in the order of memory: make them alike.

@@ -36,6 +36,8 @@ class Comparison:
         self.n_samples = n_samples
         # By channel, the number of samples that are unlike those of fit.
         self.n_changed, self.n_incomplete = np.zeros((2, len(standardization.scale)), int)
+        # By channel, the number of values, and sums of them and of their squares.
+        self.n_values: Tensor | int = 0
         self.sums: list[Tensor] = []
 
     def __call__(self, samples: np.ndarray) -> Tensor:
@@ -44,10 +46,10 @@ class Comparison:
         standardized = self.standardization(samples)
         if self.n_samples >= N_COMPARED:
             axes = (0, *range(2, samples.ndim))
-            is_present = ~standardized.isnan() if self.allow_nan else torch.ones_like(standardized)
             values = standardized.nan_to_num() if self.allow_nan else standardized
-            parts = (is_present, values, values.square())
-            self.sums.append(torch.stack([part.sum(axes) for part in parts]))  # (3, n_channels)
+            is_present = ~standardized.isnan() if self.allow_nan else None
+            self.n_values += values[:, 0].numel() if is_present is None else is_present.sum(axes)
+            self.sums.append(torch.stack([values.sum(axes), values.square().sum(axes)]))
         return standardized
 
     def _compare_constants(self, samples: np.ndarray) -> None:
@@ -83,7 +85,8 @@ class Comparison:
 
     def _warn_of_units(self) -> None:
         """Warn if half of the channels have means or deviations that no sample of fit had."""
-        n_values, total, squares = torch.stack(self.sums).sum(0).cpu().double().numpy()
+        total, squares = torch.stack(self.sums).sum(0).cpu().double().numpy()
+        n_values = np.broadcast_to(torch.as_tensor(self.n_values).cpu().numpy(), total.shape)
         varied = np.isfinite(self.standardization.scale) & (n_values > 0)
         mean = total[varied] / n_values[varied]
         deviation = np.sqrt(np.maximum(squares[varied] / n_values[varied] - mean**2, 0))

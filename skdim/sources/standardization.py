@@ -145,12 +145,12 @@ def channel_statistics(
         If standard deviations are too large or too small for the type of the samples.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # overflow is detected below
-        low, high, mean, is_complete = _ranges(samples, processes)
+        low, high, mean, n_present, is_complete = _ranges(samples, processes)
         width = high - low
         is_constant = width <= ROUNDING * np.spacing(np.maximum(abs(low), abs(high)))
         # Deviations times a power of two keep their digits, and their squares do not underflow.
         factor = np.ldexp(1.0, -np.frexp(np.where(is_constant, 1.0, width))[1].clip(-1000))
-        scale = _deviation(samples, mean, factor, processes) / factor
+        scale = _deviation(samples, mean, n_present, factor, processes) / factor
     is_empty = low > high
     if not np.isfinite(np.where(is_empty, 0.0, scale)).all():
         raise ValueError(
@@ -169,7 +169,7 @@ def channel_statistics(
 
 
 def _ranges(samples: Samples, processes: ProcessGroup) -> tuple[np.ndarray, ...]:
-    """Lowest value, highest value and mean of each channel, and whether it has no missing value."""
+    """Lowest, highest and mean value of each channel, their number, and whether none is missing."""
     axes = (0, *range(2, samples.ndim))
     total, n_values, n_missing = np.zeros((3, samples.shape[1]))
     low, high = np.full(samples.shape[1], np.inf), np.full(samples.shape[1], -np.inf)
@@ -187,25 +187,28 @@ def _ranges(samples: Samples, processes: ProcessGroup) -> tuple[np.ndarray, ...]
         total += values.sum(axes)
     total, n_values, n_missing = map(processes.sum_arrays, (total, n_values, n_missing))
     low, high = (np.min(processes.all_gather(x), 0) for x in (low, -high))
-    return low, -high, total / np.maximum(n_values - n_missing, 1), n_missing == 0
+    n_present = np.maximum(n_values - n_missing, 1)
+    return low, -high, total / n_present, n_present, n_missing == 0
 
 
 def _deviation(
-    samples: Samples, mean: np.ndarray, factor: np.ndarray, processes: ProcessGroup
+    samples: Samples,
+    mean: np.ndarray,
+    n_present: np.ndarray,
+    factor: np.ndarray,
+    processes: ProcessGroup,
 ) -> np.ndarray:
     """Standard deviation of each channel, times the factor of the channel."""
     axes, sides = (0, *range(2, samples.ndim)), [1] * (samples.ndim - 2)
     center, factor = mean.reshape(-1, *sides), factor.reshape(-1, *sides)
-    squares, n_values = np.zeros((2, len(mean)))
+    squares = np.zeros(len(mean))
     for chunk in _own_chunks(samples, processes):
         values = samples[chunk]
         deviations = values - center  # float64
         deviations *= factor
-        is_missing = np.isnan(values)
-        deviations[is_missing] = 0.0
+        deviations[np.isnan(values)] = 0.0
         squares += np.square(deviations, out=deviations).sum(axes)
-        n_values += (~is_missing).sum(axes)
-    return np.sqrt(processes.sum_arrays(squares) / np.maximum(processes.sum_arrays(n_values), 1))
+    return np.sqrt(processes.sum_arrays(squares) / n_present)
 
 
 def _own_chunks(samples: Samples, processes: ProcessGroup) -> list[slice]:

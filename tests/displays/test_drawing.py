@@ -2,7 +2,16 @@
 
 import numpy as np
 import pytest
-from helpers.displays import ROWS, SHORT, SIGNALS, extent_of, noise, picture_of
+from helpers.displays import (
+    FROM_ESTIMATOR,
+    ROWS,
+    SHORT,
+    SIGNALS,
+    extent_of,
+    innermost,
+    noise,
+    picture_of,
+)
 
 from skdim import DIMTransformer
 from skdim.displays import (
@@ -13,22 +22,6 @@ from skdim.displays import (
     PriorDisplay,
 )
 from skdim.displays.drawing import as_pictures
-
-FROM_ESTIMATOR = {
-    LossCurveDisplay: lambda dim, X, ax: LossCurveDisplay.from_estimator(dim, ax=ax),
-    NearestNeighborsDisplay: lambda dim, X, ax: NearestNeighborsDisplay.from_estimator(
-        dim, X, ax=ax
-    ),
-    CodeDisplay: lambda dim, X, ax: CodeDisplay.from_estimator(dim, X, ax=ax),
-    LocalScoreDisplay: lambda dim, X, ax: LocalScoreDisplay.from_estimator(dim, X, ax=ax),
-    PriorDisplay: lambda dim, X, ax: PriorDisplay.from_estimator(dim, X, ax=ax),
-}
-
-
-def innermost(ax):
-    """Axes inside of these axes that contain no other axes."""
-    return [ax] if not ax.child_axes else [a for child in ax.child_axes for a in innermost(child)]
-
 
 COLORED = np.random.default_rng(0).integers(0, 256, (40, 12, 10, 3), dtype=np.uint8)
 LAYOUTS = {

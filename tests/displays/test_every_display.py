@@ -7,10 +7,12 @@ import sys
 import numpy as np
 import pytest
 from helpers.displays import (
+    FROM_ESTIMATOR,
     ROWS,
     SHORT,
     SIGNALS,
     extent_of,
+    innermost,
     is_inside,
     new_axes,
     overlap,
@@ -30,15 +32,6 @@ from skdim.displays import (
     PriorDisplay,
 )
 
-FROM_ESTIMATOR = {
-    LossCurveDisplay: lambda dim, X, ax: LossCurveDisplay.from_estimator(dim, ax=ax),
-    NearestNeighborsDisplay: lambda dim, X, ax: NearestNeighborsDisplay.from_estimator(
-        dim, X, ax=ax
-    ),
-    CodeDisplay: lambda dim, X, ax: CodeDisplay.from_estimator(dim, X, ax=ax),
-    LocalScoreDisplay: lambda dim, X, ax: LocalScoreDisplay.from_estimator(dim, X, ax=ax),
-    PriorDisplay: lambda dim, X, ax: PriorDisplay.from_estimator(dim, X, ax=ax),
-}
 # From the attributes of a display to another one of the same arrays.
 FROM_ARRAYS = {
     LossCurveDisplay: lambda d: LossCurveDisplay(d.epochs, d.curves, bound=d.bound),
@@ -123,11 +116,6 @@ def test_panels_are_inside_the_given_ax_and_do_not_overlap(display, axes, fitted
     panels = [extent_of(panel) for panel in innermost(drawn.ax_)]
     assert all(is_inside(panel, extent_of(drawn.ax_)) for panel in panels)
     assert not any(overlap(a, b) for a, b in itertools.combinations(panels, 2))
-
-
-def innermost(ax):
-    """Axes inside of these axes that contain no other axes."""
-    return [ax] if not ax.child_axes else [a for child in ax.child_axes for a in innermost(child)]
 
 
 def texts_of(figure):

@@ -76,7 +76,7 @@ TAKEN = {
     "dict with b": (dict_of(integer(), required={"b": integer(2)}), {"a: 1, b: 2"}),
     "floats": (array("f", 3), {"f4", "f4 nan", "f4 -1"}),
     "finite floats": (array("f", None, finite=True), {"f4", "f4 -1"}),
-    "positive floats": (array("f", None, positive=True), {"f4"}),
+    "positive floats": (array("f", None, finite=True, positive=True), {"f4"}),
     "a matrix": (array("f", 3, range(1, 3)), {"f4 matrix"}),
     "any shape": (array("fi", any_shape=True), {n for n in VALUES if n[:2] in ("f4", "i8")}),
     "one type": (array("u4", None), {"u4"}),

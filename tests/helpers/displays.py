@@ -2,6 +2,23 @@
 
 import numpy as np
 
+from skdim.displays import (
+    CodeDisplay,
+    LocalScoreDisplay,
+    LossCurveDisplay,
+    NearestNeighborsDisplay,
+    PriorDisplay,
+)
+
+FROM_ESTIMATOR = {
+    LossCurveDisplay: lambda dim, X, ax: LossCurveDisplay.from_estimator(dim, ax=ax),
+    NearestNeighborsDisplay: lambda dim, X, ax: NearestNeighborsDisplay.from_estimator(
+        dim, X, ax=ax
+    ),
+    CodeDisplay: lambda dim, X, ax: CodeDisplay.from_estimator(dim, X, ax=ax),
+    LocalScoreDisplay: lambda dim, X, ax: LocalScoreDisplay.from_estimator(dim, X, ax=ax),
+    PriorDisplay: lambda dim, X, ax: PriorDisplay.from_estimator(dim, X, ax=ax),
+}
 SHORT = {
     "n_components": 8,
     "encoder_params": {"width": 8, "n_hidden": 32},
@@ -49,3 +66,8 @@ def is_inside(inner, outer):
     """Whether an extent is inside another."""
     signs = np.array([1, -1, 1, -1])
     return (signs * (np.asarray(inner) - outer) >= -0.5).all()
+
+
+def innermost(ax):
+    """Axes inside of these axes that contain no other axes."""
+    return [ax] if not ax.child_axes else [a for child in ax.child_axes for a in innermost(child)]

@@ -16,9 +16,9 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+from helpers.fits import IMAGES, N_EPOCHS, ROWS, FixedSeed, dim, one_of, scaled
 from helpers.structural import put_together, take_apart
 from sklearn.base import clone
-from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback, LRScheduler
 
@@ -26,21 +26,7 @@ import skdim._training.checkpoint
 from skdim import Checkpoint, DIMTransformer
 from skdim._training.checkpoint import FILE, StateFile, key_of
 from skdim._training.net import DIMNet
-from skdim.encoders import MLPEncoder
 from skdim.exceptions import FileError
-from skdim.mutual_information import infonce
-
-IMAGES = load_digits().images[:128].astype(np.float32)
-ROWS = IMAGES.reshape(-1, 64)
-N_EPOCHS = 5
-
-
-def dim(checkpoint=None, **params):
-    """Build a transformer whose fits take a moment."""
-    defaults = {"max_epochs": N_EPOCHS, "batch_size": 64, "random_state": 0, "device": "cpu"}
-    if "encoder" not in params:
-        defaults["encoder_params"] = {"width": 16, "n_hidden": 64}
-    return DIMTransformer(8, **{**defaults, "checkpoint": checkpoint, **params})
 
 
 class Killed(BaseException):
@@ -120,17 +106,6 @@ def test_a_random_seed_is_kept(tmp_path, monkeypatch):
     assert losses == [epoch["loss"] for epoch in uninterrupted.history_]
 
 
-class FixedSeed(np.random.RandomState):
-    """A generator whose next seed is known."""
-
-    def __init__(self, seed):
-        super().__init__(0)
-        self.seed_drawn = seed
-
-    def randint(self, *args, **kwargs):
-        return self.seed_drawn
-
-
 def test_a_finished_fit_is_not_repeated(tmp_path):
     first = dim(tmp_path).fit(ROWS)
     second = dim(tmp_path).fit(ROWS)
@@ -179,18 +154,6 @@ def test_candidates_of_a_search_never_share_a_state(tmp_path):
         for name in ("mean_test_score", "std_test_score"):
             assert np.array_equal(search.cv_results_[name], plain.cv_results_[name])
     assert len(states(tmp_path)) == 4 * 2 + 1
-
-
-def scaled(factor):
-    return lambda joint, marginal: factor * infonce(joint, marginal)
-
-
-def one_of(width):
-    class CustomEncoder(MLPEncoder):
-        def forward(self, x):
-            return super().forward(width * x)
-
-    return CustomEncoder
 
 
 # Pairs that learn differently: parameters, data, groups.
