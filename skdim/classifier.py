@@ -195,9 +195,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         """
         if y is None:
             raise ValueError("DIMClassifier requires y to be passed, but the target y is None.")
-        check_not_masked(y, "y")
-        y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
-        check_classification_targets(y)
+        y = check_labels(y)
         source = as_source(X)
         X = X if source is None else source  # a stream is read once
         check_consistent_length(X, y)
@@ -488,6 +486,16 @@ def _check_converged(loss: float, when: str) -> None:
         raise FloatingPointError(
             f"The cross-entropy became {loss} {when}. Reduce the 'learning_rate' parameter."
         )
+
+
+def check_labels(y) -> np.ndarray:
+    """Labels as an array (n_samples,); numbers have a type of numbers."""
+    check_not_masked(y, "y")
+    y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
+    if y.dtype == object and all(isinstance(label, Real) for label in y):
+        y = np.array(y.tolist())  # of a column that held something else as well
+    check_classification_targets(y)
+    return y
 
 
 def is_labelled(y: np.ndarray) -> np.ndarray:

@@ -212,6 +212,9 @@ def test_samples_without_a_label_are_no_class():
         same = classifier().fit(ROWS_OF_LABELS, labels)
         np.testing.assert_array_equal(same.classes_, fitted.classes_)
         np.testing.assert_array_equal(same.coef_, fitted.coef_)
+    same = classifier().fit(ROWS_OF_LABELS, y.astype(object))
+    assert same.classes_.dtype.kind == "i"
+    np.testing.assert_array_equal(same.coef_, fitted.coef_)
     signs = np.where(LABELS == 0, -1, 1)  # two classes, one of them called -1
     np.testing.assert_array_equal(classifier().fit(ROWS_OF_LABELS, signs).classes_, [-1, 1])
 

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from numbers import Integral
 from pathlib import Path
@@ -38,7 +38,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skdim import DIMTransformer
+from skdim import DIMClassifier, DIMTransformer
 from skdim._model.readout import OUTPUTS
 from skdim.critics import CRITICS, ConcatCritic
 from skdim.encoders import ENCODERS, MLPEncoder
@@ -562,13 +562,14 @@ GROUPS: dict[str, Callable[[int], Any]] = {
 
 
 class Case(NamedTuple):
-    """Samples, parameters that differ from the defaults, groups, and the calls that follow."""
+    """Samples, parameters that differ from the defaults, groups, and what follows the fit."""
 
     modality: str
     X: Sketch
     params: dict = {}
     groups: str = "none"
     calls: tuple[str, ...] = ()
+    later: tuple[str | int, ...] = ()  # names of changes of samples, sizes of batches
 
 
 def transformer(case: Case) -> DIMTransformer:
@@ -609,10 +610,11 @@ def within(seconds: int, gibibytes: int) -> Iterator[None]:
 
 
 class Outcome(NamedTuple):
-    """What a call returned, or the documented error it ended with."""
+    """What a call returned, or the documented error it ended with, and what it warned of."""
 
     value: Any
     error: Exception | None
+    warned: str = ""
 
 
 def attempt(call: Callable[[], Any]) -> Outcome:
@@ -637,12 +639,12 @@ def attempt(call: Callable[[], Any]) -> Outcome:
         text = str(warning.message)
         if not isinstance(warning.message, ADVICE) and "feature names" not in text:
             raise Fault(f"warns: {warning.category.__name__}: {text[:200]}")
-    return Outcome(value, error)
+    return Outcome(value, error, "\n".join(str(warning.message) for warning in caught))
 
 
 def insist(call: Callable[[], Any], what: str) -> Any:
     """Call what must not fail."""
-    value, error = attempt(call)
+    value, error, _ = attempt(call)
     if error is not None:
         raise Fault(f"{what} fails: {type(error).__name__}: {str(error)[:300]}") from error
     return value
@@ -697,7 +699,7 @@ def check_kept(dim: DIMTransformer, X: Any, calls: tuple[str, ...] = ("pickle", 
     """Check that pickles and files give the same features."""
     features = dim.transform(X)
     for call in calls:
-        value, error = attempt(lambda call=call: KEEPING[call](dim))
+        value, error, _ = attempt(lambda call=call: KEEPING[call](dim))
         if error is None:
             must(same(value.transform(X), features), f"{call} keeps features")
         else:
@@ -739,7 +741,7 @@ def check_fit(case: Case) -> None:
     before = dict(vars(dim))
     repr(dim)
     must(clone(dim).get_params().keys() == params.keys(), "a clone has the same parameters")
-    _, error = attempt(lambda: dim.fit(X, groups=groups))
+    _, error, _ = attempt(lambda: dim.fit(X, groups=groups))
     must(all(dim.get_params()[name] is value for name, value in params.items()), "fit sets nothing")
     if error is not None:
         must(vars(dim) == before, "a fit that fails leaves nothing")
@@ -755,8 +757,8 @@ def check_layout(case: Case) -> None:
     """The layout in memory changes no feature."""
     X = make(case.X)
     plain = np.array(X, order="C")
-    value, error = attempt(lambda: transformer(case).fit(X))
-    expected, also = attempt(lambda: transformer(case).fit(plain))
+    value, error, _ = attempt(lambda: transformer(case).fit(X))
+    expected, also, _ = attempt(lambda: transformer(case).fit(plain))
     must(type(error) is type(also), "a layout changes no error")
     if error is None:
         must(same(value.transform(X), expected.transform(plain)), "a layout changes no feature")
@@ -775,12 +777,12 @@ def check_transform(case: Case) -> None:
     known = make(Sketch((8, *shape)))
     features, X = dim.transform(known), make(case.X)
     before = dict(vars(dim))
-    value, error = attempt(lambda: dim.transform(X))
+    value, error, _ = attempt(lambda: dim.transform(X))
     if error is None:
         must(value.dtype == np.float32 and value.ndim == 2, "features are float32")
         must(np.isfinite(value).all(), "features are finite")
         must(same(dim.transform(X), value), "transform repeats")
-        scores, _ = attempt(lambda: dim.score_samples(X))
+        scores, _, _ = attempt(lambda: dim.score_samples(X))
         must(scores is not None and np.isfinite(scores).all(), "scores are finite")
         attempt(lambda: dim.score(X))
     must(all(vars(dim)[name] is before[name] for name in before), "transform changes nothing")
@@ -828,7 +830,7 @@ def check_calls(case: Case) -> None:
     for i, call in enumerate(case.calls):
         dim = after(dim, call, case, known, i)
         if dim.__sklearn_is_fitted__():
-            value, error = attempt(partial(dim.transform, known))
+            value, error, _ = attempt(partial(dim.transform, known))
             must(error is not None or np.isfinite(value).all(), f"features are finite after {call}")
 
 
@@ -838,14 +840,14 @@ def after(
     """Return the transformer after a call; check that it changed only what it may change."""
     if call == "set_params":
         return dim.set_params(**case.params)
-    features, _ = attempt(lambda: dim.transform(known))
+    features, _, _ = attempt(lambda: dim.transform(known))
     before = dict(vars(dim))
     if call in KEEPING:
-        value, error = attempt(lambda: KEEPING[call](dim))
+        value, error, _ = attempt(lambda: KEEPING[call](dim))
         found = dim if error is not None else value
     else:
         other, groups = make(case.X._replace(seed=number)), GROUPS[case.groups](len(known))
-        _, error = attempt(lambda: {**TRAINING, **USING}[call](dim, case.X, other, groups))
+        _, error, _ = attempt(lambda: {**TRAINING, **USING}[call](dim, case.X, other, groups))
         found = dim
     if error is not None:
         must(vars(dim).keys() == before.keys(), f"{call} that fails leaves nothing")
@@ -853,6 +855,171 @@ def after(
     if features is not None and (error is not None or call not in TRAINING):
         must(same(found.transform(known), features), f"{call} changes no feature")
     return found
+
+
+# One channel of samples, as the user gives them; of those modalities that have several.
+FIRST_CHANNEL: dict[str, tuple] = {
+    "rows": np.s_[:, 0],
+    "channels first": np.s_[:, 0],
+    "channels last": np.s_[..., 0],
+    "signals first": np.s_[:, 0],
+    "signals last": np.s_[..., 0],
+    "flat colours": np.s_[:, ::3],
+}
+# By name: callable (rng, shape) -> values of the first channel in fit, all but the same or missing.
+CONSTANT: dict[str, Callable] = {
+    "zero": lambda rng, shape: np.zeros(shape),
+    "a tenth": lambda rng, shape: np.full(shape, 0.1),
+    "a large number": lambda rng, shape: np.full(shape, -1e9),
+    "rounded": lambda rng, shape: 0.1 + np.spacing(0.1) * rng.integers(-4, 5, shape),
+}
+# Likewise, values in later samples.
+ANYTHING: dict[str, Callable] = {
+    "zeros": lambda rng, shape: np.zeros(shape),
+    "a thousand": lambda rng, shape: np.full(shape, 1000.0),
+    "noise": lambda rng, shape: rng.normal(size=shape),
+    "huge noise": lambda rng, shape: 1e30 * rng.normal(size=shape),
+}
+# Likewise, of tables that may have missing values.
+CONSTANT_OR_MISSING = {**CONSTANT, "missing": lambda rng, shape: np.full(shape, np.nan)}
+ANYTHING_OR_MISSING = {
+    **ANYTHING,
+    "a few missing": lambda rng, shape: np.where(rng.random(shape) < 0.1, np.nan, 1.0),
+    "missing": lambda rng, shape: np.full(shape, np.nan),
+}
+
+
+def check_constant(case: Case) -> None:
+    """A channel that carried nothing in fit carries nothing later, and a change is told once."""
+    in_fit, afterwards = case.later
+    dim = transformer(case)
+    rng, channel = np.random.default_rng(case.X.seed), FIRST_CHANNEL[case.modality]
+    X, later = make(case.X), make(case.X._replace(seed=case.X.seed + 1))
+    X[channel] = CONSTANT_OR_MISSING[in_fit](rng, X[channel].shape)
+    insist(lambda: dim.fit(X), "a fit with a constant channel")
+    later[channel] = X[channel]
+    expected, scores = dim.transform(later), dim.score_samples(later)
+    changed = later.copy()
+    changed[channel] = ANYTHING_OR_MISSING[afterwards](rng, changed[channel].shape)
+    value, error, warned = attempt(lambda: dim.transform(changed))
+    must(error is None and same(value, expected), "what carried nothing in fit carries nothing")
+    must(same(dim.score_samples(changed), scores), "what carried nothing in fit has no score")
+    differs = abs(changed[channel] - X[channel][0].flat[0]) > 1e-6 * abs(X[channel][0].flat[0])
+    differs |= np.isnan(X[channel]) & ~np.isnan(changed[channel])
+    is_told = warned.count("'fit' did not see") == 1
+    n_changed = differs.reshape(len(X), -1).any(1).sum()
+    must(is_told == (n_changed > 0.1 * len(X)), "a change of what was constant is told once")
+    for call in KEEPING:
+        kept, error, _ = attempt(lambda call=call: KEEPING[call](dim))
+        must(error is None and same(kept.transform(changed), expected), f"{call} keeps constants")
+
+
+# By name: callable (X) -> later samples, which are not like those of fit, or are.
+OTHER_UNITS: dict[str, Callable] = {
+    "a 255th": lambda X: X / 255,
+    "255 times": lambda X: X * 255,
+    "a tenth": lambda X: X / 10,
+    "negative, ten times": lambda X: -10 * X,
+    "shifted": lambda X: X + 20,
+    "shifted down": lambda X: X - 1e6,
+}
+SAME_UNITS: dict[str, Callable] = {
+    "reversed": lambda X: X[::-1],
+    "the first half": lambda X: X[: len(X) // 2],
+    "five percent more": lambda X: 1.05 * X,
+    "slightly shifted": lambda X: X + 0.5,
+    "in single precision": lambda X: X.astype(np.float32),
+}
+
+
+def check_units(case: Case) -> None:
+    """Other units are told, the same are not."""
+    (change,) = case.later
+    X = make(case.X)
+    dim = insist(lambda: transformer(case).fit(X), "a plain fit")
+    later = {**OTHER_UNITS, **SAME_UNITS}[change](X)
+    for call in (dim.transform, dim.score_samples):
+        _, error, warned = attempt(lambda call=call: call(later))
+        must(error is None, "other units can be transformed")
+        n_told = warned.count("in other units than in 'fit'")
+        must(n_told == (change in OTHER_UNITS), f"{change}: units are told if they are others")
+
+
+def check_graph(case: Case) -> None:
+    """An exported graph is valid, and gives the features of any number of samples."""
+    import onnx
+    import onnxruntime
+
+    X = make(case.X).astype(np.float32)
+    dim = insist(lambda: transformer(case).fit(X), "a fit")
+    readout = dim.model_.readouts[dim.output]
+    rounding = 1e-7 / readout.scale  # of units that hardly vary
+    if readout.rotation is not None:
+        rounding = np.sqrt(np.square(rounding) @ np.square(readout.rotation))
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "graph.onnx")
+        insist(lambda: dim.export_onnx(path), "export")
+        graph = onnx.load(path)
+        onnx.checker.check_model(graph, full_check=True)
+        onnx.shape_inference.infer_shapes(graph, strict_mode=True, data_prop=True)
+        session = onnxruntime.InferenceSession(path)
+        for n in case.later:
+            batch = X[np.arange(n) % len(X)]
+            (features,) = session.run(None, {"X": batch})
+            expected = dim.transform(batch) if n else np.empty((0, features.shape[1]), np.float32)
+            must(features.shape == expected.shape, "a graph takes any number of samples")
+            error = np.abs(features - expected)
+            must((error <= 1e-4 + rounding).all(), "a graph gives the features of transform")
+
+
+# By name: callable (classes 0, 1, 2 of samples) -> labels; those of class 0 have no label if the
+# name says so.
+LABELS: dict[str, Callable] = {
+    **{
+        f"{dtype}": lambda y, dtype=dtype: (y + 3).astype(dtype)
+        for dtype in ("i1", "i8", "u1", "f2", "f4", "f8", ">i4")
+    },
+    "words": lambda y: np.array(["ant", "bee", "a cat"])[y],
+    "objects": lambda y: np.array(["ant", "bee", "cat"], object)[y],
+    "list": lambda y: y.tolist(),
+    "list of words": lambda y: [f"c{i}" for i in y],
+    "bools": lambda y: y > 0,
+    "categories": lambda y: pd.Series(y).map({0: "x", 1: "y", 2: "z"}).astype("category"),
+    "nullable": lambda y: pd.Series(y).astype("Int64"),
+    "strings": lambda y: pd.Series(y).astype(str).astype("string"),
+    "tensor": lambda y: torch.from_numpy(y),
+    "without, i8": lambda y: y - 1,
+    "without, f8": lambda y: (y - 1).astype(float),
+    "without, f4": lambda y: (y - 1).astype(np.float32),
+    "without, nullable": lambda y: pd.Series(y - 1).astype("Int64"),
+    "without, objects": lambda y: (y - 1).astype(object),
+    "without, list": lambda y: (y - 1).tolist(),
+    "without, list of floats": lambda y: (y - 1.0).tolist(),
+    "without, series": lambda y: pd.Series(y - 1, index=[f"r{i}" for i in range(len(y))]),
+}
+
+
+def check_labels(case: Case) -> None:
+    """Labels of any type are classes of that type, also after a file; -1 is none of them."""
+    (name,) = case.later
+    X, classes = make(case.X), np.arange(case.X.shape[0]) % 3
+    y = LABELS[name](classes)
+    labels = np.asarray(y)[classes > 0] if "without" in name else np.asarray(y)
+    tuned = DIMClassifier(transformer(case), max_epochs=1, random_state=0)
+    insist(lambda: tuned.fit(X, y), "fit with labels")
+    must(tuned.classes_.tolist() == sorted(set(labels.tolist())), "classes are the labels")
+    predicted = insist(lambda: tuned.predict(X), "predict")
+    must(np.isin(predicted, tuned.classes_).all(), "a prediction is one of the classes")
+    must(predicted.dtype == tuned.classes_.dtype, "predictions have the type of the classes")
+    with tempfile.TemporaryDirectory() as folder:
+        insist(lambda: tuned.save(Path(folder) / "tuned"), "save")
+        again = insist(lambda: DIMClassifier.load(Path(folder) / "tuned"), "load")
+    for other in (again, pickle.loads(pickle.dumps(tuned))):
+        # A pickle of an array has the order of bytes of the machine.
+        is_same_type = np.can_cast(other.classes_.dtype, tuned.classes_.dtype, "equiv")
+        must(is_same_type, "a file keeps the type of classes")
+        must(np.array_equal(other.predict(X), predicted), "a file keeps predictions")
+        must(same(other.predict_proba(X), tuned.predict_proba(X)), "a file keeps probabilities")
 
 
 class Property(NamedTuple):
@@ -896,6 +1063,28 @@ def cases_of(
     )
 
 
+def with_later(
+    modalities: Iterable[str],
+    later: st.SearchStrategy[tuple],
+    params: Callable[[str], st.SearchStrategy[dict]] = lambda modality: st.just({}),
+) -> st.SearchStrategy[Case]:
+    """Cases of 20 plain samples of one of the modalities, and what comes after their fit."""
+    return st.sampled_from(list(modalities)).flatmap(
+        lambda m: st.builds(
+            lambda number, params, later: Case(
+                m, Sketch((20, *PLAIN_SHAPES[m]), seed=number), params, later=later
+            ),
+            st.integers(0, 3),
+            params(m),
+            later,
+        )
+    )
+
+
+outputs = st.fixed_dictionaries({}, optional={"output": names(OUTPUTS)})
+sizes = st.lists(st.integers(0, 40), min_size=2, max_size=4).map(tuple)
+
+
 def good(modality: str) -> st.SearchStrategy[dict]:
     is_image = MODALITIES[modality].encoder_params is SMALL_CONV
     more = sided_parameters if is_image else st.just({})
@@ -919,11 +1108,11 @@ def in_any_layout(modality: str) -> st.SearchStrategy[Sketch]:
 
 
 PROPERTIES = {
-    "fit, any X": Property(check_fit, cases_of(of_modality()), 0.15),
-    "fit, extreme X": Property(check_fit, cases_of(of_modality(EXTREMES)), 0.1),
-    "fit, strange X": Property(check_fit, cases_of(lambda modality: strange_sketches), 0.1),
+    "fit, any X": Property(check_fit, cases_of(of_modality()), 0.12),
+    "fit, extreme X": Property(check_fit, cases_of(of_modality(EXTREMES)), 0.08),
+    "fit, strange X": Property(check_fit, cases_of(lambda modality: strange_sketches), 0.06),
     "fit, odd parameters": Property(
-        check_fit, cases_of(plain_samples, lambda m: odd_parameters), 0.25
+        check_fit, cases_of(plain_samples, lambda m: odd_parameters), 0.18
     ),
     "fit, good parameters": Property(check_fit, cases_of(plain_samples, good, tuple(GROUPS)), 0.1),
     "fit, any X and parameters": Property(
@@ -932,7 +1121,7 @@ PROPERTIES = {
         0.1,
     ),
     "layouts": Property(check_layout, cases_of(in_any_layout), 0.05),
-    "transform, any X": Property(check_transform, cases_of(for_transform), 0.1),
+    "transform, any X": Property(check_transform, cases_of(for_transform), 0.08),
     "transform, extreme X": Property(
         check_transform,
         cases_of(lambda m: sketches(st.just(PLAIN_SHAPES[m]), EXTREMES)),
@@ -948,6 +1137,31 @@ PROPERTIES = {
         ),
         0.05,
     ),
+    "constant in fit": Property(
+        check_constant,
+        with_later(
+            FIRST_CHANNEL, st.tuples(names(CONSTANT), names(ANYTHING)), lambda modality: outputs
+        ),
+        0.05,
+    ),
+    "constant in fit, values missing": Property(
+        check_constant,
+        with_later(
+            ["rows"],
+            st.tuples(names(CONSTANT_OR_MISSING), names(ANYTHING_OR_MISSING)),
+            lambda modality: outputs.map(lambda params: {**params, "allow_nan": True}),
+        ),
+        0.02,
+    ),
+    "other units": Property(
+        check_units,
+        with_later(MODALITIES, st.tuples(names({**OTHER_UNITS, **SAME_UNITS}))),
+        0.02,
+    ),
+    "exported graphs": Property(
+        check_graph, with_later(MODALITIES, sizes, lambda modality: outputs), 0.02
+    ),
+    "labels": Property(check_labels, with_later(MODALITIES, st.tuples(names(LABELS))), 0.02),
 }
 
 

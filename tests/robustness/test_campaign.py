@@ -25,7 +25,16 @@ N_EXAMPLES = {
     "transform, any X": 40,
     "transform, extreme X": 10,
     "calls in any order": 5,
+    "constant in fit": 6,
+    "constant in fit, values missing": 3,
+    "other units": 10,
+    "exported graphs": 3,
+    "labels": 6,
 }
+
+
+def test_the_suite_tries_every_property():
+    assert N_EXAMPLES.keys() == PROPERTIES.keys()
 
 
 @pytest.mark.parametrize("name", N_EXAMPLES)
