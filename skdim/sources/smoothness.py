@@ -62,10 +62,14 @@ def find_channels(images: np.ndarray) -> int | None:
 
 
 def _centered(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Subtract the mean of each point over samples; return also their scale. NaN becomes 0."""
+    """Subtract the mean of each point over samples; return also their scale. NaN becomes 0.
+
+    Values are first divided by a power of two, so that they are at most 1.
+    """
     values = samples.astype(np.float64)
     is_missing = np.isnan(values)
     values[is_missing] = 0.0
+    values = np.ldexp(values, -np.frexp(np.abs(values).max())[1])
     n = np.maximum((~is_missing).sum(0), 1)
     mean = values.sum(0) / n
     values -= mean

@@ -179,6 +179,15 @@ def test_the_axis_of_channels_is_the_one_without_an_order(name):
     assert find_channels(X.swapaxes(1, 2)) == 2
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("exponent", [-1000, 500, 1023])
+def test_units_do_not_matter_up_to_the_limits_of_floats(exponent):
+    rows, images = SIGNALS["walks"](), ELECTRODES["mixed"]()
+    for samples, question in ((rows, is_smooth), (images, find_channels)):
+        scaled = np.ldexp(samples / np.abs(samples).max(), exponent)
+        assert question(scaled) == question(samples)
+
+
 @pytest.mark.parametrize(
     ("X", "channel_axis", "setting"),
     [
