@@ -109,8 +109,17 @@ def has_one_kernel(optimizer: Callable[..., torch.optim.Optimizer], params: dict
     return optimizer in OPTIMIZERS.values() and not chosen
 
 
-def check_optimizer_params(params: Mapping, device: torch.device) -> None:
+def check_optimizer_params(
+    optimizer: Callable[..., torch.optim.Optimizer], params: Mapping, device: torch.device
+) -> None:
     """Raise ValueError for parameters that an optimiser takes but a step does not support."""
+    betas = params.get("betas", (0.9, 0.999))
+    is_pair = isinstance(betas, tuple | list) and len(betas) == 2
+    if optimizer in OPTIMIZERS.values() and not is_pair:
+        raise ValueError(
+            "The 'optimizer_params' parameter must hold two numbers as 'betas', such as "
+            f"(0.9, 0.999). Got betas={betas!r}."
+        )
     if params.get("differentiable"):
         raise ValueError(
             "The 'optimizer_params' parameter must not ask for updates that are differentiable: "

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from skdim import DIMTransformer
 from skdim.optimization import (
     OPTIMIZERS,
     SCHEDULES,
@@ -136,6 +137,13 @@ def test_a_schedule_may_return_any_number(value):
 def test_a_schedule_of_other_arguments_is_named():
     with pytest.raises(TypeError, match="'lr_schedule' parameter must be a function of the fin"):
         learning_rate_factor(lambda: 1.0, 0.5)
+
+
+@pytest.mark.parametrize("betas", [(0.9,), (), (0.9, 0.99, 0.999), None, 0.9, {"a": 1}, "ab"])
+def test_betas_are_a_pair(betas):
+    for name in ("muon", "adamw", "adam"):
+        with pytest.raises(ValueError, match="'optimizer_params'.*two numbers"):
+            DIMTransformer(2, optimizer=name, optimizer_params={"betas": betas}).fit(np.eye(9))
 
 
 CHOICES = {

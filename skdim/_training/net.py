@@ -417,13 +417,13 @@ class DIMNet(NeuralNet):
         return self
 
     def _build_optimizer(self, parameters, params: dict) -> torch.optim.Optimizer:
-        check_optimizer_params(params, self.device)
+        check_optimizer_params(self.optimizer, params, self.device)
         arguments = for_device(
             self.optimizer, params, self.device, captured=self.capturer is not None
         )
         try:
             optimizer = self.optimizer(parameters, **arguments)
-        except (TypeError, ValueError, RuntimeError) as error:
+        except Exception as error:  # a custom optimiser may raise anything
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(
                 f"The 'optimizer_params' parameter does not suit the optimiser: {error}."

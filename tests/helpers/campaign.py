@@ -433,7 +433,10 @@ MORE_VALUES: dict[str, list] = {
     "optimizer": [*OPTIMIZERS, torch.optim.RMSprop],
     "optimizer_params": [
         *({"weight_decay": value} for value in (0.01, 0, -1, "x", 1e30)),
-        *({"betas": value} for value in ((0.5, 0.9), (2, 0), "x", (0.5,))),
+        *(
+            {"betas": value}
+            for value in ((0.5, 0.9), (2, 0), "x", (0.5,), (0.5, 0.9, 0.9), {"a": 1})
+        ),
         *({"lr": value} for value in (1e-3, -1, "x", 1e30)),
         *({name: True} for name in ("fused", "foreach", "maximize", "amsgrad", "capturable")),
         *({"eps": 0}, {"momentum": 0.9}, {"momentum": -1}, {"filter_momentum": 2}),
@@ -707,7 +710,10 @@ def check_kept(dim: DIMTransformer, X: Any, calls: tuple[str, ...] = ("pickle", 
 
 
 def is_custom(value: Any) -> bool:
-    return callable(value) or isinstance(value, Prior)
+    """Whether a file cannot hold a parameter, so that it must be given to load."""
+    return callable(value) or (
+        isinstance(value, Prior) and (callable(value.sample) or value.squash is not None)
+    )
 
 
 def saved(dim: DIMTransformer) -> DIMTransformer:
