@@ -142,7 +142,7 @@ def test_a_schedule_of_other_arguments_is_named():
 @pytest.mark.parametrize("betas", [(0.9,), (), (0.9, 0.99, 0.999), None, 0.9, {"a": 1}, "ab"])
 def test_betas_are_a_pair(betas):
     for name in ("muon", "adamw", "adam"):
-        with pytest.raises(ValueError, match="'optimizer_params'.*two numbers"):
+        with pytest.raises(ValueError, match=r"'optimizer_params'.*two numbers"):
             DIMTransformer(2, optimizer=name, optimizer_params={"betas": betas}).fit(np.eye(9))
 
 

@@ -69,7 +69,7 @@ def _centered(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     values = samples.astype(np.float64)
     is_missing = np.isnan(values)
     values[is_missing] = 0.0
-    values = np.ldexp(values, -np.frexp(np.abs(values).max())[1])
+    values = np.ldexp(values, -np.frexp(np.abs(values).max(initial=0.0))[1])
     n = np.maximum((~is_missing).sum(0), 1)
     mean = values.sum(0) / n
     values -= mean
