@@ -38,6 +38,7 @@ from skdim.augmentation import make_views
 from skdim.encoders import encode
 from skdim.exceptions import IneffectiveParameterWarning, warn
 from skdim.onnx_export import write_graph
+from skdim.optimization import without_compiler
 from skdim.sources import as_source
 from skdim.sources.arrays import check_holds_numbers, check_not_masked
 from skdim.sources.loaders import load
@@ -291,7 +292,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         labels = torch.from_numpy(targets).to(device)
         readout = ReadoutLayer(model.readouts["hidden"]).to(device)
         head = linear_layer(start.coef_, start.intercept_).to(device)
-        optimizer = torch.optim.AdamW(
+        optimizer = without_compiler(torch.optim.AdamW)(
             [*model.encoder.parameters(), *head.parameters()],
             lr=self.learning_rate,
             weight_decay=self.weight_decay,

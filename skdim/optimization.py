@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from functools import cache
+from inspect import unwrap
 from typing import Any
 
 import torch
@@ -64,7 +66,7 @@ class Muon(torch.optim.AdamW):
                 if filters.grad is not None:
                     self._step_filters(filters, filters.grad, group["lr"], group["weight_decay"])
                     filters.grad = None
-        return super().step(closure)
+        return unwrap(torch.optim.AdamW.step)(self, closure)  # see `without_compiler`
 
     def _step_filters(
         self, filters: nn.Parameter, grad: Tensor, lr: float | Tensor, weight_decay: float
@@ -95,12 +97,31 @@ def orthogonalize(matrix: Tensor, n_steps: int = 5) -> Tensor:
     return x.T if is_tall else x
 
 
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+BuildOptimizer = Callable[..., torch.optim.Optimizer]
+
+OPTIMIZERS: dict[str, BuildOptimizer] = {
     "muon": Muon,
     "adamw": torch.optim.AdamW,
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,
 }
+
+
+@cache
+def without_compiler(optimizer: BuildOptimizer) -> BuildOptimizer:
+    """The class of an optimiser that does not import torch's compiler, which takes a second.
+
+    Torch wraps these methods so that its compiler leaves them alone, and imports it for that.
+    """
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict", "step")
+    methods = {name: unwrap(getattr(optimizer, name)) for name in names}
+    methods["step"] = torch.no_grad()(methods["step"])
+    return type(optimizer.__name__, (optimizer,), methods)  # type: ignore[arg-type]  # a class
+
+
+def is_known(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether an optimiser is one of `OPTIMIZERS`, and not of a class derived from one."""
+    return any(type(optimizer) in (kind, without_compiler(kind)) for kind in OPTIMIZERS.values())
 
 
 def has_one_kernel(optimizer: Callable[..., torch.optim.Optimizer], params: dict) -> bool:
@@ -179,7 +200,7 @@ def load_state(optimizer: torch.optim.Optimizer, state: Mapping) -> None:
             f"and of the 'optimizer' and 'optimizer_params' parameters. Got another: {error}. To "
             "change the optimiser, fit afresh with warm_start=False."
         ) from None
-    if type(optimizer) not in OPTIMIZERS.values():
+    if not is_known(optimizer):
         # Another version of torch may know fewer arguments.
         groups = [{**group, **other} for group, other in zip(groups, others, strict=True)]
     optimizer.load_state_dict({"state": dict(state["state"]), "param_groups": groups})

@@ -14,7 +14,6 @@ from skdim._names import lookup
 from skdim.augmentation import Augmentation
 from skdim.critics import CRITICS
 from skdim.encoders import ENCODERS, Encoding, FlipAverage, encode, evaluating
-from skdim.encoders.contract import copy_to_meta
 from skdim.modalities import Modality
 from skdim.mutual_information import ESTIMATORS
 from skdim.objective import DIMObjective, ObjectiveConfig
@@ -112,20 +111,14 @@ MODEL_PARAMETERS = (*OBJECTIVE_PARAMETERS, *(field.name for field in fields(Mode
 def outline(
     encoder: nn.Module, sample_shape: tuple[int, ...], device: torch.device
 ) -> tuple[int, list[tuple[int, int]]]:
-    """The length of a code and the (n_locations, n_channels) of each local map.
-
-    Shapes are computed without arithmetic if every layer allows it, else by encoding zeros.
-    """
-    try:
-        encoding = encode_zeros(copy_to_meta(encoder), sample_shape, "meta")
-    except Exception:  # a user's layer may raise anything; the next line tries real numbers
-        encoding = encode_zeros(encoder, sample_shape, device)
+    """The length of a code and the (n_locations, n_channels) of each local map."""
+    encoding = encode_zeros(encoder, sample_shape, device)
     return encoding.code.shape[1], [(m.shape[1], m.shape[2]) for m in encoding.local_maps]
 
 
 @torch.no_grad()
 def encode_zeros(
-    encoder: nn.Module, sample_shape: tuple[int, ...], device: torch.device | str
+    encoder: nn.Module, sample_shape: tuple[int, ...], device: torch.device
 ) -> Encoding:
     """Encode two samples of zeros."""
     with evaluating(encoder):
@@ -170,7 +163,7 @@ def check_weights(config: ModelConfig, weights: Mapping[str, Mapping[str, np.nda
     with meta:  # shapes only
         encoder = config.build_encoder(meta)
         _check_weights_of(encoder, weights["encoder"], "encoder")
-        with suppress(Exception):  # as in `outline`
+        with suppress(Exception):  # a user's layer may need real numbers, and raise anything
             encoding = encode_zeros(encoder, config.sample_shape, meta)
         if encoding is not None and "objective" in weights:
             objective = config.build_objective(encoder, meta)

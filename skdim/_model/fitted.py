@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from skdim._files.conversion import as_arrays, as_tensors, as_writable
 from skdim._model.closeness import closeness, project
 from skdim._model.config import ModelConfig, resolve
-from skdim._model.inference import EncodedBatches, choose_batch_size, concatenate, encode_padded
+from skdim._model.inference import (
+    EncodedBatches,
+    add_fixed_in_parts,
+    choose_batch_size,
+    concatenate,
+    encode_padded,
+)
 from skdim._model.readout import Readout
 from skdim._model.scoring import HeldOut
 from skdim._names import lookup
@@ -209,11 +215,12 @@ class FittedModel:
                 batch = standardize(samples[start : start + N_AUGMENTED])
                 views = make_views(batch, augment, generator, n_views)  # (n_views, n, ...)
                 parts = views.flatten(0, 1).split(size)
-                encodings = (encode(self.encoder, p, with_fixed=readout.has_fixed) for p in parts)
-                read = [
-                    readout.features_of_batch(len(p), e)
-                    for p, e in zip(parts, encodings, strict=True)
-                ]
+                read = []
+                for part in parts:
+                    encoding = encode(self.encoder, part, with_fixed=False)
+                    if readout.has_fixed:
+                        encoding = add_fixed_in_parts(self.encoder, part, encoding)
+                    read.append(readout.features_of_batch(len(part), encoding))
                 features.append(np.concatenate(read).reshape(n_views, len(batch), -1))
         return np.concatenate(features, axis=1)
 

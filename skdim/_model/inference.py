@@ -5,8 +5,10 @@ another shape of the batch, or for another position in it. So batches are padded
 were found to round alike.
 """
 
-from collections.abc import Iterator
-from contextlib import suppress
+import math
+from collections.abc import Hashable, Iterator
+from itertools import chain
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -15,7 +17,6 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from skdim.encoders import Encoding, encode
-from skdim.encoders.contract import copy_to_meta
 from skdim.sources.comparison import Comparison
 from skdim.sources.standardization import Standardization
 from skdim.sources.stored import Samples
@@ -31,10 +32,87 @@ EncodedBatches = Iterator[tuple[int, Encoding]]
 # for a single sample, has 16 MiB, or is the default.
 LARGEST_LAYER, LARGEST_USUAL_LAYER, TRIED_LAYER = 2**25, 2**26, 2**22
 
-# Answers to earlier questions about each encoder.
-_LAYER_SIZES: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
-_AGREEING: WeakKeyDictionary[nn.Module, dict[tuple, bool]] = WeakKeyDictionary()
-_STEADY: WeakKeyDictionary[nn.Module, dict[tuple, int]] = WeakKeyDictionary()
+# Numbers in the largest layer of fixed features that are computed at once on a CPU: its caches.
+CACHED_LAYER = 2**20
+
+# Answers to earlier questions. They are the same for all encoders of an architecture.
+_ARCHITECTURES: WeakKeyDictionary[nn.Module, Hashable] = WeakKeyDictionary()
+_LAYER_SIZES: dict[Hashable, int] = {}
+_AGREEING: dict[Hashable, bool] = {}
+_STEADY: dict[Hashable, int] = {}
+
+
+class Computation(NamedTuple):
+    """What is computed for each sample of a batch: the trained layers, or the fixed features.
+
+    Attributes
+    ----------
+    encoder : nn.Module
+        In evaluation mode.
+    sample_shape : tuple of int
+    device : torch.device
+    is_fixed : bool
+        Whether fixed features are computed, by themselves.
+    """
+
+    encoder: nn.Module
+    sample_shape: tuple[int, ...]
+    device: torch.device
+    is_fixed: bool = False
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the layers for samples (n, *sample_shape), each with n in front."""
+        if self.is_fixed:
+            return (self.encoder.fixed_features(x),)  # type: ignore[operator]  # checked before
+        encoding = encode(self.encoder, x, with_fixed=False)
+        return (encoding.code, encoding.hidden, *encoding.local_maps)
+
+    @property
+    def key(self) -> Hashable:
+        """What decides how results are rounded, in addition to the size of the batch."""
+        conditions = self.sample_shape, str(self.device), torch.get_num_threads()
+        return self.is_fixed, _architecture(self.encoder), conditions
+
+    @property
+    def layer_size(self) -> int:
+        """About how many numbers the largest layer has for one sample; at least the sample's."""
+        if self.key not in _LAYER_SIZES:
+            sizes = []
+            for n in (1, 2):  # results that grow with the number of samples are layers
+                with _ResultSizes() as results, torch.inference_mode():
+                    self(torch.zeros(n, *self.sample_shape, device=self.device))
+                sizes.append(results.sizes)
+            growth = (two - one for one, two in zip(*sizes, strict=False))
+            _LAYER_SIZES[self.key] = max(1, math.prod(self.sample_shape), *growth)
+        return _LAYER_SIZES[self.key]
+
+
+def _architecture(encoder: nn.Module) -> Hashable:
+    """All that an encoder computes with, but for the values of its weights."""
+    if encoder not in _ARCHITECTURES:
+        modules = [
+            (name, type(module), repr([item for item in vars(module).items() if item[0][0] != "_"]))
+            for name, module in encoder.named_modules()
+        ]
+        weights = chain(encoder.named_parameters(), encoder.named_buffers())
+        shapes = [(name, tensor.shape, tensor.stride(), tensor.dtype) for name, tensor in weights]
+        _ARCHITECTURES[encoder] = (*modules, *shapes)
+    return _ARCHITECTURES[encoder]
+
+
+class _ResultSizes(TorchFunctionMode):
+    """A context that notes how many numbers the result of each function has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        """Call ``func``, and note the size of what it returns."""
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.sizes.append(result.numel())
+        return result
 
 
 def inference_batch_size(sample_shape: tuple[int, ...], device: torch.device) -> int:
@@ -54,48 +132,23 @@ def choose_batch_size(
     wanted: int | None, encoder: nn.Module, sample_shape: tuple[int, ...], device: torch.device
 ) -> int:
     """Number of samples that ``transform_batch_size`` means, so that no layer is too large."""
-    usual = _usual_batch(encoder, sample_shape, device)
-    fitting = max(usual, LARGEST_LAYER // layer_size(encoder, sample_shape))
+    computation = Computation(encoder, sample_shape, device)
+    usual = _usual_batch(computation)
+    fitting = max(usual, LARGEST_LAYER // computation.layer_size)
     return min(int(wanted or usual), largest_batch(sample_shape), fitting)
 
 
-def _usual_batch(encoder: nn.Module, sample_shape: tuple[int, ...], device: torch.device) -> int:
+def _usual_batch(computation: Computation) -> int:
     """The default number, but fewer samples if an encoder is far larger than the usual ones."""
-    usual = inference_batch_size(sample_shape, device)
-    if device.type != "cpu":
+    usual = inference_batch_size(computation.sample_shape, computation.device)
+    if computation.device.type != "cpu":
         return usual
-    fitting = max(1, LARGEST_USUAL_LAYER // layer_size(encoder, sample_shape))
-    return min(usual, 2 ** (fitting.bit_length() - 1))
+    return min(usual, _power_of_two(LARGEST_USUAL_LAYER // computation.layer_size))
 
 
-def layer_size(encoder: nn.Module, sample_shape: tuple[int, ...]) -> int:
-    """About how many numbers the largest layer has for one sample; at least those of the sample.
-
-    Fixed features, which are computed for a few samples at a time, do not count.
-    """
-    if encoder not in _LAYER_SIZES:
-        sizes, n = _ResultSizes(), 256  # so many that weights hardly count
-        with suppress(Exception):  # a user's layer may raise anything without numbers
-            twin = copy_to_meta(encoder)
-            with sizes, torch.no_grad():
-                twin(torch.empty(n, *sample_shape, device="meta", dtype=torch.float32))
-        _LAYER_SIZES[encoder] = max(sizes.largest // n, int(np.prod(sample_shape)), 1)
-    return _LAYER_SIZES[encoder]
-
-
-class _ResultSizes(TorchFunctionMode):
-    """A context that notes how many numbers the largest result of a function has."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.largest = 0
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        """Call ``func``, and measure what it returns."""
-        result = func(*args, **(kwargs or {}))
-        if isinstance(result, Tensor):
-            self.largest = max(self.largest, result.numel())
-        return result
+def _power_of_two(n: int) -> int:
+    """The largest power of two of at most n, and at least 1."""
+    return 2 ** (max(1, n).bit_length() - 1)
 
 
 def encode_padded(
@@ -112,17 +165,41 @@ def encode_padded(
     whether fixed features are wanted. Yields the number of samples in each batch, and the encoding
     of the batch with the padding that follows them.
     """
-    sample_shape, device = samples.shape[1:], standardization.device
-    batch_size = _agreeing_batch(encoder, len(samples), batch_size, sample_shape, device)
+    computation = Computation(encoder, samples.shape[1:], standardization.device)
+    batch_size = _agreeing_batch(computation, len(samples), batch_size)
     for start in range(0, len(samples), batch_size):
         with torch.inference_mode():
             batch = standardization(samples[start : start + batch_size])
-            n = len(batch)
-            if n < batch_size:
-                n_padded = _smallest_batch(encoder, n, batch_size, sample_shape, device)
-                batch = torch.cat([batch, batch.new_zeros(n_padded - n, *sample_shape)])
-            encoding = encode(encoder, batch, with_fixed=with_fixed)
-        yield n, encoding
+            padded = _pad(batch, _smallest_batch(computation, len(batch), batch_size))
+            encoding = encode(encoder, padded, with_fixed=False)
+            if with_fixed:
+                encoding = add_fixed_in_parts(encoder, batch, encoding)
+        yield len(batch), encoding
+
+
+def add_fixed_in_parts(encoder: nn.Module, x: Tensor, encoding: Encoding) -> Encoding:
+    """Add the fixed features of samples x, if the encoder has any, to their padded encoding.
+
+    Their layers are large. So they are computed for a few samples at a time, on a CPU for as many
+    as fit into its caches.
+    """
+    if not hasattr(encoder, "fixed_features"):
+        return encoding
+    computation = Computation(encoder, tuple(x.shape[1:]), x.device, is_fixed=True)
+    largest = LARGEST_LAYER if x.device.type != "cpu" else CACHED_LAYER
+    n_at_once = min(1024, _power_of_two(largest // computation.layer_size))
+    n_at_once = _steady_batch(computation, n_at_once)
+    parts = []
+    for part in x.split(n_at_once):
+        padded = _pad(part, _smallest_batch(computation, len(part), n_at_once))
+        parts.append(encoder.fixed_features(padded)[: len(part)])  # type: ignore[operator]
+    fixed = _pad(torch.cat(parts), len(encoding.code))
+    return encoding._replace(fixed=fixed) if fixed.shape[1] else encoding
+
+
+def _pad(x: Tensor, n: int) -> Tensor:
+    """Append zeros to samples, up to n in all."""
+    return torch.cat([x, x.new_zeros(n - len(x), *x.shape[1:])]) if len(x) < n else x
 
 
 def exact_product(samples: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -144,103 +221,80 @@ def concatenate(batches: EncodedBatches) -> tuple[Tensor, tuple[Tensor, ...]]:
     return torch.cat(codes), tuple(torch.cat(parts) for parts in zip(*maps, strict=True))
 
 
-def _agreeing_batch(
-    encoder: nn.Module, n: int, batch_size: int, sample_shape: tuple[int, ...], device: torch.device
-) -> int:
+# ------------------------------------------------------------ batches that round alike
+
+
+def _agreeing_batch(computation: Computation, n: int, batch_size: int) -> int:
     """The largest batch of at most ``batch_size`` that rounds alike for any number of samples.
 
     To try it takes the memory of a batch. So a large batch is tried only on as many samples, and
     must agree with a smaller one.
     """
-    usual = _usual_batch(encoder, sample_shape, device)
-    tried = min(batch_size, max(usual, TRIED_LAYER // layer_size(encoder, sample_shape)))
-    steady = _steady_batch(encoder, tried, sample_shape, device)
+    tried = max(_usual_batch(computation), TRIED_LAYER // computation.layer_size)
+    tried = min(batch_size, tried)
+    steady = _steady_batch(computation, tried)
     if n < batch_size or batch_size == tried:
         return steady
-    larger = _steady_batch(encoder, batch_size, sample_shape, device)
-    agrees = larger > steady and _agree(encoder, steady, larger, sample_shape, device)
-    return larger if agrees else steady
+    larger = _steady_batch(computation, batch_size)
+    return larger if larger > steady and _agree(computation, steady, larger) else steady
 
 
-def _steady_batch(
-    encoder: nn.Module, batch_size: int, sample_shape: tuple[int, ...], device: torch.device
-) -> int:
+def _steady_batch(computation: Computation, batch_size: int) -> int:
     """The largest batch of at most ``batch_size`` in which all positions round alike."""
-    known = _STEADY.setdefault(encoder, {})
-    key = (batch_size, str(device))
-    if key not in known:
+    key = (computation.key, batch_size)
+    if key not in _STEADY:
         smaller = [2**k for k in reversed(range(1, 16)) if 2**k < batch_size]
-        sizes = (batch_size, *smaller)
-        agreeing = (n for n in sizes if _positions_agree(encoder, n, sample_shape, device))
-        known[key] = next(agreeing, 1)
-    return known[key]
+        agreeing = (n for n in (batch_size, *smaller) if _positions_agree(computation, n))
+        _STEADY[key] = next(agreeing, 1)
+    return _STEADY[key]
 
 
 @torch.inference_mode()
-def _positions_agree(
-    encoder: nn.Module, batch_size: int, sample_shape: tuple[int, ...], device: torch.device
-) -> bool:
+def _positions_agree(computation: Computation, batch_size: int) -> bool:
     """Whether noise rounds alike when every sample moves on by one position.
 
     Kernels may treat the last samples of a small batch or layer differently.
     """
-    noise = _noise(batch_size, sample_shape, device)
-    fixed, moved = _layers(encode(encoder, noise)), _layers(encode(encoder, noise.roll(1, 0)))
-    return all(torch.equal(a.roll(1, 0), b) for a, b in zip(fixed, moved, strict=True))
+    noise = _noise(computation, batch_size)
+    unmoved, moved = computation(noise), computation(noise.roll(1, 0))
+    return all(torch.equal(a.roll(1, 0), b) for a, b in zip(unmoved, moved, strict=True))
 
 
-def _smallest_batch(
-    encoder: nn.Module, n: int, batch_size: int, sample_shape: tuple[int, ...], device: torch.device
-) -> int:
+def _smallest_batch(computation: Computation, n: int, batch_size: int) -> int:
     """The smallest batch for n samples whose results equal those of a full batch bit for bit."""
-    for smaller in SMALLER_BATCHES:
-        if n <= smaller < batch_size and _agree(encoder, smaller, batch_size, sample_shape, device):
-            return smaller
-    return batch_size
+    if n == batch_size:
+        return n
+    # Batches of one sample often round differently; fixed features rarely do.
+    sizes = (1, *SMALLER_BATCHES) if computation.is_fixed else SMALLER_BATCHES
+    fitting = (size for size in sizes if n <= size < batch_size)
+    return next((size for size in fitting if _agree(computation, size, batch_size)), batch_size)
 
 
-def _agree(
-    encoder: nn.Module,
-    smaller: int,
-    batch_size: int,
-    sample_shape: tuple[int, ...],
-    device: torch.device,
-) -> bool:
+def _agree(computation: Computation, smaller: int, batch_size: int) -> bool:
     """Whether batches of both sizes round alike; remembered."""
-    known = _AGREEING.setdefault(encoder, {})
-    key = (smaller, batch_size, str(device))
-    if key not in known:
-        known[key] = _sizes_agree(encoder, smaller, batch_size, sample_shape, device)
-    return known[key]
+    key = (computation.key, smaller, batch_size)
+    if key not in _AGREEING:
+        _AGREEING[key] = _sizes_agree(computation, smaller, batch_size)
+    return _AGREEING[key]
 
 
 @torch.inference_mode()
-def _sizes_agree(
-    encoder: nn.Module,
-    smaller: int,
-    batch_size: int,
-    sample_shape: tuple[int, ...],
-    device: torch.device,
-) -> bool:
+def _sizes_agree(computation: Computation, smaller: int, batch_size: int) -> bool:
     """Whether this encoder on this machine rounds alike in batches of both sizes.
 
     Kernels may add in another order for another shape. So the first and the last samples of a full
     batch of noise are encoded in both sizes.
     """
-    noise = _noise(batch_size, sample_shape, device)
-    full = _layers(encode(encoder, noise))
+    noise = _noise(computation, batch_size)
+    full = computation(noise)
     for part in (slice(None, smaller), slice(batch_size - smaller, None)):
-        small = _layers(encode(encoder, noise[part]))
+        small = computation(noise[part])
         if not all(torch.equal(a[part], b) for a, b in zip(full, small, strict=True)):
             return False
     return True
 
 
-def _noise(n: int, sample_shape: tuple[int, ...], device: torch.device) -> Tensor:
+def _noise(computation: Computation, n: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(n, *sample_shape, generator=generator, dtype=torch.float32).to(device)
-
-
-def _layers(encoding: Encoding) -> tuple[Tensor, ...]:
-    fixed = () if encoding.fixed is None else (encoding.fixed,)
-    return (encoding.code, encoding.hidden, *encoding.local_maps, *fixed)
+    noise = torch.randn(n, *computation.sample_shape, generator=generator, dtype=torch.float32)
+    return noise.to(computation.device)

@@ -5,6 +5,7 @@ memory for numbers, and say how long their outputs are.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from math import prod
 from typing import Any
 
@@ -32,11 +33,12 @@ from skdim._files.schema import (
 from skdim._model.closeness import N_PROJECTED
 from skdim._model.config import ModelConfig, check_weights, encode_zeros, resolve
 from skdim._model.fitted import FittedModel
-from skdim._model.inference import TRIED_LAYER, layer_size
+from skdim._model.inference import TRIED_LAYER, Computation
 from skdim._model.readout import N_REFERENCE, OUTPUTS, units_of
 from skdim._runtime.devices import PRECISIONS
 from skdim._runtime.seeding import make_generator
 from skdim.encoders import Encoding
+from skdim.encoders.contract import copy_to_meta
 from skdim.sources.layout import Layout
 
 # A file that asks for more is an attack on memory.
@@ -234,7 +236,10 @@ def check_usable(model: FittedModel) -> None:
     ValueError, TypeError, RuntimeError, IndexError
         If its parts do not fit together, or its features are not finite.
     """
-    if 2 * layer_size(model.encoder, model.sample_shape) > TRIED_LAYER:
+    meta, layer_size = torch.device("meta"), prod(model.sample_shape)
+    with suppress(Exception):  # a user's layer may need real numbers, and raise anything
+        layer_size = Computation(copy_to_meta(model.encoder), model.sample_shape, meta).layer_size
+    if 2 * layer_size > TRIED_LAYER:
         return
     encoding = encode_zeros(model.encoder, model.sample_shape, model.device)
     for output, readout in model.readouts.items():

@@ -37,6 +37,7 @@ from skdim.optimization import (
     load_state,
     remember_learning_rates,
     set_learning_rates,
+    without_compiler,
 )
 from skdim.sources.loaders import Loader
 
@@ -421,8 +422,10 @@ class DIMNet(NeuralNet):
         arguments = for_device(
             self.optimizer, params, self.device, captured=self.capturer is not None
         )
+        is_known = self.optimizer in OPTIMIZERS.values()
+        build = without_compiler(self.optimizer) if is_known else self.optimizer
         try:
-            optimizer = self.optimizer(parameters, **arguments)
+            optimizer = build(parameters, **arguments)
         except Exception as error:  # a custom optimiser may raise anything
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(

@@ -1,7 +1,7 @@
 """The output that every encoder must return, and a check of it."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -105,23 +105,6 @@ def add_fixed(encoder: nn.Module, x: Tensor, encoding: Encoding) -> Encoding:
         return encoding
     fixed: Tensor = encoder.fixed_features(x)  # type: ignore[operator]  # hasattr
     return encoding._replace(fixed=fixed) if fixed.shape[1] else encoding
-
-
-# About how many numbers of a layer fit into the caches of a processor.
-N_AT_ONCE = 2**20
-
-
-def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, n_numbers: int) -> Tensor:
-    """Apply a function to a few samples of x at a time, so that layers fit into the caches.
-
-    The function treats each sample separately, and needs no gradients; ``n_numbers`` is about how
-    many numbers a layer has for one sample.
-    """
-    if torch.jit.is_tracing():
-        return function(x)
-    n_at_once = max(1, N_AT_ONCE // max(1, n_numbers))
-    n_at_once = 2 ** (n_at_once.bit_length() - 1)  # divides usual batch sizes
-    return torch.cat([function(part) for part in x.split(n_at_once)])
 
 
 def has_adapt(encoder: nn.Module) -> bool:

@@ -1,10 +1,10 @@
 """Test-time flip averaging: features are averaged over a sample and its flipped copy."""
 
-from typing import Any
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from skdim.encoders.contract import Encoding, adapt, add_fixed
+from skdim.encoders.contract import Encoding, adapt
 
 
 class FlipAverage(nn.Module):
@@ -21,19 +21,23 @@ class FlipAverage(nn.Module):
         """Call the encoder's method ``adapt``, if it has one, with samples (n, *sample_shape)."""
         adapt(self.encoder, samples)
 
+    def fixed_features(self, x: Tensor) -> Tensor:
+        """Average the encoder's fixed features, if it has any, of samples and flipped copies."""
+        if not hasattr(self.encoder, "fixed_features"):
+            return x.new_zeros(len(x), 0)
+        compute: Callable[[Tensor], Tensor] = self.encoder.fixed_features  # type: ignore[assignment]
+        return _mean(compute(x), compute(x.flip(-1)))
+
     def forward(self, x: Tensor) -> Encoding:
         """Encode samples of shape (n, channels, *sides)."""
         encoding = Encoding(*self.encoder(x))
         if self.training:
             return encoding
-        encoding = add_fixed(self.encoder, x, encoding)
-        flipped = add_fixed(self.encoder, x.flip(-1), Encoding(*self.encoder(x.flip(-1))))
+        flipped = Encoding(*self.encoder(x.flip(-1)))
         return encoding._replace(
-            code=_mean(encoding.code, flipped.code),
-            hidden=_mean(encoding.hidden, flipped.hidden),
-            fixed=_mean(encoding.fixed, flipped.fixed),
+            code=_mean(encoding.code, flipped.code), hidden=_mean(encoding.hidden, flipped.hidden)
         )
 
 
-def _mean(a: Tensor | None, b: Tensor | None) -> Any:
-    return None if a is None or b is None else (a + b) / 2
+def _mean(a: Tensor, b: Tensor) -> Tensor:
+    return (a + b) / 2

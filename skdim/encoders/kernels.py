@@ -15,8 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skdim.encoders.contract import in_parts
-
 LENGTH = 9
 # Three weights of 2 and six of -1: they sum to 0, so that kernels respond to shape, not to level.
 KERNELS = [
@@ -89,20 +87,19 @@ class KernelBank(nn.Module):
 
         If a signal ends in NaN, its shares refer to the time before.
         """
-        return in_parts(self._shares, x, len(KERNELS) * x.shape[2] // self.stride)
-
-    def _shares(self, x: Tensor) -> Tensor:
         shares = []
         # Half precision is too coarse for the thresholds.
         with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
             x = x.to(self.filters.dtype)
             for i, (signals, has_ended) in enumerate(self._with_differences(x)):
                 duration = (~has_ended).float().mean(1, keepdim=True)  # (n, 1)
+                # To add is many times faster than to fill under a mask that is broadcast.
+                below_all = torch.zeros_like(signals[:, :1, :: self.stride])
+                below_all.masked_fill_(has_ended[:, None], -torch.inf)  # (n, 1, n_positions)
                 for j in range(len(self.dilations)):
-                    responses = self._respond(signals, i, j)  # (n, 84, n_positions)
-                    responses = responses.masked_fill(has_ended[:, None], -torch.inf)
+                    responses = self._respond(signals, i, j).add_(below_all)  # (n, 84, n_positions)
                     for thresholds in self.thresholds[i, j]:
-                        above = (responses - thresholds[:, None]).clamp(-0.5, 0.5)
+                        above = (responses - thresholds[:, None]).clamp_(-0.5, 0.5)
                         shares.append((above.mean(2) + 0.5) / duration)
         return torch.cat(shares, 1) if shares else x.new_zeros(len(x), 0)
 

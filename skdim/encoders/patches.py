@@ -12,8 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skdim.encoders.contract import in_parts
-
 SIDE = 6
 # Filters respond at about this many positions along each side; larger images have larger strides.
 N_POSITIONS = 27
@@ -62,10 +60,6 @@ class PatchBank(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (n, n_channels, height, width) to features (n, 4 * n_patches)."""
-        n_numbers = len(self.filters) * (x.shape[2] // self.stride) * (x.shape[3] // self.stride)
-        return in_parts(self._respond, x, n_numbers)
-
-    def _respond(self, x: Tensor) -> Tensor:
         response = functional.conv2d(x, self.filters, stride=self.stride)
         mean, square = (
             functional.avg_pool2d(v.mean(1, keepdim=True), SIDE, self.stride) for v in (x, x * x)
@@ -86,9 +80,9 @@ def take_patches(samples: Tensor, side: int, n_patches: int) -> Tensor:
         windows = windows.unfold(2 + axis, side, 1)
     windows = windows.movedim(1, 1 + n_sides)  # (n, *grid, n_channels, *patch), a view
     grid = windows.shape[: 1 + n_sides]  # including the axis of samples
-    flat_indices = torch.arange(0, grid.numel(), max(1, grid.numel() // n_patches))
-    indices = torch.unravel_index(flat_indices.to(samples.device), grid)
-    return windows[indices].float().flatten(1).double()  # only these are copied
+    flat_indices = np.arange(0, grid.numel(), max(1, grid.numel() // n_patches))
+    indices = torch.from_numpy(np.stack(np.unravel_index(flat_indices, grid))).to(samples.device)
+    return windows[tuple(indices)].float().flatten(1).double()  # only these are copied
 
 
 def principal_patches(patches: Tensor, regularization: float) -> tuple[Tensor, Tensor]:

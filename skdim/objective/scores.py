@@ -314,7 +314,10 @@ def _bound(
             _, marginal = scorer.joint_and_marginal(tensors, chunk)
             with torch.enable_grad():
                 statistic = scorer.reduce(chunk, marginal.requires_grad_())
-        (grad_scores,) = torch.autograd.grad(statistic, marginal, grad_statistic)
+        # The gradient of a number: with ``grad_outputs``, torch would import symbolic algebra.
+        with torch.enable_grad():
+            weighted = torch.dot(statistic.flatten(), grad_statistic.flatten())
+        (grad_scores,) = torch.autograd.grad(weighted, marginal)
         grad_scores = grad_scores.contiguous()  # all locations may share one number
         scorer.positives(chunk, grad_scores).copy_(grad_joint)
         gradients.add(chunk, grad_scores.to(tensors[0].dtype))

@@ -42,11 +42,11 @@ def test_a_patch_of_the_bank_does_not_depend_on_brightness_and_hardly_on_contras
 
 def test_responses_to_whitened_patches_exceed_one_standard_deviation_for_a_sixth(patches):
     bank, images = patches
-    share = (bank._respond(images) > 0).float().mean()
+    share = (bank(images) > 0).float().mean()
     assert share > 0.5  # of quarters, in each of which are many patches
     one_place = images[:, :, :6, :6]
     normal = 0.16
-    assert abs((bank._respond(one_place)[:, ::4] > 0).float().mean() - normal) < 0.1
+    assert abs((bank(one_place)[:, ::4] > 0).float().mean() - normal) < 0.1
 
 
 def test_fixed_patches_beat_the_pixels_of_images():

@@ -7,12 +7,13 @@ from torch import nn
 
 from skdim._model.inference import (
     SMALLER_BATCHES,
+    Computation,
+    add_fixed_in_parts,
     choose_batch_size,
     encode_padded,
     inference_batch_size,
-    layer_size,
 )
-from skdim.encoders import ENCODERS, Encoding
+from skdim.encoders import ENCODERS, Encoding, encode
 from skdim.sources.standardization import Standardization
 
 
@@ -72,7 +73,7 @@ def test_smaller_batches_are_used_where_they_change_nothing(is_dependent, smalle
     n_calls = len(encoder.seen)
     codes(encoder, X, 32)
     assert len(encoder.seen) == n_calls + 1  # the smallest size is remembered
-    assert set(encoder.seen) <= {*SMALLER_BATCHES, 32}
+    assert set(encoder.seen) <= {1, 2, *SMALLER_BATCHES, 32}  # 1 and 2 show the size of layers
 
 
 CPU = torch.device("cpu")
@@ -84,6 +85,47 @@ def test_the_default_batch_of_usual_encoders_depends_on_the_samples_alone(name):
     encoder = ENCODERS[name](shape, 8).eval()
     assert choose_batch_size(None, encoder, shape, CPU) == inference_batch_size(shape, CPU)
     assert choose_batch_size(3, encoder, shape, CPU) == 3
+
+
+class Fixed(ENCODERS["mlp"]):
+    """Notes the sizes of batches of fixed features; dependent ones add the size of the batch."""
+
+    is_dependent = False
+
+    def __init__(self, *args, **params):
+        super().__init__(*args, **params)
+        self.seen = []
+
+    def fixed_features(self, x):
+        self.seen.append(len(x))
+        wide = x.repeat(1, 2**14)  # so that about a dozen samples fit into the caches
+        return wide[:, :3] + (len(x) if self.is_dependent else 0)
+
+
+class DependentFixed(Fixed):
+    is_dependent = True
+
+
+@pytest.mark.parametrize("kind", [Fixed, DependentFixed])
+def test_fixed_features_are_computed_in_parts_of_their_own(kind):
+    encoder = kind((5,), 4).eval()
+    x = torch.randn(30, 5)
+    fixed = add_fixed_in_parts(encoder, x, encode(encoder, x, with_fixed=False)).fixed
+    assert max(encoder.seen) == 8
+    alone = add_fixed_in_parts(encoder, x[:1], encode(encoder, x[:1], with_fixed=False)).fixed
+    assert encoder.seen[-1] == (8 if kind.is_dependent else 1)
+    assert alone.equal(fixed[:1])
+
+
+def test_what_is_known_of_an_architecture_is_not_asked_again():
+    first, second, wider = (Fixed((5,), 4, width=width).eval() for width in (8, 8, 9))
+    x = torch.randn(3, 5)
+    n_calls = []
+    for encoder in (first, second, wider):
+        add_fixed_in_parts(encoder, x, encode(encoder, x, with_fixed=False))
+        n_calls.append(len(encoder.seen))
+    assert n_calls[0] > n_calls[1] == 1
+    assert n_calls[2] == n_calls[0]
 
 
 class Wide(nn.Module):
@@ -116,7 +158,7 @@ def test_a_large_batch_is_tried_on_as_many_samples_only_and_must_round_alike(is_
 
 
 def test_a_default_batch_is_smaller_if_a_layer_is_huge():
-    encoder = ENCODERS["mlp"]((5,), 4, width=1, n_hidden=200_000, n_local_channels=1)
-    assert layer_size(encoder, (5,)) == 200_000
+    encoder = ENCODERS["mlp"]((5,), 4, width=1, n_hidden=200_000, n_local_channels=1).eval()
+    assert Computation(encoder, (5,), CPU).layer_size == 200_000
     assert choose_batch_size(None, encoder, (5,), CPU) == 256
     assert choose_batch_size(4096, encoder, (5,), CPU) == 256
