@@ -94,8 +94,7 @@ class KernelBank(nn.Module):
             for i, (signals, has_ended) in enumerate(self._with_differences(x)):
                 duration = (~has_ended).float().mean(1, keepdim=True)  # (n, 1)
                 # To add is many times faster than to fill under a mask that is broadcast.
-                below_all = torch.zeros_like(signals[:, :1, :: self.stride])
-                below_all.masked_fill_(has_ended[:, None], -torch.inf)  # (n, 1, n_positions)
+                below_all = torch.where(has_ended[:, None], -torch.inf, 0.0)  # (n, 1, n_positions)
                 for j in range(len(self.dilations)):
                     responses = self._respond(signals, i, j).add_(below_all)  # (n, 84, n_positions)
                     for thresholds in self.thresholds[i, j]:
