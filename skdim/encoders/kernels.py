@@ -87,9 +87,11 @@ class KernelBank(nn.Module):
 
         If a signal ends in NaN, its shares refer to the time before.
         """
+        # A CPU keeps the responses to one threshold in its caches; elsewhere, launches count.
+        n_at_once = 1 if x.device.type == "cpu" else max(1, self.thresholds.shape[2])
         shares = []
         # Half precision is too coarse for the thresholds.
-        with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
+        with torch.autocast(x.device.type, enabled=False):
             x = x.to(self.filters.dtype)
             for i, (signals, has_ended) in enumerate(self._with_differences(x)):
                 duration = (~has_ended).float().mean(1, keepdim=True)  # (n, 1)
@@ -97,9 +99,10 @@ class KernelBank(nn.Module):
                 below_all = torch.where(has_ended[:, None], -torch.inf, 0.0)  # (n, 1, n_positions)
                 for j in range(len(self.dilations)):
                     responses = self._respond(signals, i, j).add_(below_all)  # (n, 84, n_positions)
-                    for thresholds in self.thresholds[i, j]:
-                        above = (responses - thresholds[:, None]).clamp_(-0.5, 0.5)
-                        shares.append((above.mean(2) + 0.5) / duration)
+                    for thresholds in self.thresholds[i, j].split(n_at_once):
+                        # (n, n_at_once, 84, n_positions)
+                        above = (responses[:, None] - thresholds[..., None]).clamp_(-0.5, 0.5)
+                        shares.append((above.mean(3).flatten(1) + 0.5) / duration)
         return torch.cat(shares, 1) if shares else x.new_zeros(len(x), 0)
 
     def _respond(self, signals: Tensor, i: int, j: int) -> Tensor:

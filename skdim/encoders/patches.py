@@ -49,7 +49,7 @@ class PatchBank(nn.Module):
         components, scale = principal_patches(patches, 0.01)
         whiten = components / scale @ components.T
         indices = np.random.default_rng(0).integers(len(patches), size=len(self.filters))
-        whitened = (patches[torch.from_numpy(indices).to(patches.device)] - mean) @ whiten
+        whitened = (patches[torch.from_numpy(indices)] - mean) @ whiten
         whitened = whitened / (whitened.norm(dim=1, keepdim=True) + 1e-9)
         filters = whitened @ whiten
         responses = (patches[:: max(1, len(patches) // 5000)] - mean) @ filters.T
@@ -72,7 +72,8 @@ class PatchBank(nn.Module):
 def take_patches(samples: Tensor, side: int, n_patches: int) -> Tensor:
     """Cut about ``n_patches`` evenly spaced patches, with sides of equal length, from samples.
 
-    From (n, n_channels, *sides) to (n_patches, n_channels * side**n_sides), float64.
+    From (n, n_channels, *sides) to (n_patches, n_channels * side**n_sides), float64, on the CPU:
+    some devices have no float64.
     """
     n_sides = samples.ndim - 2
     windows = samples
@@ -82,7 +83,7 @@ def take_patches(samples: Tensor, side: int, n_patches: int) -> Tensor:
     grid = windows.shape[: 1 + n_sides]  # including the axis of samples
     flat_indices = np.arange(0, grid.numel(), max(1, grid.numel() // n_patches))
     indices = torch.from_numpy(np.stack(np.unravel_index(flat_indices, grid))).to(samples.device)
-    return windows[tuple(indices)].float().flatten(1).double()  # only these are copied
+    return windows[tuple(indices)].float().flatten(1).cpu().double()  # only these are copied
 
 
 def principal_patches(patches: Tensor, regularization: float) -> tuple[Tensor, Tensor]:
