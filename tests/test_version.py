@@ -1,7 +1,6 @@
 """Versions are compared, and those of a file that may give other features are named."""
 
 import pickle
-from pathlib import Path
 
 import pytest
 from helpers.hostile import put, redescribed
@@ -51,8 +50,3 @@ def test_versions_are_ordered_as_numbers(monkeypatch):
     assert release("0.10.0") > release("0.9.3") > release("0.9") > release("unknown") == ()
     monkeypatch.setattr(_version, "__version__", "0.9.0")
     assert [is_later(v) for v in ("0.10.0", "0.9.1", "0.9.0", "0.8.9", "")] == [1, 1, 0, 0, 0]
-
-
-def test_the_citation_names_this_version():
-    citation = (Path(__file__).parents[1] / "CITATION.cff").read_text(encoding="utf-8")
-    assert f"\nversion: {skdim.__version__}\n" in citation

@@ -325,6 +325,13 @@ def test_a_damaged_file_is_refused(files, tmp_path, kind, at):
         KINDS[kind].load(tmp_path / "damaged")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pickle_that_was_cut_off_is_an_error_of_python(fitted, kind):
+    content = pickle.dumps(fitted[kind])
+    with pytest.raises((EOFError, pickle.UnpicklingError)):
+        pickle.loads(content[: len(content) // 2])
+
+
 @pytest.mark.parametrize(
     "origin",
     [

@@ -210,7 +210,7 @@ def try_out(report: Report, python: str, artifact: Path, source: Path, folder: P
         listed = report.run([python, source / "tests" / "tools" / "licences.py"], **options)
         committed = (source / "docs" / "dependencies.md").read_text()
         check(listed == committed, "docs/dependencies.md is not up to date", listed)
-        report.say(f"  docs/dependencies.md lists its {listed.count(chr(10) + '| ') - 2} packages")
+        report.say(f"  docs/dependencies.md lists its {listed.count(chr(10) + '| ') - 1} packages")
     where = report.run([python, "-c", "import skdim; print(skdim.__file__)"], **options)
     check("site-packages" in where, "another skdim was imported", where)
     for line in report.run([python, "-c", MEASURE_IMPORT], **options).splitlines():
