@@ -115,13 +115,16 @@ def check_wheel(report: Report, wheel: Path, source: Path) -> None:
         package = {name for name in sizes if not name.startswith(info)}
         metadata = HeaderParser().parsestr(file.read(f"{info}/METADATA").decode())
         licence = file.read(f"{info}/licenses/LICENSE")
-        changed = [name for name in package if file.read(name) != (source / name).read_bytes()]
+        changed = [
+            name for name in package & tracked if file.read(name) != (source / name).read_bytes()
+        ]
     check(package == tracked, "the wheel has other files", package ^ tracked)
     check(not changed, "the wheel has changed files", changed)
     check("skdim/py.typed" in package, "the wheel lacks py.typed", package)
     check(licence == (source / "LICENSE").read_bytes(), "the wheel has another licence", info)
     check(metadata["Version"] == version_of(source), "the wheel has another version", metadata)
-    check(metadata.get_payload().strip() == (source / "README.md").read_text().strip(), "", "")
+    readme = (source / "README.md").read_text()
+    check(metadata.get_payload().strip() == readme.strip(), "the wheel has another readme", info)
     extras, requires = metadata.get_all("Provides-Extra"), metadata.get_all("Requires-Dist")
     report.say(
         f"{wheel.name}: {wheel.stat().st_size:,} bytes, {len(sizes)} files, {len(package)} of them "
