@@ -1,12 +1,12 @@
 """Build a release from a clean clone, check it, and try it in empty environments.
 
-    python tests/tools/release.py [--keep FOLDER]
+    python tests/tools/release.py [--keep FOLDER] [--tests PATH]
 
 The commit that is checked out is cloned, and built into a source distribution and a wheel. Metadata
 and contents of both are checked. For each Python that is supported and on this machine, each of the
 two is installed into an empty environment, with the versions of ``constraints.txt``. The examples
 of the README and the tests in ``tests/contract`` run there, away from the repository. Both files,
-and the report of what was done, are left in ``dist``.
+and the report of what was done, are left in ``dist``. A rehearsal may run other tests.
 """
 
 import argparse
@@ -199,8 +199,10 @@ def environment(report: Report, python: str, folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-def try_out(report: Report, python: str, artifact: Path, source: Path, folder: Path) -> None:
-    """Install a distribution, run the examples of the README and the contract tests."""
+def try_out(
+    report: Report, python: str, artifact: Path, source: Path, folder: Path, path: str
+) -> None:
+    """Install a distribution, run the examples of the README and the tests at a path."""
     python = environment(report, python, folder / "environment")
     environ = {name: v for name, v in os.environ.items() if name != "PYTHONPATH"}
     options = {"cwd": folder, "env": {**environ, "OMP_NUM_THREADS": "1"}}
@@ -222,19 +224,21 @@ def try_out(report: Report, python: str, artifact: Path, source: Path, folder: P
     report.run([python, "-c", code], **options)
     report.say(f"  the examples of the README run, in {report.seconds:.0f} s")
     report.run([*install, f"{artifact}[test,onnx]"], **options)
-    tests = folder / "tests"  # without the package next to them
-    shutil.copytree(source / "tests", tests)
+    for name in ("tests", "docs"):  # without the package next to them
+        shutil.copytree(source / name, folder / name)
     shutil.copy(source / "pyproject.toml", folder)
-    command = [python, "-m", "pytest", "-p", "no:cacheprovider", "tests/contract", "--numprocesses"]
-    summary = report.run([*command, "auto"], **options)
-    report.say(f"  tests/contract: {summary.strip().splitlines()[-1].strip('= ')}")
+    command = [python, "-m", "pytest", "-p", "no:cacheprovider", path, "--numprocesses", "auto"]
+    # The suite's settings leave the summary out, and "-v" undoes that.
+    summary = report.run([*command, "-v"], **options)
+    report.say(f"  {path}: {summary.strip().splitlines()[-1].strip('= ')}")
 
 
 def main() -> None:
     """Build, check, try."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", type=Path, default=ROOT / "dist")
-    keep = parser.parse_args().keep
+    parser.add_argument("--tests", default="tests/contract")
+    args = parser.parse_args()
     report = Report()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -247,13 +251,13 @@ def main() -> None:
                 report.say(f"Python {version}, {artifact.name}")
                 place = folder / f"{version}{artifact.suffix}"
                 place.mkdir()
-                try_out(report, python, artifact, unpacked, place)
+                try_out(report, python, artifact, unpacked, place, args.tests)
                 shutil.rmtree(place)
-        keep.mkdir(exist_ok=True)
+        args.keep.mkdir(exist_ok=True)
         for path in (wheel, sdist):
-            shutil.copy(path, keep)
+            shutil.copy(path, args.keep)
     report.say(f"{wheel.name} and {sdist.name} are ready")
-    (keep / "report.txt").write_text("\n".join(report.lines) + "\n")
+    (args.keep / "report.txt").write_text("\n".join(report.lines) + "\n")
 
 
 if __name__ == "__main__":
