@@ -15,6 +15,8 @@ from skdim import _version
 from skdim._model.closeness import N_PROJECTED
 from skdim._model.config import MODEL_PARAMETERS
 from skdim.exceptions import FileError
+from skdim.modalities import modality_of
+from skdim.sources.layout import Layout
 
 State = dict[str, Any]
 
@@ -115,6 +117,26 @@ def trim_development_model(state: State) -> State:
             "training_state": {},
         }
     return {**state, "model_": model}
+
+
+def with_encoder_argument(state: State, encoder: str, name: str, value: Any) -> State:
+    """Set an argument of one of skdim's encoders in a state of the time before it, for migrations.
+
+    ``value`` is what means "as it was". ``encoder`` is a name in `skdim.encoders.ENCODERS`; "auto"
+    is this encoder if it is that of the modality of the samples.
+    """
+    model = state.get("model_")
+    if model is None:
+        return state
+    default = modality_of(Layout(**model["layout"]).sample_shape).encoder
+    names = (encoder, "auto") if encoder == default else (encoder,)
+
+    def completed(params: State) -> State:
+        if params.get("encoder", "auto") not in names:
+            return params
+        return {**params, "encoder_params": {name: value, **(params.get("encoder_params") or {})}}
+
+    return {**completed(state), "model_": {**model, "given": completed(model["given"])}}
 
 
 Migration = Callable[[State], State]

@@ -20,7 +20,13 @@ from sklearn.preprocessing import StandardScaler
 from skdim import DIMClassifier, DIMTransformer, _version
 from skdim._files.safe import describe
 from skdim._model.config import MODEL_PARAMETERS
-from skdim._model.migrations import BEFORE, MIGRATIONS, WRITTEN_BY, migrate
+from skdim._model.migrations import (
+    BEFORE,
+    MIGRATIONS,
+    WRITTEN_BY,
+    migrate,
+    with_encoder_argument,
+)
 from skdim._model.persistence import OF_THIS_MACHINE
 from skdim.exceptions import FileError, VersionWarning
 
@@ -486,6 +492,37 @@ def test_a_file_whose_weights_moved_is_migrated(
     np.testing.assert_array_equal(output_of(again), output_of(model))
     again.save(tmp_path / "now")
     assert describe(tmp_path / "now").format == 3
+
+
+@pytest.mark.parametrize("encoder", ["auto", "signal"])
+def test_an_encoder_without_a_later_argument_is_built_as_it_was(
+    quick, monkeypatch, tmp_path, encoder
+):
+    signals = np.random.default_rng(0).normal(size=(40, 2, 32)).astype(np.float32)
+    width = {"width": 4, "n_hidden": 16}
+    params = {"channel_axis": 1, "encoder": encoder, "encoder_params": {**width, "n_thresholds": 0}}
+    dim = quick(**params).fit(signals)
+    state = dim.__getstate__()  # as if the encoder had had no thresholds then
+    state["encoder_params"] = state["model_"]["given"]["encoder_params"] = width
+    with pytest.raises(RuntimeError, match="thresholds"):
+        DIMTransformer.__new__(DIMTransformer).__setstate__(state)
+    monkeypatch.setattr(_version, "FORMAT", 3)
+    monkeypatch.setitem(
+        MIGRATIONS["transformer"],
+        3,
+        lambda state: with_encoder_argument(state, "signal", "n_thresholds", 0),
+    )
+    again = DIMTransformer.__new__(DIMTransformer)
+    again.__setstate__(state)
+    np.testing.assert_array_equal(again.transform(signals), dim.transform(signals))
+    assert again.encoder_params == params["encoder_params"]
+
+
+def test_a_later_argument_is_for_its_encoder_alone(fitted):
+    state = fitted["transformer"].__getstate__()
+    same = with_encoder_argument(state, "signal", "n_thresholds", 0)
+    assert same["encoder_params"] == same["model_"]["given"]["encoder_params"] is None
+    assert with_encoder_argument({"n_views": 2}, "signal", "n_thresholds", 0) == {"n_views": 2}
 
 
 def test_a_migration_that_fails_is_an_error_of_the_file(files, format_3):
