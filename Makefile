@@ -2,7 +2,8 @@
 #   make demo   the main job on real images, with a picture
 #   make test   lint, types and the whole suite
 # and, besides: make test-all (every combination of choices), make docs check-docs (the site,
-# looked at in a browser), make plots (pictures of the benchmarks), make fuzz, make bench, make gpu.
+# looked at in a browser), make plots (pictures of the benchmarks), make fuzz, make bench, make gpu,
+# make release (both distributions, each tried in an empty environment).
 # pip, not another installer: PYTHON and PIP_ARGS may be set, e.g. PIP_ARGS="--extra-index-url ..."
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ PIP_ARGS ?=
 
 OLDEST := .venv-oldest
 
-.PHONY: demo test test-all test-oldest matrix locked lint docs check-docs plots fuzz bench gpu clean
+.PHONY: demo test test-all test-oldest matrix locked lint docs check-docs plots fuzz bench gpu release clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -84,6 +85,10 @@ gpu: $(VENV)/installed
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.accuracy.bench_digits
+
+# Builds both distributions from a clean clone, checks them, and tries them in empty environments.
+release:
+	PIP_ARGS="$(PIP_ARGS)" $(PYTHON) tests/tools/release.py
 
 clean:
 	rm -rf $(VENV) $(OLDEST) demo_output docs/_build docs/auto_examples docs/generated

@@ -4,8 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skdim._environment import show_versions
     from skdim._training.checkpoint import Checkpoint
-    from skdim._version import __version__, show_versions
+    from skdim._version import __version__
     from skdim.classifier import DIMClassifier
     from skdim.transformer import DIMTransformer
 
@@ -23,7 +24,7 @@ HOMES = {
     "DIMClassifier": "skdim.classifier",
     "DIMTransformer": "skdim.transformer",
     "__version__": "skdim._version",
-    "show_versions": "skdim._version",
+    "show_versions": "skdim._environment",
 }
 
 

@@ -1,62 +1,37 @@
-"""The version of skdim, and those of all that it builds on, to paste into a bug report."""
+"""The versions of skdim and of the format of its files, and comparison with those of a file."""
 
-import platform
-import sys
-from importlib.metadata import PackageNotFoundError, version
+import re
 
 __version__ = "0.2.0"
 
-PACKAGES = (
-    "skdim",
-    "torch",
-    "scikit-learn",
-    "skorch",
-    "numpy",
-    "scipy",
-    "joblib",
-    "safetensors",
-    "filelock",
-    "tqdm",
-)
+# Files and pickles state this number. It rises when an earlier version would misread them; each
+# rise has its migration in `skdim._model.migrations`.
+FORMAT = 2
+
+# The first version whose files give the same features in every later version.
+FIRST_PROMISED = "0.2.0"
 
 
-def show_versions() -> None:
-    """Print the versions of Python and of packages that skdim needs, and the device of torch.
+def release(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version, without its suffix: (0, 3, 0) for 0.3.0.dev1.
 
-    Examples
-    --------
-    >>> import skdim
-    >>> skdim.show_versions()  # doctest: +ELLIPSIS
-    python: ...
+    >>> release("0.3.0.dev1")
+    (0, 3, 0)
     """
-    import torch  # takes seconds, which asking for the version alone should not
-
-    from skdim._runtime.devices import choose_device, choose_precision
-
-    device = choose_device("auto")
-    lines = {
-        "python": sys.version.split()[0],
-        "system": platform.platform(),
-        **{package: _version(package) for package in PACKAGES},
-        "cuda": torch.version.cuda or "not in this build of torch",
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "threads": str(torch.get_num_threads()),
-        "precision for images": choose_precision("auto", device, has_large_layers=True),
-    }
-    for name, value in lines.items():
-        print(f"{name}: {value}")
+    numbers = re.match(r"\d{1,9}(\.\d{1,9})*", version)
+    return tuple(map(int, numbers[0].split("."))) if numbers else ()
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
+def is_later(version: str) -> bool:
+    """Whether a version is later than this one."""
+    return release(version) > release(__version__)
 
 
 def compare_versions(written_by: str | None) -> None:
-    """Warn if a transformer was saved by another version of skdim."""
-    if written_by is not None and written_by != __version__:
+    """Warn if features may differ from those of the version that saved a transformer."""
+    if written_by is None:
+        return
+    if not release(FIRST_PROMISED) <= release(written_by) <= release(__version__):
         from skdim.exceptions import VersionWarning, warn  # imports scikit-learn
 
         warn(

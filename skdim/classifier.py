@@ -26,6 +26,7 @@ from torch import nn
 from torch.nn import functional
 
 from skdim._files.safe import errors_of_file
+from skdim._model.migrations import stamp, upgrade_pickle
 from skdim._model.persistence import write_transformer
 from skdim._model.readout import ReadoutLayer, linear_layer
 from skdim._model.schema import check_classifier
@@ -46,8 +47,6 @@ from skdim.sources.stored import Samples, take_subset
 from skdim.transformer import DIMTransformer, check_samples, load_transformer
 
 logger = logging.getLogger("skdim")
-
-OF_CLASSIFIER = " of classifier"  # after the name of a parameter, in a file
 
 # With max_epochs="auto", samples shown in training, in addition to three epochs.
 N_SHOWN = 20_000
@@ -382,11 +381,13 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         params = self.get_params(deep=False)
         del params["transformer"]
         head = LinearHead(*(getattr(self, f"{name}_") for name in LinearHead._fields))
-        further = {"classifier": head._asdict()}
-        further |= {name + OF_CLASSIFIER: value for name, value in params.items()}
         fine_tuned = self.transformer_
         write_transformer(
-            path, fine_tuned.get_params(deep=False), vars(fine_tuned), fine_tuned.model_, further
+            path,
+            fine_tuned.get_params(deep=False),
+            vars(fine_tuned),
+            fine_tuned.model_,
+            (params, head._asdict()),
         )
 
     @classmethod
@@ -416,19 +417,15 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         names = [name for name in cls._get_param_names() if name != "transformer"]
         known = {"transformer", *names, *DIMTransformer().get_params()}
         check_names(custom_objects, known, cls.__name__)
-        own = {name + OF_CLASSIFIER: custom for name, custom in custom_objects.items()}
-        further = {"classifier", *(name + OF_CLASSIFIER for name in names)}
-        transformer, rest = load_transformer(
-            DIMTransformer, path, {**own, **custom_objects}, further
-        )
+        transformer, own = load_transformer(DIMTransformer, path, custom_objects, names)
         with errors_of_file(path):
-            params = {name: rest[name + OF_CLASSIFIER] for name in names}
+            params = {name: own[name] for name in names}
             validate_parameter_constraints(cls._parameter_constraints, params, cls.__name__)
             n_hidden = transformer.model_.readouts["hidden"].n_features
-            check_classifier(rest["classifier"], n_hidden)
-            head = LinearHead(**rest["classifier"])
+            head = {name.removesuffix("_"): own[name] for name in own if name.endswith("_")}
+            check_classifier(head, n_hidden)
             classifier = cls(FrozenEstimator(transformer), **params)
-            return classifier._install(transformer, head)
+            return classifier._install(transformer, LinearHead(**head))
 
     def export_onnx(self, path, *, dtype="float32") -> None:
         """Write an ONNX graph from raw X to probabilities and the index of the most probable class.
@@ -453,8 +450,12 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         """Names of the columns, if X had them."""
         return self.transformer_.feature_names_in_
 
+    def __getstate__(self) -> dict:
+        return stamp(super().__getstate__())
+
     def __setstate__(self, state: dict) -> None:
-        # Pickles of earlier versions lack later parameters.
+        state = upgrade_pickle("classifier", state, self._get_param_names())
+        # A class that inherits from this one may have got parameters of its own.
         super().__setstate__({**type(self)().get_params(deep=False), **state})
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -189,43 +189,105 @@ def score(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def inspect(args: argparse.Namespace) -> dict[str, Any]:
-    """Describe the file of a model.
+    """Describe a file of skdim, whichever version wrote it.
 
-    params are the parameters that differ from the defaults of DIMTransformer. losses are those of
-    the last epochs, oldest first. Files cannot run code, so that files from untrusted sources can
-    be inspected.
+    skdim and packages are the versions that wrote it. readable is whether this version reads it,
+    and reason why not. params are the parameters that differ from the defaults of DIMTransformer.
+    losses are those of the last epochs, oldest first. Files cannot run code, so that files from
+    untrusted sources can be inspected.
 
     example:
       python -m skdim inspect model.safetensors --json
     """
-    dim = load(args.model)
-    from skdim._files.safe import read as read_state
+    check_is_file(args.model)
+    from skdim._files.safe import describe
+    from skdim.exceptions import FileError
 
-    defaults = type(dim)().get_params()
-    return {
+    origin = describe(args.model, check_digest=True)
+    results = {
         "file": str(args.model),
         "bytes": args.model.stat().st_size,
-        "skdim": read_state(args.model, {})["model"]["version"],
+        "kind": origin.kind,
+        "format": origin.format,
+        "skdim": origin.version,
+        "packages": origin.packages,
+    }
+    try:
+        content = CONTENTS.get(origin.kind, transformer_content)(args.model)
+    except FileError as error:
+        return {**results, "readable": False, "reason": str(error)}
+    return {**results, "readable": True, **content}
+
+
+def transformer_content(path: Path) -> dict[str, Any]:
+    """Describe the transformer in a file."""
+    from skdim.transformer import DIMTransformer
+
+    return describe_transformer(DIMTransformer.load(path))
+
+
+def classifier_content(path: Path) -> dict[str, Any]:
+    """Describe the classifier in a file, and its transformer."""
+    from skdim.classifier import DIMClassifier
+
+    classifier = DIMClassifier.load(path)
+    return {
+        **describe_transformer(classifier.transformer_),
+        "classes": classifier.classes_.tolist(),
+    }
+
+
+def describe_transformer(dim: "DIMTransformer") -> dict[str, Any]:
+    """Describe a fitted transformer."""
+    defaults = type(dim)().get_params()
+    return {
         "sample_shape": dim.sample_shape_,
         "params": {k: v for k, v in dim.get_params().items() if v != defaults[k]},
         "output": dim.output,
         "n_features": {name: readout.n_features for name, readout in dim.model_.readouts.items()},
         "epochs": dim.n_iter_,
-        "losses": [epoch["loss"] for epoch in dim.history_[-N_LOSSES:]],
+        "losses": last_losses(dim.history_),
         "trimmed": dim.model_.is_trimmed,
     }
 
+
+def checkpoint_content(path: Path) -> dict[str, Any]:
+    """Describe the state of a fit in a file."""
+    from skdim._training.checkpoint import read_state
+
+    state = read_state(path)
+    history = state["net"]["epochs"]
+    results = {"epochs": len(history), "losses": last_losses(history)}
+    return {**results, "circumstances": state["circumstances"]}
+
+
+def last_losses(history: list[dict]) -> list[float]:
+    """Return the losses of the last epochs, oldest first."""
+    return [epoch["loss"] for epoch in history[-N_LOSSES:]]
+
+
+# What ``inspect`` shows of each kind of file.
+CONTENTS = {
+    "transformer": transformer_content,
+    "classifier": classifier_content,
+    "checkpoint": checkpoint_content,
+}
 
 COMMANDS = {command.__name__: command for command in (fit, transform, score, inspect)}
 
 
 def load(path: Path) -> "DIMTransformer":
     """Read a transformer that ``fit`` wrote."""
-    if not path.is_file():
-        raise FileNotFoundError(f"The model must be an existing file. Got {path}.")
+    check_is_file(path)
     from skdim.transformer import DIMTransformer
 
     return DIMTransformer.load(path)
+
+
+def check_is_file(path: Path) -> None:
+    """Raise FileNotFoundError if a model is not an existing file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"The model must be an existing file. Got {path}.")
 
 
 def accuracies(dim: "DIMTransformer", X: Any, labels: np.ndarray) -> dict[str, dict[str, float]]:

@@ -24,8 +24,8 @@ from sklearn.utils._param_validation import (
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skdim._files.safe import errors_of_file
-from skdim._model.config import MODEL_PARAMETERS
 from skdim._model.fitted import FittedModel
+from skdim._model.migrations import stamp, upgrade_pickle
 from skdim._model.persistence import read_transformer, select_sklearn_state, write_transformer
 from skdim._model.readout import OUTPUTS
 from skdim._model.schema import check_usable
@@ -928,17 +928,14 @@ default="infonce"
         state = dict(super().__getstate__())
         if "model_" in state:
             state["model_"] = state["model_"].state()
-        return state
+        return stamp(state)
 
     def __setstate__(self, state: dict) -> None:
-        # Pickles of earlier versions lack later parameters.
-        defaults = type(self)().get_params(deep=False)
-        state = {**defaults, **state}
+        state = upgrade_pickle("transformer", state, self._get_param_names())
         model = state.pop("model_", None)
-        super().__setstate__(state)
+        # A class that inherits from this one may have got parameters of its own.
+        super().__setstate__({**type(self)().get_params(deep=False), **state})
         if model is not None:
-            in_fit = {name: defaults[name] for name in MODEL_PARAMETERS}
-            model = {**model, "given": {**in_fit, **model["given"]}}
             params = self.get_params(deep=False)
             trained_with = {name: copy.copy(params[name]) for name in TRAINED_WITH}
             self.model_ = FittedModel.from_state(
@@ -980,40 +977,42 @@ def _as_samples(transformer: DIMTransformer, X: Any, *, reset: bool) -> tuple[Sa
 
 @torch_defaults()
 def load_transformer(
-    kind: type[DIMTransformer],
+    estimator: type[DIMTransformer],
     path: str | PathLike,
     custom_objects: Mapping[str, Any],
-    further: Collection[str] = (),
+    classifier_params: Collection[str] | None = None,
 ) -> tuple[DIMTransformer, dict[str, Any]]:
     """Read a transformer and try what it is for.
 
     Parameters
     ----------
-    kind : type
+    estimator : type
     path, custom_objects
         As in `DIMTransformer.load`.
-    further : collection of str
-        Names of what else the file holds.
+    classifier_params : collection of str or None
+        Parameters of the classifier that the file must hold too; None if it must hold none.
 
     Returns
     -------
     transformer : DIMTransformer
-    rest : dict of name in ``further`` to value
-        Unchecked.
+    classifier : dict
+        Parameters and attributes of the classifier, unchecked; empty if there is none.
 
     Raises
     ------
     FileError
         As in `DIMTransformer.load`.
     """
-    transformer = kind()
+    transformer = estimator()
     params = transformer.get_params(deep=False)
-    state, rest = read_transformer(path, custom_objects, params, PARAMETER_CONSTRAINTS, further)
+    state, classifier = read_transformer(
+        path, custom_objects, params, PARAMETER_CONSTRAINTS, classifier_params
+    )
     with errors_of_file(path):
         transformer.__setstate__(state)
         check_usable(transformer.model_)
         _check_reads_like_fit(transformer)
-    return transformer, rest
+    return transformer, classifier
 
 
 def _check_reads_like_fit(transformer: DIMTransformer) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.hostile import redescribed
 from skorch.callbacks import Callback
 
 import skdim
@@ -228,6 +229,56 @@ def test_inspect_shows_what_the_model_holds(here, capsys):
     dim.trim().save("trimmed.safetensors")
     assert run("inspect", "trimmed.safetensors") == 0
     assert "trimmed: True" in capsys.readouterr().out
+
+
+DATA = Path(__file__).parent / "data" / "0.2.0"
+
+
+def inspected(path, capsys):
+    assert run("inspect", str(path), "--json") == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_inspect_says_who_wrote_a_file_of_any_kind(capsys):
+    (state,) = (DATA / "checkpoint").glob("*/state.safetensors")
+    for path in (DATA / "table.safetensors", DATA / "classifier.safetensors", state):
+        shown = inspected(path, capsys)
+        assert (shown["skdim"], shown["format"], shown["readable"]) == ("0.2.0", 2, True)
+        assert set(shown["packages"]) == {"python", "torch", "scikit-learn", "numpy"}
+        assert shown["epochs"] == len(shown["losses"])
+        assert shown["kind"] in path.name or shown["kind"] in str(path) or "table" in path.name
+    assert shown["circumstances"]["skdim"] == "0.2.0"
+    assert inspected(DATA / "classifier.safetensors", capsys)["classes"] == ["no", "yes"]
+
+
+def test_inspect_describes_a_file_of_a_later_format(here, capsys):
+    def change(document):
+        document.update(format=7, version="1.7.2", kind="atlas")
+
+    Path("later").write_bytes(redescribed(Path("model.safetensors").read_bytes(), change))
+    shown = inspected("later", capsys)
+    assert (shown["kind"], shown["format"], shown["skdim"]) == ("atlas", 7, "1.7.2")
+    assert not shown["readable"]
+    assert "has format 7 of skdim 1.7.2" in shown["reason"]
+
+
+def test_inspect_says_why_a_file_of_a_later_version_is_not_read(here, capsys):
+    def change(document):
+        document["version"] = "1.7.2"
+        document["state"]["aperture"] = 3
+
+    Path("newer").write_bytes(redescribed(Path("model.safetensors").read_bytes(), change))
+    shown = inspected("newer", capsys)
+    assert not shown["readable"]
+    assert "which knows 'aperture'" in shown["reason"]
+
+
+def test_inspect_of_a_damaged_file_fails(here, capsys):
+    content = bytearray(Path("model.safetensors").read_bytes())
+    content[-5] ^= 1
+    Path("damaged").write_bytes(content)
+    assert run("inspect", "damaged") == 1
+    assert "is damaged" in capsys.readouterr().err
 
 
 # ---- Inputs ---------------------------------------------------------------------------------

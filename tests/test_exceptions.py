@@ -24,7 +24,7 @@ def test_errors_are_caught_as_what_they_are():
     assert not issubclass(exceptions.StopTraining, ValueError | RuntimeError | KeyboardInterrupt)
 
 
-@pytest.mark.parametrize("name", sorted({*WARNINGS} - {"VersionWarning"}))
+@pytest.mark.parametrize("name", WARNINGS)
 def test_every_warning_is_on_the_page_of_errors(name):
     kinds = {case.kind for case in manners.WARNINGS}
     assert getattr(exceptions, name) in kinds

@@ -4,29 +4,49 @@ A file may hold plain values, arrays, and names that skdim defines; nothing else
 custom object, such as a user's class or function, is never in a file. The file notes that there was
 one, and the caller of `read` provides it. A digest of the whole content detects damage. It is not a
 signature, and does not show who wrote a file.
+
+The metadata of every format, also of later ones, hold JSON by the name "skdim": a dict with the
+number of the format, the kind of content and the version of skdim that wrote it.
 """
 
 import hashlib
 import json
 import math
 import os
+import platform
 import re
 import stat
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import sklearn
+import torch
 from safetensors import safe_open
 from safetensors.numpy import save as to_bytes
 
+from skdim import _version
 from skdim._files import schema
 from skdim._files.atomic_write import replace_when_done
 from skdim.exceptions import FileError
 from skdim.priors import Prior
 
-FORMAT = 1
+# What a file can hold, and what reads it.
+READERS = {
+    "transformer": "DIMTransformer.load",
+    "classifier": "DIMClassifier.load",
+    "checkpoint": "fit, with the 'checkpoint' parameter,",
+}
+
+# Versions that a file states, to find out why features differ.
+PACKAGES = {
+    "python": platform.python_version(),
+    "torch": str(torch.__version__),
+    "scikit-learn": sklearn.__version__,
+    "numpy": np.__version__,
+}
 
 # A header has a few kilobytes, and grows with every epoch of training.
 LARGEST_HEADER = 2**24
@@ -35,11 +55,60 @@ LARGEST_HEADER = 2**24
 DEEPEST, MOST_VALUES = 32, 2**20
 
 
-def write(path: str | os.PathLike, state: Mapping[str, Any], always: Collection[str] = ()) -> None:
+class Origin(NamedTuple):
+    """What a file says of itself, which can be read whatever its format.
+
+    Attributes
+    ----------
+    kind : str
+        What it holds, such as "transformer".
+    format : int
+        The number of its format.
+    version : str
+        The version of skdim that wrote it.
+    packages : dict of str to str
+        The versions of Python and of other packages that wrote it.
+    """
+
+    kind: str
+    format: int
+    version: str
+    packages: dict[str, str]
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether this version of skdim knows the format."""
+        return self.format <= _version.FORMAT
+
+    @property
+    def writer(self) -> str:
+        """Whoever wrote the file, in words."""
+        return f"skdim {self.version}" + (" in development" if self.format == 1 else "")
+
+    @property
+    def hint(self) -> str:
+        """A sentence for errors in a file that a later version wrote; else empty."""
+        if not _version.is_later(self.version):
+            return ""
+        return f" It was written by {self.writer}, and this is skdim {_version.__version__}."
+
+
+ORIGIN_RULES = {
+    "kind": schema.word,
+    "format": schema.integer(1, 10**6),
+    "version": schema.word,
+    "packages": schema.dict_of(schema.word),
+}
+
+
+def write(
+    path: str | os.PathLike, state: Mapping[str, Any], always: Collection[str] = (), *, kind: str
+) -> None:
     """Write a state in one step: the file is either complete or as it was.
 
     Values are plain, arrays, or dicts, lists and tuples of them. If a value is or holds anything
-    else, only its name is written. Values whose names are in ``always`` must be written.
+    else, only its name is written. Values whose names are in ``always`` must be written. ``kind``
+    is one of `READERS`.
 
     Raises
     ------
@@ -58,16 +127,48 @@ def write(path: str | os.PathLike, state: Mapping[str, Any], always: Collection[
                 f"{path} cannot be written: its {name!r} must hold numbers, strings and arrays. "
                 "Got another object, which a callback recorded or an optimiser remembers."
             )
-    text = json.dumps({"format": FORMAT, "state": plain})
+    origin = {
+        "format": _version.FORMAT,
+        "kind": kind,
+        "version": _version.__version__,
+        "packages": PACKAGES,
+    }
+    text = json.dumps({**origin, "state": plain})
     metadata = {"skdim": text, "digest": digest(text, arrays)}
     with replace_when_done(path) as temporary:
         temporary.write_bytes(to_bytes(arrays, metadata))
+
+
+def describe(path: str | os.PathLike, *, check_digest: bool = False) -> Origin:
+    """Read the origin that a file states, also if only a later version can read the rest.
+
+    Only its header is read, unless its digest is to be checked, too.
+
+    Raises
+    ------
+    FileError
+        If it is not a file of skdim, or is damaged.
+    """
+    with _opened(path) as file:
+        metadata = file.metadata()
+        origin = _origin(json.loads(metadata["skdim"]))
+        if check_digest and origin.is_readable:
+            _check_digest(path, metadata, _arrays_in(file))
+    return origin
+
+
+def as_it_is(state: dict[str, Any], origin: Origin) -> dict[str, Any]:
+    """Return a state unchanged."""
+    return state
 
 
 def read(
     path: str | os.PathLike,
     custom_objects: Mapping[str, Any],
     companions: Mapping[str, str] | None = None,
+    *,
+    kind: str,
+    upgrade: Callable[[dict[str, Any], Origin], dict[str, Any]] = as_it_is,
 ) -> dict[str, Any]:
     """Read a state.
 
@@ -78,20 +179,31 @@ def read(
         Values of the state that are not plain, by name.
     companions : mapping of str to str
         Plain values that may be passed too, if a custom object is; the names of both.
+    kind : str
+        What the file must hold: one of `READERS`.
+    upgrade : callable
+        Maps a state and its origin to the state as this version would have written it, checked.
 
     Raises
     ------
     FileError
-        If it is not a file of skdim, is damaged, or needs a custom object that is missing; the
-        message says which.
+        If it is not a file of skdim, is damaged, has a later format, holds something else, or needs
+        a custom object that is missing; the message says which.
     ValueError
         If something was passed that the file holds itself.
     """
-    text, stated, arrays = _open(path)
+    with _opened(path) as file:
+        metadata = file.metadata()
+        _check_format(path, metadata["skdim"])
+        arrays = _arrays_in(file)
     with errors_of_file(path):
-        if digest(text, arrays) != stated:
-            raise FileError(f"{path} is damaged: it does not have the digest that it states.")
-        plain = _parse(text, path)
+        _check_digest(path, metadata, arrays)
+        document = _parse(metadata["skdim"], path)
+        origin = _origin(document)
+        if origin.kind != kind:
+            reader = READERS.get(origin.kind, "a later version")
+            raise FileError(f"{path} holds a {origin.kind}, which {reader} reads.{origin.hint}")
+        plain = document["state"]
         custom = {name for name, value in plain.items() if value == CUSTOM}
         needed = set(map(_argument, custom))
         missing = sorted(set(map(_argument, custom - set(custom_objects))))
@@ -101,6 +213,7 @@ def read(
                 f"{path} was saved with custom objects, which no safe file can hold: "
                 f"{', '.join(missing)}. Pass them: load(path, {arguments})."
             )
+    with errors_of_file(path, origin.hint):
         state = {
             name: custom_objects[name] if name in custom else _from_json(value, arrays)
             for name, value in plain.items()
@@ -115,11 +228,12 @@ def read(
             f"{', '.join(sorted(allowed)) or 'there are none'}. Got {', '.join(unneeded)}; change "
             "other parameters after loading, by 'set_params', and the device by 'to'."
         )
-    return state
+    with errors_of_file(path, origin.hint):
+        return upgrade(state, origin)
 
 
 @contextmanager
-def errors_of_file(path: str | os.PathLike) -> Iterator[None]:
+def errors_of_file(path: str | os.PathLike, hint: str = "") -> Iterator[None]:
     """Turn every error into one about a file, whatever a crafted file may provoke."""
     try:
         yield
@@ -127,20 +241,41 @@ def errors_of_file(path: str | os.PathLike) -> Iterator[None]:
         raise
     except Exception as error:
         reason = str(error) or type(error).__name__
-        raise FileError(f"{path} does not fit together: {reason.rstrip('.')}.") from None
+        raise FileError(f"{path} does not fit together: {reason.rstrip('.')}.{hint}") from None
 
 
 def _parse(text: str, path: str | os.PathLike) -> dict[str, Any]:
-    """Return the values of a state, as JSON has them."""
+    """Return the description of a state, as JSON has it."""
     if text.count(",") > MOST_VALUES:
         raise FileError(f"{path} is not a file of skdim: it describes too many values.")
     document = json.loads(text)
     if not isinstance(document, dict) or not isinstance(document.get("state"), dict):
         raise FileError(f"{path} is not a file of skdim: it does not describe a state.")
-    version = document.get("format")
-    if version != FORMAT:
-        raise FileError(f"{path} has format {version!r}; this version of skdim reads {FORMAT}.")
-    return document["state"]
+    return document
+
+
+def _origin(document: dict[str, Any]) -> Origin:
+    """Return the origin that a description states; raise an error if it states none."""
+    if document.get("format") == 1 and "version" not in document:  # development of 0.2.0
+        names = document["state"]
+        kind = "checkpoint" if "net" in names else "classifier" if "classifier" in names else ""
+        return Origin(kind or "transformer", 1, "0.2.0", {})
+    stated: dict[str, Any] = {name: document.get(name) for name in ORIGIN_RULES}
+    schema.record(ORIGIN_RULES)(stated, "origin")
+    return Origin(**stated)
+
+
+def _check_format(path: str | os.PathLike, text: str) -> None:
+    """Raise FileError if a description is that of a later format, whatever else it holds."""
+    try:
+        origin = _origin(json.loads(text))
+    except Exception:  # a damaged description may be anything; its digest shows the damage
+        return
+    if not origin.is_readable:
+        raise FileError(
+            f"{path} has format {origin.format} of {origin.writer}; skdim {_version.__version__} "
+            f"reads formats up to {_version.FORMAT}. Read it with skdim {origin.version} or later."
+        )
 
 
 def _argument(name: str) -> str:
@@ -158,8 +293,9 @@ def digest(text: str, arrays: Mapping[str, np.ndarray]) -> str:
     return sha256.hexdigest()
 
 
-def _open(path: str | os.PathLike) -> tuple[str, str, dict[str, np.ndarray]]:
-    """Return the description, the digest that the file states, and the arrays."""
+@contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[Any]:
+    """Open a file of skdim; turn every error inside the ``with`` block into one about the file."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise FileError(f"{path} is not a file of skdim: it is not a regular file.")
     with open(path, "rb") as file:
@@ -170,13 +306,24 @@ def _open(path: str | os.PathLike) -> tuple[str, str, dict[str, np.ndarray]]:
         raise FileError(f"{path} is not a file of skdim, or cut off: its header is incomplete.")
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if not {"skdim", "digest"} <= set(file.metadata() or {}):
+                raise FileError(f"{path} is a safetensors file, but not one of skdim.")
+            yield file
+    except FileError:
+        raise
     except Exception as error:  # whatever a crafted file may provoke
         raise FileError(f"{path} is not a file of skdim, or damaged: {error}.") from None
-    if not {"skdim", "digest"} <= set(metadata):
-        raise FileError(f"{path} is a safetensors file, but not one of skdim.")
-    return metadata["skdim"], metadata["digest"], arrays
+
+
+def _arrays_in(file: Any) -> dict[str, np.ndarray]:
+    return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def _check_digest(
+    path: str | os.PathLike, metadata: Mapping[str, str], arrays: Mapping[str, np.ndarray]
+) -> None:
+    if digest(metadata["skdim"], arrays) != metadata["digest"]:
+        raise FileError(f"{path} is damaged: it does not have the digest that it states.")
 
 
 # ---------------------------------------------------------------- values as JSON

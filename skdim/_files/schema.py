@@ -4,6 +4,7 @@ A rule is a function of a value and its name. It raises ValueError if the value 
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from reprlib import Repr
 from typing import Any
@@ -50,6 +51,12 @@ def text(*choices: str) -> Rule:
         _require(is_legal, name, f"one of {list(choices)}" if choices else "a string", value)
 
     return check
+
+
+def word(value: Any, name: str) -> None:
+    """A name or a version: at most 64 letters, digits and signs."""
+    is_legal = type(value) is str and re.fullmatch(r"[\w.+!-]{1,64}", value, re.ASCII)
+    _require(bool(is_legal), name, "a name or a version", value)
 
 
 def array(

@@ -32,8 +32,9 @@ EncodedBatches = Iterator[tuple[int, Encoding]]
 # for a single sample, has 16 MiB, or is the default.
 LARGEST_LAYER, LARGEST_USUAL_LAYER, TRIED_LAYER = 2**25, 2**26, 2**22
 
-# Numbers in the largest layer of fixed features that are computed at once on a CPU: its caches.
-CACHED_LAYER = 2**20
+# Likewise, of fixed features that are computed at once: what fits into the caches of a CPU, or 256
+# MiB on another device, where each part costs the launch of its kernels.
+CACHED_LAYER, LARGEST_FIXED_LAYER = 2**20, 2**26
 
 # Answers to earlier questions. They are the same for all encoders of an architecture.
 _ARCHITECTURES: WeakKeyDictionary[nn.Module, Hashable] = WeakKeyDictionary()
@@ -180,13 +181,12 @@ def encode_padded(
 def add_fixed_in_parts(encoder: nn.Module, x: Tensor, encoding: Encoding) -> Encoding:
     """Add the fixed features of samples x, if the encoder has any, to their padded encoding.
 
-    Their layers are large. So they are computed for a few samples at a time, on a CPU for as many
-    as fit into its caches.
+    Their layers are large. So they are computed for a few samples at a time.
     """
     if not hasattr(encoder, "fixed_features"):
         return encoding
     computation = Computation(encoder, tuple(x.shape[1:]), x.device, is_fixed=True)
-    largest = LARGEST_LAYER if x.device.type != "cpu" else CACHED_LAYER
+    largest = CACHED_LAYER if x.device.type == "cpu" else LARGEST_FIXED_LAYER
     n_at_once = min(1024, _power_of_two(largest // computation.layer_size))
     n_at_once = _steady_batch(computation, n_at_once)
     parts = []

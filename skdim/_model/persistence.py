@@ -6,10 +6,11 @@ from typing import Any
 
 from sklearn.utils._param_validation import validate_parameter_constraints
 
-from skdim._files.safe import errors_of_file, read, write
+from skdim._files.safe import Origin, read, write
 from skdim._files.schema import anything, dict_of
 from skdim._model.config import MODEL_PARAMETERS
 from skdim._model.fitted import FittedModel
+from skdim._model.migrations import BEFORE, check_not_later, stamp, upgrade
 from skdim._model.schema import check_sizes, check_state, sklearn_state
 from skdim.exceptions import FileError
 
@@ -18,7 +19,9 @@ SKLEARN_STATE = ("n_features_in_", "feature_names_in_", "_sklearn_output_config"
 # Parameters that a file does not hold: it must not say where another machine's fit writes.
 OF_THIS_MACHINE = ("checkpoint", "distributed")
 
-IN_FIT = " in fit"  # after the name of a parameter, in a file: its value in fit
+# After the name of a parameter, in a file: its value in fit, and the classifier's own one.
+IN_FIT = " in fit"
+OF_CLASSIFIER = " of classifier"
 
 
 def select_sklearn_state(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,20 +34,25 @@ def write_transformer(
     params: Mapping[str, Any],
     attributes: Mapping[str, Any],
     model: FittedModel,
-    further: Mapping[str, Any] | None = None,
+    classifier: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None,
 ) -> None:
     """Write a fitted transformer: its parameters, its model and those attributes in
     `SKLEARN_STATE`.
 
-    ``further`` is what else the file is to hold.
+    ``classifier`` is the classifier on it: its parameters, and what it has learned.
     """
+    kind, further = "transformer", {}
+    if classifier is not None:
+        own_params, head = classifier
+        own = {name + OF_CLASSIFIER: value for name, value in own_params.items()}
+        kind, further = "classifier", {**own, "classifier": head}
     plain = model.state()
     in_fit = {name + IN_FIT: value for name, value in plain.pop("given").items()}
     portable = {name: value for name, value in params.items() if name not in OF_THIS_MACHINE}
     portable["device"] = str(portable["device"])  # a torch.device means what its name means
     sklearn_state = select_sklearn_state(attributes)
-    state = {**portable, **sklearn_state, **in_fit, **(further or {}), "model": plain}
-    write(path, state, always=("model", *sklearn_state))
+    state = {**portable, **sklearn_state, **in_fit, **further, "model": plain}
+    write(path, state, always=("model", *sklearn_state), kind=kind)
 
 
 def read_transformer(
@@ -52,9 +60,9 @@ def read_transformer(
     custom_objects: Mapping[str, Any],
     params: Mapping[str, Any],
     constraints: Mapping[str, Any],
-    further: Collection[str] = (),
+    classifier_params: Collection[str] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read a fitted transformer, and check that everything fits together.
+    """Read a fitted transformer of any version, and check that everything fits together.
 
     Parameters
     ----------
@@ -65,59 +73,108 @@ def read_transformer(
         Parameters of the constructor, with their defaults.
     constraints : mapping
         Legal values of parameters, as scikit-learn writes them.
-    further : collection of str
-        Names of what else the file must hold.
+    classifier_params : collection of str or None
+        Parameters of the classifier that the file must hold too; None if it must hold none.
 
     Returns
     -------
     state : dict
-        Parameters, what scikit-learn stores, and ``model_``, the `FittedModel.state`.
-    rest : dict of name in ``further`` to value
-        Unchecked.
+        As in a pickle: parameters, what scikit-learn stores, and ``model_``, the
+        `FittedModel.state`.
+    classifier : dict
+        Parameters and attributes of the classifier, unchecked; empty if there is none.
     """
-    in_fit = {name + IN_FIT: custom for name, custom in custom_objects.items()}
-    state = read(path, {**in_fit, **custom_objects}, {"encoder_params": "encoder"})
-    names = set(params) - set(OF_THIS_MACHINE)
-    always = {*(name + IN_FIT for name in MODEL_PARAMETERS), "model", SKLEARN_STATE[0]}
-    required = {*names, *always, *further}
-    for name in sorted(required - set(state)):
-        raise FileError(f"{path} is not a file of skdim: it lacks {name!r}.")
-    for name in sorted(set(state) - required - set(SKLEARN_STATE)):
-        raise FileError(f"{path} is not a file of skdim: it holds {name!r}, which is unknown.")
-    with errors_of_file(path):
-        _take_encoder_params(path, state, custom_objects)
-        in_fit = {name: state.pop(name + IN_FIT) for name in MODEL_PARAMETERS}
-        for values in ({name: state[name] for name in sorted(names)}, in_fit):
+    kind = "transformer" if classifier_params is None else "classifier"
+    suffixes = ("", IN_FIT) if classifier_params is None else ("", IN_FIT, OF_CLASSIFIER)
+    custom = {name + suffix: o for name, o in custom_objects.items() for suffix in suffixes}
+
+    def check(content: dict[str, Any], origin: Origin) -> dict[str, Any]:
+        classifier = {}
+        if classifier_params is not None:
+            classifier = _take_classifier(path, content, origin, classifier_params)
+        state = _as_pickled(path, content, origin, params)
+        model = state["model_"]
+        _take_encoder_params(path, state, model["given"], custom_objects)
+        for values in ({name: state[name] for name in sorted(params)}, model["given"]):
             validate_parameter_constraints(constraints, values, "DIMTransformer")
             check_sizes(values)
-        model = {**_as_dict(state.pop("model")), "given": in_fit}
         check_state(model)
         for name, rule in sklearn_state(model["layout"]["x_shape"][0]).items():
             if name in state:
                 rule(state[name], name)
-    rest = {name: state.pop(name) for name in further}
-    return {**state, "model_": model}, rest
+        return {"state": stamp(state), "classifier": classifier}
+
+    parts = read(path, custom, {"encoder_params": "encoder"}, kind=kind, upgrade=check)
+    return parts["state"], parts["classifier"]
 
 
-def _as_dict(value: Any) -> dict[str, Any]:
-    dict_of(anything)(value, "model")
+def _as_pickled(
+    path: str | os.PathLike, content: dict[str, Any], origin: Origin, params: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Convert the content of a file of any version to the state of a pickle of this version."""
+    for name in ("model", SKLEARN_STATE[0]):
+        if name not in content:
+            raise FileError(f"{path} is not a file of skdim: it lacks {name!r}.")
+    _check_known(path, origin, set(content) & {*OF_THIS_MACHINE, "model_"})
+    model = {**_as_dict(content.pop("model"), "model"), "given": _take(content, IN_FIT)}
+    state = upgrade("transformer", {**content, "model_": model}, origin.format)
+    unknown = set(state) - {*params, *SKLEARN_STATE, "model_"}
+    unknown |= set(state["model_"]["given"]) - set(MODEL_PARAMETERS)
+    _check_known(path, origin, unknown)
+    return {**params, **state}
+
+
+def _take_classifier(
+    path: str | os.PathLike, content: dict[str, Any], origin: Origin, params: Collection[str]
+) -> dict[str, Any]:
+    """Take parameters and attributes of a classifier from the content of a file."""
+    if "classifier" not in content:
+        raise FileError(f"{path} is not a file of skdim: it lacks 'classifier'.")
+    head = _as_dict(content.pop("classifier"), "classifier")
+    attributes = {f"{name}_": value for name, value in head.items()}
+    own = _take(content, OF_CLASSIFIER)
+    _check_known(path, origin, set(own) & {"transformer", *attributes})
+    own = upgrade("classifier", {**own, **attributes}, origin.format)
+    unknown = {name for name in own if not name.endswith("_")}
+    _check_known(path, origin, unknown - {*params, *BEFORE["classifier"]})
+    return own
+
+
+def _take(content: dict[str, Any], suffix: str) -> dict[str, Any]:
+    """Take the values of names that end with a suffix, by their names without it."""
+    names = [name for name in content if name.endswith(suffix)]
+    return {name.removesuffix(suffix): content.pop(name) for name in names}
+
+
+def _check_known(path: str | os.PathLike, origin: Origin, unknown: Collection[str]) -> None:
+    """Raise FileError if there are unknown names."""
+    check_not_later(str(path), origin.version, unknown)
+    for name in sorted(unknown):
+        raise FileError(f"{path} is not a file of skdim: it holds {name!r}, which is unknown.")
+
+
+def _as_dict(value: Any, name: str) -> dict[str, Any]:
+    dict_of(anything)(value, name)
     return value
 
 
 def _take_encoder_params(
-    path: str | os.PathLike, state: dict[str, Any], custom_objects: Mapping[str, Any]
+    path: str | os.PathLike,
+    state: dict[str, Any],
+    in_fit: dict[str, Any],
+    custom_objects: Mapping[str, Any],
 ) -> None:
     """Give a custom encoder the arguments of the caller, never those that a file chooses."""
     encoder = custom_objects.get("encoder", state)  # no value of a state is the state
-    custom = [suffix for suffix in (IN_FIT, "") if state["encoder" + suffix] is encoder]
+    custom = [values for values in (in_fit, state) if values["encoder"] is encoder]
     if not custom:
         return
-    wanted, passed = state["encoder_params" + custom[0]], custom_objects.get("encoder_params")
+    wanted, passed = custom[0]["encoder_params"], custom_objects.get("encoder_params")
     if (wanted or {}) != (passed or {}):
         raise FileError(
             f"{path} was saved with encoder_params={wanted!r} of a custom encoder. A file does not "
             "choose the arguments of your code: pass them, load(path, encoder=..., "
             "encoder_params=...), if you trust them."
         )
-    for suffix in custom:
-        state["encoder_params" + suffix] = passed
+    for values in custom:
+        values["encoder_params"] = passed

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -25,7 +25,7 @@ from skorch.callbacks import Callback
 
 from skdim._files.atomic_write import remove_temporary_files
 from skdim._files.conversion import as_arrays, as_tensors
-from skdim._files.safe import errors_of_file, read, write
+from skdim._files.safe import describe, errors_of_file, read, write
 from skdim._files.schema import (
     array,
     boolean,
@@ -40,7 +40,8 @@ from skdim._files.schema import (
 from skdim._model.schema import EPOCH, OPTIMIZER, WEIGHTS
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim._training.fingerprint import fingerprint
-from skdim._version import __version__
+from skdim._version import FORMAT, __version__
+from skdim.exceptions import FileError, VersionWarning, warn
 from skdim.sources.arrays import chunk_slices
 from skdim.sources.stored import Samples
 
@@ -209,7 +210,7 @@ class StateFile:
         """Replace the state by a later one, in one step."""
         if self.processes.is_main:
             state = {**state, "circumstances": circumstances(self.processes)}
-            write(self.path, as_arrays(state), always=tuple(state))
+            write(self.path, as_arrays(state), always=tuple(state), kind="checkpoint")
 
     def read(self) -> dict[str, Any] | None:
         """Return the last state, with tensors for arrays; None if there is none.
@@ -220,15 +221,27 @@ class StateFile:
             If the file was damaged.
         ValueError
             If it was written in other circumstances, in which training would not go on exactly.
+
+        Warns
+        -----
+        VersionWarning
+            If there is none, but another version of skdim wrote states to the folder, which gave
+            this fit another name.
         """
         if not self.path.exists():
+            self._warn_of_other_versions()
             return None
-        state = read(self.path, {})
-        with errors_of_file(self.path):
-            STATE(state, "state")
-            tensors = {name: as_tensors(value) for name, value in state.items()}
-        present = circumstances(self.processes)
-        for name, value in tensors.pop("circumstances").items():
+        origin = describe(self.path)
+        self._check_circumstances({"format": str(origin.format), "skdim": origin.version})
+        state = read_state(self.path)
+        tensors = {name: as_tensors(value) for name, value in state.items()}
+        self._check_circumstances(tensors.pop("circumstances"))
+        return tensors
+
+    def _check_circumstances(self, written_in: Mapping[str, str]) -> None:
+        """Raise ValueError if a state was written in other circumstances than the present ones."""
+        present = {"format": str(FORMAT), **circumstances(self.processes)}
+        for name, value in written_in.items():
             if present[name] != value:
                 raise ValueError(
                     f"The fit in {self.folder} cannot be resumed exactly: it was written with "
@@ -236,7 +249,33 @@ class StateFile:
                     f"parameter to Checkpoint({str(self.folder.parent)!r}, resume=False) to start "
                     "afresh."
                 )
-        return tensors
+
+    def _warn_of_other_versions(self) -> None:
+        """Warn if the shared folder holds states of fits by other versions of skdim."""
+        if not self.processes.is_main:
+            return
+        others = set()
+        for path in self.folder.parent.glob(f"*/{FILE}"):
+            with suppress(FileError, OSError):  # files of others are not this fit's concern
+                origin = describe(path)
+                others.add((origin.version, origin.format))
+        others.discard((__version__, FORMAT))
+        if others:
+            names = (f"{version} (format {number})" for version, number in sorted(others))
+            warn(
+                f"{self.folder.parent} holds states of fits by skdim {', '.join(names)}, which "
+                f"skdim {__version__} (format {FORMAT}) does not continue: if this fit is one of "
+                "them, it starts again. Continue it with the version that wrote it.",
+                VersionWarning,
+            )
+
+
+def read_state(path: str | os.PathLike) -> dict[str, Any]:
+    """Read a state and check it against its schema; raise FileError if it does not follow it."""
+    state = read(path, {}, kind="checkpoint")
+    with errors_of_file(path):
+        STATE(state, "state")
+    return state
 
 
 def circumstances(processes: ProcessGroup) -> dict[str, str]:

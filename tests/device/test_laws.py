@@ -144,7 +144,7 @@ def test_a_batch_of_transform_launches_few_kernels(monkeypatch, kind):
     ).fit(X)  # fmt: skip
     # As many parts of one sample as 1024 samples make at the full size.
     limit = {"images": 2**26 // 128, "signals": 2**26 // 128, "tables": 2**26}[kind]
-    monkeypatch.setattr("skdim.encoders.contract.N_ON_DEVICE", limit)
+    monkeypatch.setattr("skdim._model.inference.LARGEST_FIXED_LAYER", limit)
     dim.transform(X)
     counts.clear()
     dim.transform(X)

@@ -7,9 +7,17 @@ import pytest
 from helpers.hostile import good_file
 from helpers.structural import put_together, take_apart
 
-from skdim._files.safe import read, write
+from skdim._files import safe
 from skdim.exceptions import FileError
 from skdim.priors import Prior
+
+
+def write(path, state, always=()):
+    safe.write(path, state, always, kind="transformer")
+
+
+def read(path, *custom_objects):
+    return safe.read(path, *custom_objects, kind="transformer")
 
 
 @pytest.mark.parametrize(
@@ -36,7 +44,7 @@ def test_the_state_in_a_file_is_json_and_numbers(tmp_path):
     good = good_file(tmp_path / "file")
     header = json.loads(good[8 : 8 + int.from_bytes(good[:8], "little")])
     document = json.loads(header["__metadata__"]["skdim"])
-    assert set(document) == {"format", "state"}
+    assert set(document) == {"format", "kind", "version", "packages", "state"}
     assert document["state"]["encoder in fit"] == "auto"
 
 

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ from torch import nn
 from torch.optim.lr_scheduler import StepLR
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from skdim import Checkpoint, DIMClassifier, DIMTransformer
+from skdim import Checkpoint, DIMClassifier, DIMTransformer, _version
 from skdim.encoders import MLPEncoder, tap
 from skdim.exceptions import (
     CollapseWarning,
@@ -31,6 +32,7 @@ from skdim.exceptions import (
     FewSamplesWarning,
     FileError,
     IneffectiveParameterWarning,
+    VersionWarning,
 )
 from skdim.mutual_information import infonce
 from skdim.priors import Prior
@@ -174,6 +176,39 @@ def load_with(**params):
             DIMTransformer.load("dim.safetensors", **params)
 
     return load
+
+
+def load_later(file_format=_version.FORMAT, **params):
+    """Return a function that loads a file of a later version, with further parameters."""
+
+    def load():
+        later = dim().fit(ROWS)
+        params_of_later = {**later.get_params(deep=False), **params}
+        later.get_params = lambda deep=True: params_of_later
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            with patch.multiple(_version, __version__="0.4.0", FORMAT=file_format):
+                later.save("dim.safetensors")
+            DIMTransformer.load("dim.safetensors")
+
+    return load
+
+
+def load_classifier_as_transformer():
+    """Load the file of a classifier by the method of a transformer."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        classifier = DIMClassifier(dim(), max_epochs=1, random_state=0)
+        classifier.fit(ROWS, np.arange(90) % 2).save("classifier.safetensors")
+        DIMTransformer.load("classifier.safetensors")
+
+
+def fit_next_to_another_version():
+    """Fit with a checkpoint in a folder that holds a state of another version."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        with patch.object(_version, "__version__", "0.1.9"):
+            dim(checkpoint="states").fit(ROWS)
+        (path,) = Path("states").glob("*/state.safetensors")
+        path.parent.rename("states/named by another version")
+        dim(checkpoint="states").fit(ROWS)
 
 
 INPUT = [
@@ -610,6 +645,24 @@ TRAINING = [
         load_with(encodr=unchanged),
     ),
     Case(
+        "loading a file of a later version that has more parameters",
+        FileError,
+        "written by skdim 0.4.0, which knows 'temperature'; skdim",
+        load_later(temperature=0.1),
+    ),
+    Case(
+        "loading a file of a later format",
+        FileError,
+        "has format 9 of skdim 0.4.0; skdim .* reads formats up to",
+        load_later(9),
+    ),
+    Case(
+        "loading a classifier as a transformer",
+        FileError,
+        "holds a classifier, which DIMClassifier.load reads",
+        load_classifier_as_transformer,
+    ),
+    Case(
         "a classifier that diverges",
         FloatingPointError,
         "cross-entropy became nan.*learning_rate",
@@ -655,6 +708,12 @@ WARNINGS = [
         DataWarning,
         "shuffles .RandomSampler.*shuffle=False",
         fit(DataLoader(TensorDataset(torch.from_numpy(ROWS)), batch_size=30, shuffle=True)),
+    ),
+    Case(
+        "a checkpoint in a folder with states of another version",
+        VersionWarning,
+        "holds states of fits by skdim 0.1.9 .* it starts again",
+        fit_next_to_another_version,
     ),
     Case("few samples", FewSamplesWarning, "'n_components'", fit(ROWS[:30])),
     Case("a budget too small", ConvergenceWarning, "max_epochs=2. Raise", fit(ROWS)),

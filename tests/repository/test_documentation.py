@@ -32,6 +32,13 @@ def test_pages_state_the_version_of_the_code():
     assert f"\nversion: {skdim.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
+def test_the_tests_that_pages_name_exist():
+    code = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    names = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "upgrading.md").read_text())
+    assert len(names) > 20
+    assert not [name for name in names if f"def {name}(" not in code]
+
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EXAMPLES = sorted((ROOT / "docs" / "gallery").glob("*.py"))
 

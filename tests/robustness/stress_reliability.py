@@ -178,7 +178,7 @@ def find(states: Path) -> Found:
         return Found()
     (path,) = paths
     try:
-        state = read(path, {})
+        state = read(path, {}, kind="checkpoint")
     except FileError:
         return Found(is_torn=True)
     net = state["net"]
@@ -357,7 +357,7 @@ def kills_in_save(n_kills: int, folder: Path, chance: np.random.Generator) -> di
 def which(path: Path) -> str:
     """Tell two files apart by their epochs; reading checks the digest of a file."""
     try:
-        return {1: "old", 2: "new"}[read(path, {})["model"]["n_iter"]]
+        return {1: "old", 2: "new"}[read(path, {}, kind="transformer")["model"]["n_iter"]]
     except FileError:
         return "torn"
 

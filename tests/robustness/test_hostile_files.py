@@ -79,6 +79,29 @@ def test_whatever_a_name_is_given(tmp_path, junk):
         assert message is None or "file" in message, name
 
 
+def as_format_1(document):
+    """Describe a file as a development version did."""
+    for name in ("kind", "version", "packages"):
+        del document[name]
+    document["format"] = 1
+    put(document["state"], "model/negatives", [])
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_whatever_a_name_of_an_earlier_format_is_given(tmp_path, junk):
+    good = redescribed(good_file(tmp_path / "file"), as_format_1)
+    (tmp_path / "file").write_bytes(good)
+    assert outcome(tmp_path / "file") == "accepted"
+    state = {}
+    redescribed(good, lambda document: state.update(document["state"]))
+    for name in [*names_in(state), "model/readouts", "model/weights", "model/layout"]:
+        bad = redescribed(
+            good, lambda document, name=name: put(document["state"], name, JUNK[junk])
+        )
+        (tmp_path / "file").write_bytes(bad)
+        assert outcome(tmp_path / "file") in OUTCOMES, name
+
+
 def nested(depth):
     value = 1
     for _ in range(depth):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 from helpers.fits import IMAGES, N_EPOCHS, ROWS, FixedSeed, dim, one_of, scaled
 from helpers.structural import put_together, take_apart
+from safetensors.numpy import save_file
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback, LRScheduler
@@ -26,7 +28,7 @@ import skdim._training.checkpoint
 from skdim import Checkpoint, DIMTransformer
 from skdim._training.checkpoint import FILE, StateFile, key_of
 from skdim._training.net import DIMNet
-from skdim.exceptions import FileError
+from skdim.exceptions import FileError, VersionWarning
 
 
 class Killed(BaseException):
@@ -247,6 +249,48 @@ def test_a_damaged_state_is_refused(tmp_path):
     content[-5] ^= 1
     path.write_bytes(content)
     with pytest.raises(FileError, match="damaged"):
+        dim(tmp_path).fit(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("origin", "named"),
+    [({"version": "1.7.2"}, "skdim 1.7.2"), ({"format": 7, "version": "1.7.2"}, "format 7")],
+)
+def test_a_state_of_another_version_or_format_is_not_continued(tmp_path, origin, named):
+    expected = dim(tmp_path / "own").fit(ROWS)
+    (path,) = states(tmp_path / "own")
+    description, arrays = take_apart(path)
+    put_together(path, {**description, **origin}, arrays)
+    with pytest.raises(ValueError, match=f"cannot be resumed exactly.*with {named}, and here is"):
+        dim(tmp_path / "own").fit(ROWS)
+    other = tmp_path / "other" / "0123" / path.name  # a version that names fits in another way
+    other.parent.mkdir(parents=True)
+    path.rename(other)
+    with pytest.warns(
+        VersionWarning, match=r"holds states of fits by skdim 1\.7\.2 .*starts again"
+    ):
+        again = dim(tmp_path / "other").fit(ROWS)
+    np.testing.assert_array_equal(again.transform(ROWS), expected.transform(ROWS))
+
+
+def test_a_folder_that_holds_other_files_is_not_warned_about(tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "state.safetensors").write_text("not a state")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", VersionWarning)
+        dim(tmp_path).fit(ROWS)
+        dim(tmp_path, batch_size=32).fit(ROWS)
+
+
+@pytest.mark.parametrize("kind", ["transformer", "another package"])
+def test_a_file_of_something_else_is_not_continued(tmp_path, kind):
+    model = dim(tmp_path).fit(ROWS)
+    (path,) = states(tmp_path)
+    if kind == "transformer":
+        model.save(path)
+    else:
+        save_file({"weight": np.zeros(3)}, path, metadata={"format": "pt"})
+    with pytest.raises(FileError, match=r"holds a transformer|not one of skdim"):
         dim(tmp_path).fit(ROWS)
 
 
