@@ -155,7 +155,7 @@ def test_partial_fit_is_captured_after_chunks_too_small_for_it(few_steps, optimi
         assert not counts["replays"]
         dim.partial_fit(X)
     assert counts["replays"]
-    assert not messages.of_graphs
+    assert not messages.on_graphs
     dim.partial_fit(X[:8])
     assert moved(dim).partial_fit(X).device_.type == "cpu"
 
@@ -172,7 +172,7 @@ class Killed(BaseException):
 )
 def test_a_resumed_fit_equals_one_that_was_not_killed(tmp_path, monkeypatch, params):
     params = {"max_epochs": 5, **params}
-    whole, notify = fit("rows", **params), DIMNet.notify
+    complete, notify = fit("rows", **params), DIMNet.notify
 
     def dying(self, name, **kwargs):
         notify(self, name, **kwargs)
@@ -184,8 +184,8 @@ def test_a_resumed_fit_equals_one_that_was_not_killed(tmp_path, monkeypatch, par
         with pytest.raises(Killed):
             fit("rows", checkpoint=tmp_path, **params)
     resumed = fit("rows", checkpoint=tmp_path, **params)
-    assert len(resumed.history_) == len(whole.history_)
-    check_near(resumed.transform(samples_of("rows")), whole.transform(samples_of("rows")), 1e-5)
+    assert len(resumed.history_) == len(complete.history_)
+    check_near(resumed.transform(samples_of("rows")), complete.transform(samples_of("rows")), 1e-5)
 
 
 def test_callbacks():
