@@ -209,7 +209,7 @@ def run(op, *args, **kwargs):
 
 
 def original(value):
-    """Return the generator that torch passes as another object of Python."""
+    """Return the generator that torch wraps in another object of Python."""
     return generators.get(address_of(value), value) if isinstance(value, CPUGenerator) else value
 
 
