@@ -170,9 +170,11 @@ def move(
     for (a, b), angle in zip(planes, angles.unbind(1), strict=True):
         matrix = matrix @ _rotation(n_sides, a, b, angle)
     zoom = 1 + _symmetric(n, n_sides, generator) * scale
-    # Grids run from -1 to 1 on every side, in the order (width, height, depth).
-    lengths = torch.tensor(sides[::-1], dtype=torch.float32, device=images.device)
-    matrix = matrix * zoom[:, None, :] * (lengths / lengths[:, None])
+    matrix = matrix * zoom[:, None, :]
+    if len(set(sides)) > 1:
+        # Grids run from -1 to 1 on every side, in the order (width, height, depth).
+        lengths = [torch.full((), float(side), device=images.device) for side in reversed(sides)]
+        matrix = matrix * (torch.stack(lengths) / torch.stack(lengths)[:, None])
     offset = 2 * shift * _symmetric(n, n_sides, generator)
     return _resample(images, torch.cat([matrix, offset[:, :, None]], 2), sides)
 
@@ -302,7 +304,7 @@ def crop_and_warp(
     start = (1 - fraction) * _uniform(n, 1, generator)
     speed = (warp * torch.randn(n, 1, 5, generator=generator, device=generator.device)).exp()
     speed = functional.interpolate(speed, length, mode="linear", align_corners=True)[:, 0]
-    time = speed.cumsum(1)
+    time = _cumulative_sum(speed)
     time = (time - time[:, :1]) / (time.gather(1, last) - time[:, :1])  # (n, length), 0 to 1
     position = (start + fraction * time) * last
     before = torch.minimum(position.floor().long(), last - 1)
@@ -354,8 +356,9 @@ def swap_cells(
     donors = torch.randint(n, rows.shape, generator=generator, device=generator.device)
     swapped = _uniform(n, n_columns, generator) < probability
     for first, *others in column_groups:  # the group follows its first column
-        donors[:, others] = donors[:, [first]]
-        swapped[:, others] = swapped[:, [first]]
+        for other in others:  # one by one: lists of columns would be copied to the device
+            donors[:, other] = donors[:, first]
+            swapped[:, other] = swapped[:, first]
     return torch.where(swapped, rows.gather(0, donors), rows)
 
 
@@ -371,6 +374,17 @@ def jitter_cells(rows: Tensor, generator: torch.Generator, noise: float = 0.3) -
         Standard deviation of the noise.
     """
     return rows + noise * torch.randn(rows.shape, generator=generator, device=generator.device)
+
+
+def _cumulative_sum(x: Tensor) -> Tensor:
+    """Cumulative sums of rows (n, length); CUDA's kernel does not repeat bit for bit."""
+    if x.device.type == "cpu" or not torch.are_deterministic_algorithms_enabled():
+        return x.cumsum(1)
+    step = 1
+    while step < x.shape[1]:  # each entry is a sum of the last ``step`` ones
+        x = torch.cat([x[:, :step], x[:, step:] + x[:, :-step]], 1)
+        step *= 2
+    return x
 
 
 def _uniform(n: int, k: int, generator: torch.Generator) -> Tensor:

@@ -4,6 +4,7 @@ The tests of a module have its path and its name, without the underscores of pri
 ``tests/training/test_net.py`` tests ``skdim/_training/net.py``. Other folders hold
 
 * ``contract``: what skdim promises to other libraries, and for every modality alike,
+* ``device``: the suite of a pretended GPU, in a process of its own,
 * ``robustness``: random cases, hostile files, interrupts, threads, GPUs, and stress tests,
 * ``repository``: pages, pictures, benchmarks, structure and English,
 * ``helpers``: what several tests share, and programs that tests run,

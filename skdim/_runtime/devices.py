@@ -32,13 +32,10 @@ def choose_device(device: str | torch.device) -> torch.device:
     if device == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")
-        n_gpus = torch.cuda.device_count()
-        return (
-            torch.device("cuda", process_number() % n_gpus) if n_gpus > 1 else torch.device("cuda")
-        )
+        return torch.device("cuda", process_number() % torch.cuda.device_count())
     try:
-        chosen = torch.device(device)
-        torch.zeros(1, device=chosen).item()
+        probe = torch.zeros(1, device=torch.device(device))
+        probe.item()
     except Exception as error:  # whose class depends on the backend
         name, colon, number = str(device).strip().lower().partition(":")
         reason = f": {str(error).splitlines()[0]}"
@@ -49,7 +46,8 @@ def choose_device(device: str | torch.device) -> torch.device:
             "The 'device' parameter must be 'auto' or a device that torch can use here. "
             f"Got {device!r}{reason}"
         ) from None
-    return chosen
+    # Its number, if it has one: "cuda" would mean another GPU in a thread that has chosen another.
+    return probe.device
 
 
 def process_number() -> int:

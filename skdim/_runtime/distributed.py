@@ -8,7 +8,7 @@ summed. Each process computes its part of the loss; the loss is the sum of these
 import atexit
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -159,7 +159,8 @@ class ProcessGroup:
         if self.is_single:
             return [value]
         values: list[Any] = [None] * self.world_size
-        distributed.all_gather_object(values, value)
+        with _current(self.device):
+            distributed.all_gather_object(values, value)
         return values
 
     def broadcast(self, value: T) -> T:
@@ -167,7 +168,8 @@ class ProcessGroup:
         if self.is_single:
             return value
         values = [value]
-        distributed.broadcast_object_list(values, device=torch.device(self.device))
+        with _current(self.device):
+            distributed.broadcast_object_list(values, device=torch.device(self.device))
         return values[0]
 
     def broadcast_buffers(self, *modules: nn.Module) -> None:
@@ -196,6 +198,11 @@ class ProcessGroup:
 SINGLE_PROCESS = ProcessGroup()
 
 
+def _current(device: torch.device | str) -> AbstractContextManager:
+    """Make a GPU the current one in the ``with`` block: NCCL sends objects through that one."""
+    return torch.cuda.device(device) if torch.device(device).type == "cuda" else nullcontext()
+
+
 def join_process_group(device: torch.device) -> ProcessGroup:
     """Connect the processes that ``torchrun`` started, unless they are connected; return them.
 
@@ -211,7 +218,10 @@ def join_process_group(device: torch.device) -> ProcessGroup:
                 "--nproc-per-node 2 script.py) or that torch.distributed has connected. Got True "
                 "in a single process."
             )
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        if device.type == "cuda":
+            distributed.init_process_group("nccl", device_id=device)
+        else:
+            distributed.init_process_group("gloo")
         atexit.register(leave_process_group)
     return ProcessGroup(distributed.get_rank(), distributed.get_world_size(), device)
 

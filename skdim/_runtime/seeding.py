@@ -19,6 +19,11 @@ _global_state_lock = RLock()
 _restorations: list[Callable[[], None]] = []
 
 
+def global_state_lock() -> RLock:
+    """Return the lock that code holds while it draws from torch's global generators."""
+    return _global_state_lock
+
+
 @contextmanager
 def _changing_globally(get_restoration: Callable[[], Callable[[], None]]) -> Iterator[None]:
     """Hold the lock inside the ``with`` block, then restore torch's global state."""
@@ -103,24 +108,35 @@ def seeded_globally(seed: int, device: torch.device) -> Iterator[None]:
 
 def seed_globally(seed: int, device: torch.device) -> None:
     """Seed the global generators of the CPU and of one device, and of no other device."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            torch.cuda.manual_seed(seed)
+    states = {"torch": torch.Generator().manual_seed(seed).get_state(), "device": None}
+    if device.type != "cpu":
+        states["device"] = torch.Generator(device).manual_seed(seed).get_state()
+    set_global_states(states, device)
 
 
 def global_states(device: torch.device) -> dict[str, Tensor | None]:
-    """Return the states of the global generators of the CPU and of one device."""
-    on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-    return {"torch": torch.get_rng_state(), "cuda": on_device}
+    """Return the states of the global generators of the CPU and of one device.
+
+    None stands for that of a device without a global generator, or of the CPU a second time.
+    """
+    module = getattr(torch, device.type, None)
+    if device.type == "cpu" or not hasattr(module, "get_rng_state"):
+        return {"torch": torch.get_rng_state(), "device": None}
+    on_device = module.get_rng_state(*_index(device))  # type: ignore[union-attr]  # hasattr
+    return {"torch": torch.get_rng_state(), "device": on_device}
 
 
 def set_global_states(states: dict[str, Tensor | None], device: torch.device) -> None:
     """Restore states of the global generators."""
     if states["torch"] is not None:
         torch.set_rng_state(states["torch"])
-    if states["cuda"] is not None:
-        torch.cuda.set_rng_state(states["cuda"], device)
+    module = getattr(torch, device.type, None)
+    if states["device"] is not None and hasattr(module, "set_rng_state"):
+        module.set_rng_state(states["device"], *_index(device))  # type: ignore[union-attr]
+
+
+def _index(device: torch.device) -> tuple[torch.device, ...]:
+    return () if device.type == "mps" else (device,)  # there is only one
 
 
 # Layers of torch that draw from the global generator in training.

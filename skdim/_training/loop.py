@@ -17,6 +17,7 @@ from skdim.optimization import (
     set_learning_rates,
     warmup_cosine,
 )
+from skdim.sources.loaders import Loader
 
 Terms = dict[str, Tensor]
 
@@ -71,6 +72,26 @@ class Batches:
                 indices = indices[self._shuffle(len(indices))]
                 shard = self.processes.shard(indices.to(self.indices_device))
                 yield shard, self.groups[indices]
+
+    def take_from(self, loader: Loader) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield the samples of each batch, as a loader takes them, and their groups.
+
+        With several processes, groups and a `StreamingLoader`, each batch waits for the device.
+        """
+        is_shuffled_elsewhere = self.indices_device != self.generator.device
+        if self.groups is None or not self.processes.is_single or not is_shuffled_elsewhere:
+            yield from ((loader.take(indices), groups) for indices, groups in self)
+            return
+        order = self._shuffle(self.n_samples)
+        by_group = order[self.groups[order].argsort(stable=True)]
+        on_host = by_group.to(self.indices_device)
+        for i in range(self.n_batches):
+            indices = by_group[i :: self.n_batches]
+            # Samples are shuffled after they were taken: shuffled indices would have to come from
+            # the device, and every step would wait for them.
+            shuffle = self._shuffle(len(indices))
+            samples = loader.take(on_host[i :: self.n_batches])
+            yield samples[shuffle], self.groups[indices[shuffle]]
 
     def _shuffle(self, n: int) -> Tensor:
         return torch.randperm(n, generator=self.generator, device=self.generator.device)

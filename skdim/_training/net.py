@@ -12,7 +12,7 @@ from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping as EarlyStoppingOfSkorch
 from skorch.utils import TeeGenerator
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_swa_avg_fn
 
 from skdim._model.fitted import FittedModel
 from skdim._runtime.batch_norm import sync_batch_norm
@@ -213,7 +213,7 @@ class DIMNet(NeuralNet):
         self._set_training(True)
         start, self.n_seen = time.perf_counter(), 0
         table = run_epoch(
-            ((self.loader.take(indices), groups) for indices, groups in iterator),
+            iterator.take_from(self.loader),
             len(iterator),
             self.graphed_step or self.step,
             before_step=partial(self._before_step, len(iterator)),
@@ -407,7 +407,10 @@ class DIMNet(NeuralNet):
         """Build an optimiser for encoder and critics, one for the discriminator, and averages."""
         config = self.plan.training
         averaged = self._parts() if config.weight_averaging else []
-        self.averages = [(AveragedModel(part, use_buffers=True), part) for part in averaged]
+        self.averages = [
+            (AveragedModel(part, multi_avg_fn=_update_averages, use_buffers=True), part)
+            for part in averaged
+        ]
         parameters = [*self.module_.parameters(), *self.criterion_.critic_parameters()]
         self.optimizer_ = self._build_optimizer(parameters, config.optimizer_params)
         if self.plan.model.objective.prior_weight:
@@ -429,6 +432,8 @@ class DIMNet(NeuralNet):
                 f"The 'optimizer_params' parameter does not suit the optimiser: {error}."
             ) from error
         remember_learning_rates(optimizer)
+        if self.capturer is not None:  # the first steps are not captured, which torch warns of
+            vars(optimizer)["_warned_capturable_if_run_uncaptured"] = True
         return optimizer
 
     def optimizer_states(self) -> dict[str, dict]:
@@ -480,6 +485,13 @@ def _kind_of(group: dict) -> dict[str, Any]:
         for name, value in group.items()
         if name not in KERNELS
     }
+
+
+def _update_averages(averages: Any, values: Any, n_averaged: Tensor | int) -> None:
+    """Update running means one by one: the kernel of torch for all of them refuses counters."""
+    updated = get_swa_avg_fn()
+    for average, value in zip(averages, values, strict=True):
+        average.copy_(updated(average, value, n_averaged))
 
 
 def _copy(value: Any) -> Any:

@@ -107,19 +107,21 @@ def add_fixed(encoder: nn.Module, x: Tensor, encoding: Encoding) -> Encoding:
     return encoding._replace(fixed=fixed) if fixed.shape[1] else encoding
 
 
-# About how many numbers of a layer fit into the caches of a processor.
-N_AT_ONCE = 2**20
+# About how many numbers of a layer fit into the caches of a processor, and how many (256 MiB) may
+# be in the memory of another device: there, each part costs the launch of its kernels.
+N_CACHED, N_ON_DEVICE = 2**20, 2**26
 
 
 def in_parts(function: Callable[[Tensor], Tensor], x: Tensor, n_numbers: int) -> Tensor:
-    """Apply a function to a few samples of x at a time, so that layers fit into the caches.
+    """Apply a function to a few samples of x at a time, so that layers fit into caches or memory.
 
     The function treats each sample separately, and needs no gradients; ``n_numbers`` is about how
     many numbers a layer has for one sample.
     """
     if torch.jit.is_tracing():
         return function(x)
-    n_at_once = max(1, N_AT_ONCE // max(1, n_numbers))
+    n_fitting = N_CACHED if x.device.type == "cpu" else N_ON_DEVICE
+    n_at_once = max(1, n_fitting // max(1, n_numbers))
     n_at_once = 2 ** (n_at_once.bit_length() - 1)  # divides usual batch sizes
     return torch.cat([function(part) for part in x.split(n_at_once)])
 

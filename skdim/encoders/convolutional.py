@@ -6,13 +6,13 @@ from torch.nn import functional
 
 from skdim.encoders.contract import Encoding, as_local_map, check_sizes, normalized_code
 from skdim.encoders.patches import PatchBank, principal_patches, take_patches
+from skdim.encoders.pooling import MaxPool3d, average_parts
 
 # Keyed by the number of sides of a sample: 2 for images, 3 for volumes.
 CONVOLVE = {2: functional.conv2d, 3: functional.conv3d}
 CONVOLUTIONS = {2: nn.Conv2d, 3: nn.Conv3d}
 BATCH_NORMS = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-POOL_LAYERS = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
-POOLS = {2: functional.adaptive_avg_pool2d, 3: functional.adaptive_avg_pool3d}
+POOL_LAYERS = {2: nn.MaxPool2d, 3: MaxPool3d}
 
 # Fixed patches need a shortest side of at least this many pixels. Beyond this number of channels,
 # whitening them would be slow.
@@ -166,7 +166,7 @@ class ConvEncoder(nn.Module):
             x = layer(x)
             if level in self.local_levels:
                 local_maps.append(as_local_map(x))  # (n, n_locations, n_channels)
-        hidden = self.hidden(POOLS[self.n_sides](x, 2).flatten(1))
+        hidden = self.hidden(average_parts(x, 2).flatten(1))
         return Encoding(self.code(hidden), hidden, tuple(local_maps))
 
 

@@ -8,6 +8,7 @@ for fast and effective time series classification", Data Mining and Knowledge Di
 """
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -89,21 +90,26 @@ class KernelBank(nn.Module):
 
         If a signal ends in NaN, its shares refer to the time before.
         """
-        return in_parts(self._shares, x, len(KERNELS) * x.shape[2] // self.stride)
+        # A CPU keeps the responses to one threshold in its caches; elsewhere, launches count.
+        n_thresholds = 1 if x.device.type == "cpu" else self.thresholds.shape[2]
+        n_numbers = n_thresholds * len(KERNELS) * x.shape[2] // self.stride
+        return in_parts(partial(self._shares, n_thresholds=n_thresholds), x, n_numbers)
 
-    def _shares(self, x: Tensor) -> Tensor:
+    def _shares(self, x: Tensor, n_thresholds: int) -> Tensor:
+        """Map signals to shares, with ``n_thresholds`` thresholds of a kernel at once."""
         shares = []
         # Half precision is too coarse for the thresholds.
-        with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
+        with torch.autocast(x.device.type, enabled=False):
             x = x.to(self.filters.dtype)
             for i, (signals, has_ended) in enumerate(self._with_differences(x)):
                 duration = (~has_ended).float().mean(1, keepdim=True)  # (n, 1)
                 for j in range(len(self.dilations)):
                     responses = self._respond(signals, i, j)  # (n, 84, n_positions)
                     responses = responses.masked_fill(has_ended[:, None], -torch.inf)
-                    for thresholds in self.thresholds[i, j]:
-                        above = (responses - thresholds[:, None]).clamp(-0.5, 0.5)
-                        shares.append((above.mean(2) + 0.5) / duration)
+                    for thresholds in self.thresholds[i, j].split(max(1, n_thresholds)):
+                        # (n, n_thresholds, 84, n_positions)
+                        above = (responses[:, None] - thresholds[..., None]).clamp(-0.5, 0.5)
+                        shares.append((above.mean(3).flatten(1) + 0.5) / duration)
         return torch.cat(shares, 1) if shares else x.new_zeros(len(x), 0)
 
     def _respond(self, signals: Tensor, i: int, j: int) -> Tensor:

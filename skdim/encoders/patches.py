@@ -51,7 +51,7 @@ class PatchBank(nn.Module):
         components, scale = principal_patches(patches, 0.01)
         whiten = components / scale @ components.T
         indices = np.random.default_rng(0).integers(len(patches), size=len(self.filters))
-        whitened = (patches[torch.from_numpy(indices).to(patches.device)] - mean) @ whiten
+        whitened = (patches[torch.from_numpy(indices)] - mean) @ whiten
         whitened = whitened / (whitened.norm(dim=1, keepdim=True) + 1e-9)
         filters = whitened @ whiten
         responses = (patches[:: max(1, len(patches) // 5000)] - mean) @ filters.T
@@ -78,7 +78,8 @@ class PatchBank(nn.Module):
 def take_patches(samples: Tensor, side: int, n_patches: int) -> Tensor:
     """Cut about ``n_patches`` evenly spaced patches, with sides of equal length, from samples.
 
-    From (n, n_channels, *sides) to (n_patches, n_channels * side**n_sides), float64.
+    From (n, n_channels, *sides) to (n_patches, n_channels * side**n_sides), float64, on the CPU:
+    some devices have no float64.
     """
     n_sides = samples.ndim - 2
     windows = samples
@@ -88,7 +89,7 @@ def take_patches(samples: Tensor, side: int, n_patches: int) -> Tensor:
     grid = windows.shape[: 1 + n_sides]  # including the axis of samples
     flat_indices = torch.arange(0, grid.numel(), max(1, grid.numel() // n_patches))
     indices = torch.unravel_index(flat_indices.to(samples.device), grid)
-    return windows[indices].float().flatten(1).double()  # only these are copied
+    return windows[indices].float().flatten(1).cpu().double()  # only these are copied
 
 
 def principal_patches(patches: Tensor, regularization: float) -> tuple[Tensor, Tensor]:

@@ -2,10 +2,10 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from skdim.encoders.contract import Encoding, as_local_map, check_sizes, normalized_code
 from skdim.encoders.kernels import KernelBank
+from skdim.encoders.pooling import average_parts, largest_of_parts
 
 
 class SignalEncoder(nn.Module):
@@ -82,10 +82,7 @@ class SignalEncoder(nn.Module):
         """Encode signals of shape (n, channels, length)."""
         # (n, n_channels, n_locations)
         feature_map = self._run_layers_until_end(x) if self.allow_nan else self.layers(x)
-        quarters = [
-            functional.adaptive_avg_pool1d(feature_map, 4),
-            functional.adaptive_max_pool1d(feature_map, 4),
-        ]
+        quarters = [average_parts(feature_map, 4), largest_of_parts(feature_map, 4)]
         hidden = self.hidden(torch.cat(quarters, 1).flatten(1))
         return Encoding(self.code(hidden), hidden, (as_local_map(feature_map),))
 

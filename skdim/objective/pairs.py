@@ -76,9 +76,18 @@ def permute_locations(
         donors = torch.empty_like(cycle).scatter(0, cycle, cycle.roll(1, 0))
     else:
         is_negative = (groups[:, None] != groups).float()
-        donors = is_negative.multinomial(n_locations, replacement=True, generator=generator)
+        donors = _draw(is_negative, n_locations, generator)
     locations = torch.arange(n_locations, device=local_map.device)
     return local_map[..., donors, locations, :]
+
+
+def _draw(weights: Tensor, n_draws: int, generator: torch.Generator) -> Tensor:
+    """Draw indices (n, n_draws) with replacement, by the weights in each row (n, n_weights)."""
+    if n_draws > 1:
+        return weights.multinomial(n_draws, replacement=True, generator=generator)
+    # The same numbers as torch's, which first looks at the weights, and so waits for a GPU.
+    times = torch.empty_like(weights).exponential_(generator=generator)
+    return (weights / times).argmax(1, keepdim=True)
 
 
 def sample_locations(local_map: Tensor, n_locations: int, generator: torch.Generator) -> Tensor:

@@ -56,8 +56,8 @@ def bound_in_chunks(
     bound : Tensor of shape ()
         Differentiable once.
     """
-    with torch.autocast(parts[0][1].device.type, enabled=False):
-        tensors = _flatten(parts)
+    tensors = _flatten(parts)
+    with torch.autocast(tensors[0].device.type, enabled=False):
         scorer = _Scorer(_statistic_of(mi_estimator), tensors, groups, processes)
         return _BoundInChunks.apply(scorer, _cut_codes(tensors, chunk_size), *tensors)
 

@@ -116,7 +116,7 @@ def test_processes_side_by_side_take_the_gpus_in_turn(name, rank, number, monkey
     assert devices.process_number() == number
     assert devices.choose_device("auto") == torch.device("cuda", number % 4)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert devices.choose_device("auto") == torch.device("cuda")
+    assert devices.choose_device("auto") == torch.device("cuda", 0)
 
 
 def test_a_size_beyond_all_memory_is_a_memory_error(quick, rows):
