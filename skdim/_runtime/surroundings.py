@@ -84,16 +84,16 @@ def _precisions() -> list[tuple[Callable[[], Any], Callable[[Any], None], Any]]:
     """
     cudnn: Any = torch.backends.cudnn
     allow_tf32 = partial(getattr, cudnn, "allow_tf32"), partial(setattr, cudnn, "allow_tf32")
-    of_products = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+    product_precision = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
     try:
-        allow_tf32[0](), of_products[0]()
+        allow_tf32[0](), product_precision[0]()
     except RuntimeError:  # the program uses the settings that are new in torch 2.9
         mkldnn: Any = torch.backends.mkldnn
         kinds = [cudnn.conv, cudnn.rnn, mkldnn.conv, mkldnn.rnn, mkldnn.matmul]
         kinds.append(torch.backends.cuda.matmul)
         name = "fp32_precision"
         return [(partial(getattr, k, name), partial(setattr, k, name), "ieee") for k in kinds]
-    return [(*allow_tf32, False), (*of_products, "highest")]
+    return [(*allow_tf32, False), (*product_precision, "highest")]
 
 
 def _restore() -> None:

@@ -31,6 +31,6 @@ if __name__ == "__main__":
         raise SystemExit(pretended_device.REASON)
     pretended_device.register()
     if mode == "cuda":
-        pretended_device.read_cuda_as_pretended("skdim")
+        pretended_device.replace_cuda("skdim")
     options = ["-k", MODES[mode], "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--no-header"]
     raise SystemExit(pytest.main([str(HERE), *options, *arguments]))

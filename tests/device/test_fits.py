@@ -216,7 +216,7 @@ def test_a_graph_survives_another_size_that_cannot_be_captured(monkeypatch):
     }
     with Messages() as messages:
         captured = fit("odd", **params)
-    (message,) = messages.of_graphs
+    (message,) = messages.on_graphs
     assert "11 samples" in message
     assert "not permitted" in message
     assert counts["replays"] == 5 - 1

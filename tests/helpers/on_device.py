@@ -88,7 +88,7 @@ def check_captured(kind, groups=None, n_graphs=1, **params):
     messages = Messages()
     with messages:
         captured = fit(kind, groups, **params)
-    assert not messages.of_graphs, messages.of_graphs
+    assert not messages.on_graphs, messages.on_graphs
     assert counts["replays"]
     assert counts["captures: thread_local"] == n_graphs
     with pytest.MonkeyPatch.context() as patch:
@@ -110,7 +110,7 @@ class Messages(logging.Handler):
         self.texts.append(record.getMessage())
 
     @property
-    def of_graphs(self):
+    def on_graphs(self):
         return [text for text in self.texts if "CUDA graph" in text]
 
     def __enter__(self):

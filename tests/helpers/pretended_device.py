@@ -5,7 +5,7 @@ those of CUDA: an operation on tensors of two devices fails, ``numpy`` fails, a 
 a device, and reading a number waits for the device. A captured graph repeats its kernels on the
 memory they had, and nothing else. `counts` counts kernels, waits and copies from the host.
 
-`register` makes the device. Afterwards, `read_cuda_as_pretended` makes the next import of a package
+`register` makes the device. Afterwards, `replace_cuda` makes the next import of a package
 read every mention of CUDA as this device, so that branches for CUDA run, in unmodified files. Both
 change torch for the rest of the process: use a process of its own.
 
@@ -209,7 +209,7 @@ def run(op, *args, **kwargs):
 
 
 def original(value):
-    """Return the generator that torch passes as another object of Python."""
+    """Return the generator that torch wraps in another object of Python."""
     return generators.get(address_of(value), value) if isinstance(value, CPUGenerator) else value
 
 
@@ -578,7 +578,7 @@ class Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
-def read_cuda_as_pretended(package):
+def replace_cuda(package):
     """Replace CUDA by this device in a package, which must not be imported yet."""
     if package in sys.modules:
         raise RuntimeError(f"{package!r} is imported already.")

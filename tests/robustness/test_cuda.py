@@ -1,4 +1,4 @@
-"""What only a GPU can show; skipped where there is none.
+"""What only a GPU can show; skipped without one.
 
 The suite of the pretended device (``tests/device``) runs the same branches without one.
 """
