@@ -73,20 +73,20 @@ def main():
         folders["other"] = arguments.against
     runs = {kind: {name: [] for name in folders} for kind in LIMITS}
     for _ in range(arguments.rounds):
-        for kind, of_folder in runs.items():
+        for kind, folder_runs in runs.items():
             for name, folder in folders.items():
-                of_folder[name].append(run(kind, folder))
+                folder_runs[name].append(run(kind, folder))
     names = list(runs["rows"]["skdim"][0])
     medians = {
         kind: {
             name: {key: float(np.median([r[key] for r in rs])) for key in names}
-            for name, rs in of_folder.items()
+            for name, rs in folder_runs.items()
         }
-        for kind, of_folder in runs.items()
+        for kind, folder_runs in runs.items()
     }
     print(f"{'seconds':<16}" + "".join(f"{key:>12}" for key in names))
-    for kind, of_folder in medians.items():
-        for name, values in of_folder.items():
+    for kind, folder_runs in medians.items():
+        for name, values in folder_runs.items():
             row = "".join(f"{values[key]:>12.4f}" for key in names)
             print(f"{kind + ', ' + name:<16}{row}")
     save("small_fits", {"rounds": arguments.rounds, "medians": medians})

@@ -33,7 +33,7 @@ EncodedBatches = Iterator[tuple[int, Encoding]]
 LARGEST_LAYER, LARGEST_USUAL_LAYER, TRIED_LAYER = 2**25, 2**26, 2**22
 
 # Likewise, of fixed features that are computed at once: what fits into the caches of a CPU, or 256
-# MiB on another device, where each part costs the launch of its kernels.
+# MiB on another device, because every part has to launch its kernels.
 CACHED_LAYER, LARGEST_FIXED_LAYER = 2**20, 2**26
 
 # Answers to earlier questions. They are the same for all encoders of an architecture.
