@@ -44,7 +44,8 @@ LAYOUTS = {
     "volumes, channels last": ((8, 8, 8, 2), {}),
     "volumes, channels between": ((8, 2, 8, 8), {"channel_axis": 2, "flip_averaging": True}),
 }
-SAMPLES = {"mlp": (9,), "signal": (2, 40), "paper28": (1, 28, 28)}  # others see colour images
+# Others see colour images.
+SAMPLES = {"mlp": (9,), "signal": (2, 40), "spectrogram": (2, 90), "paper28": (1, 28, 28)}
 
 
 def small(**params):
