@@ -34,9 +34,9 @@ def test_bands_are_those_of_scipy(length):
         np.log(scipy_power(x, w) + LEAST_POWER).reshape(len(x), -1, count_frames(length))
         for w in WINDOWS
     ]
-    found = spectrogram(torch.from_numpy(x))
-    assert found.shape == (len(x), spectrogram.n_bands, count_frames(length))
-    np.testing.assert_allclose(found, np.concatenate(expected, 1), atol=1e-3)
+    bands = spectrogram(torch.from_numpy(x))
+    assert bands.shape == (len(x), spectrogram.n_bands, count_frames(length))
+    np.testing.assert_allclose(bands, np.concatenate(expected, 1), atol=1e-3)
 
 
 def test_bands_are_standardised_by_the_samples():
@@ -67,45 +67,36 @@ def test_the_phase_of_a_tone_does_not_matter_and_its_frequency_does():
     assert high.mean((0, 2)).argmax() == 12 - 1
 
 
-@pytest.mark.parametrize("part", ["fixed", "local map", "hidden"])
-def test_parts_of_an_ended_signal_are_those_of_one_that_is_no_longer(part):
+@pytest.fixture
+def adapted():
+    """An encoder of signals that may end, with running statistics other than 0 and 1."""
     torch.manual_seed(0)
     encoder = SpectrogramEncoder((2, 330), 8, **SMALL, allow_nan=True)
     encoder.adapt(torch.from_numpy(NOISE))
-    encoder(ENDED)  # running statistics other than 0 and 1
-    encoder.eval()
-    together = encode(encoder, ENDED)
-    filled = ENDED.nan_to_num(nan=0.0)
+    encoder(ENDED)
+    return encoder.eval()
+
+
+def spread(feature_map, n):
+    """Repeat the locations of a map (n_channels, n_locations) so that there are n."""
+    return feature_map[:, torch.arange(n) * feature_map.shape[1] // n]
+
+
+@torch.no_grad()
+def test_parts_of_an_ended_signal_are_those_of_one_that_is_no_longer(adapted):
+    encoding = encode(adapted, ENDED)
+    n_frames, n_locations = count_frames(330), encoding.local_maps[0].shape[1]
     for i, length in enumerate(LENGTHS):
-        # The same signal, before any other end: what comes after the end does not matter.
-        other = ENDED[i : i + 1].clone()
-        alone = encode(encoder, other)
-        n_frames = count_frames(length)
-        spectrogram = encoder.spectrogram(filled[i : i + 1, :, :length])
-        assert spectrogram.shape[2] == n_frames
-        if part == "fixed":
-            times = torch.arange(count_frames(330)) * n_frames // count_frames(330)
-            spread = spectrogram[:, :, times]
-            quarters = [spread[0, :, i * 11 // 4 : -(-(i + 1) * 11 // 4)] for i in range(4)]
-            expected = [torch.stack([p(q) for q in quarters], 1) for p in (_mean, _max)]
-            found = together.fixed[i].view(-1, 4)
-            torch.testing.assert_close(found, torch.cat(expected), atol=1e-4, rtol=1e-4)
-        elif part == "local map":
-            layers = encoder.layers(spectrogram)[0].T
-            times = torch.arange(together.local_maps[0].shape[1]) * len(layers)
-            times = times // together.local_maps[0].shape[1]
-            found = together.local_maps[0][i]
-            torch.testing.assert_close(found, layers[times], atol=1e-4, rtol=1e-4)
-        else:
-            torch.testing.assert_close(alone.hidden[0], together.hidden[i], atol=1e-4, rtol=1e-4)
-
-
-def _mean(x):
-    return x.mean(1)
-
-
-def _max(x):
-    return x.amax(1)
+        spectrogram = adapted.spectrogram(torch.from_numpy(NOISE[i : i + 1, :, :length]))
+        local_map = spread(adapted.layers(spectrogram)[0], n_locations)
+        torch.testing.assert_close(encoding.local_maps[0][i].T, local_map, atol=1e-4, rtol=1e-4)
+        frames = spread(spectrogram[0], n_frames)
+        bounds = [(k * n_frames // 4, -(-(k + 1) * n_frames // 4)) for k in range(4)]
+        quarters = [frames[:, start:stop] for start, stop in bounds]
+        means = torch.stack([quarter.mean(1) for quarter in quarters], 1)
+        maxima = torch.stack([quarter.amax(1) for quarter in quarters], 1)
+        fixed = torch.cat([means, maxima]).flatten()
+        torch.testing.assert_close(encoding.fixed[i], fixed, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("length", [64, 500, 2048, 4096, 100_000])
