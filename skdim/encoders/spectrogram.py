@@ -59,20 +59,20 @@ class Spectrogram(nn.Module):
 
     def log_power(self, x: Tensor) -> Tensor:
         """Return the spectrograms (n, n_bands, n_frames) before they are standardised."""
-        n, n_channels, length = x.shape
+        n_channels, length = (int(side) for side in x.shape[1:])  # numbers, also for the exporter
         n_frames = count_frames(length)
         # The squares of half precision overflow.
         with torch.autocast("cuda" if x.is_cuda else "cpu", enabled=False):
             x = x.to(self.mean.dtype)
             has_ended = x[:, :1, ::HOP].isnan()  # (n, 1, n_frames)
-            signals = x.nan_to_num().reshape(n * n_channels, 1, length)
+            signals = x.nan_to_num().reshape(-1, 1, length)
             spectrograms = []
             for window in WINDOWS:
                 waves = getattr(self, f"filters_{window}")
                 response = functional.conv1d(signals, waves, stride=HOP, padding=window // 2)
                 real, imaginary = response[:, :, :n_frames].square().chunk(2, 1)
                 power = torch.log(real + imaginary + LEAST_POWER)
-                spectrograms.append(power.reshape(n, n_channels * window // 2, n_frames))
+                spectrograms.append(power.reshape(-1, n_channels * window // 2, n_frames))
             return torch.cat(spectrograms, 1).masked_fill(has_ended, torch.nan)
 
 
