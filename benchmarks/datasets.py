@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from benchmarks.common import data_loader
+from benchmarks.sounds import make_words
 
 UCR = (
     "OSULeaf",
@@ -87,6 +88,18 @@ def ucr(name: str) -> Data:
     return Data("signals", _fill(X, length, mean), y, _fill(X_test, length, mean), y_test)
 
 
+def sensors() -> Data:
+    """Signals of 9 channels: accelerations and angular velocities of people who move."""
+    data = data_loader()
+    return Data("signals", *data.load_sensors("train"), *data.load_sensors("test"))
+
+
+def words(n: int = 2000) -> Data:
+    """Synthetic sounds, 1,000 of them to test on; see `benchmarks.sounds`."""
+    (X, y), (X_test, y_test) = make_words(n, 0), make_words(1000, 1)
+    return Data("signals", X[:, None], y, X_test[:, None], y_test)
+
+
 def from_file(path: str) -> Data:
     """X and y of an .npz file, a quarter to test on; the number of axes determines the kind."""
     with np.load(path) as arrays:
@@ -106,6 +119,8 @@ DATASETS: dict[str, Callable[[], Data]] = {
     "digits": digits,
     "letter": letter,
     **{name: partial(ucr, name) for name in UCR},
+    "sensors": sensors,
+    "words": words,
     "grey-cifar10-5k": partial(grey_cifar10, 5000),
     "cifar10-5k": partial(cifar10, 5000),
     "cifar10-10k": partial(cifar10, 10_000),

@@ -335,6 +335,55 @@ def jitter_amplitudes(
     return gain[:, :, None] * signals + noise * white_noise
 
 
+def augment_oscillations(signals: Tensor, generator: torch.Generator) -> Tensor:
+    """Make the default views of signals that are long and oscillate, such as audio.
+
+    They are cut, resampled a little, filtered, made louder or quieter, and disturbed by noise.
+
+    Parameters
+    ----------
+    signals : Tensor of shape (n, channels, length)
+    generator : torch.Generator
+
+    Returns
+    -------
+    signals : Tensor of the same shape
+    """
+    views = equalize(crop_and_warp(signals, generator, smallest=0.85, warp=0.1), generator)
+    level = 0.4 * 10 ** -_uniform(len(views), 1, generator)  # of the noise
+    white_noise = torch.randn(views.shape, generator=generator, device=generator.device)
+    return views + level[:, :, None] * white_noise
+
+
+def equalize(
+    signals: Tensor, generator: torch.Generator, strength: float = 0.4, level: float = 0.7
+) -> Tensor:
+    """Change the level of each channel, and its balance of low and high frequencies.
+
+    Signals that end in NaN, in all channels at the same time, keep their length.
+
+    Parameters
+    ----------
+    signals : Tensor of shape (n, channels, length)
+    generator : torch.Generator
+    strength : float, default=0.4
+        Standard deviation of the logarithm of the gain at nine frequencies from zero to the
+        highest. Between them, the logarithm is interpolated.
+    level : float, default=0.7
+        Largest change of the logarithm of the gain at all frequencies, in both directions.
+    """
+    n, n_channels, length = signals.shape
+    has_ended = signals.isnan()
+    spectrum = torch.fft.rfft(signals.masked_fill(has_ended, 0.0))
+    knots = torch.randn(n, n_channels, 9, generator=generator, device=generator.device)
+    log_gain = functional.interpolate(
+        strength * knots, spectrum.shape[2], mode="linear", align_corners=True
+    )
+    log_gain = log_gain + level * _symmetric(n, n_channels, generator)[:, :, None]
+    filtered = torch.fft.irfft(spectrum * log_gain.exp(), length)
+    return filtered.masked_fill(has_ended, torch.nan)
+
+
 def swap_cells(
     rows: Tensor,
     generator: torch.Generator,

@@ -7,7 +7,7 @@ the module of their kind. All other code calls `modality_of` and never compares 
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -17,6 +17,7 @@ from skdim.augmentation import (
     CROPPED_SIDE,
     Augmentation,
     augment_images,
+    augment_oscillations,
     augment_signals,
     jitter_cells,
     move,
@@ -191,9 +192,18 @@ VOLUMES = Modality(
 MODALITIES = (TABLES, SIGNALS, IMAGES, VOLUMES)
 
 
-def modality_of(sample_shape: Sequence[int]) -> Modality:
-    """Return the modality of samples of a shape, channels first; without defaults if not listed."""
+# Signals for which `skdim.sources.oscillation.are_oscillations` holds.
+OSCILLATIONS = replace(SIGNALS, encoder="spectrogram", augment=augment_oscillations)
+
+
+def modality_of(sample_shape: Sequence[int], *, oscillate: bool = False) -> Modality:
+    """Return the modality of samples of a shape, channels first; without defaults if not listed.
+
+    ``oscillate`` says whether signals are long and oscillate.
+    """
     n_sides = len(sample_shape) - 1
+    if oscillate and n_sides == OSCILLATIONS.n_sides:
+        return OSCILLATIONS
     rows = (modality for modality in MODALITIES if modality.n_sides == n_sides)
     return next(rows, Modality(f"samples of {n_sides} sides", n_sides))
 

@@ -3,6 +3,7 @@
 import copy
 import logging
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any
@@ -43,6 +44,7 @@ from skdim.priors import Prior
 from skdim.sources.checks import as_samples, warn_of_signals
 from skdim.sources.groups import number_groups
 from skdim.sources.layout import Layout, find_layout
+from skdim.sources.oscillation import are_oscillations
 from skdim.sources.outputs import is_path, open_output, transform_lazily
 from skdim.sources.readers import is_dask
 from skdim.sources.standardization import check_not_constant
@@ -153,12 +155,14 @@ class DIMTransformer(
 
     n_components : int or None, default=64
         Number of features, and length of the code. With None, the hidden layer is the code.
-    encoder : {"auto", "mlp", "signal", "conv", "resnet", "paper28", "paper32", "paper64", \
-"paper_alexnet64", "paper_resnet19", "paper_resnet34", "paper_crops_alexnet64", \
+    encoder : {"auto", "mlp", "signal", "spectrogram", "conv", "resnet", "paper28", "paper32", \
+"paper64", "paper_alexnet64", "paper_resnet19", "paper_resnet34", "paper_crops_alexnet64", \
 "paper_crops_resnet19", "paper_globals_alexnet64", "paper_globals_resnet19"} or type, default="auto"
-        The network. "auto" is "mlp" for tables, "signal" for signals, "conv" for images and
-        volumes. A class is built as ``encoder(sample_shape, n_components, **encoder_params)``;
-        `skdim.encoders.tap` makes one of an existing network. See `skdim.encoders`.
+        The network. "auto" is "mlp" for tables, "conv" for images and volumes, "spectrogram" for
+        signals that are long and oscillate (at least 2048 points, and half of the energy at
+        frequencies above one cycle in 64 points), and "signal" for other signals. A class is built
+        as ``encoder(sample_shape, n_components, **encoder_params)``; `skdim.encoders.tap` makes one
+        of an existing network. See `skdim.encoders`.
     encoder_params : dict or None, default=None
         Keyword arguments of the encoder, for instance ``{"width": 64}``.
     output : {"components", "hidden", "code", "local"}, default="components"
@@ -226,8 +230,9 @@ default="infonce"
         How to make random views of a sample. The code of one view is compared with the local
         features of the other. "auto" moves volumes and images smaller than 16 pixels; crops other
         grey images and changes their contrast; crops, flips and recolours colour images, at three
-        quarters of their size if encoder and objective allow it; cuts, warps and scales signals;
-        adds noise to tables. None compares each sample with itself, as in the paper. A callable
+        quarters of their size if encoder and objective allow it; cuts, warps and scales signals,
+        or cuts and filters them for the encoder "spectrogram"; adds noise to tables. None compares
+        each sample with itself, as in the paper. A callable
         maps ``(batch, generator)`` to a batch. See `skdim.augmentation`.
     n_views : int, default=2
         Number of views of each sample in a step. The code of each view is compared with the local
@@ -597,8 +602,13 @@ default="infonce"
         samples, layout = _as_samples(candidate, X, reset=previous is None)
         if previous is None:
             check_not_constant(samples)
+            oscillate = self.encoder == "spectrogram" or (
+                self.encoder == "auto" and are_oscillations(samples)
+            )
         else:
             previous.check_layout(layout)
+            oscillate = previous.config.layout.oscillate
+        layout = replace(layout, oscillate=oscillate)
         groups = number_groups(groups, len(samples))
         params, defaults = self.get_params(deep=False), type(self)().get_params(deep=False)
         columns = select_sklearn_state(vars(candidate))

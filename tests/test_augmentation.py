@@ -9,10 +9,12 @@ from helpers.signals import UNCUT, with_ends
 from torch.nn import functional
 
 from skdim.augmentation import (
+    augment_oscillations,
     augment_signals,
     crop_and_flip,
     crop_and_warp,
     crop_grid,
+    equalize,
     jitter_amplitudes,
     jitter_colors,
     jitter_contrast,
@@ -34,6 +36,8 @@ CASES = [
     (jitter_contrast, COLOR),
     (crop_and_warp, SIGNAL),
     (jitter_amplitudes, SIGNAL),
+    (equalize, SIGNAL),
+    (augment_oscillations, SIGNAL),
     (occlude, SIGNAL),
     (occlude, COLOR),
     (swap_cells, ROWS),
@@ -212,10 +216,29 @@ def test_views_keep_the_length_of_a_signal_and_show_nothing_else():
     generator = torch.Generator().manual_seed(0)
     signals = torch.from_numpy(with_ends(np.ones_like(UNCUT)))
     signals += torch.arange(60)[:, None, None]
-    for view in (augment_signals(signals, generator), occlude(signals, generator)):
-        assert torch.equal(view.isnan(), signals.isnan())
+    for augment in (augment_signals, augment_oscillations, occlude):
+        assert torch.equal(augment(signals, generator).isnan(), signals.isnan())
     # Constant signals stay constant, however they are warped: no value comes from elsewhere.
     torch.testing.assert_close(crop_and_warp(signals, generator), signals, equal_nan=True)
+
+
+def test_equalizing_changes_the_gain_of_frequencies_smoothly():
+    t = torch.arange(4000.0)
+    tones = sum(torch.sin(2 * np.pi * k / 400 * t) for k in range(1, 200))
+    before, after = (
+        torch.fft.rfft(x.expand(50, 1, -1)).abs()[:, 0, 10:2000:10]
+        for x in (tones, equalize(tones.expand(50, 1, -1), seeded(0)))
+    )
+    log_gain = (after / before).log()
+    torch.testing.assert_close(log_gain[:, 0].std(), torch.tensor(0.57), atol=0.15, rtol=0)
+    assert (log_gain[:, 1:] - log_gain[:, :-1]).abs().max() < 0.1
+    level_only = equalize(tones.expand(50, 1, -1), seeded(0), strength=0.0)
+    torch.testing.assert_close(
+        level_only / level_only.std(2, keepdim=True),
+        (tones / tones.std()).expand(50, 1, -1),
+        atol=1e-3,
+        rtol=0,
+    )
 
 
 def test_swapped_groups_come_from_one_row():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.products import cover
+from helpers.signals import with_ends
 from sklearn.cluster import KMeans
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -44,7 +45,8 @@ LAYOUTS = {
     "volumes, channels last": ((8, 8, 8, 2), {}),
     "volumes, channels between": ((8, 2, 8, 8), {"channel_axis": 2, "flip_averaging": True}),
 }
-SAMPLES = {"mlp": (9,), "signal": (2, 40), "paper28": (1, 28, 28)}  # others see colour images
+# Others see colour images.
+SAMPLES = {"mlp": (9,), "signal": (2, 40), "spectrogram": (2, 90), "paper28": (1, 28, 28)}
 
 
 def small(**params):
@@ -144,6 +146,13 @@ def test_features_of_every_encoder(name, run):
     params = {"scale": 0.05} if name.startswith("paper") else {"width": 8, "n_hidden": 24}
     X = draw(17, *shape)
     dim = small(encoder=name, encoder_params=params, channel_axis=1, augment=None).fit(X)
+    assert_same_features(run, dim, X, rounding_of(dim))
+
+
+@pytest.mark.parametrize("name", ["signal", "spectrogram"])
+def test_a_graph_ignores_what_comes_after_the_end_of_a_signal(name, run):
+    X = with_ends(draw(40, 2, 90), np.random.default_rng(1).integers(4, 91, 40))
+    dim = small(encoder=name, channel_axis=1, allow_nan=True, output="hidden").fit(X)
     assert_same_features(run, dim, X, rounding_of(dim))
 
 

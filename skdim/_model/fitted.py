@@ -27,6 +27,7 @@ from skdim._runtime.surroundings import torch_defaults
 from skdim._version import __version__, compare_versions
 from skdim.augmentation import Augmentation, make_views
 from skdim.encoders import encode
+from skdim.modalities import modality_of
 from skdim.objective import DIMObjective
 from skdim.sources.comparison import Comparison
 from skdim.sources.layout import Layout
@@ -206,7 +207,7 @@ class FittedModel:
             chosen = rng.permutation(len(samples))[:max_samples]
             samples = take_subset(samples, np.sort(chosen))
         if isinstance(augment, str):  # "auto", whatever views the encoder was trained on
-            augment = self.config.modality.augment
+            augment = modality_of(self.sample_shape).augment
         readout, size = self.readout(output), self.batch_size(batch_size)
         generator = torch.Generator(self.device).manual_seed(int(rng.randint(2**31 - 1)))
         features = []

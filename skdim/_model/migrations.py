@@ -93,9 +93,10 @@ BEFORE: dict[str, State] = {
 
 
 def trim_development_model(state: State) -> State:
-    """Format 2: the model has ``is_complete`` and ``reference``.
+    """Format 2: the model has ``is_complete`` and ``reference``, its layout has ``oscillate``.
 
-    Development versions of 0.2.0 had neither at first. Missing cells were not noticed. They had
+    Development versions of 0.2.0 had none of them at first. Missing cells were not noticed, and no
+    signal was treated as one that is long and oscillates. They had
     local vectors of negatives instead of the reference of `DIMTransformer.score_samples`, from
     which the reference cannot be computed: such a model is read as trimmed.
     """
@@ -107,7 +108,8 @@ def trim_development_model(state: State) -> State:
             "a development version of skdim 0.2.0 wrote this model without the layout of its "
             "samples: fit it again with this version, or read it with that one"
         )
-    model = {"is_complete": None, **model}
+    layout = {"oscillate": False, **model["layout"]}
+    model = {"is_complete": None, **model, "layout": layout}
     if model.pop("negatives", None) is not None:
         n_hidden = len(model["readouts"]["hidden"]["mean"])
         model |= {

@@ -54,6 +54,7 @@ LAYOUT = record(
         "unflat_shape": sides,
         "channel_axis": optional(integer(1)),
         "allow_nan": boolean,
+        "oscillate": boolean,
     }
 )
 

@@ -33,11 +33,13 @@ from skdim.encoders.paper import (
 )
 from skdim.encoders.rows import MLPEncoder
 from skdim.encoders.signals import SignalEncoder
+from skdim.encoders.spectrogram import SpectrogramEncoder
 from skdim.encoders.tap import tap
 
 ENCODERS: dict[str, type[nn.Module]] = {
     "mlp": MLPEncoder,
     "signal": SignalEncoder,
+    "spectrogram": SpectrogramEncoder,
     "conv": ConvEncoder,
     "resnet": ResidualEncoder,
     "paper28": Paper28,

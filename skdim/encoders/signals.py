@@ -50,21 +50,9 @@ class SignalEncoder(nn.Module):
         check_sizes(width=width, n_hidden=n_hidden)
         check_sizes(lowest=0, n_thresholds=n_thresholds)
         channels, length = sample_shape
-        n_halvings = max(0, (length // 16).bit_length() - 1)
-        layers = []
-        for i, kernel in enumerate((9, 5, 3)):
-            stride = 2 ** (n_halvings // 3 + (i < n_halvings % 3))
-            kernel = max(kernel, 2 * stride - 1)  # large strides skip no point
-            n_channels = width * 2**i
-            layers += [
-                nn.Conv1d(channels, n_channels, kernel, stride, padding=kernel // 2, bias=False),
-                nn.BatchNorm1d(n_channels),
-                nn.GELU(),
-            ]
-            channels = n_channels
-        self.layers = nn.Sequential(*layers)
+        self.layers = convolutions(channels, length, width)
         self.hidden = nn.Sequential(
-            nn.Linear(8 * channels, n_hidden, bias=False), nn.BatchNorm1d(n_hidden), nn.GELU()
+            nn.Linear(8 * 4 * width, n_hidden, bias=False), nn.BatchNorm1d(n_hidden), nn.GELU()
         )
         self.code = normalized_code(n_hidden, n_components)
         self.bank = KernelBank(sample_shape, n_thresholds)
@@ -81,25 +69,47 @@ class SignalEncoder(nn.Module):
     def forward(self, x: Tensor) -> Encoding:
         """Encode signals of shape (n, channels, length)."""
         # (n, n_channels, n_locations)
-        feature_map = self._run_layers_until_end(x) if self.allow_nan else self.layers(x)
+        feature_map = run_until_end(self.layers, x) if self.allow_nan else self.layers(x)
         quarters = [average_parts(feature_map, 4), largest_of_parts(feature_map, 4)]
         hidden = self.hidden(torch.cat(quarters, 1).flatten(1))
         return Encoding(self.code(hidden), hidden, (as_local_map(feature_map),))
 
-    def _run_layers_until_end(self, x: Tensor) -> Tensor:
-        """Compute the last map of signals that may end in NaN, from the points before NaN only."""
-        has_ended = x[:, 0].isnan()  # (n, length)
-        lengths = (~has_ended).sum(1, keepdim=True)  # (n, 1)
-        layers = list(zip(*[iter(self.layers)] * 3, strict=True))
-        for convolution, norm, activation in layers:
-            x = convolution(x.masked_fill(has_ended[:, None], 0.0))
-            stride = convolution.stride[0]
-            lengths = (lengths + stride - 1) // stride
-            t = torch.arange(x.shape[2], device=x.device)
-            has_ended = t >= lengths
-            # Padding must not enter the batch's statistics: after its end, a signal is repeated. In
-            # the last map, it is spread over all locations.
-            is_last = activation is layers[-1][-1]
-            times = t * lengths // len(t) if is_last else t % lengths  # (n, length)
-            x = activation(norm(x.gather(2, times[:, None].expand(-1, x.shape[1], -1))))
-        return x
+
+def convolutions(channels: int, length: int, width: int) -> nn.Sequential:
+    """Three convolutions over signals (n, channels, length), each with its norm and activation.
+
+    Their strides end at 16 to 31 locations, or at ``length`` if it is less than 32. The last has
+    ``4 * width`` channels.
+    """
+    n_halvings = max(0, (length // 16).bit_length() - 1)
+    layers = []
+    for i, kernel in enumerate((9, 5, 3)):
+        stride = 2 ** (n_halvings // 3 + (i < n_halvings % 3))
+        kernel = max(kernel, 2 * stride - 1)  # large strides skip no point
+        n_channels = width * 2**i
+        layers += [
+            nn.Conv1d(channels, n_channels, kernel, stride, padding=kernel // 2, bias=False),
+            nn.BatchNorm1d(n_channels),
+            nn.GELU(),
+        ]
+        channels = n_channels
+    return nn.Sequential(*layers)
+
+
+def run_until_end(convolutions: nn.Sequential, x: Tensor) -> Tensor:
+    """Compute the last map of signals that may end in NaN, from the points before NaN only."""
+    has_ended = x[:, 0].isnan()  # (n, length)
+    lengths = (~has_ended).sum(1, keepdim=True)  # (n, 1)
+    layers = list(zip(*[iter(convolutions)] * 3, strict=True))
+    for convolution, norm, activation in layers:
+        x = convolution(x.masked_fill(has_ended[:, None], 0.0))
+        stride = convolution.stride[0]
+        lengths = (lengths + stride - 1) // stride
+        t = torch.arange(x.shape[2], device=x.device)
+        has_ended = t >= lengths
+        # Padding must not enter the batch's statistics: after its end, a signal is repeated. In
+        # the last map, it is spread over all locations.
+        is_last = activation is layers[-1][-1]
+        times = t * lengths // len(t) if is_last else t % lengths  # (n, length)
+        x = activation(norm(x.gather(2, times[:, None].expand(-1, x.shape[1], -1))))
+    return x

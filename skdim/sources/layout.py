@@ -24,12 +24,15 @@ class Layout:
         Axis of channels in X after this reshaping, with samples as axis 0. None without channels.
     allow_nan : bool
         Whether samples may hold NaN.
+    oscillate : bool
+        Whether samples are treated as signals that are long and oscillate. ``fit`` decides it.
     """
 
     x_shape: tuple[int, ...]
     unflat_shape: tuple[int, ...]
     channel_axis: int | None
     allow_nan: bool = False
+    oscillate: bool = False
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -47,7 +50,7 @@ class Layout:
     @property
     def modality(self) -> Modality:
         """The modality of the samples."""
-        return modality_of(self.sample_shape)
+        return modality_of(self.sample_shape, oscillate=self.oscillate)
 
     def as_samples(self, X: np.ndarray) -> np.ndarray:
         """Convert X (n, *x_shape) to samples (n, channels, *sides); a table has channels only.

@@ -10,12 +10,14 @@ from skdim.encoders import (
     MLPEncoder,
     Paper28,
     SignalEncoder,
+    SpectrogramEncoder,
     encode,
 )
 
 SHAPES = {
     "mlp": [(1,), (9,), (100,)],
     "signal": [(1, 4), (3, 24), (2, 1000)],
+    "spectrogram": [(1, 64), (3, 2048), (2, 1000)],
     "conv": [(1, 8, 8), (3, 32, 32), (2, 9, 21), (13, 64, 64), (4, 15, 16), (1, 8, 9, 17)],
     "resnet": [(1, 8, 8), (3, 32, 32), (2, 9, 21), (2, 8, 8, 9)],
     "paper28": [(1, 28, 28), (3, 20, 31)],
@@ -84,6 +86,8 @@ def test_training_and_scoring_do_not_compute_what_is_fixed():
         (MLPEncoder, (3,), "n_local_channels"),
         (SignalEncoder, (1, 8), "width"),
         (SignalEncoder, (1, 8), "n_hidden"),
+        (SpectrogramEncoder, (1, 64), "width"),
+        (SpectrogramEncoder, (1, 64), "n_hidden"),
         (ConvEncoder, (1, 8, 8), "width"),
         (ConvEncoder, (1, 8, 8), "n_hidden"),
         (ConvEncoder, (1, 8, 8), "max_filters"),
@@ -104,6 +108,7 @@ def test_a_layer_of_no_size_is_named(encoder, shape, name, size):
         ("conv", (9,), "at least 8 on every side"),
         ("resnet", (3, 100), "'channel_axis' parameter"),
         ("signal", (2, 3), "at least 4 points in time"),
+        ("spectrogram", (2, 63), "at least 64 points in time"),
         ("mlp", (1, 8, 8), "samples of one axis"),
         ("paper32", (3, 100), "needs images"),
         ("paper_alexnet64", (3, 8, 8), "too small"),

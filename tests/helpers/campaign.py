@@ -584,7 +584,13 @@ def transformer(case: Case) -> DIMTransformer:
     small = modality.encoder_params
     encoder = case.params.get("encoder")
     if isinstance(encoder, str) and encoder in ENCODERS:
-        kinds = {"mlp": SMALL_MLP, "signal": SMALL_SIGNAL, "conv": SMALL_CONV, "resnet": SMALL_CONV}
+        kinds = {
+            "mlp": SMALL_MLP,
+            "signal": SMALL_SIGNAL,
+            "spectrogram": SMALL_SIGNAL,
+            "conv": SMALL_CONV,
+            "resnet": SMALL_CONV,
+        }
         small = kinds.get(encoder, SMALL_PAPER)
     return DIMTransformer(**{**plain, **modality.params, "encoder_params": small, **case.params})
 

@@ -22,7 +22,9 @@ def config(shape, column_names=None, **params):
 @pytest.mark.parametrize("name", ENCODERS)
 def test_shapes_are_found_without_arithmetic(name):
     """Those of the meta device are those of numbers."""
-    shape = {"mlp": (9,), "signal": (2, 40), "paper28": (1, 28, 28)}.get(name, (3, 64, 64))
+    shape = {"mlp": (9,), "signal": (2, 40), "spectrogram": (2, 90), "paper28": (1, 28, 28)}.get(
+        name, (3, 64, 64)
+    )
     params = {"scale": 0.05} if name.startswith("paper") else {"width": 8, "n_hidden": 16}
     encoder = ENCODERS[name](shape, 5, **params).eval()
     n_code, local_shapes = outline(encoder, shape, CPU)

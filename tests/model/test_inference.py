@@ -28,6 +28,7 @@ def test_features_do_not_depend_on_the_other_samples(quick, images, n):
 SHAPES = {
     "mlp": (5,),
     "signal": (2, 40),
+    "spectrogram": (2, 2048),
     "conv": (3, 16, 16),
     "resnet": (3, 16, 16),
     "paper32": (3, 32, 32),
