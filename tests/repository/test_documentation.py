@@ -39,7 +39,8 @@ def test_the_tests_that_pages_name_exist():
     assert not [name for name in names if f"def {name}(" not in code]
 
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "jobs").glob("*.md")]
+PAGES = [ROOT / "README.md", *sorted(DOCS)]
 EXAMPLES = sorted((ROOT / "docs" / "gallery").glob("*.py"))
 
 
