@@ -210,7 +210,8 @@ default="infonce"
     critic_width : int, default=128
         Length of the critic's embeddings, or units of its hidden layers.
     n_locations : int or None, default=None
-        Number of random locations of each local map in a step, for the local term; None is all.
+        Number of locations of a local map that each step uses for the local term. They are chosen
+        at random. None uses all locations.
     prior : {"uniform", "normal", "sphere"}, callable or Prior, default="uniform"
         The distribution that codes are trained to follow. Codes are first mapped into its range. A
         callable is called with ``(shape, generator)`` and returns random numbers of that shape;
@@ -221,8 +222,9 @@ default="infonce"
         a local feature comes from. It sees the local feature and the code. All sides of the local
         map must be equally long, as in square images. Not for tables.
     coordinates : {"both", "absolute", "relative"}, default="both"
-        What is predicted of each local vector: its position, its offset from another one, or both;
-        see `skdim.objective.coordinates`.
+        What the small network of ``coordinate_weight`` predicts for a local feature: its position
+        ("absolute"), its offset from another local feature ("relative"), or both. See
+        `skdim.objective.coordinates`.
 
     Views
 
@@ -298,11 +300,12 @@ default="infonce"
         killed, and does not repeat a fit that was complete. A `skdim.Checkpoint` also says how
         often the state is written, and whether to resume. Not for ``partial_fit``.
     distributed : bool, default=False
-        Whether the processes that ``torchrun`` started, or ``torch.distributed`` connected, train
-        one encoder together. Each process trains on its part of every batch; the result is that of
-        one process. All processes call ``fit`` with the same X, and learn the same.
+        Whether several processes train one encoder together. Start them with ``torchrun``, or
+        connect them with ``torch.distributed``. All of them must call ``fit`` with the same X. Each
+        trains on its part of every batch. All end with the same encoder, which is the one that a
+        single process would have trained.
     callbacks : list of skorch.callbacks.Callback or of (str, Callback), or None, default=None
-        Copied by every fit, never changed.
+        Callbacks of skorch, for instance for logging. Each fit uses copies of them.
     device : str or torch.device, default="auto"
         "auto" is CUDA if there is a GPU, else the CPU.
     data_on_device : bool or "auto", default="auto"
@@ -316,9 +319,9 @@ default="infonce"
         Whether ``torch.compile`` compiles the encoder, which takes up to minutes and needs a
         compiler.
     transform_batch_size : int or None, default=None
-        Number of samples that ``transform`` encodes at once, at most 65,536 and as many as fill 128
-        MiB in the largest layer. None is 16 to 1024 on a CPU, depending on their size, and 1024
-        elsewhere.
+        Number of samples that ``transform`` encodes at once. It is at most 65,536, and lower if the
+        largest layer would take more than 128 MiB. None means 1024 on a GPU. On a CPU, it means 16
+        to 1024: fewer if samples are large.
     random_state : int, RandomState or None, default=None
         Seeds weights, batches, views and prior. Torch's global generators are restored.
     verbose : int, default=0

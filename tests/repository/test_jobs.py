@@ -63,10 +63,15 @@ def test_a_job_is_about_twenty_statements_and_says_how_to_do_without_skdim(page)
 
 
 @pytest.mark.parametrize("table", ["docs/jobs/index.md", "docs/index.md"])
-def test_every_job_is_in_the_tables_of_jobs(table):
+def test_every_job_is_in_the_tables_of_jobs_with_the_figures_of_its_page(table):
     text = (ROOT / table).read_text()
-    links = set(re.findall(r"\((?:jobs/)?(\w+)\.md\)", text))
-    assert {page.stem for page in PAGES} <= links
+    rows = dict(re.findall(r"^\| \[[^]]+\]\((?:jobs/)?(\w+)\.md\)(.*)$", text, re.MULTILINE))
+    assert {page.stem for page in PAGES} <= set(rows)
+    for page in PAGES:
+        figures = set(re.findall(NUMBER, "".join(blocks_of(page, "text"))))
+        _, with_skdim, without = [*re.findall(r"\| ([^|]+)", rows[page.stem])][:3]
+        assert set(re.findall(r"^[\d.]+", f"{with_skdim}")) <= figures
+        assert set(re.findall(r"^[\d.]+", f"{without}")) <= figures
 
 
 @pytest.mark.parametrize(
