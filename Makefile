@@ -34,7 +34,7 @@ locked: requirements-locked.txt
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/ruff format --check --line-length 80 README.md docs/*.md
+	$(BIN)/ruff format --check --line-length 80 README.md docs/*.md docs/jobs/*.md
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 

@@ -91,12 +91,62 @@ def escape_stars(app, what, name, obj, options, lines):
             lines[number] = "``".join(parts)
 
 
+# The parameters that most users change. The page of the class opens with them, and the signature
+# shows no others: fifty lines of signature would be the first thing to be seen.
+MOST_USED = {
+    "skdim.DIMTransformer": (
+        "n_components",
+        "output",
+        "channel_axis",
+        "augment",
+        "max_epochs",
+        "random_state",
+    )
+}
+HEADING = r"    \*\*([A-Z][a-z ]+)\*\*"
+ENTRY = r"    \*\*(\w+)\*\* : .*"
+
+
+def shorten_signature(app, what, name, obj, options, signature, return_annotation):
+    """Show only the parameters that most users change."""
+    if what != "class" or name not in MOST_USED:
+        return None
+    parameters = inspect.signature(obj).parameters
+    shown = [f"{parameter}={parameters[parameter].default!r}" for parameter in MOST_USED[name]]
+    return f"({', '.join([*shown, '...'])})", return_annotation
+
+
 def write_headings(app, what, name, obj, options, lines):
     """Make headings of lines such as ``Model`` between parameters, which numpydoc takes for one."""
+    if what == "class" and name in MOST_USED:
+        fold_parameters(lines, MOST_USED[name])
+        return
     for number, (line, following) in enumerate(pairwise(lines)):
-        heading = re.fullmatch(r"    \*\*([A-Z][a-z ]+)\*\*", line)
+        heading = re.fullmatch(HEADING, line)
         if what == "class" and heading and following.strip() == "..":
             lines[number : number + 2] = [f"    .. rubric:: {heading[1]}", ""]
+
+
+def fold_parameters(lines: list[str], most_used: tuple[str, ...]) -> None:
+    """Write the most used parameters first, and fold all others under their headings."""
+    start = lines.index(":Parameters:") + 1
+    stop = next(n for n in range(start, len(lines)) if re.match(r"\S", lines[n]))
+    groups: dict[str, dict[str, list[str]]] = {}
+    for line in lines[start:stop]:
+        if heading := re.fullmatch(HEADING, line):
+            entries = groups[heading[1]] = {}
+        elif entry := re.fullmatch(ENTRY, line):
+            text = entries[entry[1]] = [line]
+        elif groups and entries:
+            text.append(line)
+    everything = {name: text for entries in groups.values() for name, text in entries.items()}
+    folded = ["", *(line for name in most_used for line in everything[name])]
+    for heading, entries in groups.items():
+        others = [name for name in entries if name not in most_used]
+        folded += [f"    .. dropdown:: {heading}: {', '.join(others)}", ""]
+        folded += [f"    {line}" if line else "" for name in others for line in entries[name]]
+        folded += [""]
+    lines[start:stop] = folded
 
 
 # Packages whose ``__all__`` is public, and registries: all that they name must be on the page.
@@ -267,7 +317,7 @@ html_theme_options = {
     "logo": {"text": f"skdim {release}", "alt_text": "skdim: to the start page"},
     "navbar_align": "left",
     "navbar_end": ["theme-switcher", "navbar-icon-links"],
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 7,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
@@ -308,6 +358,7 @@ def setup(app):
     app.add_directive("modalities", Modalities)
     app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))
     app.connect("source-read", stay_on_the_site)
+    app.connect("autodoc-process-signature", shorten_signature, priority=100)  # before numpydoc
     app.connect("autodoc-process-docstring", escape_stars, priority=100)  # before numpydoc
     app.connect("autodoc-process-docstring", write_headings, priority=900)  # after it
     app.connect("html-page-context", give_themes)

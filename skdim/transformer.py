@@ -145,9 +145,9 @@ class DIMTransformer(
     ``n_components`` features for each sample. Images and tables are recognised by the shape of X;
     for signals and volumes, set ``channel_axis``.
 
-    Change these five parameters first: ``channel_axis`` (what X holds), ``output`` and
-    ``n_components`` (which features, and how many), ``augment`` (random changes that keep the
-    meaning of a sample) and ``max_epochs`` (how long to train).
+    Most users need six parameters: ``n_components`` and ``output`` (how many features, and which),
+    ``channel_axis`` (what X holds), ``augment`` (random changes that keep the meaning of a sample),
+    ``max_epochs`` (how long to train) and ``random_state`` (for results that repeat).
 
     Parameters
     ----------
@@ -181,18 +181,21 @@ class DIMTransformer(
     sample_shape : tuple of int or None, default=None
         Shape of a sample in a two-dimensional X, for instance ``(8, 8)``.
     channel_axis : int, None or "auto", default="auto"
-        The axis of X that holds channels, with samples as axis 0, after ``sample_shape``; None if
-        there is none. The number of other axes is the modality: none for tables, one for signals,
-        two for images, three for volumes. "auto" reads two dimensions as a table and three as grey
-        images, and finds the channels of four (images) and five (volumes) by their number.
+        The axis of X that holds channels; None if X has no such axis. Axis 0 is the samples. The
+        axes that remain say what X holds: none for tables, one for signals, two for images, three
+        for volumes. "auto" reads an X of two dimensions as a table, of three as grey images, of
+        four as images with channels and of five as volumes with channels. It finds the axis of
+        channels by its length. With ``sample_shape``, axes are counted after reshaping.
     column_groups : sequence of sequence of int or str, or None, default=None
-        For tables: columns that belong together, such as those of a one-hot code, by number or by
-        name. They share a location.
+        For tables: lists of columns that belong together, by number or by name. An example is
+        ``[[0, 1, 2]]`` if the first three columns of X are the one-hot code of one category. skdim
+        then treats them as one column.
     allow_nan : bool, default=False
-        Whether X may hold NaN. A signal may be shorter than X is wide: pad its end with NaN, in
-        every channel. It must have at least 4 points. Padding is ignored. A missing cell of a table
-        is a value of its own. The encoder must have a parameter ``allow_nan``, as those for signals
-        and tables do.
+        Whether X may hold NaN. In a table, NaN marks a missing cell. Missing is then treated as one
+        more value. In signals, NaN at the end makes signals of different lengths equally long. All
+        channels of a signal must end at the same point. skdim ignores these NaN. A signal needs at
+        least 4 points that are not NaN. Images and volumes must not hold NaN. An encoder of your
+        own must have a parameter ``allow_nan``.
 
     Objective
 
@@ -211,18 +214,21 @@ default="infonce"
     critic_width : int, default=128
         Length of the critic's embeddings, or units of its hidden layers.
     n_locations : int or None, default=None
-        Number of random locations of each local map in a step, for the local term; None is all.
+        Number of locations of a local map that each step uses for the local term. They are chosen
+        at random. None uses all locations.
     prior : {"uniform", "normal", "sphere"}, callable or Prior, default="uniform"
-        The distribution that the code, squashed into its range, is trained to follow. A callable
-        draws ``(shape, generator)``, and codes are compared with its draws unchanged. A
-        `skdim.priors.Prior` also sets the gradient penalty and the learning rate of the prior's
-        discriminator.
+        The distribution that codes are trained to follow. Codes are first mapped into its range. A
+        callable is called with ``(shape, generator)`` and returns random numbers of that shape;
+        codes are compared with them without a mapping. A `skdim.priors.Prior` also sets the
+        gradient penalty and the learning rate of the discriminator.
     coordinate_weight : float, default=0.0
-        Weight of coordinate prediction: the position of a local vector in the map, predicted from
-        the vector and the code. For maps with axes of one length; not for tables.
+        Weight of coordinate prediction. In this task, a small network predicts where in the sample
+        a local feature comes from. It sees the local feature and the code. All sides of the local
+        map must be equally long, as in square images. Not for tables.
     coordinates : {"both", "absolute", "relative"}, default="both"
-        What is predicted of each local vector: its position, its offset from another one, or both;
-        see `skdim.objective.coordinates`.
+        What the small network of ``coordinate_weight`` predicts for a local feature: its position
+        ("absolute"), its offset from another local feature ("relative"), or both. See
+        `skdim.objective.coordinates`.
 
     Views
 
@@ -235,21 +241,26 @@ default="infonce"
         each sample with itself, as in the paper. A callable
         maps ``(batch, generator)`` to a batch. See `skdim.augmentation`.
     n_views : int, default=2
-        Number of views of each sample in a step. The code of each view is compared with the local
-        features of all other views. A single view is compared with itself.
+        Number of random views of each sample in a step. More views give more comparisons, and each
+        view takes as long as the first. The code of each view is compared with the local features
+        of all other views. With ``n_views=1``, a view is compared with itself.
     n_crops : int, default=0
-        Number of additional small crops of each sample, half as large on every side. The codes of
-        the views are compared with their local features. As many as fill a sample are encoded
-        together: a multiple of 4 for images, 2 for signals, 8 for volumes.
+        Number of additional small crops of each sample. Every side of a crop is half as long as
+        that of the sample. The codes of the views are also compared with the local features of the
+        crops. The number must be a multiple of 4 for images, 2 for signals and 8 for volumes,
+        because so many crops fill one sample and are encoded together.
     occlusion : bool, default=False
-        Whether a random box of each view is hidden from the code, which is compared with local
-        features of the complete view. Every view is then encoded twice. Not for tables.
+        Whether a random box of each view is hidden before its code is computed. The code is then
+        compared with local features of the complete view. Training takes about twice as long,
+        because every view is encoded twice. Not for tables.
 
     Training
 
     max_epochs : int or "auto", default="auto"
-        "auto" is three epochs and as many as show 30,000 samples, or 60,000 rows of tables or
-        images of at least 16 pixels; at most 60 epochs for tables and 120 for signals.
+        How often training goes through X. "auto" chooses by the size of X: three epochs, and as
+        many more as it takes to show the encoder 30,000 samples. These are 60,000 for tables, and
+        for images of at least 16 pixels. Tables are trained for at most 60 epochs, signals for at
+        most 120.
     max_time : float or None, default=None
         Seconds after which training ends, unless ``max_epochs`` ended it earlier. The schedule
         follows whichever ends first. A fit that time ended cannot be repeated exactly.
@@ -263,14 +274,15 @@ default="infonce"
     learning_rate : float, default=2e-3
         Highest learning rate of encoder and critics.
     gradient_clip_norm : float or None, default=10.0
-        Longer gradients of encoder and critics are shortened to this norm. MI estimators with an
-        exponential ("nwj", "rkl", "hellinger") hardly train without it.
+        Largest norm of the gradient of encoder and critics. A longer gradient is scaled down to it.
+        None scales nothing. The MI estimators "nwj", "rkl" and "hellinger" hardly train with None.
     lr_schedule : {"warmup_cosine", "constant"}, callable or None, default="warmup_cosine"
         Factor on the learning rate. A callable gets the finished part of training, 0 to 1. None
         leaves learning rates to ``callbacks``. ``partial_fit``, which has no end, does not use it.
     weight_averaging : float, default=0.0
-        Last part of training, 0 to 1, over which weights are averaged; with 0, the last weights are
-        taken. Early stopping takes the best epoch instead.
+        Over which last part of training the weights are averaged, from 0 to 1: 0.3 is the last
+        three tenths. With 0, the last weights are used. It has no effect with early stopping, which
+        uses the weights of the best epoch.
     warm_start : bool, default=False
         Whether ``fit`` starts from the weights and statistics of the last fit.
 
@@ -293,17 +305,18 @@ default="infonce"
         killed, and does not repeat a fit that was complete. A `skdim.Checkpoint` also says how
         often the state is written, and whether to resume. Not for ``partial_fit``.
     distributed : bool, default=False
-        Whether the processes that ``torchrun`` started, or ``torch.distributed`` connected, train
-        one encoder together. Each process trains on its part of every batch; the result is that of
-        one process. All processes call ``fit`` with the same X, and learn the same.
+        Whether several processes train one encoder together. Start them with ``torchrun``, or
+        connect them with ``torch.distributed``. All of them must call ``fit`` with the same X. Each
+        trains on its part of every batch. All end with the same encoder, which is the one that a
+        single process would have trained.
     callbacks : list of skorch.callbacks.Callback or of (str, Callback), or None, default=None
-        Copied by every fit, never changed.
+        Callbacks of skorch, for instance for logging. Each fit uses copies of them.
     device : str or torch.device, default="auto"
         "auto" is CUDA if there is a GPU, else the CPU.
     data_on_device : bool or "auto", default="auto"
-        Whether X is moved to the device before training, or batch by batch during training, with
-        the same results. "auto" moves X before training if it is in memory and fills less than half
-        of a GPU's free memory.
+        When X is copied to the GPU. True copies all of X before training, which is faster. False
+        copies one batch at a time, which needs less memory. The results are the same. "auto" is
+        True if X is in memory and fills less than half of the free memory of the GPU.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Precision of training; ``transform`` always computes in float32. "auto" is bfloat16 for
         signals, images and volumes if the processor has instructions for it.
@@ -311,9 +324,9 @@ default="infonce"
         Whether ``torch.compile`` compiles the encoder, which takes up to minutes and needs a
         compiler.
     transform_batch_size : int or None, default=None
-        Number of samples that ``transform`` encodes at once, at most 65,536 and as many as fill 128
-        MiB in the largest layer. None is 16 to 1024 on a CPU, depending on their size, and 1024
-        elsewhere.
+        Number of samples that ``transform`` encodes at once. It is at most 65,536, and lower if the
+        largest layer would take more than 128 MiB. None means 1024 on a GPU. On a CPU, it means 16
+        to 1024: fewer if samples are large.
     random_state : int, RandomState or None, default=None
         Seeds weights, batches, views and prior. Torch's global generators are restored.
     verbose : int, default=0
@@ -328,9 +341,9 @@ default="infonce"
     sample_shape_ : tuple of int
         Shape of a sample, channels first.
     mean_, scale_ : ndarray of shape (n_channels,)
-        Statistics of X by which samples are standardised, for each channel or column. The scale is
-        inf if X is constant there, which features then ignore for ever; both are NaN if X has no
-        value there.
+        Mean and scale of each channel or column of X, by which samples are standardised. The scale
+        of a constant column is inf: features ignore this column, also in other samples. Mean and
+        scale of a column without any value are NaN.
     n_iter_ : int
         Number of epochs trained.
     history_ : list of dict
@@ -643,10 +656,10 @@ default="infonce"
         Returns
         -------
         features : ndarray of shape (n_samples, n_features_out), float32
-            Each has mean 0 over the training samples. Codes, local features and trained hidden
-            units have standard deviation 1, and fixed features of the hidden layer a smaller one.
-            Components have mean variance 1, the first the largest. For a dask array, features are a
-            dask array, computed when it is needed.
+            Every feature has mean 0 over the samples of ``fit``. Components have different
+            variances: the first component has the largest, and their mean is 1. All other features
+            have standard deviation 1, except the fixed features of the hidden layer, whose standard
+            deviation is smaller. If X is a dask array, so are the features.
         """
         check_is_fitted(self)
         if is_dask(X):
@@ -735,14 +748,16 @@ default="infonce"
     # ---------------------------------------------------------------- score
 
     def score(self, X, y=None) -> float:
-        """Return the probability that a code scores a positive above a negative.
+        """Return how surely a code recognises its own sample: 0.5 is chance, 1 is always.
 
-        The code of one view is compared with local features of the other view and with those of 127
-        other samples of X, or of all if there are fewer. The critics of the local term compare
-        them, or those of the global term if there is no local term. Views and negatives are seeded.
+        A code is computed from one view of a sample. The critic scores it against the local
+        features of the other view (positives), and against those of 127 other samples of X, or of
+        all others if there are fewer (negatives). The score is the probability that a positive has
+        a higher score than a negative. The critics are those of the local term, or those of the
+        global term if there is no local term. Two calls with the same X give the same score.
 
-        Unlike the loss, the score does not depend on the weights, the MI estimator and the scale of
-        the critic. For a search without labels, `skdim.evaluation.view_agreement_scorer` is better.
+        The score does not depend on the weights of the terms, as the loss does. To compare
+        settings without labels, `skdim.evaluation.view_agreement_scorer` is better.
 
         Parameters
         ----------
@@ -761,12 +776,16 @@ default="infonce"
         return self.model_.score(check_samples(self, X))
 
     def score_samples(self, X) -> np.ndarray:
-        """Return how close each sample is to those of ``fit``: outliers have the lowest scores.
+        """Return how similar each sample is to the samples of ``fit``. Outliers score lowest.
 
-        This is minus the mean distance of its hidden layer to the 5 nearest of at most 2000 samples
-        of ``fit``, in units of their root mean square distance from the mean. It does not depend on
-        ``output`` or the other samples in X. A sample of ``fit`` may be one of its own neighbours:
-        for a threshold, take samples that were not in ``fit``.
+        The score of a sample is minus its mean distance to the 5 nearest samples of ``fit``, in the
+        hidden layer. ``fit`` remembers at most 2000 of its samples for this. A distance of 1 is the
+        root mean square distance of these samples from their mean. The score depends neither on
+        ``output`` nor on the other samples in X.
+
+        To find outliers, choose a threshold, for instance the 0.05 quantile of the scores of normal
+        samples. Take samples that were not in ``fit``: a sample of ``fit`` is its own nearest
+        neighbour, so its score is too high.
 
         Parameters
         ----------
@@ -775,7 +794,7 @@ default="infonce"
         Returns
         -------
         scores : ndarray of shape (n_samples,), float64
-            At most 0; higher is closer, as in scikit-learn's outlier detectors.
+            At most 0. Higher is more similar, as in scikit-learn's outlier detectors.
 
         References
         ----------

@@ -135,9 +135,9 @@ def advise_on_samples(n_samples: int, modality: Modality) -> None:
         logger.info(modality.note)
     if n_samples < modality.few_samples:
         warn(
-            f"{n_samples} samples are too few to expect better features than those of PCA. Fit "
-            "on all samples there are, labelled or not, or keep the 'n_components' parameter "
-            "small.",
+            f"{n_samples} samples are few: PCA probably gives features that are as good. Fit on "
+            "all samples that you have, also those without labels, or set a smaller "
+            "'n_components'.",
             FewSamplesWarning,
         )
 
@@ -149,9 +149,9 @@ def advise_on_codes(codes: np.ndarray) -> None:
     rank = effective_rank(codes)
     if possible > 2 and rank < 1 + 0.02 * possible:
         warn(
-            f"The codes have collapsed: their effective rank is {rank:.1f}, and {possible} is "
-            "possible. Lower the 'learning_rate' parameter, raise 'prior_weight', or set "
-            "'augment' to views that change less.",
+            f"The codes of all samples are almost the same: they differ in {rank:.1f} of "
+            f"{possible} possible directions (effective rank). Lower the 'learning_rate' "
+            "parameter, raise 'prior_weight', or set 'augment' to views that change less.",
             CollapseWarning,
         )
 
@@ -160,7 +160,8 @@ def advise_on_budget(step_losses: list[float], budget: str) -> None:
     """Warn if the loss was still falling when ``budget``, a parameter and value, ended the fit."""
     if not is_settled(step_losses):
         warn(
-            f"The loss was still falling when the fit ended at {budget}. Raise that parameter.",
+            f"The loss was still falling when the fit ended at {budget}. Longer training probably "
+            f"gives better features: set a larger '{budget.partition('=')[0]}'.",
             ConvergenceWarning,
         )
 

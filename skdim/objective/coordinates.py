@@ -118,8 +118,8 @@ def positions_in_map(n_locations: int, n_axes: int) -> Tensor:
     side = round(n_locations ** (1 / n_axes)) if n_axes else 0
     if n_axes == 0 or side**n_axes != n_locations:
         raise ValueError(
-            "The 'coordinate_weight' parameter must be 0, unless local maps have axes of equal "
-            f"length. Got maps of {n_locations} locations on {n_axes} axes."
+            "The 'coordinate_weight' parameter must be 0, unless all sides of the local maps are "
+            f"equally long. Got maps of {n_locations} locations on {n_axes} axes."
         )
     axis = torch.arange(side)
     return torch.cartesian_prod(*[axis] * n_axes).view(n_locations, n_axes)

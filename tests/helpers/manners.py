@@ -716,7 +716,12 @@ WARNINGS = [
         fit_next_to_another_version,
     ),
     Case("few samples", FewSamplesWarning, "'n_components'", fit(ROWS[:30])),
-    Case("a budget too small", ConvergenceWarning, "max_epochs=2. Raise", fit(ROWS)),
+    Case(
+        "a budget too small",
+        ConvergenceWarning,
+        "max_epochs=2\\. .*set a larger .max_epochs.\\.",
+        fit(ROWS),
+    ),
     Case(
         "codes that collapse",
         CollapseWarning,

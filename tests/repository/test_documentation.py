@@ -27,6 +27,17 @@ def test_every_parameter_of_the_transformer_has_an_entry_of_its_own():
     assert sorted(names) == sorted(DIMTransformer().get_params(deep=False))
 
 
+def test_the_page_of_the_transformer_opens_with_the_six_parameters_that_its_docstring_names():
+    sentence = re.search(
+        r"Most users need six parameters:.*?\n\n", DIMTransformer.__doc__, re.DOTALL
+    )
+    named = re.findall(r"``(\w+)``", sentence[0])
+    configuration = (ROOT / "docs" / "conf.py").read_text()
+    entry = re.search(r'"skdim.DIMTransformer": \((.*?)\)', configuration, re.DOTALL)
+    assert sorted(re.findall(r'"(\w+)"', entry[1])) == sorted(named)
+    assert len(named) == 6
+
+
 def test_pages_state_the_version_of_the_code():
     assert f"This is version {skdim.__version__}." in (ROOT / "README.md").read_text()
     assert f"\nversion: {skdim.__version__}\n" in (ROOT / "CITATION.cff").read_text()
@@ -39,7 +50,8 @@ def test_the_tests_that_pages_name_exist():
     assert not [name for name in names if f"def {name}(" not in code]
 
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "jobs").glob("*.md")]
+PAGES = [ROOT / "README.md", *sorted(DOCS)]
 EXAMPLES = sorted((ROOT / "docs" / "gallery").glob("*.py"))
 
 

@@ -10,7 +10,8 @@ from skdim import classifier, modalities
 from skdim.encoders import ConvEncoder
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+DOCS = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "jobs").glob("*.md")]
+PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in DOCS)]
 RUNNABLE = [
     "README.md",
     *(
