@@ -1,8 +1,8 @@
 """Claim: a default step spends most of its time in products of matrices, near the machine's best.
 
 For images, signals and a table: the floating-point operations of an epoch (convolutions and
-products of matrices, forward and backward, as torch counts them), over its seconds; beside them,
-the best product of square matrices in the same precision, in the same run. Seconds of an epoch are
+products of matrices, forward and backward, as torch counts them), over its seconds; and the best
+product of square matrices in the same precision, in the same run. Seconds of an epoch are
 the difference of two fits that differ by three epochs; medians. Then the three largest operations
 that are not products, with their shares of the processor's time.
 

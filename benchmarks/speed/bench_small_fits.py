@@ -55,6 +55,7 @@ def run(kind: str, folder: str) -> dict[str, float]:
     """Return the seconds of one process that imports skdim from a folder."""
     done = subprocess.run(
         [sys.executable, "-c", JOB, kind],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": folder},
         capture_output=True,
         check=True,

@@ -112,17 +112,22 @@ def outline(
     encoder: nn.Module, sample_shape: tuple[int, ...], device: torch.device
 ) -> tuple[int, list[tuple[int, int]]]:
     """The length of a code and the (n_locations, n_channels) of each local map."""
-    encoding = encode_zeros(encoder, sample_shape, device)
+    encoding = encode_zeros(encoder, sample_shape, device, with_fixed=False)
     return encoding.code.shape[1], [(m.shape[1], m.shape[2]) for m in encoding.local_maps]
 
 
 @torch.no_grad()
 def encode_zeros(
-    encoder: nn.Module, sample_shape: tuple[int, ...], device: torch.device
+    encoder: nn.Module,
+    sample_shape: tuple[int, ...],
+    device: torch.device,
+    *,
+    with_fixed: bool = True,
 ) -> Encoding:
     """Encode two samples of zeros."""
+    zeros = torch.zeros(2, *sample_shape, device=device, dtype=torch.float32)
     with evaluating(encoder):
-        return encode(encoder, torch.zeros(2, *sample_shape, device=device, dtype=torch.float32))
+        return encode(encoder, zeros, with_fixed=with_fixed)
 
 
 class Shapes(NamedTuple):

@@ -15,11 +15,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 from skorch.callbacks import Callback
 
@@ -44,6 +43,9 @@ from skdim._version import FORMAT, __version__
 from skdim.exceptions import FileError, VersionWarning, warn
 from skdim.sources.arrays import chunk_slices
 from skdim.sources.stored import Samples
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 logger = logging.getLogger("skdim")
 
@@ -170,6 +172,8 @@ class StateFile:
         ValueError
             If nothing can be written there.
         """
+        from filelock import FileLock  # takes a seventh of a second; most fits have no checkpoint
+
         lock = FileLock(self.folder / "lock", fallback_to_soft=False)
         is_waiting = False
         try:
@@ -185,8 +189,10 @@ class StateFile:
         finally:
             lock.release()
 
-    def _acquire(self, lock: FileLock) -> bool:
+    def _acquire(self, lock: "FileLock") -> bool:
         """Return whether this process may write: it has the lock, or nothing can be locked."""
+        from filelock import Timeout
+
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=WAIT)

@@ -78,7 +78,7 @@ class KernelBank(nn.Module):
                 width = (SOFTNESS * responses.std(1, keepdim=True)).clamp(min=1e-6)
                 self.filters[i, j] /= width.unsqueeze(-1)
                 # torch.quantile limits the size of its input and has the same levels for all rows.
-                ordered = (responses / width).sort(1).values
+                ordered = _sorted(responses / width)
                 indices = (levels[i, j] * ordered.shape[1]).long()  # (84, n_thresholds)
                 self.thresholds[i, j] = ordered.gather(1, indices).T
 
@@ -124,6 +124,13 @@ class KernelBank(nn.Module):
         """
         for signals in (x, x[:, :, 1:] - x[:, :, :-1]):
             yield signals.nan_to_num(), signals[:, 0, :: self.stride].isnan()
+
+
+def _sorted(rows: Tensor) -> Tensor:
+    """Sort each row; on a CPU, numpy is several times faster than torch."""
+    if rows.device.type != "cpu":
+        return rows.sort(1).values
+    return torch.from_numpy(np.sort(rows.numpy(), axis=1))
 
 
 def _subsets(shape: tuple[int, ...], n_channels: int) -> np.ndarray:

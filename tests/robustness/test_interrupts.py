@@ -72,10 +72,14 @@ import numpy as np
 from skdim import DIMTransformer
 X = np.random.default_rng(0).normal(size=(400, 6)).astype("f4")
 dim = DIMTransformer(4, max_epochs=500, batch_size=50, random_state=0, device="cpu")
-DIMTransformer(4, max_epochs=1, device="cpu").fit(X)  # imports are done
+for _ in range(2):  # the first imports
+    start = time.perf_counter()
+    DIMTransformer(4, max_epochs=1, batch_size=50, device="cpu").fit(X)
+seconds = time.perf_counter() - start  # of one epoch, and of all that comes before and after
 rng = np.random.default_rng(int(sys.argv[1]))
 for _ in range(int(sys.argv[2])):
-    timer = threading.Timer(rng.uniform(0.05, 0.5), os.kill, (os.getpid(), signal.SIGINT))
+    delay = rng.uniform(0.5, 10) * seconds
+    timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     fresh = DIMTransformer(**dim.get_params())
     try:
@@ -99,4 +103,4 @@ def test_real_interrupts_lose_no_whole_epoch(tmp_path):
     assert run.returncode == 0, run.stderr[-2000:]
     outcomes = [line.split() for line in run.stdout.splitlines()]
     assert len(outcomes) == 6
-    assert [kept for kept, _ in outcomes].count("kept") >= 4  # the first 50 ms may have no epoch
+    assert [kept for kept, _ in outcomes].count("kept") >= 4  # the first moments have no epoch
