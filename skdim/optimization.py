@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from skdim._names import call_custom
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
+BuildOptimizer = Callable[..., torch.optim.Optimizer]
+
 
 class Muon(torch.optim.AdamW):
     """Orthogonalised steps for filters of images and volumes, AdamW for all other parameters.
@@ -109,8 +111,6 @@ def _newton_schulz_in_few_kernels(x: Tensor) -> Tensor:
     return torch.addmm(x, factor, x, beta=3.4445)
 
 
-BuildOptimizer = Callable[..., torch.optim.Optimizer]
-
 OPTIMIZERS: dict[str, BuildOptimizer] = {
     "muon": Muon,
     "adamw": torch.optim.AdamW,
@@ -136,14 +136,14 @@ def is_known(optimizer: torch.optim.Optimizer) -> bool:
     return any(type(optimizer) in (kind, without_compiler(kind)) for kind in OPTIMIZERS.values())
 
 
-def has_one_kernel(optimizer: Callable[..., torch.optim.Optimizer], params: dict) -> bool:
+def has_one_kernel(optimizer: BuildOptimizer, params: dict) -> bool:
     """Whether an optimiser can update all weights in one kernel, with a tensor as learning rate."""
     chosen = {"fused", "foreach", "differentiable", "capturable"} & set(params)
     return optimizer in OPTIMIZERS.values() and not chosen
 
 
 def check_optimizer_params(
-    optimizer: Callable[..., torch.optim.Optimizer], params: Mapping, device: torch.device
+    optimizer: BuildOptimizer, params: Mapping, device: torch.device
 ) -> None:
     """Raise ValueError for parameters that an optimiser takes but a step does not support."""
     betas = params.get("betas", (0.9, 0.999))
@@ -166,7 +166,7 @@ def check_optimizer_params(
 
 
 def for_device(
-    optimizer: Callable[..., torch.optim.Optimizer],
+    optimizer: BuildOptimizer,
     params: dict,
     device: torch.device,
     captured: bool,

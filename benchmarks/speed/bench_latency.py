@@ -25,7 +25,7 @@ import torch
 
 from benchmarks.common import argument_parser, data_loader, save, verdict
 from skdim import DIMTransformer
-from skdim._model.inference import add_fixed_in_parts
+from skdim._model.inference import encode_in_parts
 from skdim.encoders import encode
 
 COLD = """
@@ -63,8 +63,7 @@ def feed_by_hand(dim: DIMTransformer, X: np.ndarray, size: int) -> np.ndarray:
     with torch.inference_mode():
         for part in torch.from_numpy(X).split(size):
             batch = (part.to(device).permute(0, 3, 1, 2).float() - mean) / scale
-            encoding = encode(dim.encoder_, batch, with_fixed=False)
-            encoding = add_fixed_in_parts(dim.encoder_, batch, encoding)
+            encoding = encode_in_parts(dim.encoder_, batch, len(batch))
             units.append(torch.cat([encoding.hidden, encoding.fixed], 1).cpu().numpy())
     return np.concatenate(units)
 

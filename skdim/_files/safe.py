@@ -151,7 +151,7 @@ def describe(path: str | os.PathLike, *, check_digest: bool = False) -> Origin:
     """
     with _opened(path) as file:
         metadata = file.metadata()
-        origin = _origin(json.loads(metadata["skdim"]))
+        origin = _origin(_as_document(metadata["skdim"], path))
         if check_digest and origin.is_readable:
             _check_digest(path, metadata, _arrays_in(file))
     return origin
@@ -244,11 +244,16 @@ def errors_of_file(path: str | os.PathLike, hint: str = "") -> Iterator[None]:
         raise FileError(f"{path} does not fit together: {reason.rstrip('.')}.{hint}") from None
 
 
-def _parse(text: str, path: str | os.PathLike) -> dict[str, Any]:
-    """Return the description of a state, as JSON has it."""
+def _as_document(text: str, path: str | os.PathLike) -> Any:
+    """Return whatever JSON a description is, unless it would take much memory."""
     if text.count(",") > MOST_VALUES:
         raise FileError(f"{path} is not a file of skdim: it describes too many values.")
-    document = json.loads(text)
+    return json.loads(text)
+
+
+def _parse(text: str, path: str | os.PathLike) -> dict[str, Any]:
+    """Return the description of a state, as JSON has it."""
+    document = _as_document(text, path)
     if not isinstance(document, dict) or not isinstance(document.get("state"), dict):
         raise FileError(f"{path} is not a file of skdim: it does not describe a state.")
     return document
@@ -268,7 +273,7 @@ def _origin(document: dict[str, Any]) -> Origin:
 def _check_format(path: str | os.PathLike, text: str) -> None:
     """Raise FileError if a description is that of a later format, whatever else it holds."""
     try:
-        origin = _origin(json.loads(text))
+        origin = _origin(_as_document(text, path))
     except Exception:  # a damaged description may be anything; its digest shows the damage
         return
     if not origin.is_readable:

@@ -14,9 +14,9 @@ from skdim._model.closeness import closeness, project
 from skdim._model.config import ModelConfig, resolve
 from skdim._model.inference import (
     EncodedBatches,
-    add_fixed_in_parts,
     choose_batch_size,
     concatenate,
+    encode_in_parts,
     encode_padded,
 )
 from skdim._model.readout import Readout
@@ -26,7 +26,6 @@ from skdim._runtime.seeding import seeded_globally
 from skdim._runtime.surroundings import torch_defaults
 from skdim._version import __version__, compare_versions
 from skdim.augmentation import Augmentation, make_views
-from skdim.encoders import encode
 from skdim.modalities import modality_of
 from skdim.objective import DIMObjective
 from skdim.sources.comparison import Comparison
@@ -218,10 +217,9 @@ class FittedModel:
                 parts = views.flatten(0, 1).split(size)
                 read = []
                 for part in parts:
-                    encoding = encode(self.encoder, part, with_fixed=False)
-                    if readout.has_fixed:
-                        encoding = add_fixed_in_parts(self.encoder, part, encoding)
-                    read.append(readout.features_of_batch(len(part), encoding))
+                    n, with_fixed = len(part), readout.has_fixed
+                    encoding = encode_in_parts(self.encoder, part, n, with_fixed=with_fixed)
+                    read.append(readout.features_of_batch(n, encoding))
                 features.append(np.concatenate(read).reshape(n_views, len(batch), -1))
         return np.concatenate(features, axis=1)
 

@@ -37,7 +37,8 @@ LARGEST_LAYER, LARGEST_USUAL_LAYER, TRIED_LAYER = 2**25, 2**26, 2**22
 CACHED_LAYER, LARGEST_FIXED_LAYER = 2**20, 2**26
 
 # Answers to earlier questions. They are the same for all encoders of an architecture.
-_ARCHITECTURES: WeakKeyDictionary[nn.Module, Hashable] = WeakKeyDictionary()
+_NUMBERS: dict[Hashable, int] = {}
+_ARCHITECTURES: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
 _LAYER_SIZES: dict[Hashable, int] = {}
 _AGREEING: dict[Hashable, bool] = {}
 _STEADY: dict[Hashable, int] = {}
@@ -77,19 +78,20 @@ class Computation(NamedTuple):
     @property
     def layer_size(self) -> int:
         """About how many numbers the largest layer has for one sample; at least the sample's."""
-        if self.key not in _LAYER_SIZES:
+        key = self.key
+        if key not in _LAYER_SIZES:
             sizes = []
             for n in (1, 2):  # results that grow with the number of samples are layers
                 with _ResultSizes() as results, torch.inference_mode():
                     self(torch.zeros(n, *self.sample_shape, device=self.device))
                 sizes.append(results.sizes)
             growth = (two - one for one, two in zip(*sizes, strict=False))
-            _LAYER_SIZES[self.key] = max(1, math.prod(self.sample_shape), *growth)
-        return _LAYER_SIZES[self.key]
+            _LAYER_SIZES[key] = max(1, math.prod(self.sample_shape), *growth)
+        return _LAYER_SIZES[key]
 
 
-def _architecture(encoder: nn.Module) -> Hashable:
-    """All that an encoder computes with, but for the values of its weights."""
+def _architecture(encoder: nn.Module) -> int:
+    """A number for all that an encoder computes with, but for the values of its weights."""
     if encoder not in _ARCHITECTURES:
         modules = [
             (name, type(module), repr([item for item in vars(module).items() if item[0][0] != "_"]))
@@ -97,7 +99,8 @@ def _architecture(encoder: nn.Module) -> Hashable:
         ]
         weights = chain(encoder.named_parameters(), encoder.named_buffers())
         shapes = [(name, tensor.shape, tensor.stride(), tensor.dtype) for name, tensor in weights]
-        _ARCHITECTURES[encoder] = (*modules, *shapes)
+        # Every transform asks several times: a number is compared at once, this tuple is not.
+        _ARCHITECTURES[encoder] = _NUMBERS.setdefault((*modules, *shapes), len(_NUMBERS))
     return _ARCHITECTURES[encoder]
 
 
@@ -171,11 +174,17 @@ def encode_padded(
     for start in range(0, len(samples), batch_size):
         with torch.inference_mode():
             batch = standardization(samples[start : start + batch_size])
-            padded = _pad(batch, _smallest_batch(computation, len(batch), batch_size))
-            encoding = encode(encoder, padded, with_fixed=False)
-            if with_fixed:
-                encoding = add_fixed_in_parts(encoder, batch, encoding)
+            n_padded = _smallest_batch(computation, len(batch), batch_size)
+            encoding = encode_in_parts(encoder, batch, n_padded, with_fixed=with_fixed)
         yield len(batch), encoding
+
+
+def encode_in_parts(
+    encoder: nn.Module, batch: Tensor, n_padded: int, *, with_fixed: bool = True
+) -> Encoding:
+    """Encode a batch padded to ``n_padded`` samples; add fixed features, if they are wanted."""
+    encoding = encode(encoder, _pad(batch, n_padded), with_fixed=False)
+    return add_fixed_in_parts(encoder, batch, encoding) if with_fixed else encoding
 
 
 def add_fixed_in_parts(encoder: nn.Module, x: Tensor, encoding: Encoding) -> Encoding:
@@ -192,7 +201,7 @@ def add_fixed_in_parts(encoder: nn.Module, x: Tensor, encoding: Encoding) -> Enc
     parts = []
     for part in x.split(n_at_once):
         padded = _pad(part, _smallest_batch(computation, len(part), n_at_once))
-        parts.append(encoder.fixed_features(padded)[: len(part)])  # type: ignore[operator]
+        parts.append(computation(padded)[0][: len(part)])
     fixed = _pad(torch.cat(parts), len(encoding.code))
     return encoding._replace(fixed=fixed) if fixed.shape[1] else encoding
 

@@ -24,7 +24,7 @@ from skdim._runtime.distributed import (
 from skdim._training.advice import advise_on_parameters
 from skdim._training.checkpoint import Checkpoint, as_checkpoint
 from skdim._training.loop import count_batches
-from skdim.optimization import OPTIMIZERS, SCHEDULES, has_one_kernel
+from skdim.optimization import OPTIMIZERS, SCHEDULES, BuildOptimizer, has_one_kernel
 from skdim.sources.layout import Layout
 from skdim.sources.stored import Samples
 
@@ -46,7 +46,7 @@ class TrainingConfig:
     max_epochs: int | str
     max_time: float | None
     batch_size: int
-    optimizer: Callable[..., torch.optim.Optimizer]
+    optimizer: BuildOptimizer
     optimizer_params: dict
     discriminator_optimizer_params: dict
     gradient_clip_norm: float | None

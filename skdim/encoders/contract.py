@@ -150,6 +150,11 @@ def as_local_map(feature_map: Tensor) -> Tensor:
     return feature_map.flatten(2).transpose(1, 2)
 
 
+def hidden_layer(n_in: int, n_hidden: int) -> nn.Module:
+    """Return a linear layer with batch normalisation and activation."""
+    return nn.Sequential(nn.Linear(n_in, n_hidden, bias=False), nn.BatchNorm1d(n_hidden), nn.GELU())
+
+
 def normalized_code(n_hidden: int, n_components: int | None) -> nn.Module:
     """Return a linear layer with batch normalisation; the identity if n_components is None."""
     if n_components is None:

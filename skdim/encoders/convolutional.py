@@ -4,7 +4,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skdim.encoders.contract import Encoding, as_local_map, check_sizes, normalized_code
+from skdim.encoders.contract import (
+    Encoding,
+    as_local_map,
+    check_sizes,
+    hidden_layer,
+    normalized_code,
+)
 from skdim.encoders.patches import PatchBank, principal_patches, take_patches
 from skdim.encoders.pooling import MaxPool3d, average_parts
 
@@ -134,9 +140,7 @@ class ConvEncoder(nn.Module):
         for _ in range(depth):
             self.levels.append(self.make_level(n_channels, n_channels, nn.Identity()))
         n_flat = n_channels * 2**self.n_sides
-        self.hidden = nn.Sequential(
-            nn.Linear(n_flat, n_hidden, bias=False), nn.BatchNorm1d(n_hidden), nn.GELU()
-        )
+        self.hidden = hidden_layer(n_flat, n_hidden)
         self.code = normalized_code(n_hidden, n_components)
         has_room = len(sides) == 2 and min(sides) >= MIN_PATCHED_SIDE
         has_patches = has_room and sample_shape[0] <= MAX_PATCHED_CHANNELS and n_patches > 0

@@ -3,7 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from skdim.encoders.contract import Encoding, as_local_map, check_sizes, normalized_code
+from skdim.encoders.contract import (
+    Encoding,
+    as_local_map,
+    check_sizes,
+    hidden_layer,
+    normalized_code,
+)
 from skdim.encoders.kernels import KernelBank
 from skdim.encoders.pooling import average_parts, largest_of_parts
 
@@ -51,9 +57,7 @@ class SignalEncoder(nn.Module):
         check_sizes(lowest=0, n_thresholds=n_thresholds)
         channels, length = sample_shape
         self.layers = convolutions(channels, length, width)
-        self.hidden = nn.Sequential(
-            nn.Linear(8 * 4 * width, n_hidden, bias=False), nn.BatchNorm1d(n_hidden), nn.GELU()
-        )
+        self.hidden = hidden_layer(8 * 4 * width, n_hidden)
         self.code = normalized_code(n_hidden, n_components)
         self.bank = KernelBank(sample_shape, n_thresholds)
         self.allow_nan = allow_nan
@@ -70,9 +74,14 @@ class SignalEncoder(nn.Module):
         """Encode signals of shape (n, channels, length)."""
         # (n, n_channels, n_locations)
         feature_map = run_until_end(self.layers, x) if self.allow_nan else self.layers(x)
-        quarters = [average_parts(feature_map, 4), largest_of_parts(feature_map, 4)]
-        hidden = self.hidden(torch.cat(quarters, 1).flatten(1))
+        hidden = self.hidden(pool_quarters(feature_map))
         return Encoding(self.code(hidden), hidden, (as_local_map(feature_map),))
+
+
+def pool_quarters(feature_map: Tensor) -> Tensor:
+    """Mean and maximum of each quarter of a map: (n, 8 * n_channels)."""
+    pooled = [average_parts(feature_map, 4), largest_of_parts(feature_map, 4)]
+    return torch.cat(pooled, 1).flatten(1)
 
 
 def convolutions(channels: int, length: int, width: int) -> nn.Sequential:

@@ -6,9 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skdim.encoders.contract import Encoding, as_local_map, check_sizes, normalized_code
-from skdim.encoders.pooling import average_parts, largest_of_parts
-from skdim.encoders.signals import convolutions, run_until_end
+from skdim.encoders.contract import (
+    Encoding,
+    as_local_map,
+    check_sizes,
+    hidden_layer,
+    normalized_code,
+)
+from skdim.encoders.signals import convolutions, pool_quarters, run_until_end
 
 # Points in a window: a short one says when, a long one says at which frequency.
 WINDOWS = (16, 64)
@@ -130,11 +135,7 @@ class SpectrogramEncoder(nn.Module):
         self.spectrogram = Spectrogram(n_channels)
         n_bands = self.spectrogram.n_bands
         self.layers = convolutions(n_bands, count_frames(length), width)
-        self.hidden = nn.Sequential(
-            nn.Linear(8 * (n_bands + 4 * width), n_hidden, bias=False),
-            nn.BatchNorm1d(n_hidden),
-            nn.GELU(),
-        )
+        self.hidden = hidden_layer(8 * (n_bands + 4 * width), n_hidden)
         self.code = normalized_code(n_hidden, n_components)
         self.allow_nan = allow_nan
 
@@ -153,7 +154,7 @@ class SpectrogramEncoder(nn.Module):
             feature_map = run_until_end(self.layers, spectrogram)
         else:
             feature_map = self.layers(spectrogram)
-        quarters = [self._pool(spectrogram), _quarters(feature_map)]
+        quarters = [self._pool(spectrogram), pool_quarters(feature_map)]
         hidden = self.hidden(torch.cat(quarters, 1))
         return Encoding(self.code(hidden), hidden, (as_local_map(feature_map),))
 
@@ -164,10 +165,4 @@ class SpectrogramEncoder(nn.Module):
             lengths = (~spectrogram[:, 0].isnan()).sum(1, keepdim=True)
             times = torch.arange(n_frames, device=spectrogram.device) * lengths // n_frames
             spectrogram = spectrogram.gather(2, times[:, None].expand(spectrogram.shape))
-        return _quarters(spectrogram)
-
-
-def _quarters(feature_map: Tensor) -> Tensor:
-    """Mean and maximum of each quarter of a map: (n, 8 * n_channels)."""
-    pooled = [average_parts(feature_map, 4), largest_of_parts(feature_map, 4)]
-    return torch.cat(pooled, 1).flatten(1)
+        return pool_quarters(spectrogram)
