@@ -4,6 +4,7 @@ from benchmarks.baselines.base import Baseline
 from benchmarks.baselines.bigan import BiGAN
 from benchmarks.baselines.nat import NAT
 from benchmarks.baselines.reconstruction import AAE, AE, VAE, BetaVAE
+from benchmarks.baselines.simclr import SimCLR
 from benchmarks.baselines.supervised import Supervised
 
 BASELINES: dict[str, type[Baseline]] = {
@@ -14,4 +15,5 @@ BASELINES: dict[str, type[Baseline]] = {
     "aae": AAE,
     "bigan": BiGAN,
     "nat": NAT,
+    "simclr": SimCLR,
 }

@@ -145,3 +145,11 @@ class PublishedDIM:
         self.encoder.eval()
         codes = [self.encoder(part.to(self.device))[0].cpu() for part in images.split(512)]
         return torch.cat(codes).numpy()
+
+    @torch.no_grad()
+    def hidden_units(self, images: Tensor):
+        """The layer before the code, of shape (n, 1024)."""
+        self.encoder.eval()
+        to_hidden = self.encoder.to_code[:-1]
+        parts = (part.to(self.device) for part in images.split(512))
+        return torch.cat([to_hidden(self.encoder.to_local_features(x)).cpu() for x in parts]).numpy()

@@ -17,8 +17,8 @@ from skdim.encoders import Encoding
 OUTPUTS = {"components": "hidden", "code": "code", "hidden": "hidden", "local": "local"}
 LAYERS = ("code", "hidden", "local")
 
-# Largest number of samples from which principal components are computed.
-N_FOR_COMPONENTS = 10_000
+# Largest number of samples from which readouts are learned: more would hardly change a variance.
+N_READ = 10_000
 # Largest number of samples that later ones are compared with.
 N_REFERENCE = 2000
 
@@ -118,11 +118,15 @@ def take_layer(layer: str, n: int, encoding: Encoding) -> np.ndarray:
     return units_of(layer, encoding)[:n].float().cpu().numpy()
 
 
+def choose_samples(n_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Indices of the samples from which readouts are learned, in order; all, if there are few."""
+    return np.sort(rng.permutation(n_samples)[:N_READ])
+
+
 def fit_readouts(
     batches: EncodedBatches,
-    n_samples: int,
     n_components: int | None,
-    first: int = 0,
+    rng: np.random.Generator,
     processes: ProcessGroup = SINGLE_PROCESS,
 ) -> tuple[dict[str, Readout], np.ndarray]:
     """Learn how to read every output, in one pass over the samples.
@@ -137,18 +141,15 @@ def fit_readouts(
     Parameters
     ----------
     batches : iterator
-        What `skdim._model.inference.encode_padded` yields for this process's part of the samples.
-    n_samples : int
-        Number of samples in all processes.
+        What `skdim._model.inference.encode_padded` yields for this process's part of the samples
+        that `choose_samples` chose.
     n_components : int or None
         Number of components, at most that of hidden units; None takes the units instead.
-    first : int, default=0
-        Index of the first sample of the first batch.
+    rng : Generator
+        The one that chose the samples.
     """
-    rng = np.random.default_rng(0)
-    is_sampled = np.zeros(n_samples, bool)
-    is_sampled[rng.permutation(n_samples)[:N_FOR_COMPONENTS]] = True
-    start, sampled_units, n_trained = first, [], 0
+    sampled_units: list[np.ndarray] = []
+    n_trained = 0
     moments = {layer: _Moments() for layer in LAYERS}
     for n, encoding in batches:
         for layer in LAYERS:
@@ -156,10 +157,9 @@ def fit_readouts(
             _check_converged(units, layer)
             moments[layer].add(units)
             if layer == "hidden":
-                sampled_units.append(units[is_sampled[start : start + n]])
+                sampled_units.append(units)
                 n_trained = encoding.hidden.shape[1]
-        start += n
-    readouts = {layer: moments[layer].standardise(layer, n_samples, processes) for layer in LAYERS}
+    readouts = {layer: moments[layer].standardise(layer, processes) for layer in LAYERS}
     readouts["hidden"] = _balance(readouts["hidden"], n_trained)
     components = readouts["hidden"]
     units = np.concatenate(sampled_units)
@@ -188,15 +188,17 @@ class _Moments:
     """Sums of the units of one layer, and of their squares, as doubles."""
 
     def __init__(self) -> None:
-        self.sums, self.squares = np.zeros(1), np.zeros(1)
+        self.n_samples, self.sums, self.squares = np.zeros(1), np.zeros(1), np.zeros(1)
 
     def add(self, units: np.ndarray) -> None:
         """Add those of some samples (n, n_units)."""
+        self.n_samples = self.n_samples + len(units)
         self.sums = self.sums + units.sum(0, dtype=np.float64)
         self.squares = self.squares + np.square(units, dtype=np.float64).sum(0)
 
-    def standardise(self, layer: str, n_samples: int, processes: ProcessGroup) -> Readout:
+    def standardise(self, layer: str, processes: ProcessGroup) -> Readout:
         """The readout that gives every unit mean 0 and variance 1; a constant one is 0 for ever."""
+        n_samples = processes.sum_arrays(self.n_samples)
         mean = processes.sum_arrays(self.sums) / n_samples
         variance = processes.sum_arrays(self.squares) / n_samples - mean**2
         is_constant = variance <= 1e-10 * np.maximum(mean**2, 1)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from skdim._files.safe import errors_of_file
 from skdim._model.config import carry_over, outline
 from skdim._model.fitted import FittedModel
 from skdim._model.inference import choose_batch_size, encode_padded, largest_batch
-from skdim._model.readout import fit_readouts
+from skdim._model.readout import choose_samples, fit_readouts
 from skdim._model.scoring import HeldOut
 from skdim._runtime.devices import compiler_advice, freed_memory_kept, memory_advice
 from skdim._runtime.distributed import explain_lost_process
@@ -394,18 +395,19 @@ def _build_model(data: TrainingData, net: DIMNet) -> FittedModel:
     batch_size = choose_batch_size(
         plan.runtime.transform_batch_size, encoder, plan.model.sample_shape, plan.runtime.device
     )
-    encode = partial(
-        encode_padded,
-        encoder,
-        standardization=data.standardization,
-        batch_size=batch_size,
+    rng = np.random.default_rng(0)
+    chosen = choose_samples(len(data.samples), rng)
+    share = np.array_split(chosen, processes.world_size)[processes.rank]
+    batches = chain.from_iterable(
+        encode_padded(
+            encoder,
+            take_subset(data.samples, share[start : start + batch_size]),
+            data.standardization,
+            batch_size,
+        )
+        for start in range(0, len(share), batch_size)
     )
-    n = len(data.samples)
-    share = np.array_split(np.arange(n), processes.world_size)[processes.rank]
-    part = data.samples if processes.is_single else take_subset(data.samples, share)
-    readouts, reference = fit_readouts(
-        encode(part), n, plan.model.n_components, share[0], processes
-    )
+    readouts, reference = fit_readouts(batches, plan.model.n_components, rng, processes)
     earlier = [] if plan.previous is None else plan.previous.history
     history = [*earlier, *(net.epoch(i) for i in range(len(net.history)))]
     best_epoch = None

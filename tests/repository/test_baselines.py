@@ -16,6 +16,7 @@ from benchmarks.baselines.cpc import CPC, RowGRU
 from benchmarks.baselines.nat import assign
 from benchmarks.baselines.networks import Generator, PairDiscriminator
 from benchmarks.baselines.reconstruction import divergence_from_normal
+from benchmarks.baselines.simclr import nt_xent
 
 N_TRAIN = 1000
 SMALL = {
@@ -98,6 +99,15 @@ def test_divergence_is_that_of_torch():
     mean, log_variance = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
     expected = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0))
     torch.testing.assert_close(divergence_from_normal(mean, log_variance), expected.sum(1).mean())
+
+
+def test_nt_xent_knows_equal_and_orthogonal_views():
+    n, temperature = 6, 0.5
+    same = torch.ones(2 * n, 4)  # all views are alike: chance
+    assert nt_xent(same, temperature).item() == pytest.approx(np.log(2 * n - 1), rel=1e-6)
+    apart = torch.eye(n).repeat(2, 1)  # both views of a sample are alike, all samples orthogonal
+    expected = np.log(np.exp(1 / temperature) + 2 * n - 2) - 1 / temperature
+    assert nt_xent(apart, temperature).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_adversary_of_aae_brings_codes_to_the_prior(learned, X):
@@ -217,7 +227,8 @@ def test_colour_images_of_bytes_in_batches_of_two_samples_at_least(name):
     params = {"encoder": "paper32", "encoder_params": {"scale": 0.05}, "n_components": 5}
     baseline = train(name, X, rng.integers(0, 2, 33), **params, batch_size=32, max_epochs=1)
     codes = baseline.transform(X)
-    assert codes.shape == (33, 200 if name == "supervised" else 5)
+    n_units = {"supervised": 200, "simclr": 51}  # of a hidden layer
+    assert codes.shape == (33, n_units.get(name, 5))
     assert codes.dtype == np.float32
     assert np.isfinite(codes).all()
     assert baseline.sample_shape_ == (3, 32, 32)
