@@ -716,6 +716,7 @@ def files_of(X):
     return [path.relative_to(X.folder).as_posix() for path in X.paths]
 
 
+@pytest.mark.filterwarnings("default:Files that cannot be read")
 def test_features_of_pictures_stand_beside_their_files(here, tmp_path, capsys):
     folder, model = tmp_path / "some pictures", tmp_path / "pictures.safetensors"
     save_pictures(folder)
@@ -730,7 +731,9 @@ def test_features_of_pictures_stand_beside_their_files(here, tmp_path, capsys):
     for suffix in TABLES:
         output = Path(f"features{suffix}")
         assert run("transform", model, folder, "-o", output, "--on-error", "skip") == 0
-        assert "skipped: 1" in capsys.readouterr().out
+        result = capsys.readouterr()
+        assert "skipped: 1" in result.out
+        assert "left out, 1 of 25" in result.err
         frame = as_frame(output)
         assert list(frame.pop("file")) == files_of(X)
         np.testing.assert_array_equal(frame.to_numpy(np.float32), features)
