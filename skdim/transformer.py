@@ -73,7 +73,7 @@ PARAMETER_CONSTRAINTS: dict = {
     "flip_averaging": ["boolean"],
     "sample_shape": [tuple, list, None],
     "channel_axis": [Integral, None, StrOptions({"auto"})],
-    "column_groups": [list, tuple, None],
+    "column_groups": [list, tuple, callable, None],
     "allow_nan": ["boolean"],
     "global_weight": [Interval(Real, 0, None, closed="left")],
     "local_weight": [Interval(Real, 0, None, closed="left")],
@@ -186,10 +186,11 @@ class DIMTransformer(
         for volumes. "auto" reads an X of two dimensions as a table, of three as grey images, of
         four as images with channels and of five as volumes with channels. It finds the axis of
         channels by its length. With ``sample_shape``, axes are counted after reshaping.
-    column_groups : sequence of sequence of int or str, or None, default=None
-        For tables: lists of columns that belong together, by number or by name. An example is
-        ``[[0, 1, 2]]`` if the first three columns of X are the one-hot code of one category. skdim
-        then treats them as one column.
+    column_groups : sequence of groups, callable or None, default=None
+        For tables: columns that belong together, such as the one-hot code of one category, which
+        skdim then treats as one column. A group is a list of columns, by number or by name, or a
+        pattern for names: ``[[0, 1, 2], "colour_*"]``. ``*`` is any text, ``?`` one character and
+        ``[ab]`` one of these. A callable gets the names of all columns, and returns such groups.
     allow_nan : bool, default=False
         Whether X may hold NaN. In a table, NaN marks a missing cell. Missing is then treated as one
         more value. In signals, NaN at the end makes signals of different lengths equally long. All

@@ -625,6 +625,18 @@ PARAMETERS = [
         fit(ROWS, column_groups=[[1, 2], [2, 3]]),
     ),
     Case(
+        "column groups that are names",
+        ValueError,
+        "'column_groups' parameter must be a list of groups",
+        fit(pd.DataFrame(ROWS[:, :3], columns=list("abc")), column_groups=["a", "b"]),
+    ),
+    Case(
+        "a function that groups columns without names",
+        ValueError,
+        "Got a function of the names: pass a data frame",
+        fit(ROWS, column_groups=lambda names: [names[:2]]),
+    ),
+    Case(
         "column groups of images",
         ValueError,
         "'column_groups' parameter must be None except for tables",
