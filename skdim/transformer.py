@@ -39,6 +39,7 @@ from skdim._training.callbacks import ScikitLearnCallbacks
 from skdim._training.checkpoint import Checkpoint
 from skdim._training.fit import advise_on_fit, fit_model
 from skdim._training.plan import TRAINED_WITH, make_plan
+from skdim.exceptions import IneffectiveParameterWarning, warn
 from skdim.onnx_export import write_graph
 from skdim.priors import Prior
 from skdim.sources.checks import as_samples, warn_of_signals
@@ -765,16 +766,30 @@ default="infonce"
         X : array-like of the kind and sample shape that ``fit`` saw
             At least two samples, held out.
         y : None
-            Ignored.
+            Ignored, with a warning: a search that gets labels and no ``scoring`` passes them here.
 
         Returns
         -------
         score : float
             0.5 at chance and if no critic was trained, 1 at best.
+
+        Warns
+        -----
+        IneffectiveParameterWarning
+            If there are labels, which this score does not use.
         """
         check_is_fitted(self)
         self.model_.check_not_trimmed("scoring")
-        return self.model_.score(check_samples(self, X))
+        samples = check_samples(self, X)
+        if y is not None:
+            warn(
+                f"The labels 'y' have no effect on {type(self).__name__}.score, which measures how "
+                "surely a code recognises its own sample. To choose by labels, put a classifier "
+                "behind the transformer, or set scoring=skdim.evaluation.few_labels_scorer in the "
+                "search.",
+                IneffectiveParameterWarning,
+            )
+        return self.model_.score(samples)
 
     def score_samples(self, X) -> np.ndarray:
         """Return how similar each sample is to the samples of ``fit``. Outliers score lowest.

@@ -21,6 +21,7 @@ from PIL import Image
 from scipy.io import wavfile
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import cross_val_score
 from skorch.callbacks import Callback, LRScheduler
 from torch import nn
 from torch.optim.lr_scheduler import StepLR
@@ -790,6 +791,12 @@ WARNINGS = [
         VersionWarning,
         "holds states of fits by skdim 0.1.9 .* it starts again",
         fit_next_to_another_version,
+    ),
+    Case(
+        "a search with labels but without scoring",
+        IneffectiveParameterWarning,
+        "labels 'y' have no effect.*few_labels_scorer",
+        lambda: cross_val_score(dim(), ROWS, np.arange(90) % 2, cv=2),
     ),
     Case("few samples", FewSamplesWarning, "'n_components'", fit(ROWS[:30])),
     Case(
