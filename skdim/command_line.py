@@ -438,9 +438,9 @@ def read_table(args: argparse.Namespace, dim: "DIMTransformer | None") -> "DataF
     all_names = column_names(args)
     known = categories_of_fit(dim, all_names)
     names = select_columns(args, dim, all_names, known)
-    of_categories = known if dim else check_categories(args.categories or [], names)
-    plain = [name for name in names if name not in of_categories]
-    texts = {name: read_cells(args, name) for name in names if name in of_categories}
+    categorical = known if dim else check_categories(args.categories or [], names)
+    plain = [name for name in names if name not in categorical]
+    texts = {name: read_cells(args, name) for name in names if name in categorical}
     numbers = np.empty((len(next(iter(texts.values()), [])), 0))
     if plain:
         numbers = (text_numbers if is_text(args.input) else parquet_numbers)(args, plain)
@@ -600,7 +600,7 @@ def select_columns(
 
 
 def check_categories(categories: Sequence[str], names: Sequence[str]) -> Sequence[str]:
-    """Return columns of categories, after a check that they are read and can be told from codes."""
+    """Return columns of categories, after a check that they are read and unlike one-hot columns."""
     for name in categories:
         if name not in names:
             raise ValueError(f"--categories must be columns that are read. Got {name!r}.")
@@ -610,7 +610,7 @@ def check_categories(categories: Sequence[str], names: Sequence[str]) -> Sequenc
 
 
 def one_hot_name(column: str, category: str) -> str:
-    """Return the name of the column that is 1 where a column holds a category."""
+    """Return the name of the column that is 1 if a column holds a category, else 0."""
     return f"{column}{EQUALS}{category}"
 
 
@@ -775,7 +775,7 @@ def not_a_number(row: int, column: str, value: Any) -> ValueError:
 
 
 def read_cells(args: argparse.Namespace, name: str) -> list[str | None]:
-    """Read a column of text (n,), without spaces around it; None where it is missing."""
+    """Read a column of text (n,), without spaces around it; missing cells are None."""
     cells = [str(cell).strip() for cell in _raw_cells(args, name)]
     return [None if cell.lower() in MISSING else cell for cell in cells]
 

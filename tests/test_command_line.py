@@ -777,7 +777,7 @@ def test_columns_without_names_are_called_by_their_number(tmp_path, suffix):
     assert list(table.columns) == ["2", "0"]
     np.testing.assert_array_equal(table, [[3, 1], [6, 4]])
     assert list(read_labels(path, "1", "--no-header")) == ["x", "y"]
-    with pytest.raises(ValueError, match="first line must name the columns.*--no-header"):
+    with pytest.raises(ValueError, match=r"first line must name the columns.*--no-header"):
         read(path)
     path.write_text("\n1\n2\n")
     with pytest.raises(
@@ -804,6 +804,8 @@ def test_categories_are_one_hot_columns(tmp_path, suffix):
     nan = np.nan
     expected = [[1.5, 0, 1, 1], [2, nan, nan, 1], [3, 1, 0, 1], [4, 0, 1, 1]]
     np.testing.assert_array_equal(table, expected)
+    alone = read_table(path, "--categories", "colour", "--columns", "colour")
+    np.testing.assert_array_equal(alone, np.array(expected)[:, 1:3])
     with pytest.raises(
         ValueError, match=r"row 2, column 'colour' must be a category\. Got nothing"
     ):
