@@ -438,7 +438,7 @@ def read_table(args: argparse.Namespace, dim: "DIMTransformer | None") -> "DataF
     all_names = column_names(args)
     known = categories_of_fit(dim, all_names)
     names = select_columns(args, dim, all_names, known)
-    categorical = known if dim else check_categories(args.categories or [], names)
+    categorical = known if dim is not None else check_categories(args.categories or [], names)
     plain = [name for name in names if name not in categorical]
     texts = {name: read_cells(args, name) for name in names if name in categorical}
     numbers = np.empty((len(next(iter(texts.values()), [])), 0))

@@ -766,7 +766,7 @@ default="infonce"
         X : array-like of the kind and sample shape that ``fit`` saw
             At least two samples, held out.
         y : None
-            Ignored, with a warning: a search that gets labels and no ``scoring`` passes them here.
+            Ignored. Labels give a warning: a search without ``scoring`` scores by this method.
 
         Returns
         -------
