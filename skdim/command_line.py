@@ -3,7 +3,8 @@
 An input is one of
   .npy       an array written by numpy.save, samples on its first axis; read when needed
   .npz       several such arrays, of which one is read into memory
-  .csv .tsv  numbers below a line of column names, between commas or tabs; needs pandas
+  .csv .tsv  numbers below a line of column names, between commas or tabs; needs pandas.
+             --delimiter, --encoding and --no-header read others
   .parquet   numbers in columns with names; needs pandas and pyarrow
   folder     images in the folder and its sub-folders, read when needed; needs Pillow
 
@@ -32,6 +33,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from inspect import cleandoc
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +53,7 @@ DONE, FAILED, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130
 N_FOLDS = 5  # of the cross-validated accuracies
 N_LOSSES = 5  # epochs whose losses ``inspect`` shows
 OUTPUTS = ("components", "hidden", "code", "local")  # as in _model.readout, which needs torch
+DTYPES = ("float32", "float64", "uint8")  # as in onnx_export, which needs torch
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}  # tables that are text
 TABLES = (*SEPARATORS, ".parquet")
@@ -61,6 +64,11 @@ FLAGS = {"True": 1.0, "TRUE": 1.0, "true": 1.0, "False": 0.0, "FALSE": 0.0, "fal
 
 # Cells of text that hold nothing, in lower case.
 MISSING = ("", "na", "n/a", "nan", "null", "none")
+
+# A column of one-hot codes is called by its column, this sign, and its category.
+EQUALS = "="
+# A column with more categories more likely holds names of samples.
+N_CATEGORIES = 1000
 
 # Columns of Parquet files that are numbers, in the words of pandas.api.types.infer_dtype.
 NUMERIC = ("boolean", "decimal", "empty", "floating", "integer")
@@ -111,7 +119,11 @@ def fit(args: argparse.Namespace) -> dict[str, Any]:
     if len(params) < len(args.params):
         names = ", ".join(name for name, _ in args.params)
         raise ValueError(f"Each parameter must be given once. Got {names}.")
+    if args.categories and "column_groups" in params:
+        raise ValueError("--categories sets 'column_groups'. Got another value of it by --set.")
     X = read(args)
+    groups = getattr(X, "attrs", {}).get("one_hot", {})
+    params.update({"column_groups": list(groups.values())} if groups else {})
     from skdim.transformer import DIMTransformer
 
     dim = DIMTransformer(verbose=0 if args.quiet else 1).set_params(**params)
@@ -128,6 +140,8 @@ def fit(args: argparse.Namespace) -> dict[str, Any]:
     if not is_complete:
         raise KeyboardInterrupt(f"{args.output} holds the model after epoch {dim.n_iter_}.")
     results = {"shape": X.shape, "epochs": dim.n_iter_, "loss": dim.history_[-1]["loss"]}
+    if groups:
+        results["categories"] = {name: len(columns) for name, columns in groups.items()}
     return {**results, "seconds": round(seconds, 1), **unread(X), "wrote": str(args.output)}
 
 
@@ -186,6 +200,39 @@ def score(args: argparse.Namespace) -> dict[str, Any]:
     labels = read_labels(args, X) if args.labels else None
     results = {"score": dim.score(X), "score_terms": dim.score_terms(X), **unread(X)}
     return results if labels is None else {**results, **accuracies(dim, X, labels)}
+
+
+def export(args: argparse.Namespace) -> dict[str, Any]:
+    """Write a model as an ONNX graph, which runs without skdim and torch.
+
+    The graph leads from raw samples, X, to the features of a transformer or to the probabilities
+    of a classifier. Needs the package onnx. shape is that of X, and columns are the columns of a
+    table, in their order in X.
+
+    example:
+      python -m skdim export model.safetensors --output model.onnx
+    """
+    check_output(args.output, args.force, args.model)
+    check_is_file(args.model)
+    from skdim._files.safe import describe
+
+    if describe(args.model).kind == "classifier":
+        if args.what:
+            raise ValueError(f"--what is for transformers. Got the classifier {args.model}.")
+        from skdim.classifier import DIMClassifier
+
+        model = DIMClassifier.load(args.model)
+        dim, output = model.transformer_, "probabilities, label_index"
+    else:
+        model = dim = load(args.model)
+        if args.what:
+            dim.set_params(output=args.what)
+        output = dim.output
+    model.export_onnx(args.output, dtype=args.dtype)
+    results = {"shape": ("n_samples", *dim.model_.config.layout.x_shape), "dtype": args.dtype}
+    if hasattr(dim, "feature_names_in_"):
+        results["columns"] = dim.feature_names_in_.tolist()
+    return {**results, "features": output, "wrote": str(args.output)}
 
 
 def inspect(args: argparse.Namespace) -> dict[str, Any]:
@@ -273,7 +320,7 @@ CONTENTS = {
     "checkpoint": checkpoint_content,
 }
 
-COMMANDS = {command.__name__: command for command in (fit, transform, score, inspect)}
+COMMANDS = {command.__name__: command for command in (fit, transform, score, export, inspect)}
 
 
 def load(path: Path) -> "DIMTransformer":
@@ -378,29 +425,57 @@ def read_folder(args: argparse.Namespace, dim: "DIMTransformer | None") -> Any:
 def read_table(args: argparse.Namespace, dim: "DIMTransformer | None") -> "DataFrame":
     """Read columns of numbers, which are NaN if they are missing and ``allow_nan`` is set.
 
+    A column of categories becomes a column for each category that ``fit`` saw.
+
     Returns
     -------
     table : DataFrame of shape (n, n_columns), float64
         Its columns have no names if the model was fitted without. ``table.attrs["left_out"]`` names
-        the columns of the file that were not read.
+        the columns of the file that were not read, and ``table.attrs["one_hot"]`` the columns in
+        place of each column of categories.
     """
-    path, pandas = args.input, import_pandas(args.input)
-    all_names = column_names(path)
-    names = select_columns(args, dim, all_names)
-    numbers = (text_numbers if is_text(path) else parquet_numbers)(path, names)
-    rows, columns = np.nonzero(np.isnan(numbers))
-    allow_nan = dict(args.params).get("allow_nan", False) if dim is None else dim.allow_nan
-    if len(rows) and not allow_nan:
+    pandas = import_pandas(args.input)
+    all_names = column_names(args)
+    known = categories_of_fit(dim, all_names)
+    names = select_columns(args, dim, all_names, known)
+    categorical = known if dim is not None else check_categories(args.categories or [], names)
+    plain = [name for name in names if name not in categorical]
+    texts = {name: read_cells(args, name) for name in names if name in categorical}
+    numbers = np.empty((len(next(iter(texts.values()), [])), 0))
+    if plain:
+        numbers = (text_numbers if is_text(args.input) else parquet_numbers)(args, plain)
+    if not (dict(args.params).get("allow_nan", False) if dim is None else dim.allow_nan):
+        check_complete(numbers, plain, texts)
+    has_names = dim is None or hasattr(dim, "feature_names_in_")
+    table = pandas.DataFrame(numbers, columns=plain if has_names else None, copy=False)
+    codes = {name: one_hot(name, cells, known.get(name)) for name, cells in texts.items()}
+    if codes:
+        table = pandas.concat([table, *codes.values()], axis=1)
+        if not table.columns.is_unique:
+            name = table.columns[table.columns.duplicated()][0]
+            raise ValueError(
+                f"it must have no column {name!r}: --categories makes one of that name."
+            )
+        table = table if dim is None else table[list(dim.feature_names_in_)]
+    table.attrs["left_out"] = [name for name in all_names if name not in names]
+    table.attrs["one_hot"] = {name: list(code.columns) for name, code in codes.items()}
+    return table
+
+
+def check_complete(
+    numbers: np.ndarray, names: Sequence[str], texts: dict[str, list[str | None]]
+) -> None:
+    """Raise ValueError if a cell is missing among columns of numbers or of categories."""
+    is_missing = [[cell is None for cell in cells] for cells in texts.values()]
+    rows, columns = np.nonzero(np.column_stack([np.isnan(numbers), *is_missing]))
+    if len(rows):
+        kind = "a number" if columns[0] < len(names) else "a category"
         raise ValueError(
-            f"row {rows[0] + 1}, column {names[columns[0]]!r} must be a number. Got nothing there, "
-            f"and in {len(rows)} cells in all: fill them, leave their columns out by "
-            "--drop-columns, or fit with --set allow_nan=True, which takes them as a value of "
+            f"row {rows[0] + 1}, column {[*names, *texts][columns[0]]!r} must be {kind}. Got "
+            f"nothing there, and in {len(rows)} cells in all: fill them, leave their columns out "
+            "by --drop-columns, or fit with --set allow_nan=True, which takes them as a value of "
             "their own."
         )
-    has_names = dim is None or hasattr(dim, "feature_names_in_")
-    table = pandas.DataFrame(numbers, columns=names if has_names else None, copy=False)
-    table.attrs["left_out"] = [name for name in all_names if name not in names]
-    return table
 
 
 READERS: dict[str, Callable[..., Any]] = {
@@ -413,7 +488,8 @@ READERS: dict[str, Callable[..., Any]] = {
 # The kinds of input that each reading option is for.
 READING_OPTIONS = {
     "array": (".npz",),
-    **dict.fromkeys(("columns", "drop_columns"), TABLES),
+    **dict.fromkeys(("columns", "drop_columns", "categories"), TABLES),
+    **dict.fromkeys(("delimiter", "encoding", "no_header"), tuple(SEPARATORS)),
     **dict.fromkeys(("size", "grey", "on_error"), ("folder",)),
 }
 
@@ -421,7 +497,7 @@ READING_OPTIONS = {
 def unread(X: Any) -> dict[str, Any]:
     """Name the parts of an input that were not read: columns, files that are not images."""
     if hasattr(X, "attrs"):
-        return {name: value for name, value in X.attrs.items() if value}
+        return {"left_out": X.attrs["left_out"]} if X.attrs["left_out"] else {}
     n_skipped = getattr(X, "n_skipped", 0)
     return {"skipped": n_skipped} if n_skipped else {}
 
@@ -437,7 +513,7 @@ def read_labels(args: argparse.Namespace, X: Any) -> np.ndarray:
         return X.labels
     if is_column(args.labels) and args.input.suffix.lower() in TABLES:
         with named(args.input):
-            return read_column(args.input, args.labels)
+            return read_column(args, args.labels)
     path = Path(args.labels)
     if path.suffix.lower() != ".npy":
         raise ValueError(
@@ -474,14 +550,14 @@ def import_pandas(path: Path) -> Any:
     return sys.modules["pandas"]
 
 
-def column_names(path: Path) -> list[str]:
+def column_names(args: argparse.Namespace) -> list[str]:
     """Return the names of all columns; the index that pandas wrote is not a column."""
-    if is_text(path):
-        names = next(text_rows(path))
+    if is_text(args.input):
+        names = next(text_rows(args))
     else:
         from pyarrow.parquet import read_schema
 
-        names = [str(name) for name in read_schema(path).empty_table().to_pandas()]
+        names = [str(name) for name in read_schema(args.input).empty_table().to_pandas()]
     if not all(names) or len(set(names)) < max(len(names), 1):
         raise ValueError(
             f"it must give each column a name of its own. Got {','.join(names)!r}; a column "
@@ -491,21 +567,28 @@ def column_names(path: Path) -> list[str]:
 
 
 def select_columns(
-    args: argparse.Namespace, dim: "DIMTransformer | None", all_names: Sequence[str]
+    args: argparse.Namespace,
+    dim: "DIMTransformer | None",
+    all_names: Sequence[str],
+    known: dict[str, list[str]],
 ) -> list[str]:
-    """Return the columns to read: those of fit in their order, if they had names, or all others."""
+    """Return the columns to read: those of fit in their order, if they had names, or all others.
+
+    ``known`` are the categories of fit, by their column.
+    """
     fitted = getattr(dim, "feature_names_in_", None)
     labels = [args.labels] if is_column(getattr(args, "labels", None)) else []
     wanted, dropped = args.columns or all_names, [*(args.drop_columns or []), *labels]
     if fitted is not None:
+        column_of = {one_hot_name(name, c): name for name, cs in known.items() for c in cs}
+        wanted = list(dict.fromkeys(column_of.get(name, name) for name in fitted))
         if args.columns or args.drop_columns:
             raise ValueError(
                 "--columns and --drop-columns are for models that know no names of columns. "
-                f"{args.model} reads those of fit: {', '.join(fitted)}."
+                f"{args.model} reads those of fit: {', '.join(wanted)}."
             )
-        if set(labels) & set(fitted):
+        if set(labels) & set(wanted):
             raise ValueError(f"--labels must not be a column of fit. Got {args.labels}.")
-        wanted = list(fitted)
     for name in (*wanted, *dropped):
         if name not in all_names:
             columns = ", ".join(all_names)
@@ -516,17 +599,101 @@ def select_columns(
     return names
 
 
-def text_rows(path: Path) -> Iterator[list[str]]:
+def check_categories(categories: Sequence[str], names: Sequence[str]) -> Sequence[str]:
+    """Return columns of categories, after a check that they are read and unlike one-hot columns."""
+    for name in categories:
+        if name not in names:
+            raise ValueError(f"--categories must be columns that are read. Got {name!r}.")
+        if EQUALS in name:
+            raise ValueError(f"--categories must be columns without {EQUALS!r}. Got {name!r}.")
+    return categories
+
+
+def one_hot_name(column: str, category: str) -> str:
+    """Return the name of the column that is 1 if a column holds a category, else 0."""
+    return f"{column}{EQUALS}{category}"
+
+
+def categories_of_fit(
+    dim: "DIMTransformer | None", all_names: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return the categories that ``fit`` saw in columns, which the names in the model tell.
+
+    A table that has the one-hot columns themselves has no such columns.
+    """
+    fitted = getattr(dim, "feature_names_in_", None)
+    known: dict[str, list[str]] = {}
+    if dim is None or fitted is None:
+        return known
+    for group in dim.model_.config.column_groups:
+        columns, signs, categories = zip(*(fitted[i].partition(EQUALS) for i in group), strict=True)
+        is_one_hot = all(signs) and len(set(columns)) == 1
+        if is_one_hot and not set(fitted[list(group)]) <= set(all_names):
+            known[columns[0]] = list(categories)
+    return known
+
+
+def one_hot(column: str, cells: Sequence[str | None], known: Sequence[str] | None) -> "DataFrame":
+    """Return a column of 0 and 1 for each category; a missing cell is NaN in all of them.
+
+    Parameters
+    ----------
+    column : str
+    cells : sequence of str or None
+    known : sequence of str or None
+        The categories that ``fit`` saw. None takes those that are there, in order.
+    """
+    from pandas import DataFrame
+
+    from skdim.exceptions import DataWarning, warn
+
+    categories = sorted({c for c in cells if c is not None}) if known is None else list(known)
+    if known is None and not 0 < len(categories) <= N_CATEGORIES:
+        raise ValueError(
+            f"column {column!r} must hold 1 to {N_CATEGORIES} categories. Got {len(categories)}."
+        )
+    number_of = {category: number for number, category in enumerate(categories)}
+    codes = np.zeros((len(cells), len(categories)))
+    unseen = []
+    for row, cell in enumerate(cells):
+        if cell is None:
+            codes[row] = np.nan
+        elif cell in number_of:
+            codes[row, number_of[cell]] = 1
+        else:
+            unseen.append(cell)
+    if unseen:
+        warn(
+            f"Column {column!r} holds categories that 'fit' did not see, the first of them "
+            f"{unseen[0]!r}, in {len(unseen)} of {len(cells)} rows: these have none of its "
+            "categories.",
+            DataWarning,
+        )
+    return DataFrame(codes, columns=[one_hot_name(column, c) for c in categories], copy=False)
+
+
+def text_rows(args: argparse.Namespace) -> Iterator[list[str]]:
     """Yield the names of the columns, then the cells of each row.
 
-    An empty line is a missing cell in a table of one column, and is ignored in all others.
+    Columns without names are called by their number, from 0. An empty line is a missing cell in a
+    table of one column, and is ignored in all others.
     """
+    encoding = args.encoding or "utf-8-sig"
+    separator = args.delimiter or SEPARATORS[args.input.suffix.lower()]
     # The csv module counts the cells of a row; pandas.read_csv fills short rows without a word.
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file, delimiter=SEPARATORS[path.suffix.lower()], strict=True)
-        names = [name.strip() for name in next(rows, [])]
-        if any(map(is_number, names)):
-            raise ValueError(f"its first line must name the columns. Got {','.join(names)!r}.")
+    with open(args.input, encoding=encoding, newline="") as file, explain_encoding(encoding):
+        rows: Iterator[list[str]] = csv.reader(file, delimiter=separator, strict=True)
+        first = next(rows, [])
+        names = [name.strip() for name in first]
+        if args.no_header and not first:
+            raise ValueError("its first line must have a cell for each column. Got an empty line.")
+        if args.no_header:
+            names, rows = list(map(str, range(len(first)))), chain([first], rows)
+        elif any(map(is_number, names)):
+            raise ValueError(
+                f"its first line must name the columns. Got {','.join(names)!r}; --no-header reads "
+                "a table without names."
+            )
         yield names
         cells = (row or [""] for row in rows) if len(names) == 1 else filter(None, rows)
         for number, row in enumerate(cells, start=1):
@@ -538,9 +705,20 @@ def text_rows(path: Path) -> Iterator[list[str]]:
             yield row
 
 
-def text_numbers(path: Path, columns: Sequence[str]) -> np.ndarray:
+@contextmanager
+def explain_encoding(encoding: str) -> Iterator[None]:
+    """Say which option is for text that is not in the encoding that was expected."""
+    try:
+        yield
+    except UnicodeError as error:
+        raise ValueError(
+            f"its text must be in the encoding {encoding}: {error}. --encoding names another."
+        ) from None
+
+
+def text_numbers(args: argparse.Namespace, columns: Sequence[str]) -> np.ndarray:
     """Read columns of text as numbers (n, n_columns)."""
-    rows, numbers = text_rows(path), array("d")
+    rows, numbers = text_rows(args), array("d")
     names = next(rows)
     positions = [names.index(name) for name in columns]
     is_flags: dict[int, bool | None] = dict.fromkeys(positions)  # as the first cell of a column
@@ -569,17 +747,18 @@ def is_number(text: str) -> bool:
     return "_" not in text and text.isascii()
 
 
-def parquet_table(path: Path, columns: Sequence[str]) -> "DataFrame":
+def parquet_table(args: argparse.Namespace, columns: Sequence[str]) -> "DataFrame":
     """Read columns of their own types; rows are counted from 0."""
-    table = import_pandas(path).read_parquet(path, engine="pyarrow", columns=list(columns))
+    pandas = import_pandas(args.input)
+    table = pandas.read_parquet(args.input, engine="pyarrow", columns=list(columns))
     return table.set_axis(list(columns), axis=1).reset_index(drop=True)
 
 
-def parquet_numbers(path: Path, columns: Sequence[str]) -> np.ndarray:
+def parquet_numbers(args: argparse.Namespace, columns: Sequence[str]) -> np.ndarray:
     """Read columns of numbers (n, n_columns)."""
     from pandas.api.types import infer_dtype
 
-    table = parquet_table(path, columns)
+    table = parquet_table(args, columns)
     for name, values in table.items():
         if infer_dtype(values) not in NUMERIC:
             row = values.first_valid_index() or 0
@@ -595,19 +774,28 @@ def not_a_number(row: int, column: str, value: Any) -> ValueError:
     )
 
 
-def read_column(path: Path, name: str) -> np.ndarray:
+def read_cells(args: argparse.Namespace, name: str) -> list[str | None]:
+    """Read a column of text (n,), without spaces around it; missing cells are None."""
+    cells = [str(cell).strip() for cell in _raw_cells(args, name)]
+    return [None if cell.lower() in MISSING else cell for cell in cells]
+
+
+def read_column(args: argparse.Namespace, name: str) -> np.ndarray:
     """Read a column of labels (n,), none of which may be missing; text is not changed."""
-    if is_text(path):
-        rows = text_rows(path)
-        position = next(rows).index(name)
-        labels = [row[position] for row in rows]
-    else:
-        labels = parquet_table(path, [name])[name].tolist()
-    is_missing = import_pandas(path).isna
-    for number, label in enumerate(labels, start=1):
-        if is_missing(label) or str(label).strip().lower() in MISSING:
+    for number, cell in enumerate(read_cells(args, name), start=1):
+        if cell is None:
             raise ValueError(f"row {number}, column {name!r} must hold a label. Got none.")
-    return np.array(labels)
+    return np.array(_raw_cells(args, name))
+
+
+def _raw_cells(args: argparse.Namespace, name: str) -> list[Any]:
+    if is_text(args.input):
+        rows = text_rows(args)
+        position = next(rows).index(name)
+        return [row[position] for row in rows]
+    cells = parquet_table(args, [name])[name].tolist()
+    is_missing = import_pandas(args.input).isna
+    return ["" if is_missing(cell) else cell for cell in cells]
 
 
 # ---- Outputs --------------------------------------------------------------------------------
@@ -714,17 +902,23 @@ def add_arguments(parser: Parser, command: str) -> None:
     add = parser.add_argument
     if command != "fit":
         add("model", metavar="MODEL", type=Path, help="a file written by fit")
-    if command != "inspect":
+    if command in ("fit", "transform", "score"):
         add_input(add)
     if command == "fit":
         add_output(add, model_path, "the model: a .safetensors file")
         add("--size", type=sides, help="of images in pixels, SIDE or HEIGHTxWIDTH (default: 32)")
         add("--grey", action="store_true", help="read images as grey (default: in colour)")
+        text = "columns of text to read as categories, a column of 0 and 1 for each (default: none)"
+        add("--categories", metavar="NAMES", type=names, help=text)
         add("--quiet", action="store_true", help="no progress bar (default: show it)")
         add_parameters(parser)
     elif command == "transform":
         add_output(add, features_path, f"the features: a {' or '.join(FEATURE_FILES)} file")
         add("--what", choices=OUTPUTS, help="which features (default: as set in the model)")
+    elif command == "export":
+        add_output(add, graph_path, "the graph: an .onnx file")
+        add("--what", choices=OUTPUTS, help="which features (default: as set in the model)")
+        add("--dtype", choices=DTYPES, default="float32", help="type of X (default: float32)")
     elif command == "score":
         text = (
             "a .npy file with one label for each sample, the name of a column of the table, or "
@@ -744,6 +938,12 @@ def add_input(add: Callable[..., Any]) -> None:
     add("--columns", metavar="NAMES", type=names, help=text)
     text = "columns of a table to leave out, such as labels (default: none)"
     add("--drop-columns", metavar="NAMES", type=names, help=text)
+    text = "character between the cells of a row of text; or tab (default: , in .csv, tab in .tsv)"
+    add("--delimiter", metavar="CHARACTER", type=delimiter, help=text)
+    text = "encoding of a table of text, such as latin-1 (default: utf-8)"
+    add("--encoding", metavar="NAME", type=encoding, help=text)
+    text = "the first line holds no names: columns are called 0, 1, ... (default: it does)"
+    add("--no-header", action="store_true", help=text)
     text = "what to do with files in a folder that are not images (default: raise)"
     add("--on-error", choices=("raise", "skip"), help=text)
 
@@ -788,6 +988,26 @@ def names(text: str) -> list[str]:
     return columns
 
 
+def delimiter(text: str) -> str:
+    """Return the character between two cells."""
+    character = {"tab": "\t", "\\t": "\t"}.get(text, text)
+    if len(character) != 1 or character in '"\r\n':
+        raise argparse.ArgumentTypeError(
+            f"must be one character, such as ';', or tab. Got {text!r}."
+        )
+    return character
+
+
+def encoding(text: str) -> str:
+    """Return the name of an encoding, after a check that Python knows it."""
+    try:
+        "".encode(text)
+    except LookupError:
+        message = f"must be an encoding, such as latin-1 or utf-16. Got {text!r}."
+        raise argparse.ArgumentTypeError(message) from None
+    return text
+
+
 def sides(text: str) -> tuple[int, ...]:
     """Split HEIGHTxWIDTH, in pixels; SIDE is both."""
     if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)?", text, re.ASCII):
@@ -802,6 +1022,13 @@ def model_path(text: str) -> Path:
             "must end in .safetensors, a file that cannot run code when it is read. Pickles, such "
             f"as those of joblib, can, and are not written here. Got {text!r}."
         )
+    return Path(text)
+
+
+def graph_path(text: str) -> Path:
+    """Check the path of a graph to be written."""
+    if Path(text).suffix != ".onnx":
+        raise argparse.ArgumentTypeError(f"must end in .onnx. Got {text!r}.")
     return Path(text)
 
 

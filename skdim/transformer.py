@@ -39,6 +39,7 @@ from skdim._training.callbacks import ScikitLearnCallbacks
 from skdim._training.checkpoint import Checkpoint
 from skdim._training.fit import advise_on_fit, fit_model
 from skdim._training.plan import TRAINED_WITH, make_plan
+from skdim.exceptions import IneffectiveParameterWarning, warn
 from skdim.onnx_export import write_graph
 from skdim.priors import Prior
 from skdim.sources.checks import as_samples, warn_of_signals
@@ -73,7 +74,7 @@ PARAMETER_CONSTRAINTS: dict = {
     "flip_averaging": ["boolean"],
     "sample_shape": [tuple, list, None],
     "channel_axis": [Integral, None, StrOptions({"auto"})],
-    "column_groups": [list, tuple, None],
+    "column_groups": [list, tuple, callable, None],
     "allow_nan": ["boolean"],
     "global_weight": [Interval(Real, 0, None, closed="left")],
     "local_weight": [Interval(Real, 0, None, closed="left")],
@@ -186,10 +187,11 @@ class DIMTransformer(
         for volumes. "auto" reads an X of two dimensions as a table, of three as grey images, of
         four as images with channels and of five as volumes with channels. It finds the axis of
         channels by its length. With ``sample_shape``, axes are counted after reshaping.
-    column_groups : sequence of sequence of int or str, or None, default=None
-        For tables: lists of columns that belong together, by number or by name. An example is
-        ``[[0, 1, 2]]`` if the first three columns of X are the one-hot code of one category. skdim
-        then treats them as one column.
+    column_groups : sequence of groups, callable or None, default=None
+        For tables: columns that belong together, such as the one-hot code of one category, which
+        skdim then treats as one column. A group is a list of columns, by number or by name, or a
+        pattern for names: ``[[0, 1, 2], "colour_*"]``. ``*`` is any text, ``?`` one character and
+        ``[ab]`` one of these. A callable gets the names of all columns, and returns such groups.
     allow_nan : bool, default=False
         Whether X may hold NaN. In a table, NaN marks a missing cell. Missing is then treated as one
         more value. In signals, NaN at the end makes signals of different lengths equally long. All
@@ -764,16 +766,30 @@ default="infonce"
         X : array-like of the kind and sample shape that ``fit`` saw
             At least two samples, held out.
         y : None
-            Ignored.
+            Ignored. Labels give a warning: a search without ``scoring`` scores by this method.
 
         Returns
         -------
         score : float
             0.5 at chance and if no critic was trained, 1 at best.
+
+        Warns
+        -----
+        IneffectiveParameterWarning
+            If there are labels, which this score does not use.
         """
         check_is_fitted(self)
         self.model_.check_not_trimmed("scoring")
-        return self.model_.score(check_samples(self, X))
+        samples = check_samples(self, X)
+        if y is not None:
+            warn(
+                f"The labels 'y' have no effect on {type(self).__name__}.score, which measures how "
+                "surely a code recognises its own sample. To choose by labels, put a classifier "
+                "behind the transformer, or set scoring=skdim.evaluation.few_labels_scorer in the "
+                "search.",
+                IneffectiveParameterWarning,
+            )
+        return self.model_.score(samples)
 
     def score_samples(self, X) -> np.ndarray:
         """Return how similar each sample is to the samples of ``fit``. Outliers score lowest.

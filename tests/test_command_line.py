@@ -18,11 +18,12 @@ from helpers.hostile import redescribed
 from skorch.callbacks import Callback
 
 import skdim
-from skdim import DIMTransformer, command_line
+from skdim import DIMClassifier, DIMTransformer, command_line
 from skdim._model.readout import OUTPUTS as READOUTS
 from skdim._training.net import DIMNet
 from skdim.command_line import (
     COMMANDS,
+    DTYPES,
     FEATURE_FILES,
     FIT_OPTIONS,
     MISSING,
@@ -33,6 +34,7 @@ from skdim.command_line import (
     main,
     read_column,
 )
+from skdim.onnx_export import DTYPES as GRAPH_DTYPES
 from skdim.sources import ImageFolder
 
 PAGE = Path(__file__).parents[1] / "docs" / "command_line.md"
@@ -53,6 +55,12 @@ def read(path, *options):
     """Return X as fit reads it."""
     words = ["fit", path, "--output", "new.safetensors", *options]
     return command_line.read(command_line.build_parser().parse_args([str(w) for w in words]))
+
+
+def read_labels(path, name, *options):
+    """Return a column of labels as score reads it."""
+    words = ["score", "model.safetensors", path, *options]
+    return read_column(command_line.build_parser().parse_args([str(w) for w in words]), name)
 
 
 def read_table(path, *options):
@@ -445,7 +453,7 @@ def test_a_row_has_a_cell_for_each_column(tmp_path, suffix, cells, n_before):
     path = tmp_path / f"t{suffix}"
     rows = [["a", "b"], *[["1", ""]] * n_before, cells, ["6", "7"]]
     sentence = rf"row {n_before + 1} must have a cell for each of 2 columns\. Got {len(cells)}\."
-    for read_any in (read_table, lambda path: read_column(path, "a")):
+    for read_any in (read_table, lambda path: read_labels(path, "a")):
         with pytest.raises(ValueError, match=sentence):
             read_any(save_text(path, rows))
 
@@ -478,7 +486,7 @@ def test_text_may_have_a_byte_order_mark_quotes_and_any_end_of_line(tmp_path, su
         table = read_table(path)
         np.testing.assert_array_equal(table, [[1, 2], [3, 4]])
         assert list(table.columns) == [f"a, or{end}A", 'b"']
-        labels = read_column(path, 'b"')
+        labels = read_labels(path, 'b"')
         assert list(labels) == ["2", f"{end}4"]
     path.write_text(f'a{separator}b\n1{separator}2\n3{separator}"4\n5{separator}6\n')
     with pytest.raises(ValueError, match="cannot be read: unexpected end of data"):
@@ -489,10 +497,10 @@ def test_text_may_have_a_byte_order_mark_quotes_and_any_end_of_line(tmp_path, su
 def test_labels_keep_their_text(tmp_path, suffix):
     path, labels = tmp_path / f"t{suffix}", ["007", "1.0", "True", " a ", "2024_01", "é"]
     save_text(path, [["x", "kind"], *(["1", label] for label in labels)])
-    assert list(read_column(path, "kind")) == labels
+    assert list(read_labels(path, "kind")) == labels
     save_text(path, [["x", "kind"], ["1", "a"], ["2", " n/A "]])
     with pytest.raises(ValueError, match=r"row 2, column 'kind' must hold a label\. Got none"):
-        read_column(path, "kind")
+        read_labels(path, "kind")
 
 
 @pytest.mark.parametrize(
@@ -509,9 +517,9 @@ def test_no_label_of_parquet_is_missing(tmp_path, values, row):
     path = tmp_path / "t.parquet"
     pd.DataFrame({"kind": values}).to_parquet(path)
     with pytest.raises(ValueError, match=rf"row {row}, column 'kind' must hold a label"):
-        read_column(path, "kind")
+        read_labels(path, "kind")
     pd.DataFrame({"kind": values}).dropna().to_parquet(path)
-    assert list(read_column(path, "kind")) == list(pd.Series(values).dropna())
+    assert list(read_labels(path, "kind")) == list(pd.Series(values).dropna())
 
 
 @pytest.mark.parametrize(
@@ -716,6 +724,7 @@ def files_of(X):
     return [path.relative_to(X.folder).as_posix() for path in X.paths]
 
 
+@pytest.mark.filterwarnings("default:Files that cannot be read")
 def test_features_of_pictures_stand_beside_their_files(here, tmp_path, capsys):
     folder, model = tmp_path / "some pictures", tmp_path / "pictures.safetensors"
     save_pictures(folder)
@@ -730,10 +739,181 @@ def test_features_of_pictures_stand_beside_their_files(here, tmp_path, capsys):
     for suffix in TABLES:
         output = Path(f"features{suffix}")
         assert run("transform", model, folder, "-o", output, "--on-error", "skip") == 0
-        assert "skipped: 1" in capsys.readouterr().out
+        result = capsys.readouterr()
+        assert "skipped: 1" in result.out
+        assert "left out, 1 of 25" in result.err
         frame = as_frame(output)
         assert list(frame.pop("file")) == files_of(X)
         np.testing.assert_array_equal(frame.to_numpy(np.float32), features)
+
+
+# ---- Text that is written otherwise, and categories ------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", SEPARATORS)
+@pytest.mark.parametrize(
+    ("character", "word"), [(";", ";"), ("|", "|"), (" ", " "), ("\t", "tab"), ("\t", "\\t")]
+)
+def test_text_may_have_any_delimiter_and_encoding(tmp_path, suffix, character, word):
+    path = tmp_path / f"t{suffix}"
+    for name in ("latin-1", "utf-16", "utf-8"):
+        path.write_text(f"é{character}b\n1{character}2\n3{character}4\n", encoding=name)
+        table = read(path, "--delimiter", word, "--encoding", name)
+        assert list(table.columns) == ["é", "b"]
+        np.testing.assert_array_equal(table, [[1, 2], [3, 4]])
+        labels = read_labels(path, "é", "--delimiter", word, "--encoding", name)
+        assert list(labels) == ["1", "3"]
+    path.write_text(f"é{character}b\n1{character}2\n", encoding="latin-1")
+    with pytest.raises(
+        ValueError, match=r"must be in the encoding utf-8.*--encoding names another"
+    ):
+        read(path, "--delimiter", word)
+
+
+@pytest.mark.parametrize("suffix", SEPARATORS)
+def test_columns_without_names_are_called_by_their_number(tmp_path, suffix):
+    path = save_text(tmp_path / f"t{suffix}", [["1", "x", "3"], ["4", "y", "6"]])
+    table = read(path, "--no-header", "--columns", "2,0")
+    assert list(table.columns) == ["2", "0"]
+    np.testing.assert_array_equal(table, [[3, 1], [6, 4]])
+    assert list(read_labels(path, "1", "--no-header")) == ["x", "y"]
+    with pytest.raises(ValueError, match=r"first line must name the columns.*--no-header"):
+        read(path)
+    path.write_text("\n1\n2\n")
+    with pytest.raises(
+        ValueError, match=r"first line must have a cell for each column\. Got an em"
+    ):
+        read(path, "--no-header")
+
+
+def save_shirts(path, colours, prices):
+    """Write a table of a column of numbers between two columns of text."""
+    frame = pd.DataFrame({"colour": colours, "price": prices, "size": ["7", "007"][1]})
+    if path.suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, sep=SEPARATORS[path.suffix], index=False)
+    return path
+
+
+@pytest.mark.parametrize("suffix", TABLES)
+def test_categories_are_one_hot_columns(tmp_path, suffix):
+    path = save_shirts(tmp_path / f"t{suffix}", ["red", None, " blue ", "red"], [1.5, 2, 3, 4])
+    table = read_table(path, "--categories", "size,colour")
+    assert list(table.columns) == ["price", "colour=blue", "colour=red", "size=007"]
+    nan = np.nan
+    expected = [[1.5, 0, 1, 1], [2, nan, nan, 1], [3, 1, 0, 1], [4, 0, 1, 1]]
+    np.testing.assert_array_equal(table, expected)
+    alone = read_table(path, "--categories", "colour", "--columns", "colour")
+    np.testing.assert_array_equal(alone, np.array(expected)[:, 1:3])
+    with pytest.raises(
+        ValueError, match=r"row 2, column 'colour' must be a category\. Got nothing"
+    ):
+        read(path, "--categories", "colour,size")
+
+
+@pytest.mark.parametrize("suffix", TABLES)
+def test_a_model_keeps_the_categories_of_fit(here, capsys, suffix):
+    rng = np.random.default_rng(0)
+    colours, prices = rng.choice(["red", "blue", "a=b"], 60), rng.normal(size=60)
+    path = save_shirts(Path(f"shirts{suffix}"), colours, prices)
+    options = ["--categories", "colour", "--drop-columns", "size", *QUICK, *NARROW]
+    assert run("fit", path, "-o", "m.safetensors", *options) == 0
+    assert "categories.colour: 3" in capsys.readouterr().out
+    dim = DIMTransformer.load("m.safetensors")
+    names = ["price", "colour=a=b", "colour=blue", "colour=red"]
+    assert list(dim.feature_names_in_) == names
+    assert dim.model_.config.column_groups == ((1, 2, 3),)
+    codes = {name: colours == name.partition("=")[2] for name in names[1:]}
+    X = pd.DataFrame({"price": prices, **codes}).astype(float)
+    features = dim.transform(X)
+    X.to_csv("codes.csv", index=False)  # one-hot columns may also be those of the file
+    for table in (path, "codes.csv"):
+        assert run("transform", "m.safetensors", table, "-o", "f.npy", "--force") == 0
+        np.testing.assert_array_equal(np.load("f.npy"), features)
+    assert capsys.readouterr().err == ""
+    assert run("score", "m.safetensors", path, "--labels", "colour") == 1
+    assert "--labels must not be a column of fit. Got colour" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("default:Column 'colour' holds categories")
+def test_categories_that_fit_did_not_see_are_counted(here, capsys):
+    colours = ["red", "blue"] * 30
+    save_shirts(Path("old.csv"), colours, np.arange(60))
+    options = ["--categories", "colour", "--drop-columns", "size", *QUICK, *NARROW]
+    assert run("fit", "old.csv", "-o", "m.safetensors", *options) == 0
+    new = ["pink", "teal", *colours[2:]]
+    save_shirts(Path("new.csv"), new, np.arange(60))
+    capsys.readouterr()
+    assert run("transform", "m.safetensors", "new.csv", "-o", "f.npy") == 0
+    assert "the first of them 'pink', in 2 of 60 rows" in capsys.readouterr().err
+    dim = DIMTransformer.load("m.safetensors")
+    codes = {f"colour={name}": np.array(new) == name for name in ("blue", "red")}
+    X = pd.DataFrame({"price": np.arange(60), **codes}).astype(float)
+    np.testing.assert_array_equal(np.load("f.npy"), dim.transform(X))
+    pd.DataFrame({"price": [1.0]}).to_csv("narrow.csv", index=False)
+    assert run("transform", "m.safetensors", "narrow.csv", "-o", "g.npy") == 1
+    assert "must have a column 'colour'. Its columns are price" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("columns", "categories", "options", "sentence"),
+    [
+        ({"a": range(5)}, "b", [], "must be columns that are read. Got 'b'"),
+        ({"a": range(5), "b": range(5)}, "b", ["--columns", "a"], "that are read. Got 'b'"),
+        ({"a": range(5), "b=c": range(5)}, "b=c", [], "columns without '='. Got 'b=c'"),
+        ({"a": range(1001)}, "a", [], "column 'a' must hold 1 to 1000 categories. Got 1001"),
+        ({"a": [""] * 5, "b": range(5)}, "a", ["--set", "allow_nan=True"], "1000 categor.* Got 0"),
+        (
+            {"a=1": range(5), "a": range(5)},
+            "a",
+            [],
+            "must have no column 'a=1': --categories makes",
+        ),
+        ({"a": range(5)}, "a", ["--set", "column_groups=[[0]]"], "--categories sets 'column_gro"),
+    ],
+)
+def test_what_cannot_be_categories_is_named(here, capsys, columns, categories, options, sentence):
+    pd.DataFrame(columns).to_csv("t.csv", index=False)
+    assert run("fit", "t.csv", *FIT, "--categories", categories, *options) == 1
+    assert re.search(sentence, capsys.readouterr().err)
+
+
+# ---- Graphs ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", [None, "hidden"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_graph_gives_the_features_of_the_model(here, capsys, what, dtype):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    options = [] if what is None else ["--what", what]
+    assert run("export", "model.safetensors", "-o", "m.onnx", "--dtype", dtype, *options) == 0
+    printed = capsys.readouterr().out
+    assert f"shape: n_samples, 8, 8\ndtype: {dtype}\nfeatures: {what or 'components'}" in printed
+    X = np.load("images.npy").astype(dtype)
+    (features,) = onnxruntime.InferenceSession("m.onnx").run(None, {"X": X})
+    dim = DIMTransformer.load("model.safetensors")
+    expected = dim.set_params(output=what or "components").transform(X)
+    np.testing.assert_allclose(features, expected, atol=1e-4)
+
+
+def test_a_graph_of_a_table_has_its_columns_and_that_of_a_classifier_its_classes(here, capsys):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(60, 3)).astype(np.float32), columns=["a", "b", "c=d"])
+    dim = DIMTransformer(4, max_epochs=1, random_state=0)
+    classifier = DIMClassifier(dim, max_epochs=1, random_state=0).fit(X, X["a"] > 0)
+    classifier.save("classifier.safetensors")
+    assert run("export", "classifier.safetensors", "-o", "c.onnx") == 0
+    assert "columns: a, b, c=d\nfeatures: probabilities, label_index" in capsys.readouterr().out
+    session = onnxruntime.InferenceSession("c.onnx")
+    probabilities, _ = session.run(None, {"X": X.to_numpy()})
+    np.testing.assert_allclose(probabilities, classifier.predict_proba(X), atol=1e-4)
+    assert run("export", "classifier.safetensors", "-o", "d.onnx", "--what", "code") == 1
+    assert "--what is for transformers" in capsys.readouterr().err
+    assert not Path("d.onnx").exists()
 
 
 # ---- Wrong uses -----------------------------------------------------------------------------
@@ -762,6 +942,15 @@ MISUSES = [
     (["transform", *IMAGES, *NPY, "--what", "codes"], "invalid choice: 'codes'"),
     (["fit", "rows.csv", *FIT, "--columns", "a,,b"], "different names, such as a,b. Got 'a,,b'"),
     (["fit", "rows.csv", *FIT, "--columns", "a,a"], "different names, such as a,b. Got 'a,a'"),
+    (
+        ["fit", "rows.csv", *FIT, "--delimiter", ";;"],
+        "one character, such as ';', or tab. Got ';;'",
+    ),
+    (["fit", "rows.csv", *FIT, "--delimiter", '"'], "one character, such as ';', or tab"),
+    (["fit", "rows.csv", *FIT, "--encoding", "klingon"], "must be an encoding.* Got 'klingon'"),
+    (["fit", "rows.csv", *FIT, "--encoding", "base64"], "must be an encoding.* Got 'base64'"),
+    (["export", "model.safetensors", "--output", "m.pt"], r"must end in \.onnx\. Got 'm\.pt'"),
+    (["transform", *IMAGES, *NPY, "--categories", "a"], "unrecognized arguments: --categories"),
     (["inspect"], "required: MODEL"),
 ]
 
@@ -823,6 +1012,11 @@ FAILURES = [
     (["score", *IMAGES, "--labels", "notes.txt"], r"\.npy file, 'folder' if.* Got notes\.txt"),
     (["score", *IMAGES, "--labels", "rows.npy"], r"each of 90 samples. Got shape \(90, 64\)"),
     (["score", *IMAGES, "--labels", "words.npy"], r"each of 90 samples. Got shape \(2,\)"),
+    (["fit", "images.npy", *FIT, "--delimiter", ";"], r"is for the kind \.csv, \.tsv\. Got images"),
+    (["fit", "labelled.parquet", *FIT, "--no-header"], r"is for the kind \.csv, \.tsv\. Got lab"),
+    (["fit", "images.npy", *FIT, "--categories", "a"], r"is for the kind \.csv, .*, \.parquet"),
+    (["export", "none.safetensors", "-o", "m.onnx"], "must be an existing file. Got none"),
+    (["export", "images.npy", "-o", "m.onnx"], "images.npy is not a file of skdim"),
     (["inspect", "none.safetensors"], "must be an existing file. Got none.safetensors"),
     (["inspect", "empty"], "must be an existing file. Got empty"),
 ]
@@ -946,6 +1140,7 @@ def test_defaults_in_help_are_those_of_the_constructor():
     for name, text in FIT_OPTIONS.values():
         assert text.endswith(f"(default: {defaults[name]})")
     assert set(OUTPUTS) == set(READOUTS)
+    assert set(DTYPES) == set(GRAPH_DTYPES)
 
 
 def test_help_needs_no_torch():

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 import torch
 from helpers.products import cover
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.pipeline import make_pipeline
 
 from skdim import DIMTransformer
 from skdim.critics import CRITICS
+from skdim.evaluation import few_labels_scorer
+from skdim.exceptions import IneffectiveParameterWarning
 from skdim.mutual_information import ESTIMATORS
 from skdim.priors import PRIORS, Prior, as_prior
 
@@ -131,3 +135,16 @@ def test_groups_change_the_negatives_whatever_their_names(quick, images):
     named = quick().fit(images, groups=[f"patient {i // 2:02}" for i in range(n)])
     assert single.history_[0]["loss"] != paired.history_[0]["loss"]
     np.testing.assert_array_equal(named.transform(images), paired.transform(images))
+
+
+def test_labels_that_a_search_does_not_use_are_told_and_no_others(quick, images):
+    y = np.arange(90) % 3
+    search = GridSearchCV(quick(max_epochs=1), {"critic_width": [8]}, cv=2)
+    with pytest.warns(IneffectiveParameterWarning, match=r"labels 'y' have no effect on DIMTr"):
+        with_labels = clone(search).fit(images, y)
+    # Warnings are errors here: these use the labels, or have none.
+    without = clone(search).fit(images)
+    assert with_labels.best_score_ != 0.5 != without.best_score_
+    clone(search).set_params(scoring=few_labels_scorer).fit(images, y)
+    pipeline = make_pipeline(quick(max_epochs=1), LogisticRegression())
+    pipeline.fit(images, y).score(images, y)

@@ -5,8 +5,10 @@ A source knows the shape and type of all samples, and ``read(indices)`` returns 
 else, write a subclass of `Source` with ``shape``, ``dtype`` and ``read``.
 """
 
-from skdim.sources.images import ImageFolder
+from skdim.sources.images import ImageFiles, ImageFolder
+from skdim.sources.labels import read_labels
 from skdim.sources.readers import (
+    Joined,
     Part,
     Source,
     StoredArray,
@@ -14,15 +16,21 @@ from skdim.sources.readers import (
     as_source,
     spool,
 )
+from skdim.sources.sounds import SoundFiles, SoundFolder
 from skdim.sources.stored import StoredSamples
 
 __all__ = [
+    "ImageFiles",
     "ImageFolder",
+    "Joined",
     "Part",
+    "SoundFiles",
+    "SoundFolder",
     "Source",
     "StoredArray",
     "StoredDataset",
     "StoredSamples",
     "as_source",
+    "read_labels",
     "spool",
 ]

@@ -1,7 +1,9 @@
 """Groups of samples, and groups of columns, as numbers."""
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from numbers import Integral
 from typing import Any
 
@@ -10,6 +12,9 @@ from sklearn.utils import column_or_1d
 
 from skdim.exceptions import DataWarning, warn
 from skdim.sources.arrays import check_not_masked
+
+# A group that holds one of these is a pattern, as of files in a shell.
+WILDCARD = re.compile(r"[*?[]")
 
 
 def number_groups(groups: Any, n_samples: int) -> np.ndarray | None:
@@ -61,17 +66,23 @@ def explain_bad_labels() -> Iterator[None]:
 def index_column_groups(
     column_groups: Any, n_columns: int, names: np.ndarray | None
 ) -> tuple[tuple[int, ...], ...]:
-    """Convert groups of columns, named by index or by the names in X, to tuples of indices."""
+    """Convert groups of columns to tuples of indices.
+
+    Parameters
+    ----------
+    column_groups : sequence or callable
+        Groups are lists of indices and of names in X, or patterns that names match. A callable is
+        called with the names, and returns groups.
+    n_columns : int
+    names : ndarray of shape (n_columns,), or None
+    """
+    if callable(column_groups):
+        column_groups = _call_with_names(column_groups, names)
     index_of = {name: i for i, name in enumerate([] if names is None else names)}
     index_of.update((i, i) for i in range(n_columns))
     groups, seen, absent = [], set(), []
     for group in column_groups:
-        if isinstance(group, str) or not isinstance(group, Iterable):
-            raise ValueError(
-                "The 'column_groups' parameter must be a list of groups, each a list of columns. "
-                f"Got {group!r} for a group."
-            )
-        columns = list(group)
+        columns = _columns_of(group, names)
         for column in columns:
             if isinstance(column, str) and names is not None and column not in index_of:
                 absent.append(column)
@@ -94,6 +105,36 @@ def index_column_groups(
             DataWarning,
         )
     return tuple(filter(None, groups))
+
+
+def _call_with_names(function: Callable, names: np.ndarray | None) -> Iterable:
+    """Return the groups that a function finds among the names of columns."""
+    if names is None:
+        raise ValueError(
+            "The 'column_groups' parameter must hold numbers of columns if X has no names of "
+            "columns. Got a function of the names: pass a data frame."
+        )
+    groups = function(names.copy())
+    if isinstance(groups, str) or not isinstance(groups, Iterable):
+        raise _not_a_group(groups, "what its function returned")
+    return groups
+
+
+def _columns_of(group: Any, names: np.ndarray | None) -> list:
+    """List the columns of a group; a pattern that matches none stays as it is."""
+    if isinstance(group, str) and WILDCARD.search(group):
+        matches = [] if names is None else [name for name in names if fnmatchcase(name, group)]
+        return matches or [group]
+    if isinstance(group, str) or not isinstance(group, Iterable):
+        raise _not_a_group(group, "a group")
+    return list(group)
+
+
+def _not_a_group(value: Any, what: str) -> ValueError:
+    return ValueError(
+        "The 'column_groups' parameter must be a list of groups, each a list of columns or a "
+        f"pattern such as 'colour_*'. Got {value!r} for {what}."
+    )
 
 
 def _no_column(column: Any, n_columns: int) -> ValueError:

@@ -1,15 +1,16 @@
-"""Folders of images, read without loss or refused."""
+"""Images in files, read without loss or refused."""
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skdim.sources.readers import Indices, Source
+from skdim.sources.files import Files, find_files
+from skdim.sources.readers import Indices
 
 # Formats that Pillow recognises but cannot read by itself.
 STUBS = {"BUFR", "GRIB", "HDF5", "MPEG", "WMF", "EMF"}
@@ -19,29 +20,32 @@ FIRST_FRAME_IS_ALL = {"MPO", "PSD"}
 REDUCING = re.compile(r";16[BLN]|SGI16|BC6")
 
 
-class ImageFolder(Source):
-    """Images in a folder and its sub-folders, read when they are needed.
+class ImageFiles(Files):
+    """Images in files, read when they are needed.
 
     All images are scaled to the same size and cropped along the longer side. Needs Pillow.
 
     Parameters
     ----------
-    folder : path
+    paths : iterable of path
+        For instance a list, or a column of a data frame.
     size : int or (int, int), default=32
         Height and width.
     color : bool, default=True
         Whether to read three channels, or grey images.
     on_error : {"raise", "skip"}, default="raise"
         "raise" raises an error if a file that is read is not an image that can be read without
-        loss. "skip" decodes all files at once, to leave such files out from the start.
+        loss. "skip" decodes all files at once, and leaves such files out from the start. One
+        `DataWarning` counts them and names the first.
+    labels : array-like of shape (n_paths,), default=None
+        A label for each path, or anything else to be kept for it.
 
     Attributes
     ----------
     paths : list of Path
-        All files, except hidden ones, with the extension of a format that Pillow reads, also in
-        linked folders. They are in natural order: 2 before 10.
-    labels : ndarray of str
-        Name of the folder of each image.
+        The files that are read, in the order of ``paths``.
+    labels : ndarray of shape (n,), or None
+        The label of each of them.
     n_skipped : int
         Number of files that were left out because they cannot be read.
     shape : (n, height, width, 3) or (n, height, width)
@@ -50,8 +54,92 @@ class ImageFolder(Source):
     Raises
     ------
     ValueError
-        If there are no images in the folder. ``read`` also raises it if an image has more than 8
-        bits a channel, transparent parts, or several pages or frames, which would be lost.
+        If there are no files, or one of them does not exist. ``read`` also raises it if an image
+        has more than 8 bits a channel, transparent parts, or several pages or frames, which would
+        be lost.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> from skdim.sources import ImageFiles
+    >>> folder = tempfile.mkdtemp()
+    >>> paths = [os.path.join(folder, name) for name in ("one.png", "two.png")]
+    >>> for path in paths:
+    ...     Image.fromarray(np.zeros((60, 40, 3), dtype=np.uint8)).save(path)
+    >>> images = ImageFiles(paths, size=16, labels=["cat", "dog"])
+    >>> images.shape, images.labels.tolist()
+    ((2, 16, 16, 3), ['cat', 'dog'])
+    """
+
+    def __init__(
+        self,
+        paths: Iterable[str | os.PathLike],
+        size: int | tuple[int, int] = 32,
+        color: bool = True,
+        on_error: str = "raise",
+        labels: Any = None,
+    ):
+        _pillow()
+        self.size = (size, size) if isinstance(size, int | np.integer) else tuple(size)
+        self.color = color
+        self.on_error = on_error
+        self._keep(paths, labels, on_error, self._decode, None)
+        if not self.paths:
+            raise ValueError("X must hold pictures. Got none that can be read.")
+        self.shape = (len(self.paths), *self.size, *([3] if color else []))
+        self.dtype = np.dtype(np.uint8)
+
+    def read(self, indices: Indices) -> np.ndarray:
+        """Return images, decoded in several threads."""
+        paths = [self.paths[index] for index in np.arange(len(self))[indices]]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            images = list(pool.map(self._decode, paths))
+        return np.stack(images) if images else np.empty((0, *self.shape[1:]), self.dtype)
+
+    def _decode(self, path: Path) -> np.ndarray:
+        from PIL import Image, ImageOps
+
+        height, width = self.size
+        try:
+            with Image.open(path) as file:
+                _check_lossless(file, path)
+                image = ImageOps.exif_transpose(file).convert("RGB" if self.color else "L")
+                return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC))
+        except MemoryError:
+            raise
+        except Exception as error:  # whose class depends on the format
+            raise ValueError(f"X must hold pictures. Got {str(path)!r}: {error}") from None
+
+
+class ImageFolder(ImageFiles):
+    """Images in a folder and its sub-folders, read when they are needed.
+
+    All images are scaled to the same size and cropped along the longer side. Needs Pillow.
+
+    Parameters
+    ----------
+    folder : path
+    size, color, on_error
+        As in `ImageFiles`.
+
+    Attributes
+    ----------
+    paths : list of Path
+        All files, except hidden ones, with the extension of a format that Pillow reads, also in
+        linked folders. They are in natural order: 2 before 10.
+    labels : ndarray of str
+        Name of the folder of each image. `read_labels` reads labels from a file.
+    n_skipped : int
+        Number of files that were left out because they cannot be read.
+    shape : (n, height, width, 3) or (n, height, width)
+    dtype : uint8
+
+    Raises
+    ------
+    ValueError
+        If there are no images in the folder, or as in `ImageFiles`.
 
     Examples
     --------
@@ -69,6 +157,8 @@ class ImageFolder(Source):
     (2, 16, 16, 3)
     """
 
+    labels: np.ndarray
+
     def __init__(
         self,
         folder: str | os.PathLike,
@@ -76,95 +166,22 @@ class ImageFolder(Source):
         color: bool = True,
         on_error: str = "raise",
     ):
-        image_module = _pillow()
-        if on_error not in ("raise", "skip"):
-            raise ValueError(f"'on_error' must be 'raise' or 'skip'. Got {on_error!r}.")
         self.folder = Path(folder)
-        self.size = (size, size) if isinstance(size, int | np.integer) else tuple(size)
-        self.color = color
-        self.on_error = on_error
-        files = _image_files(self.folder, image_module)
-        self.paths = files if on_error == "raise" else self._readable(files)
-        self.n_skipped = len(files) - len(self.paths)
-        if not self.paths:
+        files = find_files(self.folder, _is_image(_pillow()))
+        if not files:
             raise ValueError(f"The folder {str(self.folder)!r} must hold pictures. Got none.")
-        self.labels = np.array([path.parent.name for path in self.paths])
-        # Caches compare sources by their attributes, and so notice that a file has changed.
-        stats = [path.stat() if path.exists() else path.lstat() for path in self.paths]
-        self.stamps = [(stat.st_mtime_ns, stat.st_size) for stat in stats]
-        self.shape = (len(self.paths), *self.size, *([3] if color else []))
-        self.dtype = np.dtype(np.uint8)
-
-    def read(self, indices: Indices) -> np.ndarray:
-        """Return images, decoded in several threads."""
-        paths = [self.paths[index] for index in np.arange(len(self))[indices]]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            images = list(pool.map(self._decode, paths))
-        return np.stack(images) if images else np.empty((0, *self.shape[1:]), self.dtype)
-
-    def _readable(self, paths: list[Path]) -> list[Path]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            are_readable = list(pool.map(self._is_readable, paths))
-        return [path for path, is_readable in zip(paths, are_readable, strict=True) if is_readable]
-
-    def _is_readable(self, path: Path) -> bool:
-        try:
-            self._decode(path)
-        except ValueError:
-            return False
-        return True
-
-    def _decode(self, path: Path) -> np.ndarray:
-        from PIL import Image, ImageOps
-
-        height, width = self.size
-        try:
-            with Image.open(path) as file:
-                _check_lossless(file, path)
-                image = ImageOps.exif_transpose(file).convert("RGB" if self.color else "L")
-                return np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC))
-        except MemoryError:
-            raise
-        except Exception as error:  # whose class depends on the format
-            raise ValueError(f"X must hold pictures. Got {str(path)!r}: {error}") from None
+        super().__init__(files, size, color, on_error, [file.parent.name for file in files])
 
 
-def _image_files(folder: Path, image_module: Any) -> list[Path]:
-    """List the files that Pillow can read, by their extensions, in natural order."""
+def _is_image(image_module: Any) -> Callable[[Path], bool]:
+    """Return a function that tells by the extension of a file whether Pillow can read it."""
     image_module.init()
     extensions = image_module.registered_extensions().items()
     readable = {suffix for suffix, kind in extensions if kind in image_module.OPEN} - {
         suffix for suffix, kind in extensions if kind in STUBS
     }
-    files = [
-        path
-        for path in _files_below(folder)
-        if path.suffix.lower() in readable or not (path.suffix or path.exists())
-    ]
-    return sorted(files, key=lambda path: _natural_key(path.relative_to(folder)))
-
-
-def _files_below(folder: Path, parents: tuple[str, ...] = ()) -> Iterator[Path]:
-    """Yield files and broken links, not hidden ones; follow links, except to a folder above."""
-    real = os.path.realpath(folder)
-    if real in parents or not folder.is_dir():
-        return
-    for name in os.listdir(folder):
-        path = folder / name
-        if name.startswith("."):
-            continue
-        if os.path.isdir(path):
-            yield from _files_below(path, (*parents, real))
-        elif os.path.isfile(path) or (path.is_symlink() and not os.path.exists(path)):
-            yield path
-
-
-def _natural_key(path: Path) -> list[list[tuple[int, int | str]]]:
-    """Return a key that sorts names as people do: numbers in them by their value."""
-    return [
-        [(0, int(text)) if text.isdecimal() else (1, text) for text in re.split(r"(\d+)", part)]
-        for part in path.parts
-    ]
+    # A broken link without an extension may have been a folder.
+    return lambda path: path.suffix.lower() in readable or not (path.suffix or path.exists())
 
 
 def _check_lossless(image: Any, path: Path) -> None:
@@ -212,6 +229,6 @@ def _pillow() -> Any:
         from PIL import Image
     except ImportError:
         raise ImportError(
-            "Folders of images need the package Pillow, which is missing: pip install pillow."
+            "Files of images need the package Pillow, which is missing: pip install pillow."
         ) from None
     return Image

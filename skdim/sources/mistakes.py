@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 # Calls that read a folder, and a file by its suffix.
-IMAGES = "skdim.sources.ImageFolder({path}) if it holds images"
+FOLDERS = (
+    "skdim.sources.ImageFolder({path}) if it holds images, or skdim.sources.SoundFolder({path}) if "
+    "it holds sounds"
+)
 CALLS = {
     ".npy": "numpy.load({path}, mmap_mode='r')",
     ".npz": "numpy.load({path})['name of the array']",
@@ -26,7 +29,7 @@ def check_not_mistaken(X: Any) -> None:
     """Raise an error if X is a path or a series, and say what to pass."""
     if isinstance(X, str | PathLike):
         path = Path(X)
-        call = IMAGES if path.is_dir() else CALLS.get(path.suffix.lower())
+        call = FOLDERS if path.is_dir() else CALLS.get(path.suffix.lower())
         advice = ". Read it into an array first."
         if call is not None:
             advice = f": pass {call.format(path=repr(str(X)))}."
@@ -82,7 +85,8 @@ def _describe_cells(cells: Sequence[Any], name: str) -> str | None:
     if isinstance(first, PathLike) or (isinstance(first, str) and Path(first).suffix[1:].isalnum()):
         return (
             f"X must hold samples. Got paths, the first of them {str(first)!r}: pass "
-            "skdim.sources.ImageFolder(folder) for images, or read the files into an array."
+            "skdim.sources.ImageFiles(paths) for images, skdim.sources.SoundFiles(paths) for "
+            "sounds, or read the files into an array."
         )
     if isinstance(first, Mapping) and first and name == "X":
         return f"X must hold samples. Got {dicts_of(first)}: pass [item[key] for item in X]."

@@ -120,6 +120,60 @@ class Part(Source):
         return read_samples(self.source, self.indices[indices])
 
 
+class Joined(Source):
+    """The samples of several sources, one source after the other.
+
+    Parameters
+    ----------
+    sources : sequence of Source, or of anything that `as_source` recognises
+        Their samples have one shape and type.
+
+    Raises
+    ------
+    TypeError
+        If one of them is in memory: join arrays by ``numpy.concatenate``.
+    ValueError
+        If there are none, or their samples differ in shape or type.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skdim.sources import Joined, StoredArray
+    >>> old, new = StoredArray(np.zeros((3, 5))), StoredArray(np.ones((2, 5)))
+    >>> Joined([old, new]).shape
+    (5, 5)
+    """
+
+    def __init__(self, sources: Iterable[Any]):
+        self.sources: list[Source] = []
+        for X in sources:
+            source = as_source(X)
+            if source is None:
+                raise TypeError(
+                    f"'sources' must be sources. Got a {type(X).__name__}: "
+                    "skdim.sources.StoredArray makes one of an array."
+                )
+            self.sources.append(source)
+        kinds = {(source.shape[1:], np.dtype(source.dtype)) for source in self.sources}
+        if len(kinds) != 1:
+            got = " and ".join(sorted(f"{shape} of {dtype}" for shape, dtype in kinds)) or "none"
+            raise ValueError(f"'sources' must hold samples of one shape and type. Got {got}.")
+        ((shape, self.dtype),) = kinds
+        self.ends = np.cumsum([len(source) for source in self.sources])
+        self.shape = (int(self.ends[-1]), *shape)
+
+    def read(self, indices: Indices) -> np.ndarray:
+        """Return samples; each source is read once."""
+        indices = np.arange(len(self))[indices]
+        samples = np.empty((len(indices), *self.shape[1:]), self.dtype)
+        numbers = np.searchsorted(self.ends, indices, side="right")
+        for number in np.unique(numbers).tolist():
+            source, end = self.sources[number], int(self.ends[number])
+            (positions,) = np.nonzero(numbers == number)
+            samples[positions] = read_samples(source, indices[positions] - (end - len(source)))
+        return samples
+
+
 class StoredArray(Source):
     """An array on disk: ``numpy.memmap``, HDF5 or Zarr.
 

@@ -17,8 +17,11 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 import torch
+from PIL import Image
+from scipy.io import wavfile
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import cross_val_score
 from skorch.callbacks import Callback, LRScheduler
 from torch import nn
 from torch.optim.lr_scheduler import StepLR
@@ -36,7 +39,15 @@ from skdim.exceptions import (
 )
 from skdim.mutual_information import infonce
 from skdim.priors import Prior
-from skdim.sources import ImageFolder, Source
+from skdim.sources import (
+    ImageFiles,
+    ImageFolder,
+    Joined,
+    SoundFolder,
+    Source,
+    StoredArray,
+    read_labels,
+)
 
 IMAGES = load_digits().images[:90].astype(np.float32)
 ROWS = IMAGES.reshape(90, 64)
@@ -211,6 +222,48 @@ def fit_next_to_another_version():
         dim(checkpoint="states").fit(ROWS)
 
 
+def with_files(use, names, content=b"no image"):
+    """Return a function that writes some files into a folder, and uses the folder."""
+
+    def write_and_use():
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            Path("files").mkdir()
+            for name in names:
+                Path("files", name).write_bytes(content)
+            return use("files")
+
+    return write_and_use
+
+
+def with_sounds(use, rates):
+    """Return a function that writes a sound of each rate, and uses their folder."""
+
+    def write_and_use():
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            for number, rate in enumerate(rates):
+                wavfile.write(f"{number}.wav", rate, ROWS[number])
+            return use(".")
+
+    return write_and_use
+
+
+def read_labels_of(names, table):
+    """Return a function that reads the labels of files from a table."""
+
+    def read():
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            Path("labels.csv").write_text(table)
+            return read_labels("labels.csv", names)
+
+    return read
+
+
+def skip_a_broken_image(folder):
+    """Read a folder with a broken image."""
+    Image.fromarray(IMAGES[0].astype(np.uint8)).save(Path(folder, "good.png"))
+    return ImageFolder(folder, on_error="skip")
+
+
 INPUT = [
     Case("NaN in X", ValueError, "contains NaN.*allow_nan=True", fit(with_value(np.nan))),
     Case(
@@ -266,7 +319,7 @@ INPUT = [
         "'x' in column 'city'",
         fit(pd.DataFrame({"age": range(30), "city": ["x"] * 30})),
     ),
-    Case("paths of images", ValueError, "ImageFolder", fit(["cats/1.png", "cats/2.png"])),
+    Case("paths of images", ValueError, "ImageFiles", fit(["cats/1.png", "cats/2.png"])),
     Case("items that are dicts", TypeError, "dict of .'image'.", fit(DictItems())),
     Case(
         "a torch dataset, as scikit-learn cuts it",
@@ -573,6 +626,18 @@ PARAMETERS = [
         fit(ROWS, column_groups=[[1, 2], [2, 3]]),
     ),
     Case(
+        "column groups that are names",
+        ValueError,
+        "'column_groups' parameter must be a list of groups",
+        fit(pd.DataFrame(ROWS[:, :3], columns=list("abc")), column_groups=["a", "b"]),
+    ),
+    Case(
+        "a function that groups columns without names",
+        ValueError,
+        "Got a function of the names: pass a data frame",
+        fit(ROWS, column_groups=lambda names: [names[:2]]),
+    ),
+    Case(
         "column groups of images",
         ValueError,
         "'column_groups' parameter must be None except for tables",
@@ -698,6 +763,18 @@ WARNINGS = [
         fit(pd.DataFrame(ROWS[:, :3], columns=list("abc")), column_groups=[["a", "b", "d"]]),
     ),
     Case(
+        "images that cannot be read, left out",
+        DataWarning,
+        "Files that cannot be read are left out, 2 of 3",
+        with_files(skip_a_broken_image, ["a.png", "b.png"]),
+    ),
+    Case(
+        "a table of labels that names more files than there are",
+        DataWarning,
+        "names files that are not there, 1 in all: '3.png'",
+        read_labels_of(["1.png", "2.png"], "file,label\n1.png,cat\n3.png,dog\n"),
+    ),
+    Case(
         "workers that repeat the samples",
         DataWarning,
         "workers read the same samples",
@@ -714,6 +791,12 @@ WARNINGS = [
         VersionWarning,
         "holds states of fits by skdim 0.1.9 .* it starts again",
         fit_next_to_another_version,
+    ),
+    Case(
+        "a search with labels but without scoring",
+        IneffectiveParameterWarning,
+        "labels 'y' have no effect.*few_labels_scorer",
+        lambda: cross_val_score(dim(), ROWS, np.arange(90) % 2, cv=2),
     ),
     Case("few samples", FewSamplesWarning, "'n_components'", fit(ROWS[:30])),
     Case(
@@ -884,6 +967,54 @@ DATA_ON_DISK = [
         ValueError,
         "must hold pictures",
         lambda: ImageFolder("pictures"),
+    ),
+    Case(
+        "an image that cannot be read",
+        ValueError,
+        "must hold pictures.*a.png",
+        with_files(lambda folder: np.asarray(ImageFolder(folder)), ["a.png"]),
+    ),
+    Case(
+        "paths of which one is missing",
+        TypeError,
+        "'paths' must be a list of paths",
+        lambda: ImageFiles(["a.png", None]),
+    ),
+    Case(
+        "a folder without sounds",
+        ValueError,
+        "must hold sounds",
+        lambda: SoundFolder("sounds"),
+    ),
+    Case(
+        "a sound that cannot be read",
+        ValueError,
+        "must hold sounds.*a.wav",
+        with_files(SoundFolder, ["a.wav"], b"no sound"),
+    ),
+    Case(
+        "sounds of two rates",
+        ValueError,
+        "All sounds must have one sampling rate",
+        with_sounds(SoundFolder, [8000, 8000, 16000]),
+    ),
+    Case(
+        "a table of labels that names no file at all",
+        ValueError,
+        "must hold labels of the files",
+        read_labels_of(["1.png"], "file,label\ncats/1,cat\n"),
+    ),
+    Case(
+        "a table of labels whose names fit several files",
+        ValueError,
+        "write more of its path",
+        read_labels_of(["cats/1.png", "dogs/1.png"], "file,label\n1.png,cat\n"),
+    ),
+    Case(
+        "sources that differ",
+        ValueError,
+        "'sources' must hold samples of one shape and type",
+        lambda: Joined([StoredArray(ROWS), StoredArray(ROWS[:, 1:])]),
     ),
     Case(
         "features into an array of another shape",

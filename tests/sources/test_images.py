@@ -1,18 +1,20 @@
-"""Folders of images are read as they are, or refused by the name of the file."""
+"""Images in files are read as they are, or refused by the name of the file."""
 
 import io
 import struct
 import zlib
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from skdim import DIMTransformer
-from skdim.sources import ImageFolder
+from skdim import DIMClassifier, DIMTransformer
+from skdim.exceptions import DataWarning
+from skdim.sources import ImageFiles, ImageFolder, read_labels
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (20, 20), dtype=np.uint8)
@@ -29,6 +31,12 @@ def save(image, path, kind=None):
         image.save(path, kind)
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         pytest.skip(f"Pillow does not write it: {error}")
+
+
+def without_one(folder, **options):
+    """Leave out the only file that cannot be read, which a warning counts."""
+    with pytest.warns(DataWarning, match=r"left out, 1 of \d+: '"):
+        return ImageFolder(folder, on_error="skip", **options)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -87,11 +95,78 @@ def test_broken_images_are_an_error_or_counted(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"broken\.png"):
         ImageFolder(tmp_path).read(slice(None))
-    folder = ImageFolder(tmp_path, on_error="skip")
+    folder = without_one(tmp_path)
     assert folder.n_skipped == 1
     assert folder.read(slice(None)).shape == (1, 32, 32, 3)
     with pytest.raises(ValueError, match="on_error"):
         ImageFolder(tmp_path, on_error="ignore")
+
+
+def save_some(folder, names):
+    """Write an image of one grey value for each name, its number; return the paths."""
+    for i, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not name.startswith("bad"):
+            Image.fromarray(np.full((8, 8), i, np.uint8)).save(path)
+        else:
+            path.write_bytes(b"no image")
+    return [folder / name for name in names]
+
+
+def test_a_list_of_paths_is_read_in_its_order_with_its_labels(tmp_path):
+    frame = pd.DataFrame({"file": save_some(tmp_path, ["2.png", "sub/1.png", "bad.png", "0.png"])})
+    frame["species"] = ["cat", "dog", "cat", "ant"]
+    order = [3, 0, 1, 3]
+    files = ImageFiles(frame["file"].iloc[order], 8, False, labels=frame["species"].iloc[order])
+    assert files.read(slice(None))[:, 0, 0].tolist() == order
+    assert files.labels.tolist() == ["ant", "cat", "dog", "ant"]
+    with pytest.warns(DataWarning, match=r"1 of 4: .*bad\.png'\.$"):
+        kept = ImageFiles(frame["file"], 8, False, "skip", frame["species"])
+    assert kept.read(slice(None))[:, 0, 0].tolist() == [0, 1, 3]
+    assert (kept.labels.tolist(), kept.n_skipped) == (["cat", "dog", "ant"], 1)
+    assert ImageFiles(map(str, frame["file"]), 8).labels is None
+
+
+def test_only_the_first_files_that_are_left_out_are_named(tmp_path):
+    paths = save_some(tmp_path, ["0.png", *(f"bad{i}.png" for i in range(5))])
+    with pytest.warns(DataWarning) as caught:
+        ImageFiles(paths, on_error="skip")
+    assert len(caught) == 1
+    names = ", ".join(repr(str(path)) for path in paths[1:4])
+    assert str(caught[0].message).endswith(f"left out, 5 of 6: {names} and 2 more.")
+    with pytest.raises(ValueError, match="Got none that can be read"), pytest.warns(DataWarning):
+        ImageFiles(paths[1:], on_error="skip")
+
+
+@pytest.mark.parametrize(
+    ("paths", "options", "kind", "sentence"),
+    [
+        ("a.png", {}, TypeError, r"'paths' must be a list of paths\. Got the path 'a\.png'"),
+        (["a.png", float("nan")], {}, TypeError, r"'paths' must be .* Got nan among them"),
+        (["a.png"], {}, ValueError, r"Got 'a\.png': No such file"),
+        ([], {}, ValueError, "Got none that can be read"),
+        (["a.png"], {"labels": [1, 2]}, ValueError, r"one label for each of 1 paths.*\(2,\)"),
+    ],
+)
+def test_what_is_no_list_of_files_is_named(paths, options, kind, sentence):
+    with pytest.raises(kind, match=sentence):
+        ImageFiles(paths, **options)
+
+
+def test_features_of_two_folders_with_labels_in_a_table(quick, tmp_path):
+    """The files of two folders are one X, and a table labels some of them."""
+    save_some(tmp_path, [f"{folder}/{i}.png" for folder in ("old", "new") for i in range(10)])
+    old, new = ImageFolder(tmp_path / "old", 8, False), ImageFolder(tmp_path / "new", 8, False)
+    X = ImageFiles([*old.paths, *new.paths], 8, False)
+    np.testing.assert_array_equal(X, np.concatenate([old, new]))
+    rows = [f"new/{i},{'odd' if i % 2 else 'even'}" for i in range(10)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]))
+    y, classes = read_labels(tmp_path / "labels.csv", X.paths)
+    assert y.tolist() == [-1] * 10 + [0, 1] * 5
+    assert classes.tolist() == ["even", "odd"]
+    classifier = DIMClassifier(quick(max_epochs=1), max_epochs=1, random_state=0).fit(X, y)
+    assert classifier.classes_.tolist() == [0, 1]
 
 
 def test_a_cached_step_sees_that_images_changed(tmp_path):
@@ -233,7 +308,7 @@ def test_more_than_eight_bits_are_refused_in_every_format(tmp_path, name):
     with pytest.raises(ValueError, match="more than 8 bits"):
         ImageFolder(tmp_path, size=20).read(slice(None))
     Image.fromarray(COLOUR).save(tmp_path / "good.png")
-    folder = ImageFolder(tmp_path, size=20, on_error="skip")
+    folder = without_one(tmp_path, size=20)
     assert (folder.n_skipped, [path.name for path in folder.paths]) == (1, ["good.png"])
 
 
@@ -267,7 +342,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     (folder / "cat" / "up").symlink_to(folder)
     (folder / "cat" / "self").symlink_to(folder / "cat" / "self")
     (folder / "notes.txt").symlink_to(tmp_path / "missing.txt")
-    images = ImageFolder(folder, on_error="skip")
+    images = without_one(folder)
     names = [str(path.relative_to(folder)) for path in images.paths]
     assert names == ["cat/0.png", "cat/1.png", "dog/below/0.png"]
     assert images.labels.tolist() == ["cat", "cat", "below"]
@@ -280,11 +355,12 @@ def test_broken_links_are_an_error_or_counted(tmp_path, name):
     (tmp_path / name).symlink_to(tmp_path / "nowhere")
     with pytest.raises(ValueError, match=f"Got '.*{name}': .*No such file"):
         ImageFolder(tmp_path).read(slice(None))
-    folder = ImageFolder(tmp_path, on_error="skip")
+    folder = without_one(tmp_path)
     assert folder.n_skipped == 1
     assert folder.read(slice(None)).shape == (1, 32, 32, 3)
 
 
+@pytest.mark.filterwarnings("ignore:Truncated File Read")
 @pytest.mark.parametrize(
     "kind", sorted(set(FORMATS) & {*LOSSY, "PNG", "TIFF", "BMP", "TGA", "QOI"})
 )
@@ -297,7 +373,7 @@ def test_a_truncated_file_is_an_error_or_counted(tmp_path, kind):
         path.write_bytes(data[: int(part * len(data))])
         with pytest.raises(ValueError, match="X must hold pictures"):
             ImageFolder(tmp_path, size=20).read(slice(None))
-        folder = ImageFolder(tmp_path, size=20, on_error="skip")
+        folder = without_one(tmp_path, size=20)
         assert folder.n_skipped == 1
         assert (
             len(folder) == len(folder.paths) == len(folder.labels) == len(folder.read(slice(None)))

@@ -115,7 +115,7 @@ def test_a_column_of_text_is_named(frame):
 @pytest.mark.parametrize("hold", [list, np.array, pd.Series, iter])
 def test_paths_of_images_are_refused_with_the_folder(kind, hold):
     paths = [kind("a/1.png"), kind("a/2.png")]
-    with pytest.raises((TypeError, ValueError), match=r"'a/1\.png'.*ImageFolder"):
+    with pytest.raises((TypeError, ValueError), match=r"'a/1\.png'.*ImageFiles"):
         DIMTransformer().fit(hold(paths))
 
 

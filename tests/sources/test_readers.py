@@ -23,7 +23,15 @@ from torch.utils.data import (
 import skdim
 from skdim import DIMTransformer
 from skdim.exceptions import DataWarning
-from skdim.sources import Source, StoredDataset, StoredSamples, as_source, spool
+from skdim.sources import (
+    Joined,
+    Source,
+    StoredArray,
+    StoredDataset,
+    StoredSamples,
+    as_source,
+    spool,
+)
 from skdim.sources.layout import find_layout
 
 ROWS = np.random.default_rng(0).normal(size=(150, 6)).astype(np.float32)
@@ -260,3 +268,28 @@ def test_a_spool_that_fails_leaves_the_file_that_was_there(tmp_path):
     again = spool(np.memmap(path, shape=(3, 1)), path)  # from the file that is replaced
     assert again.shape == (3, 1)
     assert not again.any()
+
+
+def test_joined_sources_are_the_joined_arrays(quick):
+    parts = [ROWS[:1], ROWS[1:1], ROWS[1:90], ROWS[90:]]
+    joined = Joined([ArraySource(part) for part in parts])
+    rng = np.random.default_rng(0)
+    for indices in (slice(None), slice(80, 100, 3), slice(7, 7), rng.integers(0, 150, 400)):
+        np.testing.assert_array_equal(joined.read(indices), ROWS[indices])
+    dim = quick(max_epochs=1).fit(joined)
+    np.testing.assert_array_equal(dim.transform(joined[100:]), dim.transform(ROWS[100:]))
+
+
+@pytest.mark.parametrize(
+    ("parts", "kind", "sentence"),
+    [
+        ([], ValueError, "one shape and type. Got none"),
+        ([StoredArray(ROWS), StoredArray(ROWS[:, 1:])], ValueError, r"\(5,\) .* and \(6,\)"),
+        ([StoredArray(ROWS), StoredArray(ROWS.astype(float))], ValueError, "float32 and .*float64"),
+        ([StoredArray(ROWS), ROWS], TypeError, "Got a ndarray: skdim.sources.StoredArray makes"),
+    ],
+    ids=["none", "shapes", "types", "an array"],
+)
+def test_sources_that_cannot_be_joined_are_named(parts, kind, sentence):
+    with pytest.raises(kind, match=sentence):
+        Joined(parts)
