@@ -56,6 +56,8 @@ class Modality:
     few_samples : int
         With fewer samples, features are not expected to be better than those of PCA, according to
         benchmarks/accuracy/bench_few_samples.py.
+    compares_views : bool
+        Whether directions that change from view to view are damped in components.
     has_large_layers : bool
         Whether layers are large enough for bfloat16 to be faster than float32.
     memory_format : torch.memory_format
@@ -79,6 +81,7 @@ class Modality:
     count_shown: Callable[[Sequence[int]], int] = lambda sides: N_SHOWN
     max_epochs: float = math.inf
     few_samples: int = 15
+    compares_views: bool = True
     has_large_layers: bool = True
     memory_format: torch.memory_format = torch.contiguous_format
     check_missing: Callable[[np.ndarray], None] = lambda samples: None
@@ -160,6 +163,7 @@ TABLES = Modality(
     count_shown=lambda sides: N_SHOWN_CROPPED,  # steps are cheap
     max_epochs=60,  # fixed features hold most of the information in a few hundred rows
     few_samples=100,
+    compares_views=False,  # their views change what tells rows apart
     has_large_layers=False,
     note="Features of a table owe most of their gain over its columns to parts that are computed "
     "without training; see docs/when_not.md.",

@@ -68,6 +68,13 @@ class ModelConfig:
         """Number of crop grids of each sample in a step."""
         return self.n_crops // self.modality.n_crops_per_grid if self.n_crops else 0
 
+    @property
+    def readout_views(self) -> Augmentation | None:
+        """Makes the views that components should agree on: of full size, unless they are custom."""
+        if not self.modality.compares_views or self.augment is None:
+            return None
+        return self.modality.augment if self.params["augment"] == "auto" else self.augment
+
     def build_encoder(self, device: torch.device) -> nn.Module:
         """Build the encoder, with fresh weights from torch's global generator."""
         encoder = self.encoder(self.sample_shape, self.n_components, **self.encoder_params)

@@ -16,26 +16,22 @@ from skdim._model.inference import (
     EncodedBatches,
     choose_batch_size,
     concatenate,
-    encode_in_parts,
     encode_padded,
 )
 from skdim._model.readout import Readout
 from skdim._model.scoring import HeldOut
+from skdim._model.views import read_views
 from skdim._names import lookup
 from skdim._runtime.seeding import seeded_globally
 from skdim._runtime.surroundings import torch_defaults
 from skdim._version import __version__, compare_versions
-from skdim.augmentation import Augmentation, make_views
+from skdim.augmentation import Augmentation
 from skdim.modalities import modality_of
 from skdim.objective import DIMObjective
 from skdim.sources.comparison import Comparison
 from skdim.sources.layout import Layout
 from skdim.sources.standardization import Standardization
 from skdim.sources.stored import Samples, take_subset
-
-# Number of samples whose views are made at once, as in a batch of training, so that features of
-# views do not depend on how many are encoded at once.
-N_AUGMENTED = 128
 
 
 @dataclass
@@ -207,21 +203,18 @@ class FittedModel:
             samples = take_subset(samples, np.sort(chosen))
         if isinstance(augment, str):  # "auto", whatever views the encoder was trained on
             augment = modality_of(self.sample_shape).augment
-        readout, size = self.readout(output), self.batch_size(batch_size)
         generator = torch.Generator(self.device).manual_seed(int(rng.randint(2**31 - 1)))
-        features = []
-        with self._compared(samples) as standardize, torch.inference_mode():
-            for start in range(0, len(samples), N_AUGMENTED):
-                batch = standardize(samples[start : start + N_AUGMENTED])
-                views = make_views(batch, augment, generator, n_views)  # (n_views, n, ...)
-                parts = views.flatten(0, 1).split(size)
-                read = []
-                for part in parts:
-                    n, with_fixed = len(part), readout.has_fixed
-                    encoding = encode_in_parts(self.encoder, part, n, with_fixed=with_fixed)
-                    read.append(readout.features_of_batch(n, encoding))
-                features.append(np.concatenate(read).reshape(n_views, len(batch), -1))
-        return np.concatenate(features, axis=1)
+        with self._compared(samples) as standardize:
+            return read_views(
+                self.readout(output),
+                self.encoder,
+                samples,
+                standardize,
+                augment,
+                n_views,
+                generator,
+                self.batch_size(batch_size),
+            )
 
     # ------------------------------------------------------------ scores
 

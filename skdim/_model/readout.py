@@ -1,13 +1,14 @@
 """From encodings to features: which layer is read, how it is scaled, and how it is shortened."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from skdim._model.closeness import project
+from skdim._model.components import component_directions
 from skdim._model.inference import EncodedBatches, exact_product
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim._runtime.surroundings import torch_defaults
@@ -127,6 +128,7 @@ def fit_readouts(
     batches: EncodedBatches,
     n_components: int | None,
     rng: np.random.Generator,
+    read_changes: Callable[[Readout], np.ndarray] | None = None,
     processes: ProcessGroup = SINGLE_PROCESS,
 ) -> tuple[dict[str, Readout], np.ndarray]:
     """Learn how to read every output, in one pass over the samples.
@@ -136,7 +138,8 @@ def fit_readouts(
     Units are standardised; a unit that is constant is 0, for later samples too. Fixed features, if
     an encoder has any, are then scaled so that all of them together have the variance of all
     trained units of the hidden layer. Components are the principal components of the hidden layer,
-    the largest first. They have one common scale, on which their mean variance is 1.
+    the largest first, after directions that change from view to view are damped; see
+    `skdim._model.components`. They have one common scale, on which their mean variance is 1.
 
     Parameters
     ----------
@@ -147,6 +150,9 @@ def fit_readouts(
         Number of components, at most that of hidden units; None takes the units instead.
     rng : Generator
         The one that chose the samples.
+    read_changes : callable (readout) -> ndarray of shape (n_pairs, n_units), or None
+        Reads by how much two views of a sample differ, for some of this process's samples. None
+        damps nothing.
     """
     sampled_units: list[np.ndarray] = []
     n_trained = 0
@@ -170,7 +176,11 @@ def fit_readouts(
     if n_components is not None:
         units -= components.mean
         units /= components.scale
-        components = components._replace(rotation=principal_directions(units, n_components))
+        changes = None
+        if read_changes is not None:
+            changes = np.concatenate(processes.all_gather(read_changes(components)))
+        rotation = component_directions(units, n_components, changes)
+        components = components._replace(rotation=rotation)
     reference = project(readouts["hidden"].features_of_units(some_units))
     return {**readouts, "components": components}, reference
 
@@ -212,24 +222,6 @@ def _check_converged(units: np.ndarray, layer: str) -> None:
             f"The layer {layer!r} diverged in the last steps of training. Reduce the "
             "'learning_rate' parameter or set precision='float32'."
         )
-
-
-def principal_directions(units: np.ndarray, n_components: int) -> np.ndarray:
-    """The leading principal directions, scaled so that projections have mean variance 1.
-
-    From centred units (n, n_units) to directions (n_units, min(n_components, n_units)), float32. A
-    column is 0 if the samples do not span so many directions.
-    """
-    n, n_units = units.shape
-    n_features = min(n_components, n_units)
-    if not units.any():  # constant, all of them: no direction leads
-        return np.zeros((n_units, n_features), np.float32)
-    pca = PCA(min(n_features, n), random_state=0).fit(units)
-    variance = np.square(pca.singular_values_).sum() / (n * n_features)
-    directions = np.zeros((n_units, n_features), np.float32)
-    spanned = pca.singular_values_ > 1e-6 * pca.singular_values_[0]  # the rest is rounding
-    directions[:, : spanned.sum()] = pca.components_[spanned].T / np.sqrt(variance or 1.0)
-    return directions
 
 
 @torch_defaults()

@@ -7,7 +7,7 @@ import copy
 import logging
 import math
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import chain
@@ -23,8 +23,9 @@ from skdim._files.safe import errors_of_file
 from skdim._model.config import carry_over, outline
 from skdim._model.fitted import FittedModel
 from skdim._model.inference import choose_batch_size, encode_padded, largest_batch
-from skdim._model.readout import choose_samples, fit_readouts
+from skdim._model.readout import Readout, choose_samples, fit_readouts
 from skdim._model.scoring import HeldOut
+from skdim._model.views import read_views
 from skdim._runtime.devices import compiler_advice, freed_memory_kept, memory_advice
 from skdim._runtime.distributed import explain_lost_process
 from skdim._runtime.interrupts import InterruptGuard
@@ -58,6 +59,8 @@ logger = logging.getLogger("skdim")
 
 # Samples that an encoder sees before training, if it asks for some.
 N_ADAPTED_TO = 1000
+# Samples of which two views are compared, in all processes together.
+N_PAIRS = 1000
 
 
 class Fit(NamedTuple):
@@ -407,7 +410,12 @@ def _build_model(data: TrainingData, net: DIMNet) -> FittedModel:
         )
         for start in range(0, len(share), batch_size)
     )
-    readouts, reference = fit_readouts(batches, plan.model.n_components, rng, processes)
+    read_changes = None
+    if plan.model.readout_views is not None:
+        read_changes = partial(_read_changes, data, net, share, batch_size)
+    readouts, reference = fit_readouts(
+        batches, plan.model.n_components, rng, read_changes, processes
+    )
     earlier = [] if plan.previous is None else plan.previous.history
     history = [*earlier, *(net.epoch(i) for i in range(len(net.history)))]
     best_epoch = None
@@ -433,6 +441,29 @@ def _build_model(data: TrainingData, net: DIMNet) -> FittedModel:
         training_state=training_state,
         trained_with=plan.trained_with,
     )
+
+
+def _read_changes(
+    data: TrainingData, net: DIMNet, share: np.ndarray, batch_size: int, readout: Readout
+) -> np.ndarray:
+    """By how much two views of a sample differ, for some of this process's samples."""
+    plan, device = net.plan, net.plan.runtime.device
+    rng = np.random.default_rng(0)
+    n_pairs = -(-N_PAIRS // plan.runtime.processes.world_size)
+    samples = take_subset(data.samples, np.sort(rng.permutation(share)[:n_pairs]))
+    generator = torch.Generator(device).manual_seed(0)
+    with seeded_globally(0, device) if net.draws_globally else nullcontext():
+        first, second = read_views(
+            readout,
+            net.module_,
+            samples,
+            data.standardization,
+            plan.model.readout_views,
+            2,
+            generator,
+            batch_size,
+        )
+    return (first - second) / math.sqrt(2)
 
 
 # ------------------------------------------------------------ afterwards

@@ -1,0 +1,57 @@
+"""Components are what samples differ in, and views of one sample do not."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import fractional_matrix_power
+
+from skdim import DIMTransformer
+from skdim._model.components import component_directions, damping
+
+
+@pytest.mark.parametrize("n_pairs", [3, 40])
+def test_damping_is_the_inverse_root_of_a_regularised_covariance(n_pairs):
+    changes = np.random.default_rng(0).normal(size=(n_pairs, 12)) * np.arange(1, 13)
+    basis, factors = damping(changes.astype(np.float32))
+    np.testing.assert_allclose(basis.T @ basis, np.eye(len(factors)), atol=1e-5)
+    covariance = changes.T @ changes / n_pairs
+    regularised = np.eye(12) + covariance / (3 * np.trace(covariance) / 12)
+    expected = fractional_matrix_power(regularised, -0.5)
+    damped = np.eye(12) - basis * (1 - factors) @ basis.T
+    np.testing.assert_allclose(damped, expected, atol=1e-5)
+
+
+def test_the_first_component_is_the_largest_direction_that_views_share():
+    rng = np.random.default_rng(0)
+    units = rng.normal(size=(500, 6)).astype(np.float32) * [1, 3, 2, 1, 1, 1]
+    units -= units.mean(0)
+    changes = np.zeros((20, 6), np.float32)
+    changes[:, 1] = rng.normal(size=20)  # the direction in which samples differ most
+    first = component_directions(units.astype(np.float32), 2, changes)[:, 0]
+    assert np.abs(first).argmax() == 2
+    assert np.abs(component_directions(units.astype(np.float32), 2)[:, 0]).argmax() == 1
+
+
+def test_views_that_are_all_alike_damp_nothing():
+    units = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    expected = component_directions(units.copy(), 3)
+    damped = component_directions(units.copy(), 3, np.zeros((10, 4), np.float32))
+    np.testing.assert_array_equal(damped, expected)
+
+
+def test_components_are_what_custom_views_leave_alone():
+    """A shift of brightness is what images differ in most, until views change it."""
+    rng = np.random.default_rng(0)
+    brightness = rng.normal(size=200)
+    X = 3 * brightness[:, None, None] + rng.normal(size=(200, 8, 8)) * rng.random((200, 1, 1))
+
+    def brighten(batch, generator):
+        return batch + 3 * torch.randn(len(batch), 1, 1, 1, generator=generator)
+
+    def correlation(augment):
+        dim = DIMTransformer(2, max_epochs=1, learning_rate=1e-9, augment=augment, random_state=0)
+        components = dim.fit_transform(X.astype(np.float32))
+        return np.abs(np.corrcoef(components[:, 0], brightness)[0, 1])
+
+    assert correlation(None) > 0.9
+    assert correlation(brighten) < correlation(None) - 0.1
