@@ -22,7 +22,7 @@ LEGEND = {"frameon": False, "fontsize": "small", "labelcolor": INK}
 # How samples are drawn that are pictures by themselves; rows of a table are not.
 PICTURES = ("picture", "slice", "curves")
 # Characters of a name that fit below a picture.
-LONGEST_NAME = 12
+LONGEST_NAME = 10
 
 
 def check_matplotlib() -> None:

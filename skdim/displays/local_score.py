@@ -28,7 +28,7 @@ from skdim.displays.drawing import (
 from skdim.encoders import encode, evaluating
 from skdim.encoders.contract import as_local_map
 
-UNIT = "score above other samples' codes"
+UNIT = "score above other\nsamples' codes"
 # For each way in which samples are drawn: the largest number of columns; width and height of a
 # sample with its scores, in inches; the gap between the two, in heights of a panel; height / width.
 LAYOUTS = {"picture": (6, (1.25, 2.6), 0.06, 2.06), "curves": (3, (2.6, 2.4), 0.2, None)}

@@ -176,7 +176,7 @@ class MistakesDisplay:
         self.thumbnails_ = np.array(artists, dtype=object).reshape(panels.shape)
         rows = zip(panels, self.y_true, self.y_pred, self.neighbor_labels, strict=True)
         for (first, *others), true, predicted, labels in rows:
-            label = f"{shorten(str(true))}\nnot {shorten(str(predicted))}"
+            label = f"is {shorten(str(true))},\nnot {shorten(str(predicted))}"
             first.set_xlabel(label, **SMALL, labelpad=2)
             draw_frame(first, INK)
             for panel, label in zip(others, labels, strict=True):
