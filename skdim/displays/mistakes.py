@@ -127,11 +127,12 @@ class MistakesDisplay:
         """
         check_matplotlib()
         check_is_fitted(estimator)
-        X, X_train = read_once(X), read_once(X_train)
+        classifier, X = reach(estimator, X)
+        X, X_train = read_once(X), read_once(reach(estimator, X_train)[1])
         y, y_train = check_labels(y), check_labels(y_train)
         check_consistent_length(X, y)
         check_consistent_length(X_train, y_train)
-        y_pred = estimator.predict(X)
+        y_pred = classifier.predict(X)
         wrong = np.flatnonzero((y_pred != y) & is_labelled(y))
         if not len(wrong):
             raise ValueError(
@@ -141,10 +142,10 @@ class MistakesDisplay:
         if n_mistakes < 1:
             raise ValueError(f"The 'n_mistakes' parameter must be at least 1. Got {n_mistakes}.")
         indices = wrong[evenly_spaced(len(wrong), min(n_mistakes, len(wrong)))]
-        samples, features = read_features(estimator, X)
+        samples, features = read_features(classifier, X)
         labelled = np.flatnonzero(is_labelled(y_train))
         check_number("n_neighbors", n_neighbors, len(labelled), "labelled samples")
-        train, features_of_train = read_features(estimator, X_train)
+        train, features_of_train = read_features(classifier, X_train)
         check_drawable(train)
         _, found = nearest_neighbors(
             features_of_train[labelled], features[indices], n_neighbors, metric
@@ -187,34 +188,45 @@ class MistakesDisplay:
         return self
 
 
-def read_features(estimator: Any, X: Any) -> tuple[Samples, np.ndarray]:
-    """Return X as the DIMTransformer of a classifier reads it, and the features (n, n_features).
-
-    Features are those that the last step of a Pipeline sees, or those of the hidden layer that a
-    `DIMClassifier` sees.
+def reach(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """Return the part of a classifier that begins with skdim's estimator, and X as it gets there.
 
     Raises
     ------
     TypeError
-        If the classifier contains no DIMTransformer.
+        If the classifier contains no estimator of skdim.
     """
     if isinstance(estimator, FrozenEstimator):
-        return read_features(estimator.estimator, X)
+        return reach(estimator.estimator, X)
     if isinstance(estimator, DIMClassifier):
-        transformer = estimator.transformer_
-        samples = check_samples(transformer, X)
-        return samples, transformer.model_.features(samples, "hidden")
+        return estimator, X
     steps = estimator.steps if isinstance(estimator, Pipeline) else []
     for number, (_, step) in enumerate(steps):
-        inner = step.estimator if isinstance(step, FrozenEstimator) else step
+        inner = without_freezing(step)
         if isinstance(inner, DIMTransformer | DIMClassifier):
             reached = estimator[:number].transform(X) if number else X
-            if isinstance(inner, DIMClassifier):
-                return read_features(inner, reached)
-            features = estimator[number:-1].transform(reached)
-            return check_samples(inner, reached), np.asarray(features)
+            return (inner if isinstance(inner, DIMClassifier) else estimator[number:]), reached
     raise TypeError(
         "The 'estimator' parameter must be a fitted Pipeline with a DIMTransformer among its "
         "steps, or a fitted DIMClassifier; of a search, pass its best_estimator_. Got "
         f"{type(estimator).__name__}."
     )
+
+
+def read_features(classifier: Any, X: Any) -> tuple[Samples, np.ndarray]:
+    """Return the samples of X, and the features (n, n_features) that decide about their class.
+
+    ``classifier`` is a `DIMClassifier`, whose features are those of the hidden layer, or a Pipeline
+    that begins with a DIMTransformer.
+    """
+    if isinstance(classifier, DIMClassifier):
+        transformer = classifier.transformer_
+        samples = check_samples(transformer, X)
+        return samples, transformer.model_.features(samples, "hidden")
+    samples = check_samples(without_freezing(classifier[0]), X)
+    return samples, np.asarray(classifier[:-1].transform(X))
+
+
+def without_freezing(step: Any) -> Any:
+    """Return the estimator inside of a FrozenEstimator."""
+    return step.estimator if isinstance(step, FrozenEstimator) else step

@@ -12,7 +12,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skdim import DIMClassifier, DIMTransformer
 from skdim.displays import MistakesDisplay
-from skdim.displays.mistakes import read_features
+from skdim.displays.mistakes import reach, read_features
 
 
 def labels_of(n):
@@ -109,7 +109,7 @@ CLASSIFIERS = {
 def test_features_are_those_that_the_classifier_sees(kind, dim, images):
     classifier = CLASSIFIERS[kind](dim).fit(images, labels_of(90))
     X = images if kind in ("DIMClassifier", "frozen") else tables(images)
-    samples, features = read_features(classifier, X)
+    samples, features = read_features(*reach(classifier, X))
     np.testing.assert_array_equal(samples[:, 0], images)
     last = classifier if kind == "DIMClassifier" else classifier[-1]
     if isinstance(last, DIMClassifier):
@@ -120,7 +120,9 @@ def test_features_are_those_that_the_classifier_sees(kind, dim, images):
     else:
         np.testing.assert_array_equal(last.predict(features), classifier.predict(X))
     (X_test, y), train = halves(X)
-    MistakesDisplay.from_estimator(classifier, iter(X_test), y, **train)
+    # Steps of scikit-learn take arrays only.
+    X_test = iter(X_test) if X is images else X_test
+    MistakesDisplay.from_estimator(classifier, X_test, y, **train)
 
 
 def test_signals_are_drawn_as_curves(of_signals):
@@ -144,9 +146,9 @@ def test_an_error_names_what_is_wrong(pipeline, dim, of_rows, images):
         draw(pipeline, X, y, n_neighbors=41, **train)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         draw(pipeline, X, y[1:], **train)
-    for wrong in (KNeighborsClassifier(1).fit(tables(X), y), make_pipeline(StandardScaler())):
-        with pytest.raises(TypeError, match=r"'estimator' .*Pipeline.*Got KNeighbors|fitted"):
-            draw(wrong, tables(X), y, X_train=tables(X), y_train=y)
+    for other in (KNeighborsClassifier(1), make_pipeline(StandardScaler(), LogisticRegression())):
+        with pytest.raises(TypeError, match=r"'estimator' .* DIMTransformer .* Got (KN|Pipeline)"):
+            draw(other.fit(tables(X), y), tables(X), y, X_train=tables(X), y_train=y)
     search = GridSearchCV(LogisticRegression(), {"C": [1, 2]}).fit(tables(X), y)
     with pytest.raises(TypeError, match=r"best_estimator_. Got GridSearchCV"):
         draw(search, tables(X), y, X_train=tables(X), y_train=y)
