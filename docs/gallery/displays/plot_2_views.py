@@ -21,6 +21,7 @@ from matplotlib.cbook import get_sample_data
 from sklearn.datasets import load_breast_cancer, load_digits, load_sample_images
 
 from skdim import DIMTransformer
+from skdim.augmentation import crop_and_flip
 from skdim.displays import ViewsDisplay
 
 ViewsDisplay.from_estimator(DIMTransformer(), load_digits().images, n_views=5)
@@ -45,8 +46,6 @@ plt.show()
 # Then write your own views. A function of a batch and a generator of random
 # numbers is enough; parts of skdim's views are in ``skdim.augmentation``.
 
-from skdim.augmentation import crop_and_flip
-
 
 def crops_only(batch, generator):
     """Crop and flip, and leave colours as they are."""
@@ -61,7 +60,7 @@ plt.show()
 # Signals are cropped, warped in time and scaled, with some noise. Here are
 # windows of a recording of the brain (EEG) on four channels.
 
-recording = np.fromfile(get_sample_data("eeg.dat"), dtype=float)
+recording = np.fromfile(get_sample_data("eeg.dat", asfileobj=False))
 recording = recording.reshape(800, 4).T  # (channels, time)
 starts = range(0, 701, 25)
 windows = np.stack([recording[:, start : start + 100] for start in starts])
