@@ -65,7 +65,7 @@ def check_number(parameter: str, number: int, most: int, what: str) -> None:
         )
 
 
-def read_once(X: Any) -> Any:
+def as_rereadable(X: Any) -> Any:
     """Return X, or a source if it is a stream, which could not be read twice."""
     source = as_source(X)
     return X if source is None else source
@@ -98,7 +98,7 @@ def file_names(X: Any) -> np.ndarray | None:
 
 
 def shorten(name: str) -> str:
-    """Return the end of a name, which tells files apart, as long as fits below a picture."""
+    """Return the end of a name, by which files differ, as long as fits below a picture."""
     return (
         name if len(name) <= LONGEST_NAME else f"\N{HORIZONTAL ELLIPSIS}{name[1 - LONGEST_NAME :]}"
     )
@@ -202,7 +202,7 @@ def channel_colors(n_channels: int) -> tuple[str, ...]:
 
 
 def _as_drawn(samples: np.ndarray) -> np.ndarray:
-    """Return what is drawn of samples (n, channels, *sides), float64, in the units of X.
+    """Return the values that are drawn of samples (n, channels, *sides), in the units of X.
 
     Three channels of images are red, green and blue (n, height, width, 3). Other numbers of
     channels are averaged to grey (n, height, width). A volume is shown by the middle slice of its

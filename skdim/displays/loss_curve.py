@@ -83,7 +83,7 @@ class LossCurveDisplay:
         Title and unit of the local and the global term.
     chance : dict of str to float, default=None
         Values of the local and the global term if codes say nothing about local features. They are
-        subtracted, so that chance is at 0, where a line is drawn. A term that is not named is drawn
+        subtracted, so that chance is at 0, marked by a line. A term that is not named is drawn
         as it is.
 
     Attributes

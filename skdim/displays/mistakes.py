@@ -1,4 +1,4 @@
-"""Mistakes of a classifier, beside the labelled samples that are nearest to them."""
+"""Mistakes of a classifier, with the labelled samples that are nearest to them."""
 
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from skdim.displays.drawing import (
     INK,
     PALETTE,
     SMALL,
+    as_rereadable,
     check_drawable,
     check_matplotlib,
     check_number,
@@ -21,7 +22,6 @@ from skdim.displays.drawing import (
     draw_samples,
     evenly_spaced,
     make_rows,
-    read_once,
     shorten,
     take,
 )
@@ -128,7 +128,7 @@ class MistakesDisplay:
         check_matplotlib()
         check_is_fitted(estimator)
         classifier, X = reach(estimator, X)
-        X, X_train = read_once(X), read_once(reach(estimator, X_train)[1])
+        X, X_train = as_rereadable(X), as_rereadable(reach(estimator, X_train)[1])
         y, y_train = check_labels(y), check_labels(y_train)
         check_consistent_length(X, y)
         check_consistent_length(X_train, y_train)
@@ -142,20 +142,20 @@ class MistakesDisplay:
         if n_mistakes < 1:
             raise ValueError(f"The 'n_mistakes' parameter must be at least 1. Got {n_mistakes}.")
         indices = wrong[evenly_spaced(len(wrong), min(n_mistakes, len(wrong)))]
-        samples, features = read_features(classifier, X)
+        samples, features = features_of(classifier, X)
         labelled = np.flatnonzero(is_labelled(y_train))
         check_number("n_neighbors", n_neighbors, len(labelled), "labelled samples")
-        train, features_of_train = read_features(classifier, X_train)
+        train, train_features = features_of(classifier, X_train)
         check_drawable(train)
-        _, found = nearest_neighbors(
-            features_of_train[labelled], features[indices], n_neighbors, metric
+        _, nearest = nearest_neighbors(
+            train_features[labelled], features[indices], n_neighbors, metric
         )
         display = cls(
             take(samples, indices),
-            take(train, labelled[found]),
+            take(train, labelled[nearest]),
             y[indices],
             y_pred[indices],
-            y_train[labelled[found]],
+            y_train[labelled[nearest]],
             indices=indices,
         )
         return display.plot(ax, cmap=cmap)
@@ -213,7 +213,7 @@ def reach(estimator: Any, X: Any) -> tuple[Any, Any]:
     )
 
 
-def read_features(classifier: Any, X: Any) -> tuple[Samples, np.ndarray]:
+def features_of(classifier: Any, X: Any) -> tuple[Samples, np.ndarray]:
     """Return the samples of X, and the features (n, n_features) that decide about their class.
 
     ``classifier`` is a `DIMClassifier`, whose features are those of the hidden layer, or a Pipeline

@@ -8,6 +8,7 @@ from skdim.displays.drawing import (
     INK,
     PALETTE,
     SMALL,
+    as_rereadable,
     check_drawable,
     check_inputs,
     check_number,
@@ -16,7 +17,6 @@ from skdim.displays.drawing import (
     evenly_spaced,
     file_names,
     make_rows,
-    read_once,
     shorten,
     take,
 )
@@ -101,7 +101,7 @@ class NearestNeighborsDisplay:
         ax, cmap
             As in `plot`.
         """
-        X = read_once(X)
+        X = as_rereadable(X)
         samples, names = check_inputs(estimator, X), file_names(X)
         check_drawable(samples)
         features = estimator.model_.features(samples, estimator.output)
@@ -112,7 +112,7 @@ class NearestNeighborsDisplay:
             drawn, query_names = take(samples, rows), None if names is None else names[rows]
             distances, indices = neighbors_within(features, rows, n_neighbors, metric)
         else:
-            queries = read_once(queries)
+            queries = as_rereadable(queries)
             query_samples, query_names = check_samples(estimator, queries), file_names(queries)
             query_features = estimator.model_.features(query_samples, estimator.output)
             drawn = query_samples[:]

@@ -12,7 +12,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skdim import DIMClassifier, DIMTransformer
 from skdim.displays import MistakesDisplay
-from skdim.displays.mistakes import reach, read_features
+from skdim.displays.mistakes import features_of, reach
 
 
 def labels_of(n):
@@ -109,7 +109,7 @@ CLASSIFIERS = {
 def test_features_are_those_that_the_classifier_sees(kind, dim, images):
     classifier = CLASSIFIERS[kind](dim).fit(images, labels_of(90))
     X = images if kind in ("DIMClassifier", "frozen") else tables(images)
-    samples, features = read_features(*reach(classifier, X))
+    samples, features = features_of(*reach(classifier, X))
     np.testing.assert_array_equal(samples[:, 0], images)
     last = classifier if kind == "DIMClassifier" else classifier[-1]
     if isinstance(last, DIMClassifier):

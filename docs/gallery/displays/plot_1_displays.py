@@ -26,7 +26,10 @@ from skdim.displays import (
 
 X, y = load_digits().images, load_digits().target
 dim = DIMTransformer(
-    prior_weight=0.1, encoder_params={"width": 32}, random_state=0
+    prior_weight=0.1,
+    encoder_params={"width": 32},
+    max_epochs=15,
+    random_state=0,
 ).fit(X[:1400])
 X_test, y_test = X[1400:], y[1400:]
 
