@@ -22,7 +22,7 @@ def test_every_term_of_the_history_is_a_curve(images):
         np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3])
         recorded = np.array([epoch[name] for epoch in dim.history_])
         np.testing.assert_allclose(line.get_ydata() + display.chance.get(name, 0), recorded)
-    together = [sorted(line.get_label() for line in panel.lines) for panel in display.panels_]
+    together = [sorted(panel.get_legend_handles_labels()[1]) for panel in display.panels_]
     assert sorted(together) == [
         ["coordinates"],
         ["discriminator", "prior"],
