@@ -34,7 +34,7 @@ FLAGS = [
 ]
 SHOWN = ["index.html", "guide.html", "tour.html", "choosing.html", "errors.html", "paper.html"]
 SHOWN += ["api.html", "generated/skdim.DIMTransformer.html", "auto_examples/index.html"]
-SHOWN += ["auto_examples/plot_01_few_labels.html"]
+SHOWN += ["auto_examples/few_labels/plot_1_digits.html"]
 SEARCHED = "DIMTransformer"
 
 # In the page: its links and anchors, its images once decoded, its width and what sticks out.

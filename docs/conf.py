@@ -13,6 +13,7 @@ from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
+from sphinx_gallery.sorting import ExplicitOrder
 
 import skdim
 from skdim.modalities import MODALITIES
@@ -274,9 +275,13 @@ def give_themes(app, page, template, context, doctree):
 
 mpl.use("Agg")
 warnings.filterwarnings("ignore", "FigureCanvasAgg is non-interactive")
+# Folders of examples, in the order of the page.
+SECTIONS = ["few_labels", "kinds_of_data", "displays", "production", "extending"]
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "auto_examples",
+    "subsection_order": ExplicitOrder([f"gallery/{section}" for section in SECTIONS]),
+    "remove_config_comments": True,
     "filename_pattern": "/plot_",
     "within_subsection_order": "FileNameSortKey",
     "backreferences_dir": "generated/backreferences",

@@ -66,7 +66,7 @@ class Modality:
         Checks samples if ``allow_nan`` is set. Raises ValueError if NaN is where it may not be.
     channels_of_signals : callable (sides) -> int or None
         Finds the axis of samples without channels that looks like the channels of signals, if any.
-    drawing : {"curves", "picture", "slice", ""}
+    drawing : {"bars", "curves", "picture", "slice", ""}
         How displays draw a sample; empty if they cannot.
     note : str
         What to expect of features of this modality; logged by ``fit``.
@@ -165,6 +165,7 @@ TABLES = Modality(
     few_samples=100,
     compares_views=False,  # their views change what tells rows apart
     has_large_layers=False,
+    drawing="bars",
     note="Features of a table owe most of their gain over its columns to parts that are computed "
     "without training; see docs/when_not.md.",
 )

@@ -8,13 +8,17 @@ imported only when something is drawn.
 from skdim.displays.code import CodeDisplay
 from skdim.displays.local_score import LocalScoreDisplay
 from skdim.displays.loss_curve import LossCurveDisplay
+from skdim.displays.mistakes import MistakesDisplay
 from skdim.displays.neighbors import NearestNeighborsDisplay
 from skdim.displays.prior import PriorDisplay
+from skdim.displays.views import ViewsDisplay
 
 __all__ = [
     "CodeDisplay",
     "LocalScoreDisplay",
     "LossCurveDisplay",
+    "MistakesDisplay",
     "NearestNeighborsDisplay",
     "PriorDisplay",
+    "ViewsDisplay",
 ]

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import KW_ONLY, dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,11 +10,13 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.utils import column_or_1d
 
+from skdim.classifier import is_labelled
 from skdim.displays.drawing import (
     INK,
     LEGEND,
     MUTED,
     PALETTE,
+    PICTURES,
     axes_and_figure,
     check_drawable,
     check_inputs,
@@ -26,14 +29,40 @@ from skdim.sources.stored import Samples
 
 # One for each colour of the palette: colours alone are hard to distinguish.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", "*")
+MAX_CLASSES = len(PALETTE) * len(MARKERS)
+# Whole numbers of more different values are numbers, such as ages. Others are numbers if there are
+# more than colours.
+MAX_WHOLE_CLASSES = 40
+UNLABELLED = "0.8"  # lighter than every colour of a class
+# Classes that one column of a legend holds.
+LEGEND_ROWS = 25
+
+
+class Labels(NamedTuple):
+    """What ``y`` of a map says.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,) or None
+        None if ``y`` holds numbers.
+    values : ndarray of shape (n,)
+        The index of each sample's class, or its number.
+    is_present : ndarray of shape (n,), bool
+        Which samples have a label.
+    """
+
+    classes: np.ndarray | None
+    values: np.ndarray
+    is_present: np.ndarray
 
 
 @dataclass(eq=False, repr=False)
 class CodeDisplay:
     """Samples in a plane, coloured by class or number, some of them shown as thumbnails.
 
-    Both axes have the same scale. Each class has a colour and a marker. A thumbnail is drawn in an
-    area without points, with a line to its sample.
+    Both axes have the same scale. Each class has a colour and a marker; together, they tell up to
+    100 classes apart. Samples without a label are light grey. A thumbnail is drawn in an area
+    without points, with a line to its sample.
 
     Parameters
     ----------
@@ -42,7 +71,9 @@ class CodeDisplay:
     samples : ndarray of shape (n, channels, *sides), default=None
         Images, volumes or signals, shown as thumbnails.
     y : array-like of shape (n,), default=None
-        Classes, at most 10, or numbers. They determine the colours of samples.
+        Classes, at most 100, or numbers. They determine the colours of samples. Numbers are classes
+        if there are at most 10 different ones, or 40 if all are whole. A sample has no label if its
+        value is NaN or None, or -1 as in `skdim.DIMClassifier.fit`.
     axis_labels : tuple of two str, default=("first dimension", "second dimension")
 
     Attributes
@@ -115,7 +146,7 @@ class CodeDisplay:
         samples = check_inputs(estimator, X)
         features = estimator.model_.features(samples, estimator.output)
         positions, axis_labels = embed(features, embedding)
-        pictured = samples if drawing_of(samples) else None  # no pictures of rows of a table
+        pictured = samples if drawing_of(samples) in PICTURES else None
         display = cls(positions, samples=pictured, y=y, axis_labels=axis_labels)
         return display.plot(ax, n_thumbnails=n_thumbnails, thumbnail_size=thumbnail_size, cmap=cmap)
 
@@ -126,8 +157,9 @@ class CodeDisplay:
         ----------
         ax : matplotlib Axes, default=None
             None makes a new figure.
-        n_thumbnails : int, default=40
+        n_thumbnails : int or None, default=40
             Largest number of thumbnails. There are fewer if samples are too close to each other.
+            None draws as many as there is room for.
         thumbnail_size : float, default=0.06
             Longer side of a thumbnail, as a fraction of the longer side of the map.
         cmap : str or matplotlib Colormap, default="gray"
@@ -138,12 +170,12 @@ class CodeDisplay:
             raise ValueError(
                 f"The 'thumbnail_size' parameter must be positive. Got {thumbnail_size}."
             )
-        classes, values = check_y(self.y, len(embedding))
+        labels = None if self.y is None else check_y(self.y, len(embedding))
         self.ax_, self.figure_ = axes_and_figure(ax, (7, 6))
-        self._draw_points(embedding, classes, values)
+        self._draw_points(embedding, labels)
         size = thumbnail_size * (np.ptp(embedding, axis=0).max() or 1.0)
         self.thumbnails_, self.leaders_ = [], None
-        if self.samples is not None and n_thumbnails:
+        if self.samples is not None and n_thumbnails != 0:
             check_drawable(self.samples)
             shown, centers = arrange_thumbnails(embedding, 1.2 * size, n_thumbnails)
             self._draw_thumbnails(self.samples[shown], shown, centers, size, cmap)
@@ -156,26 +188,47 @@ class CodeDisplay:
         self.ax_.set_ylabel(self.axis_labels[1], color=INK)
         return self
 
-    def _draw_points(self, embedding: np.ndarray, classes, values) -> None:
+    def _draw_points(self, embedding: np.ndarray, labels: Labels | None) -> None:
         """Draw all samples, and the legend of classes or the colour bar of numbers."""
+        style = {"s": 24, "linewidths": 0, "alpha": 0.8}
+        self.legend_ = self.colorbar_ = None
+        if labels is None:
+            self.scatter_ = self.ax_.scatter(*embedding.T, c=[MUTED] * len(embedding), **style)
+        elif labels.classes is not None:
+            self._draw_classes(embedding, labels, labels.classes, style)
+        else:
+            numbers = {"c": labels.values, "plotnonfinite": True}
+            self.scatter_ = self.ax_.scatter(*embedding.T, **numbers, **style)
+            self.scatter_.set_cmap(self.scatter_.get_cmap().with_extremes(bad=UNLABELLED))
+            self.colorbar_ = draw_colorbar(self.ax_, self.scatter_, "y")
+
+    def _draw_classes(
+        self, embedding: np.ndarray, labels: Labels, classes: np.ndarray, style: dict
+    ) -> None:
+        """Draw samples in the colour and the shape of their class, and the legend."""
         from matplotlib.lines import Line2D
 
-        colors = [MUTED] * len(embedding) if values is None else values
-        if classes is not None:
-            colors = np.array(PALETTE)[values]
-        self.scatter_ = self.ax_.scatter(*embedding.T, c=colors, s=24, linewidths=0, alpha=0.8)
-        self.legend_ = self.colorbar_ = None
-        if classes is not None:
-            self.scatter_.set_paths([marker_path(MARKERS[number]) for number in values])
-            handles = [
-                Line2D([], [], linestyle="", marker=marker, color=color, label=str(name))
-                for name, marker, color in zip(classes.tolist(), MARKERS, PALETTE, strict=False)
-            ]
-            outside = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
-            self.legend_ = self.ax_.legend(handles=handles, title="y", **outside, **LEGEND)
-        elif values is not None:
-            self.scatter_.set_cmap("viridis")
-            self.colorbar_ = draw_colorbar(self.ax_, self.scatter_, "y")
+        styles = [style_of(number) for number in range(len(classes))]
+        styles.append((UNLABELLED, "o"))  # has the index -1
+        colors = [styles[number][0] for number in labels.values]
+        self.scatter_ = self.ax_.scatter(*embedding.T, c=colors, **style)
+        paths = [marker_path(marker) for _, marker in styles]
+        self.scatter_.set_paths([paths[number] for number in labels.values])
+        names = [*map(str, classes.tolist()), "no label"]
+        handles = [
+            Line2D([], [], linestyle="", marker=marker, color=color, label=name)
+            for name, (color, marker) in zip(names, styles, strict=True)
+        ]
+        if labels.is_present.all():
+            del handles[-1]
+        self.legend_ = self.ax_.legend(
+            handles=handles,
+            title="y",
+            ncols=math.ceil(len(handles) / LEGEND_ROWS),
+            loc="upper left",
+            bbox_to_anchor=(1, 1),
+            **LEGEND,
+        )
 
     def _draw_thumbnails(self, samples, shown, centers, size: float, cmap) -> None:
         """Draw some samples as framed pictures, with a line from each to its position."""
@@ -237,22 +290,36 @@ def check_embedding(positions) -> np.ndarray:
     return positions
 
 
-def check_y(y, n: int) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the classes of y and the index of each sample's class; without classes, None and y."""
-    if y is None:
-        return None, None
+def check_y(y, n: int) -> Labels:
+    """Decide whether y holds classes or numbers, and which samples have none."""
     y = column_or_1d(y)
     if len(y) != n:
         raise ValueError(f"'y' must have a value for each of the {n} samples. Got {len(y)}.")
-    classes, indices = np.unique(y, return_inverse=True)
-    if len(classes) <= len(PALETTE):
-        return classes, indices
-    if y.dtype.kind not in "iuf":
+    is_present = np.array([value is not None and value == value for value in y.tolist()], bool)
+    present = np.array(y[is_present].tolist())  # numbers of a column of objects become numbers
+    has_label = is_labelled(present)
+    classes, indices = np.unique(present[has_label], return_inverse=True)
+    is_number = present.dtype.kind in "iuf"
+    is_whole = is_number and bool(np.isfinite(present).all() and (present % 1 == 0).all())
+    if is_number and len(classes) > (MAX_WHOLE_CLASSES if is_whole else len(PALETTE)):
+        numbers = np.full(n, np.nan)
+        numbers[is_present] = present
+        return Labels(None, numbers, is_present)
+    if len(classes) > MAX_CLASSES:
         raise ValueError(
-            f"'y' must hold numbers, or {len(PALETTE)} classes at most, as many as colours can "
-            f"distinguish. Got {len(classes)} classes."
+            f"'y' must hold numbers, or {MAX_CLASSES} classes at most, as many as colours and "
+            f"shapes can distinguish. Got {len(classes)} classes."
         )
-    return None, y
+    is_present[is_present] = has_label
+    numbers = np.full(n, -1)
+    numbers[is_present] = indices
+    return Labels(classes, numbers, is_present)
+
+
+def style_of(number: int) -> tuple[str, str]:
+    """Return the colour and the marker of a class; no two of 100 classes have both in common."""
+    turn, color = divmod(number, len(PALETTE))
+    return PALETTE[color], MARKERS[(color + turn) % len(MARKERS)]
 
 
 def marker_path(marker: str):

@@ -1,4 +1,4 @@
-"""Local scores of a code, as a map below each image or signal."""
+"""Local scores of a code, as a map below or over each image or signal."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -28,16 +28,18 @@ from skdim.displays.drawing import (
 from skdim.encoders import encode, evaluating
 from skdim.encoders.contract import as_local_map
 
-UNIT = "score above other samples' codes"
+UNIT = "score above other\nsamples' codes"
 # For each way in which samples are drawn: the largest number of columns; width and height of a
 # sample with its scores, in inches; the gap between the two, in heights of a panel; height / width.
 LAYOUTS = {"picture": (6, (1.25, 2.6), 0.06, 2.06), "curves": (3, (2.6, 2.4), 0.2, None)}
 POSITIVE, NEGATIVE = "#e05c00", "#5e3d99"  # orange, purple
+# Of the largest score that is drawn over a sample.
+OPACITY = 0.8
 
 
 @dataclass(eq=False, repr=False)
 class LocalScoreDisplay:
-    r"""Locations of images or signals that identify the code, as a map below the sample.
+    r"""Locations of images or signals that identify the code, as a map below or over the sample.
 
     The local score of location k of a sample is
 
@@ -51,8 +53,8 @@ class LocalScoreDisplay:
     for MI estimators whose optimal critic is a logarithm of densities ("infonce", "jsd", "dv",
     "nwj", "rkl").
 
-    The map is drawn as large as the sample above it. The receptive field of a local vector is
-    larger than the area drawn for it.
+    The map is drawn as large as the sample, below it or, with ``over=True``, over it. The receptive
+    field of a local vector is larger than the area drawn for it.
 
     Parameters
     ----------
@@ -67,11 +69,13 @@ class LocalScoreDisplay:
         Contains the whole plot.
     figure_ : matplotlib Figure
     panels_ : ndarray of shape (n, 2) of matplotlib Axes
-        Each sample, and its scores below.
-    pictures_, heat_ : list of n AxesImage
-        Images and their scores; signals have none.
+        Each sample, and its scores below; (n, 1) if they are drawn over it.
+    pictures_ : list of n AxesImage
+        Images; signals have none.
+    heat_ : list of n AxesImage
+        Scores of images, or scores that are drawn over signals.
     colorbar_ : matplotlib Colorbar
-        Colours of scores; signals have none.
+        Colours of scores; there is none below signals.
 
     Examples
     --------
@@ -90,7 +94,9 @@ class LocalScoreDisplay:
 
     @classmethod
     @torch_defaults()
-    def from_estimator(cls, estimator, X, *, n_samples=6, map_shape=None, ax=None, cmap="gray"):
+    def from_estimator(
+        cls, estimator, X, *, n_samples=6, map_shape=None, over=False, ax=None, cmap="gray"
+    ):
         """Draw the first samples of X, scored against other samples, and return the display.
 
         Parameters
@@ -106,7 +112,7 @@ class LocalScoreDisplay:
             Sides of the local map, for instance ``(7, 7)``. None runs the encoder to find the layer
             whose output is the local map. Encoders without such a layer, for instance those that
             return tokens, need the parameter.
-        ax, cmap
+        over, ax, cmap
             As in `plot`.
         """
         samples = check_inputs(estimator, X)
@@ -136,67 +142,103 @@ class LocalScoreDisplay:
                 f"The 'map_shape' parameter must have {samples.ndim - 2} axes of "
                 f"{scores.shape[1]} locations in all. Got {tuple(map_shape)}."
             )
-        return cls(drawn, scores.reshape(-1, *map_shape)).plot(ax, cmap=cmap)
+        display = cls(drawn, scores.reshape(-1, *map_shape))
+        return display.plot(ax, over=over, cmap=cmap)
 
-    def plot(self, ax=None, *, cmap="gray"):
+    def plot(self, ax=None, *, over=False, cmap="gray"):
         """Draw the samples and the scores of their locations, and return the display.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             None makes a new figure.
+        over : bool, default=False
+            Whether to draw the scores over the sample, which is then grey, instead of below it. A
+            location of score 0 is transparent.
         cmap : str or matplotlib Colormap, default="gray"
             Colour map of grey pictures; "gray_r" draws dark on white.
         """
+        drawing = drawing_of(self.samples)
         check_drawable(self.samples, tuple(LAYOUTS))
-        max_columns, (width, height), gap, aspect = LAYOUTS[drawing_of(self.samples)]
+        max_columns, (width, height), gap, aspect = LAYOUTS[drawing]
+        if over:
+            height, aspect = height / 2, None if aspect is None else 1
         n_rows, n_columns = grid_shape(len(self.samples), max_columns)
         self.ax_, self.figure_ = axes_and_figure(ax, (1 + width * n_columns, 0.5 + height * n_rows))
         cells = make_panels(
             self.ax_, len(self.samples), n_columns, hspace=0.1, wspace=0.1, aspect=aspect
         )
-        self.panels_ = np.stack([make_panels(cell, 2, hspace=gap) for cell in cells])
-        if drawing_of(self.samples) == "picture":
-            self._draw_images(cmap)
+        self.panels_ = np.stack([make_panels(cell, 1 if over else 2, hspace=gap) for cell in cells])
+        if drawing == "picture":
+            self._draw_images(cmap, over)
         else:
-            self._draw_signals(n_columns)
+            self._draw_signals(n_columns, over)
         return self
 
-    def _draw_images(self, cmap) -> None:
-        """Draw images, their scores in colours, and the bar of the colours."""
+    def _draw_images(self, cmap, over: bool) -> None:
+        """Draw images, and their scores in colours."""
+        for panel in self.panels_.flat:
+            panel.set_axis_off()
+        # Below scores, an image is grey: its own colours would be mistaken for theirs.
+        samples = self.samples.mean(1, keepdims=True) if over else self.samples
+        self.pictures_ = draw_samples(self.panels_[:, 0], samples, cmap)
+        extents = [picture.get_extent() for picture in self.pictures_]
+        self._draw_heat(extents, zorder=4 if over else 3, fades=over)
+
+    def _draw_signals(self, n_columns: int, over: bool) -> None:
+        """Draw signals and their scores, on one scale for all signals and one for all scores."""
+        n_channels, length = self.samples.shape[1:]
+        curves, middles = stack_channels(self.samples)
+        ylabel = "signal" if n_channels == 1 else "channel"
+        xlabel = "time (points)" if over else ""
+        link_panels(self.panels_[:, 0], n_columns, xlabel, ylabel)
+        for signal, curve in zip(self.panels_[:, 0], curves, strict=True):
+            signal.set_prop_cycle(color=channel_colors(n_channels))
+            signal.plot(np.arange(length) + 0.5, curve.T, linewidth=1)
+        if over:
+            box = (0, length, *signal.get_ylim())
+            self._draw_heat([box] * len(curves), zorder=0, fades=True, aspect="auto")
+        else:
+            self._draw_stairs(n_columns, length)
+        signal.set_xlim(0, length)
+        if n_channels > 1:
+            signal.set_yticks(middles, range(n_channels))
+
+    def _draw_heat(self, extents, *, zorder: int, fades: bool, aspect=None) -> None:
+        """Draw scores in colours in the last panel of each sample, and the bar of the colours.
+
+        If it ``fades``, a score is the more transparent the closer it is to 0.
+        """
         from matplotlib.colors import LinearSegmentedColormap
 
         scores = np.asarray(self.scores)
         largest = np.abs(scores).max() or 1.0
         colors = LinearSegmentedColormap.from_list("evidence", [NEGATIVE, "white", POSITIVE])
         scale = {"cmap": colors, "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
-        for panel in self.panels_.flat:
-            panel.set_axis_off()
-        self.pictures_ = draw_samples(self.panels_[:, 0], self.samples, cmap)
+        maps = scores if scores.ndim == 3 else scores[:, None]  # signals: (n, 1, n_locations)
         self.heat_ = [
-            panel.imshow(heat, extent=picture.get_extent(), **scale)
-            for panel, heat, picture in zip(self.panels_[:, 1], scores, self.pictures_, strict=True)
+            panel.imshow(
+                heat,
+                extent=extent,
+                zorder=zorder,
+                aspect=aspect,
+                alpha=OPACITY * np.abs(heat) / largest if fades else None,
+                **scale,
+            )
+            for panel, heat, extent in zip(self.panels_[:, -1], maps, extents, strict=True)
         ]
         self.colorbar_ = draw_colorbar(self.ax_, self.heat_[0], UNIT)
         self.colorbar_.ax.set_ylim(min(0, scores.min()), max(0, scores.max()))
 
-    def _draw_signals(self, n_columns: int) -> None:
-        """Draw signals and their scores, on one scale for all signals and one for all scores."""
-        n_channels, length = self.samples.shape[1:]
-        curves, middles = stack_channels(self.samples)
+    def _draw_stairs(self, n_columns: int, length: int) -> None:
+        """Draw the scores of signals as steps below them."""
         scores = np.asarray(self.scores)
         edges = np.linspace(0, length, scores.shape[1] + 1)
-        link_panels(self.panels_[:, 0], n_columns, "", "signal" if n_channels == 1 else "channel")
         link_panels(self.panels_[:, 1], n_columns, "time (points)", "score above\nnegatives")
-        for (signal, bars), curve, score in zip(self.panels_, curves, scores, strict=True):
-            signal.set_prop_cycle(color=channel_colors(n_channels))
-            signal.plot(np.arange(length) + 0.5, curve.T, linewidth=1)
+        for bars, score in zip(self.panels_[:, 1], scores, strict=True):
             bars.stairs(score, edges, fill=True, color=POSITIVE)
             bars.axhline(0, color=MUTED, linewidth=0.8)
-        signal.set_xlim(0, length)
         bars.set_xlim(0, length)
-        if n_channels > 1:
-            signal.set_yticks(middles, range(n_channels))
 
 
 def local_scores(positives, negatives) -> np.ndarray:

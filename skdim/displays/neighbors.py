@@ -1,6 +1,6 @@
 """Samples and their nearest neighbours in feature space."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
@@ -8,11 +8,17 @@ from skdim.displays.drawing import (
     INK,
     PALETTE,
     SMALL,
-    axes_and_figure,
+    as_rereadable,
     check_drawable,
     check_inputs,
+    check_number,
+    draw_frame,
     draw_samples,
-    make_panels,
+    evenly_spaced,
+    file_names,
+    make_rows,
+    shorten,
+    take,
 )
 from skdim.evaluation import nearest_neighbors
 from skdim.transformer import check_samples
@@ -29,6 +35,9 @@ class NearestNeighborsDisplay:
     neighbors : ndarray of shape (n_queries, n_neighbors, channels, *sides)
         Nearest first.
     distances : ndarray of shape (n_queries, n_neighbors)
+    query_names : array-like of shape (n_queries,) of str, default=None
+    neighbor_names : array-like of shape (n_queries, n_neighbors) of str, default=None
+        Names of the samples, such as those of their files. The end of each is drawn.
 
     Attributes
     ----------
@@ -55,6 +64,9 @@ class NearestNeighborsDisplay:
     queries: np.ndarray
     neighbors: np.ndarray
     distances: np.ndarray
+    _: KW_ONLY
+    query_names: np.ndarray | None = None
+    neighbor_names: np.ndarray | None = None
 
     @classmethod
     def from_estimator(
@@ -76,7 +88,8 @@ class NearestNeighborsDisplay:
         estimator : DIMTransformer
             Fitted. Its ``output`` parameter selects the features.
         X : array-like of the kind and sample shape that ``fit`` saw
-            Images, volumes or signals. Neighbours are taken from them.
+            Images, volumes or signals. Neighbours are taken from them. Names of files are drawn if
+            X has some, like `skdim.sources.ImageFolder`.
         queries : array-like of the same kind, default=None
             Samples whose neighbours are shown. None takes evenly spaced samples of X, and a sample
             does not count as its own neighbour.
@@ -88,20 +101,30 @@ class NearestNeighborsDisplay:
         ax, cmap
             As in `plot`.
         """
-        samples = check_inputs(estimator, X)
+        X = as_rereadable(X)
+        samples, names = check_inputs(estimator, X), file_names(X)
         check_drawable(samples)
         features = estimator.model_.features(samples, estimator.output)
         if queries is None:
             check_number("n_neighbors", n_neighbors, len(samples) - 1, "other samples")
             check_number("n_queries", n_queries, len(samples), "samples")
-            rows = np.arange(n_queries) * len(samples) // n_queries  # evenly spaced
-            queries = samples[rows]
+            rows = evenly_spaced(len(samples), n_queries)
+            drawn, query_names = take(samples, rows), None if names is None else names[rows]
             distances, indices = neighbors_within(features, rows, n_neighbors, metric)
         else:
-            queries = check_samples(estimator, queries)
-            query_features = estimator.model_.features(queries, estimator.output)
+            queries = as_rereadable(queries)
+            query_samples, query_names = check_samples(estimator, queries), file_names(queries)
+            query_features = estimator.model_.features(query_samples, estimator.output)
+            drawn = query_samples[:]
             distances, indices = nearest_neighbors(features, query_features, n_neighbors, metric)
-        return cls(queries, samples[indices], distances).plot(ax, cmap=cmap)
+        display = cls(
+            drawn,
+            take(samples, indices),
+            distances,
+            query_names=query_names,
+            neighbor_names=None if names is None else names[indices],
+        )
+        return display.plot(ax, cmap=cmap)
 
     def plot(self, ax=None, *, cmap="gray"):
         """Draw the queries and their neighbours, and return the display.
@@ -115,29 +138,23 @@ class NearestNeighborsDisplay:
         """
         check_drawable(self.queries)
         pictures = np.concatenate([self.queries[:, None], self.neighbors], 1)
-        n_rows, n_columns = pictures.shape[:2]
-        self.ax_, self.figure_ = axes_and_figure(ax, (0.9 * n_columns, 0.5 + 1.1 * n_rows))
-        n_pictures = n_rows * n_columns
-        panels = make_panels(self.ax_, n_pictures, n_columns, hspace=0.4, wspace=0.1, aspect=1)
-        artists = draw_samples(panels, pictures.reshape(n_pictures, *pictures.shape[2:]), cmap)
-        self.thumbnails_ = np.array(artists, dtype=object).reshape(n_rows, n_columns)
-        for row, distances in zip(panels.reshape(n_rows, n_columns), self.distances, strict=True):
-            labels = ["query", *(f"{distance:#.3g}" for distance in distances)]
-            for panel, label in zip(row, labels, strict=True):
-                panel.spines[:].set_visible(False)
-                panel.set_xlabel(label, **SMALL, labelpad=2)
-            row[0].spines[:].set(visible=True, color=PALETTE[0], linewidth=3)
+        self.ax_, self.figure_, panels = make_rows(ax, *pictures.shape[:2])
+        flat = pictures.reshape(-1, *pictures.shape[2:])
+        artists = draw_samples(panels.flat, flat, cmap)
+        self.thumbnails_ = np.array(artists, dtype=object).reshape(panels.shape)
+        for row, panel in enumerate(panels[:, 0]):
+            label = "query" if self.query_names is None else shorten(self.query_names[row])
+            panel.set_xlabel(label, **SMALL, labelpad=2)
+            draw_frame(panel, PALETTE[0])
+        for position, distance in np.ndenumerate(self.distances):
+            label = f"{distance:#.3g}"
+            if self.neighbor_names is not None:
+                label = f"{shorten(str(self.neighbor_names[position]))}\n{label}"
+            row, column = position
+            panels[row, 1 + column].set_xlabel(label, **SMALL, labelpad=2)
         title = "Nearest neighbours, with distances"
-        panels[1].set_title(title, loc="left", fontsize="medium", color=INK)
+        panels[0, 1].set_title(title, loc="left", fontsize="medium", color=INK)
         return self
-
-
-def check_number(parameter: str, number: int, most: int, what: str) -> None:
-    """Raise ValueError unless a number of samples is from 1 to ``most``."""
-    if not 1 <= number <= most:
-        raise ValueError(
-            f"The {parameter!r} parameter must be from 1 to the {most} {what} of X. Got {number}."
-        )
 
 
 def neighbors_within(

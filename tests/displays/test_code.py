@@ -119,6 +119,60 @@ def test_classes_have_a_legend_and_numbers_a_bar():
     assert CodeDisplay(positions).plot().legend_ is None
 
 
+def test_a_hundred_classes_are_told_apart_by_colour_and_shape():
+    y = [f"class {number}" for number in range(100)]
+    scatter = CodeDisplay(noise(100, 2), y=y).plot().scatter_
+    colors, outlines = scatter.get_facecolors(), scatter.get_paths()
+    looks = {(*c, path.vertices.tobytes()) for c, path in zip(colors, outlines, strict=True)}
+    assert len(looks) == 100
+    assert len({tuple(color) for color in colors}) == 10
+    with pytest.raises(ValueError, match=r"'y' .* 100 classes at most.* Got 101"):
+        CodeDisplay(noise(101, 2), y=[*y, "one more"]).plot()
+
+
+@pytest.mark.parametrize(("n", "is_class"), [(40, True), (41, False)])
+def test_up_to_forty_whole_numbers_are_classes(n, is_class):
+    display = CodeDisplay(noise(n, 2), y=np.arange(float(n))).plot()
+    assert (display.legend_ is not None) == is_class
+    assert (display.colorbar_ is not None) != is_class
+    assert CodeDisplay(noise(n, 2), y=np.arange(n) / 2).plot().colorbar_ is not None
+
+
+MISSING = {
+    "-1": np.array([0, 1, 2, -1] * 5),
+    "NaN": np.array([0, 1, 2, np.nan] * 5),
+    "None": np.array(["fox", "hare", "owl", None] * 5, dtype=object),
+    "NaN among words": np.array(["fox", "hare", "owl", np.nan] * 5, dtype=object),
+    "NaN among numbers": np.where(np.arange(20) % 4 == 3, np.nan, np.arange(20) / 3),
+}
+
+
+@pytest.mark.parametrize("y", MISSING)
+def test_samples_without_a_label_are_light_grey(y):
+    display = CodeDisplay(noise(20, 2), y=MISSING[y]).plot()
+    picture_of(display)
+    colors = display.scatter_.get_facecolors()[:, :3]
+    is_grey = (colors == 0.8).all(1)
+    np.testing.assert_array_equal(is_grey, np.arange(20) % 4 == 3)
+    if display.legend_ is not None:
+        names = [text.get_text() for text in display.legend_.get_texts()]
+        assert len(names) == 4
+        assert names[-1] == "no label"
+
+
+def test_of_two_classes_minus_one_is_one():
+    display = CodeDisplay(noise(20, 2), y=np.array([-1, 1] * 10)).plot()
+    assert [text.get_text() for text in display.legend_.get_texts()] == ["-1", "1"]
+
+
+def test_without_a_limit_every_cell_with_samples_has_a_thumbnail(fitted, images):
+    few = CodeDisplay.from_estimator(fitted, images, n_thumbnails=5)
+    all_of_them = CodeDisplay.from_estimator(fitted, images, n_thumbnails=None)
+    most = CodeDisplay.from_estimator(fitted, images, n_thumbnails=len(images))
+    assert len(few.thumbnails_) == 5 < len(all_of_them.thumbnails_) == len(most.thumbnails_)
+    assert CodeDisplay.from_estimator(fitted, images, n_thumbnails=0).thumbnails_ == []
+
+
 def test_a_map_needs_two_features(images):
     dim = DIMTransformer(**{**SHORT, "n_components": 1}).fit(images)
     with pytest.raises(ValueError, match=r"two features .*\(90, 1\).*'embedding'"):

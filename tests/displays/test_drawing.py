@@ -57,6 +57,15 @@ def test_pictures_fill_the_range_from_0_to_1_in_the_order_of_the_values(shape):
     np.testing.assert_array_equal(pictures.ravel().argsort(), values.ravel().argsort())
 
 
+def test_columns_of_a_table_have_a_scale_each():
+    rows = noise(6, 4) * [1, 10, 100, 0] + 7
+    rows[2, 1] = np.nan
+    heights = as_pictures(rows)
+    np.testing.assert_array_equal(np.nanmin(heights, 0), 0)
+    np.testing.assert_array_equal(np.nanmax(heights, 0), [1, 1, 1, 0])
+    np.testing.assert_allclose(as_pictures(3 * rows - 1), heights)
+
+
 def test_pictures_of_one_value_are_black():
     assert (as_pictures(np.full((2, 1, 4, 4), 9)) == 0).all()
 

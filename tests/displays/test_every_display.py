@@ -3,9 +3,13 @@
 import itertools
 import subprocess
 import sys
+import tempfile
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers.displays import (
     FROM_ESTIMATOR,
     ROWS,
@@ -18,10 +22,12 @@ from helpers.displays import (
     overlap,
     picture_of,
 )
+from helpers.sources import ArraySource
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from torch.utils.data import DataLoader, TensorDataset
 
 from skdim import DIMTransformer
 from skdim.displays import (
@@ -30,17 +36,22 @@ from skdim.displays import (
     LossCurveDisplay,
     NearestNeighborsDisplay,
     PriorDisplay,
+    ViewsDisplay,
 )
+from skdim.sources import StoredSamples
 
 # From the attributes of a display to another one of the same arrays.
 FROM_ARRAYS = {
-    LossCurveDisplay: lambda d: LossCurveDisplay(d.epochs, d.curves, bound=d.bound),
+    LossCurveDisplay: lambda d: LossCurveDisplay(
+        d.epochs, d.curves, bound=d.bound, chance=d.chance
+    ),
     NearestNeighborsDisplay: lambda d: NearestNeighborsDisplay(d.queries, d.neighbors, d.distances),
     CodeDisplay: lambda d: CodeDisplay(
         d.embedding, samples=d.samples, y=d.y, axis_labels=d.axis_labels
     ),
     LocalScoreDisplay: lambda d: LocalScoreDisplay(d.samples, d.scores),
     PriorDisplay: lambda d: PriorDisplay(d.codes, d.draws),
+    ViewsDisplay: lambda d: ViewsDisplay(d.samples, d.views),
 }
 
 
@@ -162,8 +173,43 @@ def test_only_fitted_transformers_are_accepted(display, fitted, images):
     pipeline = make_pipeline(FrozenEstimator(fitted), LogisticRegression())
     with pytest.raises(TypeError, match=r"'estimator' .* pass the step itself.* Got Pipeline"):
         FROM_ESTIMATOR[display](pipeline, images, None)
-    with pytest.raises(NotFittedError):
-        FROM_ESTIMATOR[display](DIMTransformer(), images, None)
+    if display is not ViewsDisplay:  # views are worth a look before a fit
+        with pytest.raises(NotFittedError):
+            FROM_ESTIMATOR[display](DIMTransformer(), images, None)
+
+
+def written(images):
+    path = Path(tempfile.mkdtemp()) / "X.npy"
+    np.save(path, images)
+    return np.load(path, mmap_mode="r")
+
+
+def in_hdf5(images):
+    file = pytest.importorskip("h5py").File("X.h5", "w", driver="core", backing_store=False)
+    return file.create_dataset("X", data=images)
+
+
+SOURCES = {
+    "a source": ArraySource,
+    "a file": written,
+    "HDF5": in_hdf5,
+    "a dataset": lambda images: TensorDataset(torch.from_numpy(images)),
+    "a stream": iter,
+    "a loader": lambda images: DataLoader(torch.from_numpy(images), batch_size=32),
+    "a list": list,
+    "a tensor": torch.from_numpy,
+}
+
+
+@pytest.mark.parametrize("display", FROM_ESTIMATOR)
+def test_an_x_that_fit_takes_is_drawn_as_if_it_were_an_array(display, fitted, images):
+    expected = FROM_ESTIMATOR[display](fitted, images, new_axes())
+    for source in SOURCES.values():
+        drawn = FROM_ESTIMATOR[display](fitted, source(images), new_axes())
+        for field in fields(display):
+            value = getattr(drawn, field.name)
+            value = value[:] if isinstance(value, StoredSamples) else value
+            np.testing.assert_equal(value, getattr(expected, field.name))
 
 
 @pytest.mark.parametrize("display", FROM_ESTIMATOR)
@@ -182,6 +228,7 @@ DISPLAYS = {
     "code": CodeDisplay.from_estimator,
     "local": LocalScoreDisplay.from_estimator,
     "prior": PriorDisplay.from_estimator,
+    "views": ViewsDisplay.from_estimator,
 }
 ERRORS = [
     ("loss", {"terms": ["locale"]}, "'terms' .* Did you mean 'local'"),
@@ -190,12 +237,13 @@ ERRORS = [
     ("neighbors", {"n_neighbors": 90}, "'n_neighbors' .* 1 to the 89 other .* Got 90"),
     ("neighbors", {"queries": ROWS}, "X .* as in fit|X has 5 features"),
     ("code", {"y": [1, 2]}, "'y' .* 90 samples. Got 2"),
-    ("code", {"y": [str(i) for i in range(90)]}, "'y' .* 10 classes at most.* Got 90"),
     ("code", {"embedding": np.zeros((90, 3))}, r"'embedding' .* Got \(90, 3\)"),
     ("code", {"embedding": np.full((90, 2), np.nan)}, "'embedding' .* not finite"),
     ("code", {"embedding": np.zeros((9, 2))}, "'embedding' .* 90 samples of X. Got 9"),
     ("code", {"thumbnail_size": 0}, "'thumbnail_size' .* Got 0"),
     ("local", {"n_samples": 0}, "'n_samples' .* Got 0"),
+    ("views", {"n_samples": 91}, "'n_samples' .* 1 to the 90 samples of X. Got 91"),
+    ("views", {"n_views": 0}, "'n_views' .* Got 0"),
     ("prior", {"components": 0}, "'components' .* Got 0"),
     ("prior", {"components": [8]}, r"'components' .* 0 to 7. Got \[8\]"),
 ]

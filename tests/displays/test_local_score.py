@@ -128,6 +128,34 @@ def test_each_sample_has_a_picture_and_its_heat_below(fitted, images, n_samples)
         assert is_inside(below, extent_of(display.ax_))
 
 
+def test_scores_over_an_image_cover_it_and_are_transparent_at_0(fitted, images):
+    display = LocalScoreDisplay.from_estimator(fitted, images, over=True)
+    picture_of(display)
+    assert display.panels_.shape == (6, 1)
+    largest = np.abs(display.scores).max()
+    for picture, heat, score in zip(display.pictures_, display.heat_, display.scores, strict=True):
+        np.testing.assert_allclose(extent_of(picture), extent_of(heat))
+        assert heat.get_zorder() > picture.get_zorder()
+        np.testing.assert_array_equal(heat.get_array(), score)
+        np.testing.assert_allclose(heat.get_alpha(), 0.8 * np.abs(score) / largest)
+
+
+def test_below_scores_an_image_has_no_colours_of_its_own():
+    X = noise(10, 3, 9, 9)
+    dim = DIMTransformer(**SHORT).fit(X)
+    display = LocalScoreDisplay.from_estimator(dim, X, over=True)
+    assert {picture.get_array().ndim for picture in display.pictures_} == {2}
+
+
+def test_scores_over_a_signal_are_behind_its_curves(of_signals):
+    display = LocalScoreDisplay.from_estimator(of_signals, SIGNALS, over=True)
+    picture_of(display)
+    for (panel,), heat, score in zip(display.panels_, display.heat_, display.scores, strict=True):
+        np.testing.assert_array_equal(heat.get_array()[0], score)
+        np.testing.assert_allclose(extent_of(heat), extent_of(panel), atol=1)
+        assert all(line.get_zorder() > heat.get_zorder() for line in panel.lines)
+
+
 class TokenEncoder(nn.Module):
     """Patches of 4 x 4 as tokens; no layer returns a map with axes."""
 

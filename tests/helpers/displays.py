@@ -8,6 +8,7 @@ from skdim.displays import (
     LossCurveDisplay,
     NearestNeighborsDisplay,
     PriorDisplay,
+    ViewsDisplay,
 )
 
 FROM_ESTIMATOR = {
@@ -18,6 +19,7 @@ FROM_ESTIMATOR = {
     CodeDisplay: lambda dim, X, ax: CodeDisplay.from_estimator(dim, X, ax=ax),
     LocalScoreDisplay: lambda dim, X, ax: LocalScoreDisplay.from_estimator(dim, X, ax=ax),
     PriorDisplay: lambda dim, X, ax: PriorDisplay.from_estimator(dim, X, ax=ax),
+    ViewsDisplay: lambda dim, X, ax: ViewsDisplay.from_estimator(dim, X, ax=ax),
 }
 SHORT = {
     "n_components": 8,

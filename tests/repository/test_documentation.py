@@ -52,7 +52,7 @@ def test_the_tests_that_pages_name_exist():
 
 DOCS = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "jobs").glob("*.md")]
 PAGES = [ROOT / "README.md", *sorted(DOCS)]
-EXAMPLES = sorted((ROOT / "docs" / "gallery").glob("*.py"))
+EXAMPLES = sorted((ROOT / "docs" / "gallery").rglob("*.py"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

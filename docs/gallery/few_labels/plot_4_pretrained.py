@@ -1,6 +1,6 @@
 """
-A pretrained network
-====================
+Start from a pretrained network
+===============================
 
 You have a network that is already trained, for instance on ImageNet. There are
 two ways to use it with scikit-learn: **frozen**, as a fixed step of a Pipeline,

@@ -1,10 +1,10 @@
 """
-Deployment: safetensors and ONNX
-================================
+Deploy as safetensors or ONNX
+=============================
 
 A fitted transformer can be deployed as a file that cannot run code, or as an
-ONNX graph that needs neither skdim nor torch. The picture compares the sizes of
-the files, and the features of the graph with those of skdim.
+ONNX graph that needs neither skdim nor torch. Pictures compare the sizes of the
+files, and the features of the graph with those of skdim.
 """
 
 # %%
@@ -63,29 +63,30 @@ difference = np.abs(from_graph - features).max()
 print(f"largest difference of a feature: {difference:.1e}")
 
 # %%
-# The differences are rounding errors of single precision, far smaller than the
-# features.
+# The sizes of the files.
 
 sizes = {path.name: path.stat().st_size / 2**20 for path in folder.iterdir()}
 sizes = dict(sorted(sizes.items(), key=lambda item: item[1]))
-fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
-bars = left.barh(list(sizes), list(sizes.values()), color="tab:blue")
-left.bar_label(bars, fmt="%.1f MiB", padding=4)
-left.margins(x=0.2)
-left.set(title="Sizes of the files", xlabel="MiB")
-left.spines[["top", "right"]].set_visible(False)
+fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+bars = ax.barh(list(sizes), list(sizes.values()), color="tab:blue")
+ax.bar_label(bars, fmt="%.1f MiB", padding=4)
+ax.margins(x=0.2)
+ax.set(title="Sizes of the files", xlabel="MiB")
+ax.spines[["top", "right"]].set_visible(False)
+plt.show()
 
+# %%
+# The graph gives the same features. The differences are rounding errors of
+# single precision, far smaller than the features.
+
+fig, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
 bins = np.logspace(-10, 1, 60)
 for values, label in (
     (features, "features"),
     (from_graph - features, "ONNX minus skdim"),
 ):
-    right.hist(np.abs(values).ravel() + 1e-10, bins, alpha=0.8, label=label)
-right.set(
-    xscale="log",
-    title="The graph gives the same features",
-    xlabel="absolute value",
-)
-right.legend(frameon=False)
-right.spines[["top", "right"]].set_visible(False)
+    ax.hist(np.abs(values).ravel() + 1e-10, bins, alpha=0.8, label=label)
+ax.set(xscale="log", xlabel="absolute value", ylabel="count")
+ax.legend(frameon=False)
+ax.spines[["top", "right"]].set_visible(False)
 plt.show()

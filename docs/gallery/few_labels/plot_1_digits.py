@@ -1,6 +1,6 @@
 """
-Digits with few labels
-======================
+Classify digits with few labels
+===============================
 
 Many images, and labels for a few of them: the main use of `DIMTransformer`. It
 learns features from all images; a linear classifier then learns from the

@@ -1,6 +1,6 @@
 """
-More data than memory
-=====================
+Learn from more data than memory holds
+======================================
 
 X may be on disk: an array that ``np.load`` maps, or a folder of pictures.
 ``fit`` reads a batch at a time, and `DIMTransformer.transform_to` writes
@@ -19,16 +19,16 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_sample_images
 from sklearn.exceptions import ConvergenceWarning
 
 from skdim import DIMTransformer
-from skdim.evaluation import nearest_neighbors
+from skdim.displays import NearestNeighborsDisplay
 from skdim.sources import ImageFolder
 
 folder = Path(tempfile.mkdtemp())
 rng = np.random.default_rng(0)
-images, labels = load_digits().images.astype(np.float32), load_digits().target
+images = load_digits().images.astype(np.float32)
 
 stored = np.lib.format.open_memmap(
     folder / "X.npy", "w+", np.float32, (20_000, 8, 8)
@@ -83,39 +83,16 @@ print(
 )
 
 # %%
-# A folder of pictures of any size can be X too: here 300 files, 24 to 40 pixels
-# wide, in one folder for each digit. ``labels`` are the names of the folders.
+# The curve of ``transform_to`` is flat.
 
-for number in range(300):
-    digit = folder / "pictures" / str(labels[number])
-    digit.mkdir(parents=True, exist_ok=True)
-    side = rng.integers(3, 6)
-    picture = np.kron(images[number], np.ones((side, side))) / 16
-    plt.imsave(digit / f"{number}.png", picture, cmap="gray")
-
-pictures = ImageFolder(folder / "pictures", size=8, color=False)
-print(pictures.shape, pictures.dtype, pictures.labels[:3])
-small = DIMTransformer(encoder_params=quick, random_state=0).fit(pictures)
-neighbours = nearest_neighbors(
-    small.transform(pictures), small.transform(pictures), 6
-)[1]
-same = (pictures.labels[neighbours[:, 1:]] == pictures.labels[:, None]).mean()
-print(f"neighbours from the same folder: {same:.2f}")
-
-# %%
-# On the left, peak memory. On the right, pictures (first column) and their
-# nearest neighbours by features.
-
-fig = plt.figure(figsize=(10, 3.8), layout="constrained")
-left, right = fig.subfigures(1, 2, width_ratios=[1.2, 1])
-ax = left.subplots()
-ax.plot(n_samples, in_memory, "o-", color="0.5", label="transform, X in memory")
+fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+ax.plot(n_samples, in_memory, "o-", color="0.5", label="transform, in memory")
 ax.plot(
     n_samples,
     from_disk,
     "o-",
     color="tab:orange",
-    label="transform_to, X on disk",
+    label="transform_to, on disk",
 )
 ax.set(
     xlabel="samples",
@@ -125,8 +102,31 @@ ax.set(
 )
 ax.grid(alpha=0.3)
 ax.legend(frameon=False)
-for query, axes in zip(range(15, 300, 60), right.subplots(5, 6), strict=True):
-    for ax, found in zip(axes, neighbours[query], strict=True):
-        ax.imshow(pictures[found : found + 1][0], cmap="gray")
-        ax.set_axis_off()
+plt.show()
+
+# %%
+# A folder of pictures of any size can be X too. Here are parts of the two
+# photographs of scikit-learn, in a folder for each photograph. ``labels`` are
+# the names of the folders.
+
+for photograph, name in zip(
+    load_sample_images().images, ["china", "flower"], strict=True
+):
+    (folder / "pictures" / name).mkdir(parents=True)
+    for number, (top, left) in enumerate(np.ndindex(7, 10)):
+        part = photograph[60 * top :, 64 * left :][:60, :64]
+        plt.imsave(folder / "pictures" / name / f"{number}.png", part)
+
+pictures = ImageFolder(folder / "pictures", size=32)
+print(pictures.shape, pictures.dtype, np.unique(pictures.labels))
+small = DIMTransformer(
+    encoder_params={"width": 16}, max_epochs=25, random_state=0
+).fit(pictures)
+
+# %%
+# Pictures of a folder have names: those of their files.
+
+NearestNeighborsDisplay.from_estimator(
+    small, pictures, n_queries=5, n_neighbors=4
+)
 plt.show()

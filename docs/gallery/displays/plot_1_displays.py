@@ -1,11 +1,12 @@
 """
-Displays of a fitted transformer
-================================
+See what a fit has learned
+==========================
 
 Each display draws a picture of a fitted transformer with one call, in the style
 of scikit-learn: a map of the features, the terms of the objective during
 training, samples with their nearest neighbours, where in an image its code
-scores high, and the codes beside their prior.
+scores high, and the codes beside their prior. The digits are those of
+scikit-learn.
 """
 
 # %%
@@ -25,7 +26,10 @@ from skdim.displays import (
 
 X, y = load_digits().images, load_digits().target
 dim = DIMTransformer(
-    prior_weight=0.1, encoder_params={"width": 64}, random_state=0
+    prior_weight=0.1,
+    encoder_params={"width": 32},
+    max_epochs=15,
+    random_state=0,
 ).fit(X[:1400])
 X_test, y_test = X[1400:], y[1400:]
 
@@ -38,8 +42,9 @@ CodeDisplay.from_estimator(dim, X_test, y=y_test)
 plt.show()
 
 # %%
-# The terms of the objective in each epoch. The bound rises; the adversarial
-# losses of encoder and discriminator balance each other.
+# The terms of the objective in each epoch. The bound rises from chance, the
+# line at 0; the adversarial losses of encoder and discriminator balance each
+# other.
 
 LossCurveDisplay.from_estimator(dim)
 plt.show()
@@ -52,9 +57,10 @@ plt.show()
 
 # %%
 # Which parts of a digit identify it? Orange: there, the code of the digit has
-# a higher score than the codes of other digits. Purple: a lower one.
+# a higher score than the codes of other digits. Purple: a lower one. Without
+# ``over``, the scores are below the digit.
 
-LocalScoreDisplay.from_estimator(dim, X_test)
+LocalScoreDisplay.from_estimator(dim, X_test, over=True)
 plt.show()
 
 # %%

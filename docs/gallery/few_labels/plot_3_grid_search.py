@@ -1,6 +1,6 @@
 """
-A grid search over the weights of the objective
-===============================================
+Search the weights of the objective
+===================================
 
 The global term, the local term and the prior have a weight each. The weights
 are ordinary parameters, so `GridSearchCV` can choose them by any criterion:

@@ -1,5 +1,5 @@
 """
-Your own MI estimator in one function
+Write an MI estimator in one function
 =====================================
 
 An MI estimator turns the scores of a critic into a bound. It is a function of
@@ -69,14 +69,12 @@ for name, found in accuracies.items():
     print(f"{name:<13} {np.mean(found):.3f} +- {np.std(found):.3f}")
 
 # %%
-# On the left, the bound as a function of a joint score (solid) and of a
-# marginal score (dashed). The hinge is constant once a pair is clearly on the
-# right side. On the right, accuracy with a hundred labels, over ten draws of
-# them: all three bounds work.
+# The bound as a function of a joint score (solid) and of a marginal score
+# (dashed). The hinge is constant once a pair is clearly on the right side.
 
 scores = torch.linspace(-3, 3, 121)
 chance = torch.zeros(2, 1), torch.zeros(2, 1, 1)
-fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+fig, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 for name, colour in (
     ("jsd", "tab:orange"),
     ("chi2", "tab:green"),
@@ -87,17 +85,22 @@ for name, colour in (
     marginal = [
         bound(chance[0], torch.full((2, 1, 1), float(s))) for s in scores
     ]
-    left.plot(scores, joint, color=colour, label=name)
-    left.plot(scores, marginal, "--", color=colour)
-left.set(
-    xlabel="score", ylabel="bound", title="Bound against score", ylim=(-4, 2)
-)
-left.legend(frameon=False)
-right.boxplot(
+    ax.plot(scores, joint, color=colour, label=name)
+    ax.plot(scores, marginal, "--", color=colour)
+ax.set(xlabel="score", ylabel="bound", ylim=(-4, 2))
+ax.set_title("Bound against score")
+ax.grid(alpha=0.3)
+ax.legend(frameon=False)
+plt.show()
+
+# %%
+# Accuracy with a hundred labels, over ten draws of them: all three bounds work.
+
+fig, ax = plt.subplots(figsize=(6, 3), layout="constrained")
+ax.boxplot(
     accuracies.values(), tick_labels=accuracies.keys(), orientation="horizontal"
 )
-right.set(xlabel="accuracy with 100 labels", title="After eight epochs")
-for ax in (left, right):
-    ax.grid(alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
+ax.set(xlabel="accuracy with 100 labels", title="After eight epochs")
+ax.grid(alpha=0.3)
+ax.spines[["top", "right"]].set_visible(False)
 plt.show()

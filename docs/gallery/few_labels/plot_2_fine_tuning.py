@@ -1,6 +1,6 @@
 """
-Few labels: freeze or fine-tune
-===============================
+Freeze or fine-tune with few labels
+===================================
 
 Once features are learned, there are several ways to use the labels: a linear
 classifier on the components, one on the wide hidden layer, or `DIMClassifier`,
