@@ -19,6 +19,7 @@ Versions: Python 3.11.7, torch 2.13.0, scikit-learn 1.9.1, skorch 1.4.0
 import time
 import warnings
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -152,7 +153,7 @@ def claims(cells: dict[str, dict]) -> dict[str, bool]:
     found = {}
     for curve in (by_seconds, by_size):
         known = [key for key in curve if key in hidden]
-        for less, more in zip(known, known[1:], strict=False):
+        for less, more in pairwise(known):
             is_better = all(hidden[more][k] > hidden[less][k] for k in hidden[more])
             found[f"{more} is above {less} with every number of labels"] = is_better
     for key, accuracy in hidden.items():

@@ -152,4 +152,6 @@ class PublishedDIM:
         self.encoder.eval()
         to_hidden = self.encoder.to_code[:-1]
         parts = (part.to(self.device) for part in images.split(512))
-        return torch.cat([to_hidden(self.encoder.to_local_features(x)).cpu() for x in parts]).numpy()
+        return torch.cat(
+            [to_hidden(self.encoder.to_local_features(x)).cpu() for x in parts]
+        ).numpy()

@@ -40,6 +40,7 @@ def test_views_that_are_all_alike_damp_nothing():
     np.testing.assert_array_equal(damped, expected)
 
 
+@pytest.mark.filterwarnings("ignore:The loss was still falling")
 def test_components_are_what_custom_views_leave_alone():
     """A shift of brightness is what images differ in most, until views change it."""
     rng = np.random.default_rng(0)
@@ -55,5 +56,5 @@ def test_components_are_what_custom_views_leave_alone():
         components = dim.fit_transform(X.astype(np.float32))
         return LinearRegression().fit(components, brightness).score(components, brightness)
 
-    assert known(None) > 0.8
-    assert known(brighten) < known(None) - 0.1
+    assert known(None) > 0.95
+    assert known(brighten) < known(None) - 0.05
