@@ -7,7 +7,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
-from skdim._model.closeness import project
+from skdim._model.closeness import N_REFERENCE, project
 from skdim._model.inference import EncodedBatches, exact_product
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim._runtime.surroundings import torch_defaults
@@ -19,8 +19,6 @@ LAYERS = ("code", "hidden", "local")
 
 # Largest number of samples from which principal components are computed.
 N_FOR_COMPONENTS = 10_000
-# Largest number of samples that later ones are compared with.
-N_REFERENCE = 2000
 
 
 class Readout(NamedTuple):
