@@ -785,12 +785,11 @@ default="infonce"
 
         The score of a sample is minus its mean distance to the 5 nearest samples of ``fit``, in the
         hidden layer. ``fit`` remembers at most 2000 of its samples for this. A distance of 1 is the
-        root mean square distance of these samples from their mean. The score depends neither on
-        ``output`` nor on the other samples in X.
+        root mean square distance of these samples from their mean. A remembered sample is not
+        compared with itself, so that its score is what it would be if it were new. The score
+        depends neither on ``output`` nor on the other samples in X.
 
-        To find outliers, choose a threshold, for instance the 0.05 quantile of the scores of normal
-        samples. Take samples that were not in ``fit``: a sample of ``fit`` is its own nearest
-        neighbour, so its score is too high.
+        `DIMOutlierDetector` adds a threshold, and ``predict``.
 
         Parameters
         ----------

@@ -31,7 +31,7 @@ class Owner(NamedTuple):
     kind : str
         Its kind in `skdim._files.safe.READERS`.
     params : mapping of str to object
-        Its own parameters; where it is to be read, any mapping with their names.
+        Its own parameters; if it is to be read, any mapping with their names.
     learned : mapping of str to object
         What it has learned in addition: its attributes, without the underscore.
     """
