@@ -68,10 +68,10 @@ class DIMOutlierDetector(OutlierMixin, TransformerOwner):
     >>> X = load_digits().images
     >>> dim = DIMTransformer(max_epochs=2, random_state=0)
     >>> detector = DIMOutlierDetector(dim, contamination=0.05).fit(X[:1000])
-    >>> (detector.predict(16 - X[1000:]) == -1).mean() > 0.99  # black on white
-    True
-    >>> (detector.predict(X[1000:]) == -1).mean() < 0.2
-    True
+    >>> set(detector.predict(16 - X[1000:]).tolist())  # black on white
+    {-1}
+    >>> detector.predict(X[1000:]).mean() > 0.6  # most are 1
+    np.True_
     """
 
     _kind = "detector"
