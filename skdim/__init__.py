@@ -8,11 +8,13 @@ if TYPE_CHECKING:
     from skdim._training.checkpoint import Checkpoint
     from skdim._version import __version__
     from skdim.classifier import DIMClassifier
+    from skdim.outlier_detector import DIMOutlierDetector
     from skdim.transformer import DIMTransformer
 
 __all__ = [
     "Checkpoint",
     "DIMClassifier",
+    "DIMOutlierDetector",
     "DIMTransformer",
     "__version__",
     "get_skops_trusted",
@@ -22,6 +24,7 @@ __all__ = [
 HOMES = {
     "Checkpoint": "skdim._training.checkpoint",
     "DIMClassifier": "skdim.classifier",
+    "DIMOutlierDetector": "skdim.outlier_detector",
     "DIMTransformer": "skdim.transformer",
     "__version__": "skdim._version",
     "show_versions": "skdim._environment",
@@ -51,5 +54,6 @@ def get_skops_trusted() -> list[str]:
     return [
         "skdim.Checkpoint",
         "skdim.classifier.DIMClassifier",
+        "skdim.outlier_detector.DIMOutlierDetector",
         "skdim.transformer.DIMTransformer",
     ]

@@ -1,6 +1,5 @@
 """DIMClassifier: an encoder trained without labels, fine-tuned with a few labels."""
 
-import copy
 import logging
 import math
 from numbers import Integral, Real
@@ -8,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import check_array, check_random_state
@@ -16,7 +15,6 @@ from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
     StrOptions,
-    validate_parameter_constraints,
 )
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.extmath import softmax
@@ -26,25 +24,23 @@ from torch import nn
 from torch.nn import functional
 
 from skdim._files.safe import errors_of_file
-from skdim._model.migrations import stamp, upgrade_pickle
-from skdim._model.persistence import write_transformer
 from skdim._model.readout import ReadoutLayer, linear_layer
 from skdim._model.schema import check_classifier
-from skdim._names import check_names, known_names_only
+from skdim._names import known_names_only
+from skdim._owner import TransformerOwner
 from skdim._runtime.devices import PRECISIONS, freed_memory_kept, memory_advice
 from skdim._runtime.seeding import seeded
 from skdim._runtime.surroundings import autocast, torch_defaults
 from skdim._training.loop import Batches, train_epochs
 from skdim.augmentation import make_views
 from skdim.encoders import encode
-from skdim.exceptions import IneffectiveParameterWarning, warn
 from skdim.onnx_export import write_graph
 from skdim.optimization import without_compiler
 from skdim.sources import as_source
 from skdim.sources.arrays import check_holds_numbers, check_not_masked
 from skdim.sources.loaders import load
 from skdim.sources.stored import Samples, take_subset
-from skdim.transformer import DIMTransformer, check_samples, load_transformer
+from skdim.transformer import DIMTransformer, check_samples
 
 logger = logging.getLogger("skdim")
 
@@ -69,7 +65,7 @@ class LinearHead(NamedTuple):
     history: list[dict[str, float]]
 
 
-class DIMClassifier(ClassifierMixin, BaseEstimator):
+class DIMClassifier(ClassifierMixin, TransformerOwner):
     """A linear classifier on the hidden layer of a `DIMTransformer`, with the encoder fine-tuned.
 
     First a ``LogisticRegression`` is fitted to the features of the transformer. Then classifier and
@@ -134,6 +130,7 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
     True
     """
 
+    _kind = "classifier"
     _parameter_constraints: dict = {
         "transformer": [HasMethods(["fit", "transform"]), None],
         "max_epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -251,29 +248,6 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         class_weights[labelled] = compute_sample_weight(self.class_weight, y[labelled])
         return as_moderate(weights) * class_weights
 
-    def _fitted_transformer(self, X, groups, random: np.random.RandomState) -> DIMTransformer:
-        """Return a fitted transformer that may be changed: a copy, or a newly fitted clone."""
-        transformer = DIMTransformer() if self.transformer is None else self.transformer
-        if isinstance(transformer, FrozenEstimator):
-            transformer = transformer.estimator
-        if not isinstance(transformer, DIMTransformer):
-            raise TypeError(
-                "The 'transformer' parameter must be a DIMTransformer, or a FrozenEstimator of "
-                f"one. Got {type(transformer).__name__}."
-            )
-        if transformer.__sklearn_is_fitted__():
-            if groups is not None:
-                warn(
-                    "The 'groups' have no effect with a fitted 'transformer': they are for its "
-                    "training.",
-                    IneffectiveParameterWarning,
-                )
-            return copy.deepcopy(transformer)
-        transformer = clone(transformer)
-        if transformer.random_state is None:
-            transformer.set_params(random_state=int(random.randint(2**31 - 1)))
-        return transformer.fit(X, groups=groups)
-
     def _tune(
         self,
         transformer: DIMTransformer,
@@ -378,17 +352,8 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         path : path
         """
         check_is_fitted(self)
-        params = self.get_params(deep=False)
-        del params["transformer"]
         head = LinearHead(*(getattr(self, f"{name}_") for name in LinearHead._fields))
-        fine_tuned = self.transformer_
-        write_transformer(
-            path,
-            fine_tuned.get_params(deep=False),
-            vars(fine_tuned),
-            fine_tuned.model_,
-            (params, head._asdict()),
-        )
+        self._write(path, head._asdict())
 
     @classmethod
     def load(cls, path, **custom_objects) -> "DIMClassifier":
@@ -414,18 +379,11 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
             If it is not such a file, or damaged, or a custom object is missing; the message says
             which.
         """
-        names = [name for name in cls._get_param_names() if name != "transformer"]
-        known = {"transformer", *names, *DIMTransformer().get_params()}
-        check_names(custom_objects, known, cls.__name__)
-        transformer, own = load_transformer(DIMTransformer, path, custom_objects, names)
+        transformer, params, head = cls._read(path, custom_objects)
         with errors_of_file(path):
-            params = {name: own[name] for name in names}
-            validate_parameter_constraints(cls._parameter_constraints, params, cls.__name__)
-            n_hidden = transformer.model_.readouts["hidden"].n_features
-            head = {name.removesuffix("_"): own[name] for name in own if name.endswith("_")}
-            check_classifier(head, n_hidden)
-            classifier = cls(FrozenEstimator(transformer), **params)
-            return classifier._install(transformer, LinearHead(**head))
+            check_classifier(head, transformer.model_.readouts["hidden"].n_features)
+        classifier = cls(FrozenEstimator(transformer), **params)
+        return classifier._install(transformer, LinearHead(**head))
 
     def export_onnx(self, path, *, dtype="float32") -> None:
         """Write an ONNX graph from raw X to probabilities and the index of the most probable class.
@@ -439,33 +397,6 @@ class DIMClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         head = linear_layer(self.coef_, self.intercept_)
         write_graph(path, self.transformer_.model_, "hidden", dtype, head, self.classes_)
-
-    @property
-    def n_features_in_(self) -> int:
-        """``X.shape[1]`` in ``fit``."""
-        return self.transformer_.n_features_in_
-
-    @property
-    def feature_names_in_(self) -> np.ndarray:
-        """Names of the columns, if X had them."""
-        return self.transformer_.feature_names_in_
-
-    def __getstate__(self) -> dict:
-        return stamp(super().__getstate__())
-
-    def __setstate__(self, state: dict) -> None:
-        state = upgrade_pickle("classifier", state, self._get_param_names())
-        # A class that inherits from this one may have got parameters of its own.
-        super().__setstate__({**type(self)().get_params(deep=False), **state})
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "transformer_")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = getattr(self.transformer, "allow_nan", False)
-        return tags
 
 
 def scale_weights(weights: np.ndarray) -> np.ndarray:

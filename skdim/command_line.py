@@ -46,6 +46,7 @@ from skdim._version import __version__
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from skdim.outlier_detector import DIMOutlierDetector
     from skdim.transformer import DIMTransformer
 
 DONE, FAILED, USAGE_ERROR, INTERRUPTED = 0, 1, 2, 130
@@ -181,6 +182,32 @@ def transform(args: argparse.Namespace) -> dict[str, Any]:
     return results
 
 
+def detect(args: argparse.Namespace) -> dict[str, Any]:
+    """Write how similar samples are to those of fit, and which are outliers.
+
+    The output is a table with a row for each sample: score, which is at most 0 and lowest for
+    outliers, and label, -1 for outliers and 1 for others. If the input is a folder of images, a
+    first column, file, names them. The model is a file of a transformer, whose fit should have seen
+    normal samples, or one of DIMOutlierDetector.
+
+    example:
+      python -m skdim detect model.safetensors images.npy --output outliers.csv
+    """
+    check_output(args.output, args.force, args.model, args.input)
+    detector = load_detector(args.model, args.contamination)
+    X = read(args, detector.transformer_)
+    scores = detector.score_samples(X)
+    labels = np.where(scores < detector.offset_, -1, 1)
+    from pandas import DataFrame
+
+    table = DataFrame({"score": scores, "label": labels})
+    if args.input.is_dir():
+        table.insert(0, "file", [p.relative_to(X.folder).as_posix() for p in X.paths])
+    write_table(table, args.output)
+    results = {"samples": len(table), "outliers": int((labels == -1).sum())}
+    return {**results, "threshold": detector.offset_, **unread(X), "wrote": str(args.output)}
+
+
 def score(args: argparse.Namespace) -> dict[str, Any]:
     """Measure the quality of features, with or without labels.
 
@@ -284,6 +311,18 @@ def classifier_content(path: Path) -> dict[str, Any]:
     }
 
 
+def detector_content(path: Path) -> dict[str, Any]:
+    """Describe the outlier detector in a file, and its transformer."""
+    from skdim.outlier_detector import DIMOutlierDetector
+
+    detector = DIMOutlierDetector.load(path)
+    return {
+        **describe_transformer(detector.transformer_),
+        "contamination": detector.contamination,
+        "threshold": detector.offset_,
+    }
+
+
 def describe_transformer(dim: "DIMTransformer") -> dict[str, Any]:
     """Describe a fitted transformer."""
     defaults = type(dim)().get_params()
@@ -317,10 +356,13 @@ def last_losses(history: list[dict]) -> list[float]:
 CONTENTS = {
     "transformer": transformer_content,
     "classifier": classifier_content,
+    "detector": detector_content,
     "checkpoint": checkpoint_content,
 }
 
-COMMANDS = {command.__name__: command for command in (fit, transform, score, export, inspect)}
+COMMANDS = {
+    command.__name__: command for command in (fit, transform, detect, score, export, inspect)
+}
 
 
 def load(path: Path) -> "DIMTransformer":
@@ -329,6 +371,20 @@ def load(path: Path) -> "DIMTransformer":
     from skdim.transformer import DIMTransformer
 
     return DIMTransformer.load(path)
+
+
+def load_detector(path: Path, contamination: float | str | None) -> "DIMOutlierDetector":
+    """Read a detector, or make one of a transformer; None is the file's own contamination."""
+    check_is_file(path)
+    from skdim._files.safe import describe
+    from skdim.outlier_detector import DIMOutlierDetector
+
+    if describe(path).kind != "detector":
+        return DIMOutlierDetector.from_transformer(load(path), contamination or "auto")
+    detector = DIMOutlierDetector.load(path)
+    if contamination is None:
+        return detector
+    return DIMOutlierDetector.from_transformer(detector.transformer_, contamination)
 
 
 def check_is_file(path: Path) -> None:
@@ -919,6 +975,13 @@ def add_arguments(parser: Parser, command: str) -> None:
         add_output(add, graph_path, "the graph: an .onnx file")
         add("--what", choices=OUTPUTS, help="which features (default: as set in the model)")
         add("--dtype", choices=DTYPES, default="float32", help="type of X (default: float32)")
+    elif command == "detect":
+        add_output(add, scores_path, f"the scores: a {' or '.join(TABLES)} file")
+        text = (
+            "part of the samples of fit that is below the threshold, more than 0 and at most 0.5, "
+            "or auto (default: that of the model, or auto)"
+        )
+        add("--contamination", metavar="PART", type=part, help=text)
     elif command == "score":
         text = (
             "a .npy file with one label for each sample, the name of a column of the table, or "
@@ -1015,6 +1078,15 @@ def sides(text: str) -> tuple[int, ...]:
     return tuple(map(int, (text if "x" in text else f"{text}x{text}").split("x")))
 
 
+def part(text: str) -> float | str:
+    """Read a part of the samples, or "auto"."""
+    if text == "auto" or (is_number(text) and 0 < float(text) <= 0.5):
+        return text if text == "auto" else float(text)
+    raise argparse.ArgumentTypeError(
+        f"must be auto, or a number above 0 and at most 0.5. Got {text!r}."
+    )
+
+
 def model_path(text: str) -> Path:
     """Check the path of a model to be written."""
     if Path(text).suffix != ".safetensors":
@@ -1032,9 +1104,14 @@ def graph_path(text: str) -> Path:
     return Path(text)
 
 
-def features_path(text: str) -> Path:
+def scores_path(text: str) -> Path:
+    """Check the path of scores to be written."""
+    return features_path(text, TABLES)
+
+
+def features_path(text: str, kinds: Sequence[str] = FEATURE_FILES) -> Path:
     """Check the path of features to be written."""
-    if Path(text).suffix not in FEATURE_FILES:
-        suffixes = ", ".join(FEATURE_FILES)
+    if Path(text).suffix not in kinds:
+        suffixes = ", ".join(kinds)
         raise argparse.ArgumentTypeError(f"must end in one of {suffixes}. Got {text!r}.")
     return Path(text)

@@ -2,7 +2,7 @@
 
 import copy
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from os import PathLike
@@ -27,7 +27,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skdim._files.safe import errors_of_file
 from skdim._model.fitted import FittedModel
 from skdim._model.migrations import stamp, upgrade_pickle
-from skdim._model.persistence import read_transformer, select_sklearn_state, write_transformer
+from skdim._model.persistence import (
+    Owner,
+    read_transformer,
+    select_sklearn_state,
+    write_transformer,
+)
 from skdim._model.readout import OUTPUTS
 from skdim._model.schema import check_usable
 from skdim._names import check_names, known_names_only
@@ -796,12 +801,11 @@ default="infonce"
 
         The score of a sample is minus its mean distance to the 5 nearest samples of ``fit``, in the
         hidden layer. ``fit`` remembers at most 2000 of its samples for this. A distance of 1 is the
-        root mean square distance of these samples from their mean. The score depends neither on
-        ``output`` nor on the other samples in X.
+        root mean square distance of these samples from their mean. A remembered sample is not
+        compared with itself, so that its score is what it would be if it were new. The score
+        depends neither on ``output`` nor on the other samples in X.
 
-        To find outliers, choose a threshold, for instance the 0.05 quantile of the scores of normal
-        samples. Take samples that were not in ``fit``: a sample of ``fit`` is its own nearest
-        neighbour, so its score is too high.
+        `DIMOutlierDetector` adds a threshold, and ``predict``.
 
         Parameters
         ----------
@@ -1025,7 +1029,7 @@ def load_transformer(
     estimator: type[DIMTransformer],
     path: str | PathLike,
     custom_objects: Mapping[str, Any],
-    classifier_params: Collection[str] | None = None,
+    owner: Owner | None = None,
 ) -> tuple[DIMTransformer, dict[str, Any]]:
     """Read a transformer and try what it is for.
 
@@ -1034,14 +1038,14 @@ def load_transformer(
     estimator : type
     path, custom_objects
         As in `DIMTransformer.load`.
-    classifier_params : collection of str or None
-        Parameters of the classifier that the file must hold too; None if it must hold none.
+    owner : Owner or None
+        The estimator that the file must hold too; None if it must hold none.
 
     Returns
     -------
     transformer : DIMTransformer
-    classifier : dict
-        Parameters and attributes of the classifier, unchecked; empty if there is none.
+    own : dict
+        Parameters and attributes of the owner, unchecked; empty if there is none.
 
     Raises
     ------
@@ -1050,14 +1054,12 @@ def load_transformer(
     """
     transformer = estimator()
     params = transformer.get_params(deep=False)
-    state, classifier = read_transformer(
-        path, custom_objects, params, PARAMETER_CONSTRAINTS, classifier_params
-    )
+    state, own = read_transformer(path, custom_objects, params, PARAMETER_CONSTRAINTS, owner)
     with errors_of_file(path):
         transformer.__setstate__(state)
         check_usable(transformer.model_)
         _check_reads_like_fit(transformer)
-    return transformer, classifier
+    return transformer, own
 
 
 def _check_reads_like_fit(transformer: DIMTransformer) -> None:

@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.hostile import redescribed
+from sklearn.frozen import FrozenEstimator
 from skorch.callbacks import Callback
 
 import skdim
-from skdim import DIMClassifier, DIMTransformer, command_line
+from skdim import DIMClassifier, DIMOutlierDetector, DIMTransformer, command_line
 from skdim._model.readout import OUTPUTS as READOUTS
 from skdim._training.net import DIMNet
 from skdim.command_line import (
@@ -196,6 +197,30 @@ def test_features_written_are_those_of_the_model(here, what, suffix):
     np.testing.assert_array_equal(found, dim.transform(np.load("images.npy")))
 
 
+@pytest.mark.parametrize("suffix", TABLES)
+def test_outliers_are_those_of_the_library(here, capsys, suffix):
+    dim, X = DIMTransformer.load("model.safetensors"), np.load("images.npy")
+    DIMOutlierDetector(FrozenEstimator(dim), contamination=0.2).fit(X[:50]).save("detector")
+    dim_again, own = DIMOutlierDetector(FrozenEstimator(dim)), DIMOutlierDetector.load("detector")
+    output = Path(f"outliers{suffix}")
+    for model, options, expected in (
+        ("model.safetensors", [], dim_again.fit(X)),
+        ("model.safetensors", ["--contamination", "0.1"], dim_again.set_params(contamination=0.1)),
+        ("detector", [], own),
+        ("detector", ["--contamination", "auto"], own.set_params(contamination="auto")),
+    ):
+        if options:
+            expected.fit(X if model != "detector" else X[:50])
+        words = ["detect", model, "images.npy", "-o", output, "--force", "--json", *options]
+        assert run(*words) == 0
+        found, frame = json.loads(capsys.readouterr().out), as_frame(output)
+        assert list(frame.columns) == ["score", "label"]
+        np.testing.assert_allclose(frame["score"], expected.score_samples(X), rtol=1e-6)
+        np.testing.assert_array_equal(frame["label"], expected.predict(X))
+        assert found["outliers"] == (expected.predict(X) == -1).sum()
+        assert found["threshold"] == pytest.approx(expected.offset_)
+
+
 def test_score_is_that_of_the_model(here, capsys):
     assert run("score", "model.safetensors", "images.npy", "--json") == 0
     found = json.loads(capsys.readouterr().out)
@@ -249,7 +274,8 @@ def inspected(path, capsys):
 
 def test_inspect_says_who_wrote_a_file_of_any_kind(capsys):
     (state,) = (DATA / "checkpoint").glob("*/state.safetensors")
-    for path in (DATA / "table.safetensors", DATA / "classifier.safetensors", state):
+    own = [DATA / f"{kind}.safetensors" for kind in ("table", "classifier", "detector")]
+    for path in (*own, state):
         shown = inspected(path, capsys)
         assert (shown["skdim"], shown["format"], shown["readable"]) == ("0.2.0", 2, True)
         assert set(shown["packages"]) == {"python", "torch", "scikit-learn", "numpy"}
@@ -257,6 +283,9 @@ def test_inspect_says_who_wrote_a_file_of_any_kind(capsys):
         assert shown["kind"] in path.name or shown["kind"] in str(path) or "table" in path.name
     assert shown["circumstances"]["skdim"] == "0.2.0"
     assert inspected(DATA / "classifier.safetensors", capsys)["classes"] == ["no", "yes"]
+    detector = inspected(DATA / "detector.safetensors", capsys)
+    assert detector["contamination"] == 0.25
+    assert detector["threshold"] < 0
 
 
 def test_inspect_describes_a_file_of_a_later_format(here, capsys):
@@ -745,6 +774,8 @@ def test_features_of_pictures_stand_beside_their_files(here, tmp_path, capsys):
         frame = as_frame(output)
         assert list(frame.pop("file")) == files_of(X)
         np.testing.assert_array_equal(frame.to_numpy(np.float32), features)
+    assert run("detect", model, folder, "-o", "outliers.csv", "--on-error", "skip") == 0
+    assert list(as_frame(Path("outliers.csv"))["file"]) == files_of(X)
 
 
 # ---- Text that is written otherwise, and categories ------------------------------------------
@@ -940,6 +971,11 @@ MISUSES = [
         r"\.tsv, \.parquet\. Got 'new\.txt'",
     ),
     (["transform", *IMAGES, *NPY, "--what", "codes"], "invalid choice: 'codes'"),
+    (["detect", *IMAGES, *NPY], r"\.tsv, \.parquet\. Got 'new\.npy'"),
+    (
+        ["detect", *IMAGES, "-o", "new.csv", "--contamination", "0.6"],
+        "auto, or a number above 0 and at most 0.5. Got '0.6'",
+    ),
     (["fit", "rows.csv", *FIT, "--columns", "a,,b"], "different names, such as a,b. Got 'a,,b'"),
     (["fit", "rows.csv", *FIT, "--columns", "a,a"], "different names, such as a,b. Got 'a,a'"),
     (

@@ -4,13 +4,13 @@ import inspect
 
 import pytest
 
-from skdim import DIMClassifier, DIMTransformer
+from skdim import DIMClassifier, DIMOutlierDetector, DIMTransformer
 from skdim._names import SETTINGS_OF_PRIOR, SYNONYMS, lookup, suggest
 from skdim.critics import CRITICS
 from skdim.exceptions import IneffectiveParameterWarning
 from skdim.priors import Prior
 
-KINDS = {"DIMTransformer": DIMTransformer, "DIMClassifier": DIMClassifier}
+KINDS = {kind.__name__: kind for kind in (DIMTransformer, DIMClassifier, DIMOutlierDetector)}
 
 
 def parameters(kind):

@@ -37,6 +37,7 @@ from skdim.priors import Prior
 READERS = {
     "transformer": "DIMTransformer.load",
     "classifier": "DIMClassifier.load",
+    "detector": "DIMOutlierDetector.load",
     "checkpoint": "fit, with the 'checkpoint' parameter,",
 }
 

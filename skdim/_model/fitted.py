@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from skdim._files.conversion import as_arrays, as_tensors, as_writable
-from skdim._model.closeness import closeness, project
+from skdim._model.closeness import closeness, draw_reference, project, threshold
 from skdim._model.config import ModelConfig, resolve
 from skdim._model.inference import (
     EncodedBatches,
@@ -254,6 +254,18 @@ class FittedModel:
         """Return how close each sample is to those of ``fit``, (n,), float64."""
         self.check_not_trimmed("scoring")
         return closeness(project(self.features(samples, "hidden", batch_size)), self.reference)
+
+    @torch_defaults()
+    def remember(self, samples: Samples, batch_size: int | None = None) -> None:
+        """Compare later samples with these, or with some of them, instead of those of ``fit``."""
+        self.check_not_trimmed("scoring")
+        samples = take_subset(samples, draw_reference(len(samples)))
+        self.reference = project(self.features(samples, "hidden", batch_size))
+
+    def threshold(self, contamination: float | str) -> float:
+        """Return the score below which a sample is an outlier; see `DIMOutlierDetector`."""
+        self.check_not_trimmed("scoring")
+        return threshold(closeness(self.reference, self.reference), contamination)
 
     # ------------------------------------------------------------ device and content
 

@@ -1,9 +1,9 @@
 """What files and pickles of earlier versions mean: parameters that they lack, states that changed.
 
 A state is what a pickle holds: parameters, what scikit-learn stores and, after ``fit``, ``model_``,
-the `FittedModel.state`; or the parameters and attributes of a classifier. Files are converted to
-it first. A state from a file is not checked yet when it is migrated: a migration must not allocate
-memory by a number that it reads.
+the `FittedModel.state`; or the parameters and attributes of an estimator that has a transformer.
+Files are converted to it first. A state from a file is not checked yet when it is migrated: a
+migration must not allocate memory by a number that it reads.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -86,6 +86,11 @@ BEFORE: dict[str, State] = {
         "C": 0.01,
         "random_state": None,
     },
+    "detector": {
+        "transformer": None,
+        "contamination": "auto",
+        "random_state": None,
+    },
 }
 
 
@@ -148,6 +153,7 @@ Migration = Callable[[State], State]
 MIGRATIONS: dict[str, dict[int, Migration]] = {
     "transformer": {2: trim_development_model},
     "classifier": {},
+    "detector": {},
 }
 
 

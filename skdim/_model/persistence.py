@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from sklearn.utils._param_validation import validate_parameter_constraints
 
@@ -19,9 +19,31 @@ SKLEARN_STATE = ("n_features_in_", "feature_names_in_", "_sklearn_output_config"
 # Parameters that a file does not hold: it must not say where another machine's fit writes.
 OF_THIS_MACHINE = ("checkpoint", "distributed")
 
-# After the name of a parameter, in a file: its value in fit, and the classifier's own one.
+# After the name of a parameter, in a file: its value in fit.
 IN_FIT = " in fit"
-OF_CLASSIFIER = " of classifier"
+
+
+class Owner(NamedTuple):
+    """An estimator that has the transformer of a file, such as a classifier.
+
+    Attributes
+    ----------
+    kind : str
+        Its kind in `skdim._files.safe.READERS`.
+    params : mapping of str to object
+        Its own parameters; if it is to be read, any mapping with their names.
+    learned : mapping of str to object
+        What it has learned in addition: its attributes, without the underscore.
+    """
+
+    kind: str
+    params: Mapping[str, Any]
+    learned: Mapping[str, Any] = {}
+
+    @property
+    def suffix(self) -> str:
+        """What follows the names of its parameters in a file."""
+        return f" of {self.kind}"
 
 
 def select_sklearn_state(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,18 +56,17 @@ def write_transformer(
     params: Mapping[str, Any],
     attributes: Mapping[str, Any],
     model: FittedModel,
-    classifier: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None,
+    owner: Owner | None = None,
 ) -> None:
     """Write a fitted transformer: its parameters, its model and those attributes in
     `SKLEARN_STATE`.
 
-    ``classifier`` is the classifier on it: its parameters, and what it has learned.
+    ``owner`` is the estimator that has it, if the file is to hold one.
     """
     kind, further = "transformer", {}
-    if classifier is not None:
-        own_params, head = classifier
-        own = {name + OF_CLASSIFIER: value for name, value in own_params.items()}
-        kind, further = "classifier", {**own, "classifier": head}
+    if owner is not None:
+        own = {name + owner.suffix: value for name, value in owner.params.items()}
+        kind, further = owner.kind, {**own, owner.kind: dict(owner.learned)}
     plain = model.state()
     in_fit = {name + IN_FIT: value for name, value in plain.pop("given").items()}
     portable = {name: value for name, value in params.items() if name not in OF_THIS_MACHINE}
@@ -60,7 +81,7 @@ def read_transformer(
     custom_objects: Mapping[str, Any],
     params: Mapping[str, Any],
     constraints: Mapping[str, Any],
-    classifier_params: Collection[str] | None = None,
+    owner: Owner | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read a fitted transformer of any version, and check that everything fits together.
 
@@ -73,25 +94,22 @@ def read_transformer(
         Parameters of the constructor, with their defaults.
     constraints : mapping
         Legal values of parameters, as scikit-learn writes them.
-    classifier_params : collection of str or None
-        Parameters of the classifier that the file must hold too; None if it must hold none.
+    owner : Owner or None
+        The estimator that the file must hold too; None if it must hold none.
 
     Returns
     -------
     state : dict
         As in a pickle: parameters, what scikit-learn stores, and ``model_``, the
         `FittedModel.state`.
-    classifier : dict
-        Parameters and attributes of the classifier, unchecked; empty if there is none.
+    own : dict
+        Parameters and attributes of the owner, unchecked; empty if there is none.
     """
-    kind = "transformer" if classifier_params is None else "classifier"
-    suffixes = ("", IN_FIT) if classifier_params is None else ("", IN_FIT, OF_CLASSIFIER)
+    suffixes = ("", IN_FIT) if owner is None else ("", IN_FIT, owner.suffix)
     custom = {name + suffix: o for name, o in custom_objects.items() for suffix in suffixes}
 
     def check(content: dict[str, Any], origin: Origin) -> dict[str, Any]:
-        classifier = {}
-        if classifier_params is not None:
-            classifier = _take_classifier(path, content, origin, classifier_params)
+        own = {} if owner is None else _take_owner(path, content, origin, owner)
         state = _as_pickled(path, content, origin, params)
         model = state["model_"]
         _take_encoder_params(path, state, model["given"], custom_objects)
@@ -102,10 +120,11 @@ def read_transformer(
         for name, rule in sklearn_state(model["layout"]["x_shape"][0]).items():
             if name in state:
                 rule(state[name], name)
-        return {"state": stamp(state), "classifier": classifier}
+        return {"state": stamp(state), "own": own}
 
+    kind = "transformer" if owner is None else owner.kind
     parts = read(path, custom, {"encoder_params": "encoder"}, kind=kind, upgrade=check)
-    return parts["state"], parts["classifier"]
+    return parts["state"], parts["own"]
 
 
 def _as_pickled(
@@ -124,19 +143,20 @@ def _as_pickled(
     return {**params, **state}
 
 
-def _take_classifier(
-    path: str | os.PathLike, content: dict[str, Any], origin: Origin, params: Collection[str]
+def _take_owner(
+    path: str | os.PathLike, content: dict[str, Any], origin: Origin, owner: Owner
 ) -> dict[str, Any]:
-    """Take parameters and attributes of a classifier from the content of a file."""
-    if "classifier" not in content:
-        raise FileError(f"{path} is not a file of skdim: it lacks 'classifier'.")
-    head = _as_dict(content.pop("classifier"), "classifier")
-    attributes = {f"{name}_": value for name, value in head.items()}
-    own = _take(content, OF_CLASSIFIER)
+    """Take parameters and attributes of the owner from the content of a file."""
+    kind = owner.kind
+    if kind not in content:
+        raise FileError(f"{path} is not a file of skdim: it lacks {kind!r}.")
+    learned = _as_dict(content.pop(kind), kind)
+    attributes = {f"{name}_": value for name, value in learned.items()}
+    own = _take(content, owner.suffix)
     _check_known(path, origin, set(own) & {"transformer", *attributes})
-    own = upgrade("classifier", {**own, **attributes}, origin.format)
+    own = upgrade(kind, {**own, **attributes}, origin.format)
     unknown = {name for name in own if not name.endswith("_")}
-    _check_known(path, origin, unknown - {*params, *BEFORE["classifier"]})
+    _check_known(path, origin, unknown - {*owner.params, *BEFORE[kind]})
     return own
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skdim._model.closeness import project
+from skdim._model.closeness import N_REFERENCE, project
 from skdim._model.components import component_directions
 from skdim._model.inference import EncodedBatches, exact_product
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
@@ -20,8 +20,6 @@ LAYERS = ("code", "hidden", "local")
 
 # Largest number of samples from which readouts are learned: more would hardly change a variance.
 N_READ = 10_000
-# Largest number of samples that later ones are compared with.
-N_REFERENCE = 2000
 
 
 class Readout(NamedTuple):

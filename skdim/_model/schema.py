@@ -30,11 +30,11 @@ from skdim._files.schema import (
     record,
     text,
 )
-from skdim._model.closeness import N_PROJECTED
+from skdim._model.closeness import N_PROJECTED, N_REFERENCE
 from skdim._model.config import ModelConfig, check_weights, encode_zeros, resolve
 from skdim._model.fitted import FittedModel
 from skdim._model.inference import TRIED_LAYER, Computation
-from skdim._model.readout import N_REFERENCE, OUTPUTS, units_of
+from skdim._model.readout import OUTPUTS, units_of
 from skdim._runtime.devices import PRECISIONS
 from skdim._runtime.seeding import make_generator
 from skdim.encoders import Encoding
@@ -146,7 +146,7 @@ def _reference(encoding: Encoding | None, is_trimmed: bool) -> Rule:
     """Hidden layers of some samples, shortened; of none if the model was trimmed."""
     n_hidden = None if encoding is None else units_of("hidden", encoding).shape[1]
     n_projected = range(1, N_PROJECTED + 1) if n_hidden is None else min(n_hidden, N_PROJECTED)
-    n_samples = range(1) if is_trimmed else range(1, N_REFERENCE + 1)
+    n_samples = range(1) if is_trimmed else range(2, N_REFERENCE + 1)
     return array("f4", n_samples, n_projected, finite=True)
 
 
@@ -163,6 +163,11 @@ def classifier(n_hidden: int, n_classes: int) -> Rule:
             "history": list_of(EPOCH),
         }
     )
+
+
+def detector() -> Rule:
+    """What `DIMOutlierDetector` learns in addition to its transformer."""
+    return record({"offset": number})
 
 
 # ------------------------------------------------------------ the checks
@@ -255,3 +260,10 @@ def check_classifier(state: Any, n_hidden: int) -> None:
     classifier(n_hidden, len(classes))(state, "classifier")
     if not np.array_equal(np.unique(classes), classes):
         raise ValueError("'classifier/classes' must be different and in order")
+
+
+def check_detector(state: Any) -> None:
+    """Check what a file says of an outlier detector; raise ValueError if it is unfit."""
+    detector()(state, "detector")
+    if not -np.inf < state["offset"] <= 0:
+        raise ValueError("'detector/offset' must be finite and at most 0, as scores are")

@@ -18,13 +18,15 @@ import pytest
 import torch
 from tools.keep_files import ENCODERS, OUTPUTS, computer, resumable, samples
 
-from skdim import Checkpoint, DIMClassifier, DIMTransformer
+from skdim import Checkpoint, DIMClassifier, DIMOutlierDetector, DIMTransformer
 from skdim._version import __version__
 from skdim.exceptions import VersionWarning
 
 FOLDERS = sorted(path for path in (Path(__file__).parents[1] / "data").iterdir() if path.is_dir())
 # A development version of 0.2.0, in format 1. Its models are read as trimmed.
 IS_TRIMMED = {"development"}
+# What reads a file; a transformer reads all others.
+ESTIMATORS = {"classifier": DIMClassifier, "detector": DIMOutlierDetector}
 # Rounding of float32 after some ten layers, as a part of the largest feature.
 TOLERANCE = 1e-4
 
@@ -45,7 +47,7 @@ def folder(request):
 def load(path, suffix):
     if suffix == ".pickle":
         return pickle.loads(path.with_suffix(suffix).read_bytes())
-    kind = DIMClassifier if path.name == "classifier" else DIMTransformer
+    kind = ESTIMATORS.get(path.name, DIMTransformer)
     return kind.load(path.with_suffix(suffix))
 
 
@@ -77,6 +79,15 @@ def test_a_classifier_gives_the_probabilities_that_it_gave(folder, suffix):
     classifier, recorded = load(folder / "classifier", suffix), np.load(folder / "classifier.npz")
     assert classifier.classes_.tolist() == ["no", "yes"]
     check_same(folder, classifier.predict_proba(recorded["X"]), recorded["predict_proba"])
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pickle"])
+def test_a_detector_gives_the_decisions_that_it_gave(folder, suffix):
+    if folder.name in IS_TRIMMED:  # there were no detectors yet
+        return
+    detector, recorded = load(folder / "detector", suffix), np.load(folder / "detector.npz")
+    assert detector.contamination == 0.25
+    check_same(folder, detector.decision_function(recorded["X"]), recorded["decision_function"])
 
 
 @pytest.mark.parametrize("kind", [*ENCODERS, "classifier"])

@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skdim import DIMClassifier, DIMTransformer
+from skdim import DIMClassifier, DIMOutlierDetector, DIMTransformer
 
 # The contract knows no width.
 NARROW = {"encoder_params": {"width": 8, "n_hidden": 32}, "max_epochs": 1, "device": "cpu"}
@@ -135,7 +135,7 @@ def test_groups_reach_the_transformer_by_metadata_routing(quick, digits):
     assert np.isfinite(scores).all()
 
 
-@pytest.mark.parametrize("kind", [DIMTransformer, DIMClassifier])
+@pytest.mark.parametrize("kind", [DIMTransformer, DIMClassifier, DIMOutlierDetector])
 def test_scikit_learn_sees_the_parameters(kind):
     class Child(kind):
         """It inherits the constructor."""
@@ -144,6 +144,6 @@ def test_scikit_learn_sees_the_parameters(kind):
         names = set(inspect.signature(some).parameters)
         assert names == set(some().get_params(deep=False))
         assert "kwargs" not in names
-        assert clone(some(batch_size=7)).batch_size == 7
+        assert clone(some(random_state=7)).random_state == 7
     with pytest.raises(TypeError, match="Child has no parameter 'seed'"):
         Child(seed=0)

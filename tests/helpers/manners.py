@@ -27,7 +27,7 @@ from torch import nn
 from torch.optim.lr_scheduler import StepLR
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from skdim import Checkpoint, DIMClassifier, DIMTransformer, _version
+from skdim import Checkpoint, DIMClassifier, DIMOutlierDetector, DIMTransformer, _version
 from skdim.encoders import MLPEncoder, tap
 from skdim.exceptions import (
     CollapseWarning,
@@ -734,6 +734,18 @@ TRAINING = [
         lambda: DIMClassifier(
             dim().fit(ROWS), learning_rate=1e30, max_epochs=3, random_state=0
         ).fit(ROWS, np.arange(90) % 2),
+    ),
+    Case(
+        "more than half of the samples as outliers",
+        ValueError,
+        "'contamination' parameter of DIMOutlierDetector must be .* Got 0.7",
+        lambda: DIMOutlierDetector(dim(), contamination=0.7).fit(ROWS),
+    ),
+    Case(
+        "a detector with a transformer that was trimmed",
+        ValueError,
+        "This transformer was trimmed: .* not what scoring needs",
+        lambda: DIMOutlierDetector(dim().fit(ROWS).trim()).fit(ROWS),
     ),
     Case(
         "loading a file without its custom function",

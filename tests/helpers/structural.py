@@ -2,9 +2,9 @@
 
     python tests/helpers/structural.py 2000
 
-changes files of transformers and classifiers and states of checkpoints: values and arrays are
-swapped, dropped, repeated, or given another type, shape or number. Each is loaded and used for all
-that its kind is for, in another process: a crash is noticed, and so is memory.
+changes files of transformers, classifiers and detectors and states of checkpoints: values and
+arrays are swapped, dropped, repeated, or given another type, shape or number. Each is loaded and
+used for all that its kind is for, in another process: a crash is noticed, and so is memory.
 """
 
 import json
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skdim import DIMClassifier, DIMTransformer
+from skdim import DIMClassifier, DIMOutlierDetector, DIMTransformer
 from skdim._files.safe import digest
 from skdim.exceptions import FileError
 
@@ -95,6 +95,10 @@ def save_classifier(path):
     DIMClassifier(dim, max_epochs=1, random_state=0).fit(ROWS, LABELS).save(path)
 
 
+def save_detector(path):
+    DIMOutlierDetector(small(encoder_params=MLP)).fit(ROWS).save(path)
+
+
 def save_checkpoint(path):
     with tempfile.TemporaryDirectory() as folder:
         small(checkpoint=folder, **{**RESUMED, "max_epochs": 2}).fit(ROWS)
@@ -122,6 +126,14 @@ def use_classifier(path):
     classifier.set_params(max_epochs=1).fit(ROWS, LABELS).predict(ROWS)
 
 
+def use_detector(path):
+    detector = DIMOutlierDetector.load(path)
+    yield
+    detector.predict(ROWS), detector.decision_function(ROWS), repr(detector)
+    yield
+    detector.fit(ROWS).predict(ROWS)
+
+
 def use_checkpoint(path):
     with tempfile.TemporaryDirectory() as folder:
         small(checkpoint=folder, **{**RESUMED, "max_epochs": 1}).fit(ROWS)
@@ -137,6 +149,7 @@ KINDS: dict[str, tuple[Callable, Callable]] = {
     "rows": (save_rows, lambda path: use_transformer(path, ROWS)),
     "images": (save_images, lambda path: use_transformer(path, IMAGES)),
     "classifier": (save_classifier, use_classifier),
+    "detector": (save_detector, use_detector),
     "checkpoint": (save_checkpoint, use_checkpoint),
 }
 

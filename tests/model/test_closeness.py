@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import pdist
 from sklearn.metrics import roc_auc_score
 
-from skdim._model.closeness import closeness, project
+from skdim._model.closeness import closeness, draw_reference, project, threshold
 
 
 @pytest.fixture(scope="module")
@@ -14,14 +14,53 @@ def trained(quick, digits):
     return quick(**params).fit(digits.images[:300])
 
 
-@pytest.mark.parametrize("n_reference", [1, 3, 5, 40])
+@pytest.mark.parametrize("n_reference", [2, 3, 6, 40])
 def test_closeness_is_minus_the_mean_distance_to_the_nearest(n_reference):
     rng = np.random.default_rng(0)
     features, reference = rng.normal(size=(300, 4)), rng.normal(size=(n_reference, 4))
     distances = np.sort(np.linalg.norm(features[:, None] - reference, axis=2), axis=1)
-    expected = -distances[:, :5].mean(1) / np.sqrt(np.square(reference).sum(1).mean())
+    n_nearest = min(5, n_reference - 1)
+    expected = -distances[:, :n_nearest].mean(1) / np.sqrt(np.square(reference).sum(1).mean())
     np.testing.assert_allclose(closeness(features, reference), expected)
     np.testing.assert_allclose(closeness(3 * features, 3 * reference), expected)
+
+
+@pytest.mark.parametrize("rounding", [0, 1e-6])
+def test_a_sample_of_the_reference_has_the_score_that_it_would_have_as_a_new_one(rounding):
+    rng = np.random.default_rng(0)
+    reference = rng.normal(size=(40, 4))
+    unit = np.sqrt(np.square(reference).sum(1).mean())
+    scores = closeness(reference + rounding * rng.normal(size=(40, 4)), reference)
+    for i, score in enumerate(scores):
+        others = np.delete(reference, i, axis=0)
+        other_unit = np.sqrt(np.square(others).sum(1).mean())
+        expected = closeness(reference[i : i + 1], others)[0] * other_unit / unit
+        assert score == pytest.approx(expected, abs=10 * rounding + 1e-12)
+
+
+def test_samples_that_are_all_the_same_are_close():
+    same = np.ones((10, 4))
+    np.testing.assert_array_equal(closeness(same, same), 0)
+    np.testing.assert_array_equal(closeness(0 * same, 0 * same), 0)
+
+
+@pytest.mark.parametrize("n_samples", [1, 2000, 2001, 50_000])
+def test_a_reference_is_some_of_the_samples(n_samples):
+    drawn = draw_reference(n_samples)
+    assert len(drawn) == min(n_samples, 2000)
+    assert (np.diff(drawn) > 0).all()
+    assert 0 <= drawn[0] <= drawn[-1] < n_samples
+    np.testing.assert_array_equal(drawn, draw_reference(n_samples))
+
+
+def test_a_threshold_is_a_quantile_or_the_fence_of_a_box_plot():
+    scores = -np.random.default_rng(0).exponential(size=1001)
+    for contamination in (0.01, 0.1, 0.5):
+        below = (scores < threshold(scores, contamination)).mean()
+        assert below == pytest.approx(contamination, abs=1e-3)
+    # Of an exponential distribution: quartiles log(4 / 3) and log(4), which differ by log(3).
+    fence = -np.log(4) - 1.5 * np.log(3)
+    assert threshold(scores, "auto") == pytest.approx(fence, rel=0.1)
 
 
 def test_projection_keeps_distances():
@@ -36,7 +75,7 @@ def test_a_sample_of_fit_is_closest_to_itself(quick, digits):
     X = digits.images[:300]
     model = quick(max_epochs=2, output="hidden").fit(X).model_
     hidden = model.features(X[:, None].astype(np.float32), "hidden")
-    assert closeness(project(hidden), model.reference[:1]).max() > -1e-5
+    assert closeness(project(hidden), model.reference[[0, 0]]).max() > -1e-5
 
 
 OUTLIERS = {

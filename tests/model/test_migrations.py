@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdim import DIMClassifier, DIMTransformer, _version
+from skdim import DIMClassifier, DIMOutlierDetector, DIMTransformer, _version
 from skdim._files.safe import describe
 from skdim._model.config import MODEL_PARAMETERS
 from skdim._model.migrations import (
@@ -32,14 +32,22 @@ from skdim.exceptions import FileError, VersionWarning
 
 X = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
 Y = np.arange(40) % 2
-KINDS = {"transformer": DIMTransformer, "classifier": DIMClassifier}
+KINDS = {
+    "transformer": DIMTransformer,
+    "classifier": DIMClassifier,
+    "detector": DIMOutlierDetector,
+}
 LATER = "1.7.2"
 
 
 @pytest.fixture(scope="module")
 def fitted(quick):
     dim = quick(encoder_params=None, n_components=64).fit(X)
-    return {"transformer": dim, "classifier": DIMClassifier(dim, max_epochs=1).fit(X, Y)}
+    return {
+        "transformer": dim,
+        "classifier": DIMClassifier(dim, max_epochs=1).fit(X, Y),
+        "detector": DIMOutlierDetector(dim).fit(X),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +59,14 @@ def files(fitted, tmp_path_factory):
 
 
 def output_of(model):
-    return model.predict_proba(X) if isinstance(model, DIMClassifier) else model.transform(X)
+    for name in ("predict_proba", "decision_function", "transform"):
+        if hasattr(model, name):
+            return getattr(model, name)(X)
+    raise TypeError(type(model))
 
 
 def suffix_of(kind):
-    return " of classifier" if kind == "classifier" else ""
+    return "" if kind == "transformer" else f" of {kind}"
 
 
 def changed_file(path, change, target):
@@ -91,8 +102,8 @@ def test_the_values_are_legal(kind):
 EACH = [
     *[("transformer", [name]) for name in BEFORE["transformer"]],
     *[("classifier", [name]) for name in BEFORE["classifier"]],
-    ("transformer", list(BEFORE["transformer"])),
-    ("classifier", list(BEFORE["classifier"])),
+    *[("detector", [name]) for name in BEFORE["detector"]],
+    *[(kind, list(BEFORE[kind])) for kind in KINDS],
 ]
 # `fitted` sets these to values of their own.
 SET_IN_FIT = {"max_epochs", "batch_size", "random_state", "transformer"}
@@ -129,7 +140,7 @@ class Forgetful(pickle.Pickler):
         self.missing = missing
 
     def reducer_override(self, value):
-        if not isinstance(value, DIMTransformer | DIMClassifier):
+        if not isinstance(value, DIMTransformer | DIMClassifier | DIMOutlierDetector):
             return NotImplemented
         state = {n: v for n, v in value.__getstate__().items() if n not in self.missing}
         if "model_" in state:
@@ -417,6 +428,8 @@ def as_format_2(state):
     if "coef_" in state:
         state["bias_"] = state.pop("intercept_")
         return state
+    if "offset_" in state:
+        return state
     model = state["model_"] = dict(state["model_"])
     weights = dict(model["weights"]["encoder"])
     weights["bias_of_tokens"] = weights.pop("token_bias")
@@ -439,7 +452,8 @@ def format_3(monkeypatch):
 def with_half_knots(fitted):
     """The models as they are after a migration: the buffer that is new has this value."""
     models = {kind: pickle.loads(pickle.dumps(model)) for kind, model in fitted.items()}
-    for dim in (models["transformer"], models["classifier"].transformer_):
+    for model in models.values():
+        dim = getattr(model, "transformer_", model)
         dim.model_.encoder.knots.fill_(0.5)
     return models
 
@@ -451,7 +465,7 @@ def test_a_pickle_whose_weights_moved_is_migrated(with_half_knots, format_3, mon
 
     class Earlier(pickle.Pickler):
         def reducer_override(self, value):
-            if not isinstance(value, DIMTransformer | DIMClassifier):
+            if not isinstance(value, DIMTransformer | DIMClassifier | DIMOutlierDetector):
                 return NotImplemented
             return object.__new__, (type(value),), as_format_2(value.__getstate__())
 

@@ -8,12 +8,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skdim
-from skdim import DIMClassifier, DIMTransformer
+from skdim import DIMClassifier, DIMOutlierDetector, DIMTransformer
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("kind", [DIMTransformer, DIMClassifier])
+@pytest.mark.parametrize("kind", [DIMTransformer, DIMClassifier, DIMOutlierDetector])
 @pytest.mark.parametrize("nested", [False, True])
 def test_a_diagram_of_scikit_learn_links_to_no_page_for_an_estimator_of_skdim(kind, nested):
     diagram = (make_pipeline(StandardScaler(), kind()) if nested else kind())._repr_html_()

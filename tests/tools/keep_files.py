@@ -3,9 +3,9 @@
     python tests/tools/keep_files.py tests/data/0.2.0
 
 Each release adds a folder, and none is ever changed: `tests/contract/test_earlier_versions.py`
-reads them all. A folder holds, for each kind of model, a safetensors file, a pickle, an ONNX graph,
-and samples with what the model gave for them; a checkpoint of a fit that had two of four epochs,
-with the features after all four; and what computed all this.
+reads them all. A folder holds, for each kind of model, a safetensors file, a pickle, an ONNX graph
+(of a detector there is none), and samples with what the model gave for them; a checkpoint of a fit
+that had two of four epochs, with the features after all four; and what computed all this.
 """
 
 import json
@@ -22,7 +22,7 @@ import sklearn
 import torch
 
 import skdim
-from skdim import DIMClassifier, DIMTransformer
+from skdim import DIMClassifier, DIMOutlierDetector, DIMTransformer
 
 SMALL = {"n_components": 4, "max_epochs": 1, "batch_size": 16, "critic_width": 8, "random_state": 0}
 OF_THE_MACHINE = {"device": "cpu", "precision": "float32"}
@@ -74,10 +74,22 @@ def keep_classifier(folder: Path) -> None:
     np.savez(folder / "classifier.npz", X=X[:N_RECORDED], predict_proba=probabilities)
 
 
+def keep_detector(folder: Path) -> None:
+    X = samples("table")
+    detector = DIMOutlierDetector(small("table"), contamination=0.25).fit(X)
+    keep_estimator(folder / "detector", detector)
+    decisions = detector.decision_function(X[:N_RECORDED])
+    np.savez(folder / "detector.npz", X=X[:N_RECORDED], decision_function=decisions)
+
+
 def keep_model(path: Path, model) -> None:
-    model.save(path.with_suffix(".safetensors"))
-    path.with_suffix(".pickle").write_bytes(pickle.dumps(model, protocol=4))
+    keep_estimator(path, model)
     model.export_onnx(path.with_suffix(".onnx"))
+
+
+def keep_estimator(path: Path, estimator) -> None:
+    estimator.save(path.with_suffix(".safetensors"))
+    path.with_suffix(".pickle").write_bytes(pickle.dumps(estimator, protocol=4))
 
 
 def resumable(checkpoint) -> DIMTransformer:
@@ -130,6 +142,7 @@ def main(folder: Path) -> None:
         for kind in ENCODERS:
             keep_transformer(folder, kind)
         keep_classifier(folder)
+        keep_detector(folder)
         keep_checkpoint(folder)
     stated = {"skdim": skdim.__version__, **computer()}
     (folder / "made_by.json").write_text(json.dumps(stated, indent=2) + "\n")
