@@ -958,7 +958,7 @@ def add_arguments(parser: Parser, command: str) -> None:
     add = parser.add_argument
     if command != "fit":
         add("model", metavar="MODEL", type=Path, help="a file written by fit")
-    if command in ("fit", "transform", "score"):
+    if command in ("fit", "transform", "detect", "score"):
         add_input(add)
     if command == "fit":
         add_output(add, model_path, "the model: a .safetensors file")

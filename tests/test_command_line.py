@@ -763,7 +763,8 @@ def test_features_of_pictures_stand_beside_their_files(here, tmp_path, capsys):
     capsys.readouterr()
     assert run("transform", model, folder, "-o", "features.csv") == 1
     assert "broken.png" in capsys.readouterr().err
-    X = ImageFolder(folder, size=8, on_error="skip")
+    with pytest.warns(DataWarning, match="left out, 1 of 25"):
+        X = ImageFolder(folder, size=8, on_error="skip")
     features = DIMTransformer.load(model).transform(X)
     for suffix in TABLES:
         output = Path(f"features{suffix}")

@@ -150,19 +150,19 @@ def claims(cells: dict[str, dict]) -> dict[str, bool]:
     hidden = {key: cell["accuracy"]["hidden"] for key, cell in cells.items()}
     by_seconds = [f"skdim|{N_ALL}|{s:g} s" for s in SECONDS]
     by_size = [f"skdim|{n}|{SECONDS_OF_SIZES:g} s" for n in (*SIZES, N_ALL)]
-    found = {}
+    outcomes = {}
     for curve in (by_seconds, by_size):
         known = [key for key in curve if key in hidden]
         for less, more in pairwise(known):
             is_better = all(hidden[more][k] > hidden[less][k] for k in hidden[more])
-            found[f"{more} is above {less} with every number of labels"] = is_better
+            outcomes[f"{more} is above {less} with every number of labels"] = is_better
     for key, accuracy in hidden.items():
         name, n, seconds = key.split("|")
         ours = f"skdim|{n}|{seconds}" if name in TRAINED else f"skdim|{n}|{SECONDS_OF_SIZES:g} s"
         if name != "skdim" and ours in hidden:
             is_ahead = all(hidden[ours][k] > accuracy[k] for k in accuracy)
-            found[f"{ours} is above {key} with every number of labels"] = is_ahead
-    return found
+            outcomes[f"{ours} is above {key} with every number of labels"] = is_ahead
+    return outcomes
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from skdim._model.inference import (
 )
 from skdim._model.readout import Readout
 from skdim._model.scoring import HeldOut
-from skdim._model.views import read_views
+from skdim._model.views import features_of_views
 from skdim._names import lookup
 from skdim._runtime.seeding import seeded_globally
 from skdim._runtime.surroundings import torch_defaults
@@ -205,7 +205,7 @@ class FittedModel:
             augment = modality_of(self.sample_shape).augment
         generator = torch.Generator(self.device).manual_seed(int(rng.randint(2**31 - 1)))
         with self._compared(samples) as standardize:
-            return read_views(
+            return features_of_views(
                 self.readout(output),
                 self.encoder,
                 samples,

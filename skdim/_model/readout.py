@@ -126,7 +126,7 @@ def fit_readouts(
     batches: EncodedBatches,
     n_components: int | None,
     rng: np.random.Generator,
-    read_changes: Callable[[Readout], np.ndarray] | None = None,
+    changes_between_views: Callable[[Readout], np.ndarray] | None = None,
     processes: ProcessGroup = SINGLE_PROCESS,
 ) -> tuple[dict[str, Readout], np.ndarray]:
     """Learn how to read every output, in one pass over the samples.
@@ -148,8 +148,8 @@ def fit_readouts(
         Number of components, at most that of hidden units; None takes the units instead.
     rng : Generator
         The one that chose the samples.
-    read_changes : callable (readout) -> ndarray of shape (n_pairs, n_units), or None
-        Reads by how much two views of a sample differ, for some of this process's samples. None
+    changes_between_views : callable (readout) -> ndarray of shape (n_pairs, n_units), or None
+        From the hidden readout to by how much two views of a sample differ, for some of this process's samples. None
         damps nothing.
     """
     sampled_units: list[np.ndarray] = []
@@ -175,8 +175,8 @@ def fit_readouts(
         units -= components.mean
         units /= components.scale
         changes = None
-        if read_changes is not None:
-            changes = np.concatenate(processes.all_gather(read_changes(components)))
+        if changes_between_views is not None:
+            changes = np.concatenate(processes.all_gather(changes_between_views(components)))
         rotation = component_directions(units, n_components, changes)
         components = components._replace(rotation=rotation)
     reference = project(readouts["hidden"].features_of_units(some_units))

@@ -17,7 +17,7 @@ N_AUGMENTED = 128
 
 
 @torch.inference_mode()
-def read_views(
+def features_of_views(
     readout: Readout,
     encoder: nn.Module,
     samples: Samples,
@@ -27,7 +27,7 @@ def read_views(
     generator: torch.Generator,
     batch_size: int,
 ) -> np.ndarray:
-    """Return what a readout reads from views of samples: (n_views, n, n_features), float32.
+    """Return one output of views of samples: (n_views, n, n_features), float32.
 
     The encoder is in evaluation mode, on the device of the standardisation and of the generator.
     """

@@ -25,7 +25,7 @@ from skdim._model.fitted import FittedModel
 from skdim._model.inference import choose_batch_size, encode_padded, largest_batch
 from skdim._model.readout import Readout, choose_samples, fit_readouts
 from skdim._model.scoring import HeldOut
-from skdim._model.views import read_views
+from skdim._model.views import features_of_views
 from skdim._runtime.devices import compiler_advice, freed_memory_kept, memory_advice
 from skdim._runtime.distributed import explain_lost_process
 from skdim._runtime.interrupts import InterruptGuard
@@ -410,12 +410,10 @@ def _build_model(data: TrainingData, net: DIMNet) -> FittedModel:
         )
         for start in range(0, len(share), batch_size)
     )
-    read_changes = None
+    changes = None
     if plan.model.readout_views is not None:
-        read_changes = partial(_read_changes, data, net, share, batch_size)
-    readouts, reference = fit_readouts(
-        batches, plan.model.n_components, rng, read_changes, processes
-    )
+        changes = partial(_changes_between_views, data, net, share, batch_size)
+    readouts, reference = fit_readouts(batches, plan.model.n_components, rng, changes, processes)
     earlier = [] if plan.previous is None else plan.previous.history
     history = [*earlier, *(net.epoch(i) for i in range(len(net.history)))]
     best_epoch = None
@@ -443,7 +441,7 @@ def _build_model(data: TrainingData, net: DIMNet) -> FittedModel:
     )
 
 
-def _read_changes(
+def _changes_between_views(
     data: TrainingData, net: DIMNet, share: np.ndarray, batch_size: int, readout: Readout
 ) -> np.ndarray:
     """By how much two views of a sample differ, for some of this process's samples."""
@@ -453,7 +451,7 @@ def _read_changes(
     samples = take_subset(data.samples, np.sort(rng.permutation(share)[:n_pairs]))
     generator = torch.Generator(device).manual_seed(0)
     with seeded_globally(0, device) if net.draws_globally else nullcontext():
-        first, second = read_views(
+        first, second = features_of_views(
             readout,
             net.module_,
             samples,

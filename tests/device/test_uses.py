@@ -302,8 +302,14 @@ def test_every_display():
     dim, X = fit("grey", max_epochs=1, prior_weight=0.5), samples_of("grey")
     for name in displays.__all__:
         display = getattr(displays, name)
-        arguments = (dim,) if name == "LossCurveDisplay" else (dim, X)
-        display.from_estimator(*arguments)
+        if name == "MistakesDisplay":
+            classifier = DIMClassifier(dim, max_epochs=1).fit(X, CLASSES)
+            labels = (classifier.predict(X) + 1) % 3  # mistakes, all of them
+            display.from_estimator(classifier, X, labels, X_train=X, y_train=CLASSES)
+        elif name == "LossCurveDisplay":
+            display.from_estimator(dim)
+        else:
+            display.from_estimator(dim, X)
     matplotlib.pyplot.close("all")
 
 

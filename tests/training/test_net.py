@@ -80,7 +80,7 @@ def test_epochs_end_a_fit_before_the_time(quick, images):
 def interrupt_after(n_calls):
     def augment(batch, generator):
         augment.calls += 1
-        if augment.calls > n_calls:
+        if augment.calls == n_calls + 1:
             raise KeyboardInterrupt
         return batch + 0.1 * torch.randn(batch.shape, generator=generator)
 
