@@ -1,8 +1,8 @@
 """Pictures of the benchmarks: accuracy against labels and against time, ours next to others'.
 
 They are drawn from the files under ``results/`` and show nothing else. Each is one SVG file under
-``docs/_static/plots/``. ``accuracy.svg``, for the README, shows what training adds where there are
-many samples and few labels; ``labels.svg`` shows smaller sets.
+``docs/_static/plots/``. ``accuracy.svg``, for the README, shows what training adds to
+many samples with few labels; ``labels.svg`` shows smaller sets.
 
 Command: python -m benchmarks.plots
 n: 3 seeds (photographs: 1)
@@ -114,8 +114,8 @@ def audio() -> Panel:
     }
     curves = {}
     for name, (extractor, output) in shown.items():
-        found = [c["accuracy"][output] for k, c in results.items() if k.split("|")[0] == extractor]
-        curves[name] = np.mean(found, axis=0)[::-1]
+        seeds = [c["accuracy"][output] for k, c in results.items() if k.split("|")[0] == extractor]
+        curves[name] = np.mean(seeds, axis=0)[::-1]
     return Panel("2,000 sounds", "labels", "accuracy", ("200", "2,000"), curves)
 
 
@@ -137,7 +137,7 @@ def sensors() -> Panel:
 
 
 def many_samples() -> dict[str, Panel]:
-    """What training adds where there are many samples and few labels."""
+    """What training adds to many samples with few labels."""
     return {"scaling": scaling(), "audio": audio(), "sensors": sensors()}
 
 

@@ -35,6 +35,7 @@ from skdim.command_line import (
     main,
     read_column,
 )
+from skdim.exceptions import DataWarning
 from skdim.onnx_export import DTYPES as GRAPH_DTYPES
 from skdim.sources import ImageFolder
 

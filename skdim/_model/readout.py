@@ -149,8 +149,8 @@ def fit_readouts(
     rng : Generator
         The one that chose the samples.
     changes_between_views : callable (readout) -> ndarray of shape (n_pairs, n_units), or None
-        From the hidden readout to by how much two views of a sample differ, for some of this process's samples. None
-        damps nothing.
+        By how much two views of a sample differ in the hidden layer, for some of this process's
+        samples. None damps nothing.
     """
     sampled_units: list[np.ndarray] = []
     n_trained = 0
