@@ -88,7 +88,7 @@ def scaling() -> Panel:
 
     def accuracy(name: str, seconds: float) -> float:
         cell = results.get(f"{name}|50000|{seconds:g} s")
-        return np.nan if cell is None else cell["accuracy"]["hidden"]["10"]
+        return np.nan if cell is None else cell["accuracy"]["10"]
 
     known = {float(key.split("|")[2].removesuffix(" s")) for key in results if "|50000|" in key}
     seconds = sorted(known - {0.0})
