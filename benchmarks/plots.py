@@ -1,8 +1,7 @@
 """Pictures of the benchmarks: accuracy against labels and against time, ours next to others'.
 
 They are drawn from the files under ``results/`` and show nothing else. Each is one SVG file under
-``docs/_static/plots/``. ``accuracy.svg``, for the README, shows what training adds to
-many samples with few labels; ``labels.svg`` shows smaller sets.
+``docs/_static/plots/``; ``accuracy.svg`` has all three panels, for the README.
 
 Command: python -m benchmarks.plots
 n: 3 seeds (photographs: 1)
@@ -34,9 +33,6 @@ STYLES = {
     "Nystroem": {"color": "tab:green"},
     "tree leaves": {"color": "tab:brown"},
     "gradient boosting": {"color": "tab:purple"},
-    "log spectrogram": {"color": "tab:green"},
-    "SimCLR": {"color": "tab:purple"},
-    "DIM(L)": {"color": "tab:brown"},
 }
 
 # Positions of names relative to their points: ours are often close to others.
@@ -80,65 +76,6 @@ def reader(output: str, *labels: str):
 
 
 # ---- What is shown ------------------------------------------------------------------------------
-
-
-def scaling() -> Panel:
-    """50,000 photographs, ten labels a class: the hidden layer against seconds of training."""
-    results = cells("scaling")
-
-    def accuracy(name: str, seconds: float) -> float:
-        cell = results.get(f"{name}|50000|{seconds:g} s")
-        return np.nan if cell is None else cell["accuracy"]["10"]
-
-    known = {float(key.split("|")[2].removesuffix(" s")) for key in results if "|50000|" in key}
-    seconds = sorted(known - {0.0})
-    untrained, patches = accuracy("untrained", 0), accuracy("k-means patches", 0)
-    curves = {
-        name: np.array([start, *(accuracy(name, s) for s in seconds)])
-        for name, start in (("skdim", untrained), ("SimCLR", np.nan), ("DIM(L)", np.nan))
-    }
-    curves["untrained"] = np.full(1 + len(seconds), untrained)
-    curves["k-means patches"] = np.full(1 + len(seconds), patches)
-    labels = ("0", *(f"{s:g}" for s in seconds))
-    title = "50,000 photographs, 100 labels"
-    return Panel(title, "seconds of training, two cores", "accuracy", labels, curves)
-
-
-def audio() -> Panel:
-    """2,000 synthetic words: hidden layer and spectrogram with 200 labels and with all."""
-    results = cells("oscillations")
-    shown = {
-        "log spectrogram": ("log spectrogram", "all"),
-        "untrained": ("untrained", "hidden"),
-        "skdim": ("skdim", "hidden"),
-    }
-    curves = {}
-    for name, (extractor, output) in shown.items():
-        seeds = [c["accuracy"][output] for k, c in results.items() if k.split("|")[0] == extractor]
-        curves[name] = np.mean(seeds, axis=0)[::-1]
-    return Panel("2,000 sounds", "labels", "accuracy", ("200", "2,000"), curves)
-
-
-def sensors() -> Panel:
-    """2,400 windows of motion sensors: hidden layer with 60, 300 and all labels."""
-    results = cells("features")
-    shown = {
-        "raw": ("raw", ""),
-        "MiniRocket": ("MiniRocket", ""),
-        "untrained": ("untrained", " hidden"),
-        "skdim": ("skdim", " hidden"),
-    }
-    labels = ("linear, 10 a class", "linear, 50 a class", "linear")
-    curves = {
-        name: mean_over_seeds(results, "sensors", extractor, reader(output, *labels))[1:]
-        for name, (extractor, output) in shown.items()
-    }
-    return Panel("2,400 sensor readings", "labels", "accuracy", ("60", "300", "2,400"), curves)
-
-
-def many_samples() -> dict[str, Panel]:
-    """What training adds to many samples with few labels."""
-    return {"scaling": scaling(), "audio": audio(), "sensors": sensors()}
 
 
 def photographs() -> dict[str, np.ndarray]:
@@ -302,7 +239,7 @@ def draw(ax, panel: Panel) -> None:
     if panel.x:
         ax.margins(x=0.1)
         handles, names = ax.get_legend_handles_labels()
-        order = np.argsort([-panel.curves[name][-1] for name in names])
+        order = np.argsort([-panel.curves[name][0] for name in names])
         ax.legend(
             [handles[k] for k in order],
             [names[k] for k in order],
@@ -336,11 +273,9 @@ def main():
     mpl.rcParams.update({"svg.hashsalt": "skdim", "axes.titleweight": "bold", "font.size": 11})
     FOLDER.mkdir(parents=True, exist_ok=True)
     labels, time = accuracy_against_labels(), accuracy_against_time()
-    first = many_samples()
-    write(first, "accuracy", (11, 4.6))
-    for name, panel in first.items():
+    write(labels, "accuracy", (11, 4.6))
+    for name, panel in labels.items():
         write({name: panel}, f"accuracy_{name}", (4.2, 4.6))
-    write(labels, "labels", (11, 4.6))
     for name, panel in time.items():
         write({name: panel}, f"time_{name}", (5.5, 3.8))
     for path in sorted(FOLDER.iterdir()):

@@ -109,8 +109,10 @@ def kernels_of_step(monkeypatch, dim, X):
 @pytest.mark.parametrize("kind", LARGE)
 def test_a_step_launches_few_kernels(monkeypatch, kind):
     make, layout = LARGE[kind]
-    small = {"encoder_params": {"n_patches": 0}} if kind == "images" else {}
-    dim = DIMTransformer(2, max_epochs=2, random_state=0, device=NAME, **small, **layout)
+    # A step has no fixed features, and no views of the readout.
+    without_fixed = {"images": {"n_patches": 0}, "signals": {"n_thresholds": 0}}.get(kind)
+    dim = DIMTransformer(2, max_epochs=2, random_state=0, device=NAME, **layout)
+    dim.set_params(encoder_params=without_fixed)
     dim.set_params(transform_batch_size=8)
     n_kernels = kernels_of_step(monkeypatch, dim, make().astype(np.float32))
     assert 0.9 * KERNELS_OF_STEP[kind] < n_kernels <= KERNELS_OF_STEP[kind]
@@ -140,7 +142,7 @@ def test_a_batch_of_transform_launches_few_kernels(monkeypatch, kind):
     X = make().astype(np.float32)
     dim = DIMTransformer(
         2, max_epochs=1, random_state=0, device=NAME, output="hidden", encoder_params=params,
-        transform_batch_size=8, **layout,
+        transform_batch_size=8, augment=None, **layout,
     ).fit(X)  # fmt: skip
     # As many parts of one sample as 1024 samples make at the full size.
     limit = {"images": 2**26 // 128, "signals": 2**26 // 128, "tables": 2**26}[kind]
