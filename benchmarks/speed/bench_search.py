@@ -1,9 +1,9 @@
 """Claim: a search costs what its fits cost, and two processes on two cores are faster than one.
 
 ``GridSearchCV`` over three weights of the prior, five folds, on digits, with a `DIMTransformer` and
-a LogisticRegression; next to 15 fits and scores of the same Pipelines in a loop, in turn. The search
-is to take at most 1.1 times the loop, and with ``n_jobs=2`` at most 0.8 times its own time with one
-process. Every fit has one thread.
+a LogisticRegression; next to 15 fits and scores of the same Pipelines in a loop, in turn. The
+search is to take at most 1.1 times the loop, and with ``n_jobs=2`` at most 0.8 times its own time
+with one process. Every fit has one thread.
 
 Command: python -m benchmarks.speed.bench_search
 n: 3 rounds (--rounds), medians
