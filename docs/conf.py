@@ -317,6 +317,7 @@ html_logo = "_static/logo.svg"
 html_favicon = "_static/favicon.svg"
 html_show_sourcelink = False
 html_copy_source = False
+html_search_scorer = str(HERE / "search_scorer.js")
 html_math_renderer = "mathml"
 html_theme_options = {
     "logo": {"text": f"skdim {release}", "alt_text": "skdim: to the start page"},

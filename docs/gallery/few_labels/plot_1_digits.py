@@ -29,7 +29,7 @@ flat, flat_test = (
     X_test.reshape(len(X_test), -1),
 )  # (n, 64)
 
-dim = DIMTransformer(random_state=0).fit(X)
+dim = DIMTransformer(encoder_params={"width": 64}, random_state=0).fit(X)
 pca = PCA(32).fit(flat / 16)
 
 features = {

@@ -33,7 +33,7 @@ X, X_test, y, y_test = train_test_split(
     random_state=0,
     stratify=digits.target,
 )
-dim = DIMTransformer(encoder_params={"width": 64}, random_state=0).fit(X)
+dim = DIMTransformer(encoder_params={"width": 32}, random_state=0).fit(X)
 wide = copy.deepcopy(dim).set_params(output="hidden")
 
 candidates = {

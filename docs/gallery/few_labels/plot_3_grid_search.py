@@ -12,7 +12,7 @@ global one, with both weights of the prior.
 # %%
 # ``scoring`` may be any function of a fitted transformer, X and y. This one
 # fits a classifier on fifty of the held-out samples and scores it on the
-# others, twenty times.
+# others, ten times.
 
 import warnings
 
@@ -33,7 +33,7 @@ X, y = load_digits().images, load_digits().target
 
 
 def accuracy_with_fifty_labels(dim, X, y):
-    draws = StratifiedShuffleSplit(20, train_size=50, random_state=0)
+    draws = StratifiedShuffleSplit(10, train_size=50, random_state=0)
     return cross_val_score(
         LogisticRegression(), dim.transform(X), y, cv=draws
     ).mean()
@@ -41,8 +41,8 @@ def accuracy_with_fifty_labels(dim, X, y):
 
 # %%
 # The grid leaves out the pair of weights 0 and 0: the prior by itself learns
-# nothing about the samples. Six epochs of 900 digits are few, to save time; the
-# warnings that say so are ignored.
+# nothing about the samples. Four epochs of 900 digits are few, to save time;
+# the warnings that say so are ignored.
 
 weights = [0.0, 0.5, 1.0]
 grid = [
@@ -56,8 +56,8 @@ search = GridSearchCV(
         augment=None,
         mi_estimator="jsd",
         output="code",
-        encoder_params={"width": 32},
-        max_epochs=6,
+        encoder_params={"width": 16},
+        max_epochs=4,
         random_state=0,
     ),
     grid,

@@ -116,7 +116,7 @@ def draw_letters(n):
 
 torch.manual_seed(0)
 trained = SmallResNet()
-images, letters = draw_letters(20_000)
+images, letters = draw_letters(12_000)
 batches = torch.arange(len(images)).split(128)
 optimizer = torch.optim.AdamW(trained.parameters())
 schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -170,7 +170,7 @@ X_test, y_test = digits.images[1300:], digits.target[1300:]
 
 settings = {"n_components": 32, "output": "hidden", "random_state": 0}
 frozen = {"max_epochs": 1, "learning_rate": 1e-12, **settings}
-trained_by_dim = {"max_epochs": 8, **settings}
+trained_by_dim = {"max_epochs": 5, **settings}
 # A fit that is switched off does not converge; the warning is expected.
 warnings.simplefilter("ignore", ConvergenceWarning)
 transformers = {
@@ -180,7 +180,9 @@ transformers = {
     ),
     "pretrained, frozen": DIMTransformer(encoder=encoder, **frozen),
     "pretrained, then DIM": DIMTransformer(encoder=encoder, **trained_by_dim),
-    "encoder of skdim, DIM": DIMTransformer(**trained_by_dim),
+    "encoder of skdim, DIM": DIMTransformer(
+        encoder_params={"width": 64}, **trained_by_dim
+    ),
 }
 for transformer in transformers.values():
     transformer.fit(X)  # no labels
