@@ -85,8 +85,8 @@ def _describe_cells(cells: Sequence[Any], name: str) -> str | None:
     if isinstance(first, PathLike) or (isinstance(first, str) and Path(first).suffix[1:].isalnum()):
         return (
             f"X must hold samples. Got paths, the first of them {str(first)!r}: pass "
-            "skdim.sources.ImageFiles(paths) for images, skdim.sources.SoundFiles(paths) for "
-            "sounds, or read the files into an array."
+            "skdim.sources.ImageFiles(paths) or ImageFolder(folder) for images, SoundFiles(paths) "
+            "for sounds, or read the files into an array."
         )
     if isinstance(first, Mapping) and first and name == "X":
         return f"X must hold samples. Got {dicts_of(first)}: pass [item[key] for item in X]."
