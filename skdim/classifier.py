@@ -36,9 +36,9 @@ from skdim.augmentation import make_views
 from skdim.encoders import encode
 from skdim.onnx_export import write_graph
 from skdim.optimization import without_compiler
-from skdim.sources import as_source
 from skdim.sources.arrays import check_holds_numbers, check_not_masked
 from skdim.sources.loaders import load
+from skdim.sources.readers import as_rereadable
 from skdim.sources.stored import Samples, take_subset
 from skdim.transformer import DIMTransformer, check_samples
 
@@ -193,8 +193,7 @@ class DIMClassifier(ClassifierMixin, TransformerOwner):
         if y is None:
             raise ValueError("DIMClassifier requires y to be passed, but the target y is None.")
         y = check_labels(y)
-        source = as_source(X)
-        X = X if source is None else source  # a stream is read once
+        X = as_rereadable(X)
         check_consistent_length(X, y)
         weights = self._weights(y, sample_weight)
         random = check_random_state(self.random_state)

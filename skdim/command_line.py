@@ -163,7 +163,7 @@ def transform(args: argparse.Namespace) -> dict[str, Any]:
         check_output(path, args.force, args.model, args.input)
     dim = load(args.model)
     X = read(args, dim)
-    images = [p.relative_to(X.folder).as_posix() for p in X.paths] if args.input.is_dir() else []
+    images = names_of_images(args, X)
     if args.what:
         dim.set_params(output=args.what)
     if args.output.suffix == ".npy":
@@ -201,8 +201,9 @@ def detect(args: argparse.Namespace) -> dict[str, Any]:
     from pandas import DataFrame
 
     table = DataFrame({"score": scores, "label": labels})
-    if args.input.is_dir():
-        table.insert(0, "file", [p.relative_to(X.folder).as_posix() for p in X.paths])
+    images = names_of_images(args, X)
+    if images:
+        table.insert(0, "file", images)
     write_table(table, args.output)
     results = {"samples": len(table), "outliers": int((labels == -1).sum())}
     return {**results, "threshold": detector.offset_, **unread(X), "wrote": str(args.output)}
@@ -550,6 +551,11 @@ READING_OPTIONS = {
 }
 
 
+def names_of_images(args: argparse.Namespace, X: Any) -> list[str]:
+    """Return the names of the files in a folder that was read, below it; none of other inputs."""
+    return [p.relative_to(X.folder).as_posix() for p in X.paths] if args.input.is_dir() else []
+
+
 def unread(X: Any) -> dict[str, Any]:
     """Name the parts of an input that were not read: columns, files that are not images."""
     if hasattr(X, "attrs"):
@@ -832,16 +838,21 @@ def not_a_number(row: int, column: str, value: Any) -> ValueError:
 
 def read_cells(args: argparse.Namespace, name: str) -> list[str | None]:
     """Read a column of text (n,), without spaces around it; missing cells are None."""
-    cells = [str(cell).strip() for cell in _raw_cells(args, name)]
-    return [None if cell.lower() in MISSING else cell for cell in cells]
+    return list(map(_as_text, _raw_cells(args, name)))
 
 
 def read_column(args: argparse.Namespace, name: str) -> np.ndarray:
     """Read a column of labels (n,), none of which may be missing; text is not changed."""
-    for number, cell in enumerate(read_cells(args, name), start=1):
-        if cell is None:
+    cells = _raw_cells(args, name)
+    for number, cell in enumerate(cells, start=1):
+        if _as_text(cell) is None:
             raise ValueError(f"row {number}, column {name!r} must hold a label. Got none.")
-    return np.array(_raw_cells(args, name))
+    return np.array(cells)
+
+
+def _as_text(cell: Any) -> str | None:
+    text = str(cell).strip()
+    return None if text.lower() in MISSING else text
 
 
 def _raw_cells(args: argparse.Namespace, name: str) -> list[Any]:

@@ -15,7 +15,7 @@ from skdim._model.schema import check_detector
 from skdim._names import known_names_only
 from skdim._owner import TransformerOwner
 from skdim._runtime.surroundings import torch_defaults
-from skdim.sources import as_source
+from skdim.sources.readers import as_rereadable
 from skdim.transformer import DIMTransformer, check_samples
 
 
@@ -105,8 +105,7 @@ class DIMOutlierDetector(OutlierMixin, TransformerOwner):
         -------
         self : DIMOutlierDetector
         """
-        source = as_source(X)
-        X = X if source is None else source  # a stream is read once
+        X = as_rereadable(X)
         transformer = self._fitted_transformer(X, groups, check_random_state(self.random_state))
         samples = check_samples(transformer, X)
         transformer.model_.remember(samples, transformer.transform_batch_size)

@@ -50,7 +50,7 @@ from skdim.priors import Prior
 from skdim.sources.checks import as_samples, warn_of_signals
 from skdim.sources.groups import number_groups
 from skdim.sources.layout import Layout, find_layout
-from skdim.sources.oscillation import are_oscillations
+from skdim.sources.oscillation import has_spectrogram
 from skdim.sources.outputs import is_path, open_output, transform_lazily
 from skdim.sources.readers import is_dask
 from skdim.sources.standardization import check_not_constant
@@ -622,9 +622,7 @@ default="infonce"
         samples, layout = _as_samples(candidate, X, reset=previous is None)
         if previous is None:
             check_not_constant(samples)
-            oscillate = self.encoder == "spectrogram" or (
-                self.encoder == "auto" and are_oscillations(samples)
-            )
+            oscillate = has_spectrogram(self.encoder, samples)
         else:
             previous.check_layout(layout)
             oscillate = previous.config.layout.oscillate

@@ -43,9 +43,8 @@ Features = tuple[np.ndarray, np.ndarray]
 
 
 def skdim(X, X_train, X_test, seconds: float) -> Features:
-    dim = DIMTransformer(max_epochs=10_000, max_time=seconds, output="hidden", random_state=0).fit(
-        X
-    )
+    dim = DIMTransformer(max_epochs=10_000, max_time=seconds, output="hidden", random_state=0)
+    dim.fit(X)
     return dim.transform(X_train), dim.transform(X_test)
 
 

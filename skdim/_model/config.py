@@ -14,7 +14,7 @@ from skdim._names import lookup
 from skdim.augmentation import Augmentation
 from skdim.critics import CRITICS
 from skdim.encoders import ENCODERS, Encoding, FlipAverage, encode, evaluating
-from skdim.modalities import Modality
+from skdim.modalities import TABLES, Modality
 from skdim.mutual_information import ESTIMATORS
 from skdim.objective import DIMObjective, ObjectiveConfig
 from skdim.objective.coordinates import COORDINATES
@@ -67,6 +67,11 @@ class ModelConfig:
     def n_grids(self) -> int:
         """Number of crop grids of each sample in a step."""
         return self.n_crops // self.modality.n_crops_per_grid if self.n_crops else 0
+
+    @property
+    def fills_missing(self) -> bool:
+        """Whether missing values may be filled; those of signals are their end, and are not."""
+        return self.allow_nan and self.modality is TABLES
 
     @property
     def readout_views(self) -> Augmentation | None:

@@ -49,10 +49,9 @@ from skdim._training.loop import count_batches
 from skdim._training.net import DIMNet
 from skdim._training.plan import FitPlan
 from skdim.encoders import adapt, has_adapt
-from skdim.modalities import TABLES
 from skdim.sources.groups import number_groups
 from skdim.sources.loaders import Loader, load
-from skdim.sources.standardization import Standardization, as_tensor, channel_statistics
+from skdim.sources.standardization import Standardization, as_tensor, learn_standardization
 from skdim.sources.stored import Samples, take_subset
 
 logger = logging.getLogger("skdim")
@@ -222,11 +221,8 @@ def _prepare(samples: Samples, groups: np.ndarray | None, plan: FitPlan, seed: i
     if plan.previous is not None:
         standardization = replace(plan.previous.standardization, device=plan.runtime.device)
     else:
-        mean, scale, is_complete = channel_statistics(samples, plan.runtime.processes)
-        # Missing values of signals are their end, which is not filled.
-        fills = plan.model.allow_nan and plan.model.layout.modality is TABLES
-        standardization = Standardization(
-            mean, scale, plan.runtime.device, is_complete if fills else None
+        standardization = learn_standardization(
+            samples, plan.runtime.device, plan.model.fills_missing, plan.runtime.processes
         )
     return TrainingData(samples, groups, held_out, standardization)
 

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skdim.modalities import MODALITIES, modality_of
-from skdim.sources.readers import Part, as_source
+from skdim.sources.readers import Part
 from skdim.sources.stored import Samples
 from skdim.transformer import DIMTransformer, check_samples
 
@@ -63,12 +63,6 @@ def check_number(parameter: str, number: int, most: int, what: str) -> None:
         raise ValueError(
             f"The {parameter!r} parameter must be from 1 to the {most} {what} of X. Got {number}."
         )
-
-
-def as_rereadable(X: Any) -> Any:
-    """Return X, or a source if it is a stream, which could not be read twice."""
-    source = as_source(X)
-    return X if source is None else source
 
 
 def evenly_spaced(n_samples: int, n_chosen: int) -> np.ndarray:
@@ -290,6 +284,17 @@ def make_rows(ax, n_rows: int, n_columns: int):
     for panel in panels:
         panel.spines[:].set_visible(False)
     return ax, figure, panels.reshape(n_rows, n_columns)
+
+
+def draw_rows(ax, samples: np.ndarray, neighbors: np.ndarray, cmap):
+    """Draw a row for each sample: the sample, then its neighbours, on one scale of values.
+
+    Return ``ax``, its figure, and panels and artists, both (n_samples, 1 + n_neighbors).
+    """
+    pictures = np.concatenate([samples[:, None], neighbors], 1)
+    ax, figure, panels = make_rows(ax, *pictures.shape[:2])
+    artists = draw_samples(panels.flat, pictures.reshape(-1, *pictures.shape[2:]), cmap)
+    return ax, figure, panels, np.array(artists, dtype=object).reshape(panels.shape)
 
 
 def draw_frame(panel, color: str) -> None:

@@ -14,18 +14,17 @@ from skdim.displays.drawing import (
     INK,
     PALETTE,
     SMALL,
-    as_rereadable,
     check_drawable,
     check_matplotlib,
     check_number,
     draw_frame,
-    draw_samples,
+    draw_rows,
     evenly_spaced,
-    make_rows,
     shorten,
     take,
 )
 from skdim.evaluation import nearest_neighbors
+from skdim.sources.readers import as_rereadable
 from skdim.sources.stored import Samples
 from skdim.transformer import DIMTransformer, check_samples
 
@@ -171,12 +170,10 @@ class MistakesDisplay:
             Colour map of grey pictures; "gray_r" draws dark on white.
         """
         check_drawable(self.samples)
-        pictures = np.concatenate([self.samples[:, None], self.neighbors], 1)
-        self.ax_, self.figure_, panels = make_rows(ax, *pictures.shape[:2])
-        artists = draw_samples(panels.flat, pictures.reshape(-1, *pictures.shape[2:]), cmap)
-        self.thumbnails_ = np.array(artists, dtype=object).reshape(panels.shape)
-        rows = zip(panels, self.y_true, self.y_pred, self.neighbor_labels, strict=True)
-        for (first, *others), true, predicted, labels in rows:
+        rows = draw_rows(ax, self.samples, self.neighbors, cmap)
+        self.ax_, self.figure_, panels, self.thumbnails_ = rows
+        by_row = zip(panels, self.y_true, self.y_pred, self.neighbor_labels, strict=True)
+        for (first, *others), true, predicted, labels in by_row:
             label = f"is {shorten(str(true))},\nnot {shorten(str(predicted))}"
             first.set_xlabel(label, **SMALL, labelpad=2)
             draw_frame(first, INK)

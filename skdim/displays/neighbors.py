@@ -8,19 +8,18 @@ from skdim.displays.drawing import (
     INK,
     PALETTE,
     SMALL,
-    as_rereadable,
     check_drawable,
     check_inputs,
     check_number,
     draw_frame,
-    draw_samples,
+    draw_rows,
     evenly_spaced,
     file_names,
-    make_rows,
     shorten,
     take,
 )
 from skdim.evaluation import nearest_neighbors
+from skdim.sources.readers import as_rereadable
 from skdim.transformer import check_samples
 
 
@@ -137,11 +136,8 @@ class NearestNeighborsDisplay:
             Colour map of grey pictures; "gray_r" draws dark on white.
         """
         check_drawable(self.queries)
-        pictures = np.concatenate([self.queries[:, None], self.neighbors], 1)
-        self.ax_, self.figure_, panels = make_rows(ax, *pictures.shape[:2])
-        flat = pictures.reshape(-1, *pictures.shape[2:])
-        artists = draw_samples(panels.flat, flat, cmap)
-        self.thumbnails_ = np.array(artists, dtype=object).reshape(panels.shape)
+        rows = draw_rows(ax, self.queries, self.neighbors, cmap)
+        self.ax_, self.figure_, panels, self.thumbnails_ = rows
         for row, panel in enumerate(panels[:, 0]):
             label = "query" if self.query_names is None else shorten(self.query_names[row])
             panel.set_xlabel(label, **SMALL, labelpad=2)

@@ -26,10 +26,9 @@ from skdim.displays.drawing import (
     make_rows,
     take,
 )
-from skdim.modalities import TABLES
 from skdim.sources.checks import as_samples
-from skdim.sources.oscillation import are_oscillations
-from skdim.sources.standardization import Standardization, channel_statistics
+from skdim.sources.oscillation import has_spectrogram
+from skdim.sources.standardization import Standardization, learn_standardization
 from skdim.sources.stored import Samples
 from skdim.transformer import PARAMETER_CONSTRAINTS, DIMTransformer, check_samples
 
@@ -156,15 +155,11 @@ def prepare(estimator: DIMTransformer, X) -> tuple[Samples, ModelConfig, Standar
     samples, layout = as_samples(
         X, estimator.sample_shape, estimator.channel_axis, estimator.allow_nan, n_min=2
     )
-    encoder = estimator.encoder
-    oscillate = encoder == "spectrogram" or (encoder == "auto" and are_oscillations(samples))
-    layout = replace(layout, oscillate=oscillate)
+    layout = replace(layout, oscillate=has_spectrogram(estimator.encoder, samples))
     # Views do not depend on groups of columns, whose names only `fit` knows.
     config = resolve({**params, "column_groups": None}, layout)
-    mean, scale, is_complete = channel_statistics(samples)
-    fills = config.allow_nan and layout.modality is TABLES
-    cpu = torch.device("cpu")
-    return samples, config, Standardization(mean, scale, cpu, is_complete if fills else None)
+    standardization = learn_standardization(samples, torch.device("cpu"), config.fills_missing)
+    return samples, config, standardization
 
 
 def in_units_of_x(views: np.ndarray, standardization: Standardization) -> np.ndarray:

@@ -4,6 +4,8 @@ Audio, vibration, EEG and radio do. Most of their energy is in oscillations of m
 phase of these means nothing. Outlines, gestures and a heartbeat have a shape in time instead.
 """
 
+from typing import Any
+
 import numpy as np
 
 from skdim.sources.stored import Samples
@@ -14,6 +16,11 @@ LONG = 2048
 SLOWEST = 1 / 64
 # So many signals are looked at.
 N_EXAMINED = 128
+
+
+def has_spectrogram(encoder: Any, samples: Samples) -> bool:
+    """Whether the value of the ``encoder`` parameter is, or means for samples, the spectrogram."""
+    return encoder == "spectrogram" or (encoder == "auto" and are_oscillations(samples))
 
 
 def are_oscillations(samples: Samples) -> bool:

@@ -434,6 +434,12 @@ READERS: list[tuple[Callable[[Any], bool], Callable[[Any], Source]]] = [
 ]
 
 
+def as_rereadable(X: Any) -> Any:
+    """Return X, or a source if it is a stream, which could not be read twice."""
+    source = as_source(X)
+    return X if source is None else source
+
+
 def as_source(X: Any) -> Source | None:
     """Return X as a source, or None if it is in memory.
 

@@ -132,6 +132,17 @@ class ChannelStatistics(NamedTuple):
     is_complete: np.ndarray
 
 
+def learn_standardization(
+    samples: Samples,
+    device: torch.device,
+    fills_missing: bool,
+    processes: ProcessGroup = SINGLE_PROCESS,
+) -> Standardization:
+    """Learn how to standardise samples; ``fills_missing`` says whether later ones are filled."""
+    mean, scale, is_complete = channel_statistics(samples, processes)
+    return Standardization(mean, scale, device, is_complete if fills_missing else None)
+
+
 def channel_statistics(
     samples: Samples, processes: ProcessGroup = SINGLE_PROCESS
 ) -> ChannelStatistics:
