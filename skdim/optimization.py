@@ -32,6 +32,8 @@ class Muon(torch.optim.AdamW):
     filter_lr_factor : float, default=10.0
         Learning rate of filters, as a multiple of ``lr``.
     filter_momentum : float, default=0.95
+    filter_precision : torch.dtype, default=None
+        Precision in which the nearest orthogonal matrix is computed. None is that of the filters.
     **adamw_params
         Keyword arguments of AdamW, such as ``weight_decay``, which also applies to filters.
 
@@ -50,6 +52,7 @@ class Muon(torch.optim.AdamW):
         lr: float | Tensor = 2e-3,
         filter_lr_factor: float = 10.0,
         filter_momentum: float = 0.95,
+        filter_precision: torch.dtype | None = None,
         **adamw_params,
     ):
         parameters = list(params)
@@ -59,6 +62,7 @@ class Muon(torch.optim.AdamW):
             groups.append({"params": filters, "lr": lr * filter_lr_factor})
         super().__init__(groups, lr=lr, **adamw_params)
         self.filter_momentum = filter_momentum
+        self.filter_precision = filter_precision
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -80,33 +84,31 @@ class Muon(torch.optim.AdamW):
             state["exp_avg"] = torch.zeros_like(filters)
         momentum = state["exp_avg"].lerp_(grad, 1 - self.filter_momentum)
         ahead = torch.lerp(grad, momentum, self.filter_momentum).flatten(1)
-        step = orthogonalize(ahead) * math.sqrt(max(1, ahead.shape[0] / ahead.shape[1]))
+        step = orthogonalize(ahead, self.filter_precision).to(ahead.dtype)
+        step = step * math.sqrt(max(1, ahead.shape[0] / ahead.shape[1]))
         filters.mul_(decay).sub_(lr * step.view_as(filters))
 
 
-def orthogonalize(matrix: Tensor, n_steps: int = 5) -> Tensor:
+def orthogonalize(
+    matrix: Tensor, precision: torch.dtype | None = None, n_steps: int = 5
+) -> Tensor:
     """Bring all singular values near 1, by Newton-Schulz steps of degree five; keep the singular
     vectors.
 
-    The singular values of the result are between about 0.7 and 1.2, unless they were tiny.
+    The singular values of the result are between about 0.7 and 1.2, unless they were tiny. It is
+    computed, and returned, in ``precision``; None is that of the matrix.
     """
     is_tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if is_tall else matrix
-    x = x / x.norm().clamp_min(1e-30)  # zeros stay zeros
+    x = (x / x.norm().clamp_min(1e-30)).to(precision or x.dtype)  # zeros stay zeros
     for _ in range(n_steps):
-        x = _newton_schulz(x) if x.device.type == "cpu" else _newton_schulz_in_few_kernels(x)
+        x = _newton_schulz(x)
     return x.T if is_tall else x
 
 
 def _newton_schulz(x: Tensor) -> Tensor:
     gram = x @ x.T
     # Coefficients of Jordan et al.: small values grow fast, values near 1 stay there.
-    return 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-
-
-def _newton_schulz_in_few_kernels(x: Tensor) -> Tensor:
-    """The same to rounding, in three kernels in place of eight: a GPU waits for each launch."""
-    gram = x @ x.T
     factor = torch.addmm(gram, gram, gram, beta=-4.7750, alpha=2.0315)
     return torch.addmm(x, factor, x, beta=3.4445)
 
@@ -170,12 +172,15 @@ def for_device(
     params: dict,
     device: torch.device,
     captured: bool,
+    precision: torch.dtype = torch.float32,
 ) -> dict:
     """Add the parameters that make one of `OPTIMIZERS` fast on a device.
 
-    Nothing is added if they choose a kernel, for instance by ``foreach``. If steps are ``captured``
-    as CUDA graphs, learning rates and counters are tensors.
+    No kernel is added if they choose one, for instance by ``foreach``. If steps are ``captured`` as
+    CUDA graphs, learning rates and counters are tensors. ``precision`` is that of training.
     """
+    if optimizer is Muon and precision != torch.float32:
+        params = {"filter_precision": precision, **params}
     if not has_one_kernel(optimizer, params) or device.type not in ("cpu", "cuda"):
         return params
     # With one kernel for all weights, Adam's update takes an eighth of the time on a CPU.

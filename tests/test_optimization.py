@@ -38,6 +38,39 @@ def test_orthogonal_steps_do_not_depend_on_the_scale_of_the_gradient(factor):
     torch.testing.assert_close(scaled, orthogonalize(matrix), rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("shape", [(8, 8), (5, 40), (40, 5), (96, 864)])
+def test_orthogonalize_in_bfloat16_is_the_same_to_its_rounding(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    exact, rounded = orthogonalize(matrix), orthogonalize(matrix, torch.bfloat16)
+    assert rounded.dtype == torch.bfloat16
+    # Each of 15 products rounds to 8 bits; a wrong step would turn the rows.
+    assert (exact - rounded.float()).norm() < 0.05 * exact.norm()
+
+
+def test_filters_keep_their_type_whatever_the_precision_of_their_steps():
+    net = network().float()
+    before = net[0].weight.detach().clone()
+    optimizer = Muon(net.parameters(), lr=0.01, filter_precision=torch.bfloat16)
+    loss = net(torch.ones(4, 2, 5, 5)).square().mean()
+    backward_and_step(optimizer, loss)
+    assert net[0].weight.dtype == optimizer.state[net[0].weight]["exp_avg"].dtype == torch.float32
+    assert not net[0].weight.equal(before)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_filters_are_orthogonalised_in_the_precision_of_training(precision, monkeypatch):
+    seen = set()
+
+    def spy(matrix, precision=None):
+        seen.add(precision or matrix.dtype)
+        return orthogonalize(matrix, precision)
+
+    monkeypatch.setattr("skdim.optimization.orthogonalize", spy)
+    images = np.random.default_rng(0).normal(size=(8, 8, 8))
+    DIMTransformer(max_epochs=1, precision=precision, random_state=0).fit(images)
+    assert seen == {getattr(torch, precision)}
+
+
 def network():
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(2, 6, 3), nn.GELU(), nn.Flatten(), nn.Linear(54, 3)).double()
