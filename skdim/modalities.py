@@ -57,7 +57,7 @@ class Modality:
         With fewer samples, features are not expected to be better than those of PCA, according to
         benchmarks/accuracy/bench_few_samples.py.
     compares_views : bool
-        Whether directions that change from view to view are damped in components.
+        Whether directions that change from view to view are damped in the hidden layer.
     has_large_layers : bool
         Whether layers are large enough for bfloat16 to be faster than float32.
     memory_format : torch.memory_format

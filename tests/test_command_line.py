@@ -36,6 +36,7 @@ from skdim.command_line import (
     read_column,
 )
 from skdim.exceptions import DataWarning
+from skdim._version import FORMAT
 from skdim.onnx_export import DTYPES as GRAPH_DTYPES
 from skdim.sources import ImageFolder
 
@@ -278,7 +279,7 @@ def test_inspect_says_who_wrote_a_file_of_any_kind(capsys):
     own = [DATA / f"{kind}.safetensors" for kind in ("table", "classifier", "detector")]
     for path in (*own, state):
         shown = inspected(path, capsys)
-        assert (shown["skdim"], shown["format"], shown["readable"]) == ("0.2.0", 2, True)
+        assert (shown["skdim"], shown["format"], shown["readable"]) == ("0.2.0", FORMAT, True)
         assert set(shown["packages"]) == {"python", "torch", "scikit-learn", "numpy"}
         assert shown["epochs"] == len(shown["losses"])
         assert shown["kind"] in path.name or shown["kind"] in str(path) or "table" in path.name

@@ -126,6 +126,18 @@ def trim_development_model(state: State) -> State:
     return {**state, "model_": model}
 
 
+def leave_views_undamped(state: State) -> State:
+    """Format 3: readouts have ``damped``, directions along which the hidden layer is shortened.
+
+    Before, it was shortened along none.
+    """
+    model = state.get("model_")
+    if model is None:
+        return state
+    readouts = {name: {"damped": None, **parts} for name, parts in model["readouts"].items()}
+    return {**state, "model_": {**model, "readouts": readouts}}
+
+
 def with_encoder_argument(state: State, encoder: str, name: str, value: Any) -> State:
     """Set an argument of one of skdim's encoders in a state of the time before it, for migrations.
 
@@ -151,7 +163,7 @@ Migration = Callable[[State], State]
 # By the format that a migration leads to, from the format before it; a kind that did not change has
 # none.
 MIGRATIONS: dict[str, dict[int, Migration]] = {
-    "transformer": {2: trim_development_model},
+    "transformer": {2: trim_development_model, 3: leave_views_undamped},
     "classifier": {},
     "detector": {},
 }

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skdim._model.closeness import N_REFERENCE, project
-from skdim._model.components import component_directions
+from skdim._model.components import damp, damped_directions, principal_directions
 from skdim._model.inference import EncodedBatches, exact_product
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim._runtime.surroundings import torch_defaults
@@ -30,13 +30,17 @@ class Readout(NamedTuple):
     layer : str in `LAYERS`
     mean, scale : ndarray of shape (n_units,), float32
         Each unit is standardised by them.
+    damped : ndarray of shape (n_units, n_directions), float32, or None
+        Standardised units are shortened along these directions, in which views of one sample
+        differ; see `skdim._model.components`.
     rotation : ndarray of shape (n_units, n_features), float32, or None
-        From standardised units to features; None if features are the units.
+        From units to features; None if features are the units.
     """
 
     layer: str
     mean: np.ndarray
     scale: np.ndarray
+    damped: np.ndarray | None = None
     rotation: np.ndarray | None = None
 
     @property
@@ -68,6 +72,8 @@ class Readout(NamedTuple):
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
             units = units - self.mean
             units /= self.scale
+        if self.damped is not None:
+            units -= exact_product(exact_product(units, self.damped), self.damped.T)
         if self.rotation is not None:
             units = exact_product(units, self.rotation)
         check_finite(units)
@@ -79,18 +85,21 @@ class ReadoutLayer(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    damped: Tensor | None
     rotation: Tensor | None
 
     def __init__(self, readout: Readout):
         super().__init__()
         self.layer = readout.layer
-        for name in ("mean", "scale", "rotation"):
+        for name in ("mean", "scale", "damped", "rotation"):
             array = getattr(readout, name)
             self.register_buffer(name, None if array is None else torch.from_numpy(array))
 
     def forward(self, encoding: Encoding) -> Tensor:
         """From an encoding to features (n, n_features)."""
         units = (units_of(self.layer, encoding) - self.mean) / self.scale
+        if self.damped is not None:
+            units = units - units @ self.damped @ self.damped.T
         return units if self.rotation is None else units @ self.rotation
 
 
@@ -135,9 +144,9 @@ def fit_readouts(
 
     Units are standardised; a unit that is constant is 0, for later samples too. Fixed features, if
     an encoder has any, are then scaled so that all of them together have the variance of all
-    trained units of the hidden layer. Components are the principal components of the hidden layer,
-    the largest first, after directions that change from view to view are damped; see
-    `skdim._model.components`. They have one common scale, on which their mean variance is 1.
+    trained units of the hidden layer. In this layer, directions that change from view to view are
+    damped; see `skdim._model.components`. Components are its principal components, the largest
+    first. Both have one common scale, on which their mean variance is 1.
 
     Parameters
     ----------
@@ -164,23 +173,36 @@ def fit_readouts(
                 sampled_units.append(units)
                 n_trained = encoding.hidden.shape[1]
     readouts = {layer: moments[layer].standardise(layer, processes) for layer in LAYERS}
-    readouts["hidden"] = _balance(readouts["hidden"], n_trained)
-    components = readouts["hidden"]
+    hidden = _balance(readouts["hidden"], n_trained)
     units = np.concatenate(sampled_units)
     sampled_units.clear()
     if not processes.is_single:
         units = np.concatenate(processes.all_gather(units))
     some_units = units[rng.permutation(len(units))[:N_REFERENCE]]
+    units -= hidden.mean
+    units /= hidden.scale
+    if changes_between_views is not None:
+        changes = np.concatenate(processes.all_gather(changes_between_views(hidden)))
+        hidden = _damped(hidden, units, damped_directions(changes))
+    components = hidden
     if n_components is not None:
-        units -= components.mean
-        units /= components.scale
-        changes = None
-        if changes_between_views is not None:
-            changes = np.concatenate(processes.all_gather(changes_between_views(components)))
-        rotation = component_directions(units, n_components, changes)
-        components = components._replace(rotation=rotation)
-    reference = project(readouts["hidden"].features_of_units(some_units))
-    return {**readouts, "components": components}, reference
+        rotation = principal_directions(units, n_components)
+        if hidden.damped is not None:  # one product instead of three
+            damp(rotation.T, hidden.damped)
+        components = hidden._replace(damped=None, rotation=rotation)
+    reference = project(hidden.features_of_units(some_units))
+    return {**readouts, "hidden": hidden, "components": components}, reference
+
+
+def _damped(hidden: Readout, units: np.ndarray, directions: np.ndarray | None) -> Readout:
+    """Shorten standardised units (n, n_units) in place, and read others likewise."""
+    if directions is None:
+        return hidden
+    before = np.square(units, dtype=np.float64).sum()
+    damp(units, directions)
+    factor = np.float32(np.sqrt(np.square(units, dtype=np.float64).sum() / before))
+    units /= factor
+    return hidden._replace(scale=hidden.scale * factor, damped=directions)
 
 
 def _balance(hidden: Readout, n_trained: int) -> Readout:

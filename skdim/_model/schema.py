@@ -31,6 +31,7 @@ from skdim._files.schema import (
     text,
 )
 from skdim._model.closeness import N_PROJECTED, N_REFERENCE
+from skdim._model.components import N_DAMPED
 from skdim._model.config import ModelConfig, check_weights, encode_zeros, resolve
 from skdim._model.fitted import FittedModel
 from skdim._model.inference import TRIED_LAYER, Computation
@@ -131,12 +132,16 @@ def _readout(output: str, n_components: int | None, encoding: Encoding | None) -
     layer = OUTPUTS[output]
     n_units = None if encoding is None else units_of(layer, encoding).shape[1]
     is_rotated = output == "components" and n_components is not None
+    damped: Rule = nothing  # the directions of components are part of their rotation
+    if layer == "hidden" and not is_rotated:
+        damped = optional(array("f4", n_units, range(1, N_DAMPED + 1), finite=True))
     n_features = n_components if n_units is None else min(n_components or n_units, n_units)
     return record(
         {
             "layer": text(layer),
             "mean": array("f4", n_units, finite=True),
             "scale": array("f4", n_units, positive=True),
+            "damped": damped,
             "rotation": array("f4", n_units, n_features, finite=True) if is_rotated else nothing,
         }
     )

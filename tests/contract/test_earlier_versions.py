@@ -23,7 +23,7 @@ from skdim._version import __version__
 from skdim.exceptions import VersionWarning
 
 FOLDERS = sorted(path for path in (Path(__file__).parents[1] / "data").iterdir() if path.is_dir())
-# A development version of 0.2.0, in format 1. Its models are read as trimmed.
+# Of development versions of 0.2.0, that in format 1, whose models are read as trimmed.
 IS_TRIMMED = {"development"}
 # What reads a file; a transformer reads all others.
 ESTIMATORS = {"classifier": DIMClassifier, "detector": DIMOutlierDetector}
@@ -142,7 +142,7 @@ def test_a_state_of_another_version_by_the_name_of_this_fit_is_refused(folder, t
     shutil.copy(earlier, own)
     if folder.name == __version__:
         return
-    with pytest.raises(ValueError, match=r"cannot be resumed exactly.*with format 1, and here"):
+    with pytest.raises(ValueError, match=r"cannot be resumed exactly.*with format [12], and here"):
         resumable(states).fit(samples("table"))
     with warnings.catch_warnings():
         warnings.simplefilter("error", VersionWarning)

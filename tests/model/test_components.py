@@ -7,37 +7,48 @@ from scipy.linalg import fractional_matrix_power
 from sklearn.linear_model import LinearRegression
 
 from skdim import DIMTransformer
-from skdim._model.components import component_directions, damping
+from skdim._model.components import N_DAMPED, damp, damped_directions, principal_directions
+
+
+def changes_of(n_pairs, n_units):
+    rng = np.random.default_rng(0)
+    return (rng.normal(size=(n_pairs, n_units)) * np.arange(1, n_units + 1)).astype(np.float32)
 
 
 @pytest.mark.parametrize("n_pairs", [3, 40])
 def test_damping_is_the_inverse_root_of_a_regularised_covariance(n_pairs):
-    changes = np.random.default_rng(0).normal(size=(n_pairs, 12)) * np.arange(1, 13)
-    basis, factors = damping(changes.astype(np.float32))
-    np.testing.assert_allclose(basis.T @ basis, np.eye(len(factors)), atol=1e-5)
+    changes = changes_of(n_pairs, 12).astype(np.float64)
     covariance = changes.T @ changes / n_pairs
     regularised = np.eye(12) + covariance / (3 * np.trace(covariance) / 12)
     expected = fractional_matrix_power(regularised, -0.5)
-    damped = np.eye(12) - basis * (1 - factors) @ basis.T
+    damped = np.eye(12)
+    damp(damped, damped_directions(changes.astype(np.float32)))
     np.testing.assert_allclose(damped, expected, atol=1e-5)
+
+
+def test_the_directions_are_orthogonal_and_the_longest_first():
+    directions = damped_directions(changes_of(300, 200))
+    assert directions.shape == (200, N_DAMPED)
+    products = directions.T @ directions
+    squares = products.diagonal()
+    assert np.all(np.diff(squares) <= 0)
+    assert 0 < squares.min() < squares.max() < 1
+    np.testing.assert_allclose(products, np.diag(squares), atol=1e-5)
 
 
 def test_the_first_component_is_the_largest_direction_that_views_share():
     rng = np.random.default_rng(0)
-    units = rng.normal(size=(500, 6)).astype(np.float32) * [1, 3, 2, 1, 1, 1]
+    units = (rng.normal(size=(500, 6)) * [1, 3, 2, 1, 1, 1]).astype(np.float32)
     units -= units.mean(0)
+    assert np.abs(principal_directions(units, 2)[:, 0]).argmax() == 1
     changes = np.zeros((20, 6), np.float32)
     changes[:, 1] = rng.normal(size=20)  # the direction in which samples differ most
-    first = component_directions(units.astype(np.float32), 2, changes)[:, 0]
-    assert np.abs(first).argmax() == 2
-    assert np.abs(component_directions(units.astype(np.float32), 2)[:, 0]).argmax() == 1
+    damp(units, damped_directions(changes))
+    assert np.abs(principal_directions(units, 2)[:, 0]).argmax() == 2
 
 
 def test_views_that_are_all_alike_damp_nothing():
-    units = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
-    expected = component_directions(units.copy(), 3)
-    damped = component_directions(units.copy(), 3, np.zeros((10, 4), np.float32))
-    np.testing.assert_array_equal(damped, expected)
+    assert damped_directions(np.zeros((10, 4), np.float32)) is None
 
 
 @pytest.mark.filterwarnings("ignore:The loss was still falling")

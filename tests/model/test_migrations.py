@@ -38,6 +38,7 @@ KINDS = {
     "detector": DIMOutlierDetector,
 }
 LATER = "1.7.2"
+PRESENT, NEXT = _version.FORMAT, _version.FORMAT + 1
 
 
 @pytest.fixture(scope="module")
@@ -293,20 +294,20 @@ def test_a_file_of_a_later_format_says_which_version_reads_it(files, tmp_path, k
         document["format"] = 7
 
     path = changed_file(files / kind, later, tmp_path / "later")
-    sentence = f"has format 7 of skdim {LATER}; skdim .* reads formats up to 2. Read it with skdim"
+    sentence = f"has format 7 of skdim {LATER}; skdim .* reads formats up to {PRESENT}. Read it with skdim"
     with pytest.raises(FileError, match=sentence):
         KINDS[kind].load(path)
     assert describe(path)[:3] == (kind, 7, LATER)
 
 
 def test_a_later_format_may_hold_anything_else(files, tmp_path):
-    origin = {"format": 3, "kind": "atlas", "version": LATER, "packages": {}}
+    origin = {"format": NEXT, "kind": "atlas", "version": LATER, "packages": {}}
     text = json.dumps({**origin, "content": [1]})
     path = tmp_path / "later"
     save_file({"x": np.zeros(3)}, path, metadata={"skdim": text, "digest": "of another kind"})
-    with pytest.raises(FileError, match=f"has format 3 of skdim {LATER}"):
+    with pytest.raises(FileError, match=f"has format {NEXT} of skdim {LATER}"):
         DIMTransformer.load(path)
-    assert describe(path) == ("atlas", 3, LATER, {})
+    assert describe(path) == ("atlas", NEXT, LATER, {})
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -402,7 +403,7 @@ def test_a_state_passes_all_migrations_in_order(monkeypatch):
 
 
 def move_weight(state):
-    """Format 3: a layer and a parameter have another name, and a buffer was added."""
+    """The next format: a layer and a parameter have another name, and a buffer was added."""
     if "model_" not in state:
         return {**state, "n_components": state["width_of_code"]}
     state, model = dict(state), dict(state["model_"])
@@ -417,14 +418,14 @@ def move_weight(state):
 
 
 def rename_head(state):
-    """Format 3: an attribute of the classifier has another name."""
+    """The next format: an attribute of the classifier has another name."""
     state = dict(state)
     state["intercept_"] = state.pop("bias_")
     return state
 
 
-def as_format_2(state):
-    """The inverse of the migrations to format 3."""
+def as_present_format(state):
+    """The inverse of the migrations to the next format."""
     if "coef_" in state:
         state["bias_"] = state.pop("intercept_")
         return state
@@ -442,10 +443,10 @@ def as_format_2(state):
 
 
 @pytest.fixture
-def format_3(monkeypatch):
-    monkeypatch.setattr(_version, "FORMAT", 3)
-    monkeypatch.setitem(MIGRATIONS["transformer"], 3, move_weight)
-    monkeypatch.setitem(MIGRATIONS["classifier"], 3, rename_head)
+def next_format(monkeypatch):
+    monkeypatch.setattr(_version, "FORMAT", NEXT)
+    monkeypatch.setitem(MIGRATIONS["transformer"], NEXT, move_weight)
+    monkeypatch.setitem(MIGRATIONS["classifier"], NEXT, rename_head)
 
 
 @pytest.fixture
@@ -459,28 +460,28 @@ def with_half_knots(fitted):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_pickle_whose_weights_moved_is_migrated(with_half_knots, format_3, monkeypatch, kind):
-    monkeypatch.setattr(_version, "FORMAT", 2)
+def test_a_pickle_whose_weights_moved_is_migrated(with_half_knots, next_format, monkeypatch, kind):
+    monkeypatch.setattr(_version, "FORMAT", PRESENT)
     model = with_half_knots[kind]
 
     class Earlier(pickle.Pickler):
         def reducer_override(self, value):
             if not isinstance(value, DIMTransformer | DIMClassifier | DIMOutlierDetector):
                 return NotImplemented
-            return object.__new__, (type(value),), as_format_2(value.__getstate__())
+            return object.__new__, (type(value),), as_present_format(value.__getstate__())
 
     file = io.BytesIO()
     Earlier(file).dump(make_pipeline(model))
-    monkeypatch.setattr(_version, "FORMAT", 3)
+    monkeypatch.setattr(_version, "FORMAT", NEXT)
     again = pickle.loads(file.getvalue())[-1]
     np.testing.assert_array_equal(output_of(again), output_of(model))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_whose_weights_moved_is_migrated(
-    with_half_knots, format_3, monkeypatch, tmp_path, kind
+    with_half_knots, next_format, monkeypatch, tmp_path, kind
 ):
-    monkeypatch.setattr(_version, "FORMAT", 2)
+    monkeypatch.setattr(_version, "FORMAT", PRESENT)
     model, path = with_half_knots[kind], tmp_path / "earlier"
     model.save(path)
     document, arrays = take_apart(path)
@@ -501,11 +502,11 @@ def test_a_file_whose_weights_moved_is_migrated(
     put_together(path, document, arrays)
     with pytest.raises(FileError):
         KINDS[kind].load(path)
-    monkeypatch.setattr(_version, "FORMAT", 3)
+    monkeypatch.setattr(_version, "FORMAT", NEXT)
     again = KINDS[kind].load(path)
     np.testing.assert_array_equal(output_of(again), output_of(model))
     again.save(tmp_path / "now")
-    assert describe(tmp_path / "now").format == 3
+    assert describe(tmp_path / "now").format == NEXT
 
 
 @pytest.mark.parametrize("encoder", ["auto", "signal"])
@@ -520,10 +521,10 @@ def test_an_encoder_without_a_later_argument_is_built_as_it_was(
     state["encoder_params"] = state["model_"]["given"]["encoder_params"] = width
     with pytest.raises(RuntimeError, match="thresholds"):
         DIMTransformer.__new__(DIMTransformer).__setstate__(state)
-    monkeypatch.setattr(_version, "FORMAT", 3)
+    monkeypatch.setattr(_version, "FORMAT", NEXT)
     monkeypatch.setitem(
         MIGRATIONS["transformer"],
-        3,
+        NEXT,
         lambda state: with_encoder_argument(state, "signal", "n_thresholds", 0),
     )
     again = DIMTransformer.__new__(DIMTransformer)
@@ -539,7 +540,7 @@ def test_a_later_argument_is_for_its_encoder_alone(fitted):
     assert with_encoder_argument({"n_views": 2}, "signal", "n_thresholds", 0) == {"n_views": 2}
 
 
-def test_a_migration_that_fails_is_an_error_of_the_file(files, format_3):
+def test_a_migration_that_fails_is_an_error_of_the_file(files, next_format):
     with pytest.raises(FileError, match="does not fit together"):
         DIMTransformer.load(files / "transformer")
 

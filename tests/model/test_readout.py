@@ -28,24 +28,51 @@ def test_without_views_components_are_principal_components(quick, images, n_comp
 
 
 def test_without_a_number_of_components_they_are_the_hidden_layer(quick, images):
-    dim = quick(n_components=None, encoder_params={"width": 8, "n_hidden": 30}).fit(images)
-    features = [
-        dim.set_params(output=o).transform(images) for o in ("components", "hidden", "code")
-    ]
-    assert features[0].shape == (90, 30)
-    assert np.array_equal(features[0], features[1])
-    assert np.array_equal(features[0], features[2])
+    params = {"n_components": None, "encoder_params": {"width": 8, "n_hidden": 30}}
+
+    def outputs(**more):
+        dim = quick(**params, **more).fit(images)
+        return [
+            dim.set_params(output=o).transform(images) for o in ("components", "hidden", "code")
+        ]
+
+    components, hidden, code = outputs()
+    assert components.shape == (90, 30)
+    assert np.array_equal(components, hidden)
+    assert not np.array_equal(hidden, code)  # which is never damped
+    components, hidden, code = outputs(augment=None)
+    assert np.array_equal(components, hidden)
+    assert np.array_equal(hidden, code)
 
 
 @pytest.mark.parametrize("output", ["code", "hidden", "local"])
-def test_every_output_is_standardised_and_named(quick, images, output):
-    transformer = quick().fit(images).set_params(output=output)
+def test_without_views_every_output_is_standardised_and_named(quick, images, output):
+    transformer = quick(augment=None).fit(images).set_params(output=output)
     features = transformer.transform(images)
     assert features.dtype == np.float32
     assert features.shape == (len(images), len(transformer.get_feature_names_out()))
     np.testing.assert_allclose(features.mean(0), 0, atol=1e-3)
     scales = features.std(0)
     assert np.all(np.isclose(scales, 1, atol=1e-2) | np.isclose(scales, 0, atol=1e-2))
+
+
+@pytest.mark.parametrize("output", ["components", "hidden"])
+def test_outputs_with_damped_directions_have_a_mean_variance_of_one(quick, images, output):
+    features = quick().fit(images).set_params(output=output).transform(images)
+    np.testing.assert_allclose(features.mean(0), 0, atol=1e-3)
+    assert features.var(0).mean() == pytest.approx(1, rel=0.01)
+
+
+def test_components_are_those_of_the_damped_hidden_layer(quick, images):
+    dim = quick(output="hidden").fit(images)
+    assert dim.model_.readouts["hidden"].damped.any()
+    hidden = dim.transform(images)
+    components = dim.set_params(output="components").transform(images)
+    n = 3  # others hardly differ in variance, and have no direction of their own
+    expected = PCA(8, svd_solver="full").fit_transform(hidden)
+    expected /= np.sqrt(np.square(expected).mean())
+    signs = np.sign((components[:, :n] * expected[:, :n]).sum(0))
+    np.testing.assert_allclose(components[:, :n] * signs, expected[:, :n], atol=0.02)
 
 
 SIGNALS = np.random.default_rng(0).normal(size=(60, 2, 70)).cumsum(2)
@@ -59,6 +86,7 @@ def fitted():
             channel_axis=1,
             max_epochs=2,
             random_state=0,
+            augment=None,  # so that nothing is damped
             encoder_params={"width": 8, "n_hidden": 32, "n_thresholds": n_thresholds},
         )
         return dim.fit(SIGNALS)

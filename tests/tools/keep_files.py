@@ -42,7 +42,7 @@ N_RECORDED = 8  # samples whose features are recorded
 
 def samples(kind: str) -> np.ndarray:
     """Samples that every version of numpy makes alike."""
-    shape = {"table": (48, 5), "signals": (48, 2, 32), "images": (32, 16, 16)}[kind]
+    shape = {"table": (48, 5), "signals": (16, 2, 32), "images": (32, 16, 16)}[kind]
     X = np.random.RandomState(0).uniform(-1, 1, shape).astype(np.float32)
     if kind == "signals":
         X[::3, :, 24:] = np.nan  # shorter ones
