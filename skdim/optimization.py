@@ -89,9 +89,7 @@ class Muon(torch.optim.AdamW):
         filters.mul_(decay).sub_(lr * step.view_as(filters))
 
 
-def orthogonalize(
-    matrix: Tensor, precision: torch.dtype | None = None, n_steps: int = 5
-) -> Tensor:
+def orthogonalize(matrix: Tensor, precision: torch.dtype | None = None, n_steps: int = 5) -> Tensor:
     """Bring all singular values near 1, by Newton-Schulz steps of degree five; keep the singular
     vectors.
 

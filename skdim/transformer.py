@@ -174,9 +174,9 @@ class DIMTransformer(
     output : {"components", "hidden", "code", "local"}, default="components"
         What ``transform`` returns; may be changed after ``fit``. "hidden" is the layer before the
         code, which is wide and best for most classifiers, and the encoder's fixed features, which
-        are computed without training. "components" are the first ``n_components`` principal
-        components of both; except for tables, directions in which two views of a sample differ are
-        damped first. They classify better than the code. Do not scale them again: small components
+        are computed without training. Except for tables, directions in which two views of a sample
+        differ are damped in both. "components" are the first ``n_components`` principal components
+        of "hidden". They classify better than the code. Do not scale them again: small components
         matter less. "code" is what the objective is about; "local" is the last local map.
     flip_averaging : bool, default=False
         Whether ``transform`` averages code and hidden layer over a sample and its copy flipped left

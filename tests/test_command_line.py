@@ -22,6 +22,7 @@ import skdim
 from skdim import DIMClassifier, DIMOutlierDetector, DIMTransformer, command_line
 from skdim._model.readout import OUTPUTS as READOUTS
 from skdim._training.net import DIMNet
+from skdim._version import FORMAT
 from skdim.command_line import (
     COMMANDS,
     DTYPES,
@@ -36,7 +37,6 @@ from skdim.command_line import (
     read_column,
 )
 from skdim.exceptions import DataWarning
-from skdim._version import FORMAT
 from skdim.onnx_export import DTYPES as GRAPH_DTYPES
 from skdim.sources import ImageFolder
 

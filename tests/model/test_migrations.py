@@ -294,7 +294,9 @@ def test_a_file_of_a_later_format_says_which_version_reads_it(files, tmp_path, k
         document["format"] = 7
 
     path = changed_file(files / kind, later, tmp_path / "later")
-    sentence = f"has format 7 of skdim {LATER}; skdim .* reads formats up to {PRESENT}. Read it with skdim"
+    sentence = (
+        f"has format 7 of skdim {LATER}; skdim .* reads formats up to {PRESENT}. Read it with skdim"
+    )
     with pytest.raises(FileError, match=sentence):
         KINDS[kind].load(path)
     assert describe(path)[:3] == (kind, 7, LATER)
