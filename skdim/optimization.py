@@ -84,8 +84,8 @@ class Muon(torch.optim.AdamW):
             state["exp_avg"] = torch.zeros_like(filters)
         momentum = state["exp_avg"].lerp_(grad, 1 - self.filter_momentum)
         ahead = torch.lerp(grad, momentum, self.filter_momentum).flatten(1)
-        step = orthogonalize(ahead, self.filter_precision).to(ahead.dtype)
-        step = step * math.sqrt(max(1, ahead.shape[0] / ahead.shape[1]))
+        length = math.sqrt(max(1, ahead.shape[0] / ahead.shape[1]))
+        step = orthogonalize(ahead, self.filter_precision) * length
         filters.mul_(decay).sub_(lr * step.view_as(filters))
 
 

@@ -160,9 +160,9 @@ SETTINGS = {
 
 
 def squashed_codes(name, transformer, images):
-    _, mean, scale, _ = transformer.model_.readouts["code"]
+    readout = transformer.model_.readouts["code"]
     transformer.set_params(output="code")
-    codes = torch.from_numpy(transformer.transform(images) * scale + mean)
+    codes = torch.from_numpy(transformer.transform(images) * readout.scale + readout.mean)
     return PRIORS[name].squash(codes).numpy()
 
 
