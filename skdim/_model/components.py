@@ -39,8 +39,9 @@ def damped_directions(changes: np.ndarray) -> np.ndarray | None:
     changes = changes.astype(np.float64)
     n_units = changes.shape[1]
     squares, vectors = np.linalg.eigh(changes @ changes.T)  # there are fewer pairs than units
-    spanned = squares > 1e-9 * squares[-1]  # the rest is rounding
-    squares, vectors = squares[spanned][::-1][:N_DAMPED], vectors[:, spanned][:, ::-1][:, :N_DAMPED]
+    spanned = np.flatnonzero(squares > 1e-9 * squares[-1])  # the rest is rounding
+    largest = spanned[::-1][:N_DAMPED]  # in falling order
+    squares, vectors = squares[largest], vectors[:, largest]
     basis = changes.T @ (vectors / np.sqrt(squares))  # orthonormal columns
     relative = squares / (np.square(changes).sum() / n_units)
     factors = 1 / np.sqrt(1 + relative / DAMPED_FROM)

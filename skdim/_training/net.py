@@ -423,7 +423,11 @@ class DIMNet(NeuralNet):
     def _build_optimizer(self, parameters, params: dict) -> torch.optim.Optimizer:
         check_optimizer_params(self.optimizer, params, self.device)
         arguments = for_device(
-            self.optimizer, params, self.device, self.capturer is not None, self.dtype
+            self.optimizer,
+            params,
+            self.device,
+            captured=self.capturer is not None,
+            precision=self.dtype,
         )
         is_known = self.optimizer in OPTIMIZERS.values()
         build = without_compiler(self.optimizer) if is_known else self.optimizer
