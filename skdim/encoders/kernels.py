@@ -27,6 +27,9 @@ N_POSITIONS = 512
 # signals are constant for a while; with a hard step, rounding errors would decide such ties.
 SOFTNESS = 0.1
 GOLDEN_RATIO = (5**0.5 - 1) / 2
+# Responses that are computed at once, if they are of several dilations: what a CPU keeps in its
+# caches, or 256 MiB on another device.
+CACHED, LARGEST = 2**18, 2**26
 # Thresholds are computed from about this many responses of each kernel.
 N_RESPONSES = 10_000
 
@@ -72,9 +75,8 @@ class KernelBank(nn.Module):
         levels = levels.view(self.thresholds.mT.shape).to(samples.device, torch.float32)
         for i, (signals, has_ended) in enumerate(self._with_differences(samples)):
             for j in range(len(self.dilations)):
-                responses = self._respond(signals, i, j).transpose(0, 1)[
-                    :, ~has_ended
-                ]  # (84, many)
+                responses = self._respond(signals, i, slice(j, j + 1))[:, 0]
+                responses = responses.transpose(0, 1)[:, ~has_ended]  # (84, many)
                 width = (SOFTNESS * responses.std(1, keepdim=True)).clamp(min=1e-6)
                 self.filters[i, j] /= width.unsqueeze(-1)
                 # torch.quantile limits the size of its input and has the same levels for all rows.
@@ -87,8 +89,11 @@ class KernelBank(nn.Module):
 
         If a signal ends in NaN, its shares refer to the time before.
         """
-        # A CPU keeps the responses to one threshold in its caches; elsewhere, launches count.
-        n_at_once = 1 if x.device.type == "cpu" else max(1, self.thresholds.shape[2])
+        if not self.n_features:
+            return x.new_zeros(len(x), 0)
+        n_positions = -(-x.shape[2] // self.stride)
+        largest = CACHED if x.device.type == "cpu" else LARGEST
+        n_at_once = max(1, largest // (max(1, len(x)) * len(KERNELS) * n_positions))  # dilations
         shares = []
         # Half precision is too coarse for the thresholds.
         with torch.autocast(x.device.type, enabled=False):
@@ -96,25 +101,28 @@ class KernelBank(nn.Module):
             for i, (signals, has_ended) in enumerate(self._with_differences(x)):
                 duration = (~has_ended).float().mean(1, keepdim=True)  # (n, 1)
                 # To add is many times faster than to fill under a mask that is broadcast.
-                below_all = torch.where(has_ended[:, None], -torch.inf, 0.0)  # (n, 1, n_positions)
-                for j in range(len(self.dilations)):
-                    responses = self._respond(signals, i, j).add_(below_all)  # (n, 84, n_positions)
-                    for thresholds in self.thresholds[i, j].split(n_at_once):
-                        # (n, n_at_once, 84, n_positions)
-                        above = (responses[:, None] - thresholds[..., None]).clamp_(-0.5, 0.5)
-                        shares.append((above.mean(3).flatten(1) + 0.5) / duration)
-        return torch.cat(shares, 1) if shares else x.new_zeros(len(x), 0)
+                below_all = torch.where(has_ended[:, None, None], -torch.inf, 0.0)
+                for start in range(0, len(self.dilations), n_at_once):
+                    part = slice(start, start + n_at_once)
+                    responses = self._respond(signals, i, part).add_(below_all)
+                    steps = _mean_steps(responses, self.thresholds[i, part])
+                    shares.append((steps.flatten(1) + 0.5) / duration)
+        return torch.cat(shares, 1)
 
-    def _respond(self, signals: Tensor, i: int, j: int) -> Tensor:
-        """Return the responses (n, 84, n_positions) at one dilation."""
-        dilation = self.dilations[j]
-        return functional.conv1d(
-            signals,
-            self.filters[i, j],
-            stride=self.stride,
-            padding=LENGTH // 2 * dilation,
-            dilation=dilation,
-        )
+    def _respond(self, signals: Tensor, i: int, part: slice) -> Tensor:
+        """Return the responses (n, n_dilations, 84, n_positions) at some of the dilations.
+
+        They are convolutions, as one product of matrices.
+        """
+        dilations, n_channels = self.dilations[part], signals.shape[1]
+        n_positions = -(-int(signals.shape[2]) // self.stride)
+        reach = LENGTH // 2 * dilations[-1]
+        padded = functional.pad(signals, (reach, reach + self.stride))
+        starts = [reach + (k - LENGTH // 2) * d for d in dilations for k in range(LENGTH)]
+        length = n_positions * self.stride
+        taps = [padded[:, :, t : t + length : self.stride] for t in starts]
+        windows = torch.cat(taps, 1).unflatten(1, (len(dilations), LENGTH * n_channels))
+        return self.filters[i, part].transpose(2, 3).flatten(2) @ windows
 
     def _with_differences(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the signals, then their differences in time, both with 0 for NaN, and a mask of
@@ -124,6 +132,21 @@ class KernelBank(nn.Module):
         """
         for signals in (x, x[:, :, 1:] - x[:, :, :-1]):
             yield signals.nan_to_num(), signals[:, 0, :: self.stride].isnan()
+
+
+def _mean_steps(responses: Tensor, thresholds: Tensor) -> Tensor:
+    """Mean over time of -1/2 below and 1/2 above each threshold.
+
+    From responses (n, n_dilations, 84, n_positions) and thresholds (n_dilations, n_thresholds, 84)
+    to means (n, n_dilations, n_thresholds, 84).
+    """
+    # New memory for every threshold would take longer than the arithmetic.
+    memory = torch.empty_like(responses) if torch.is_inference_mode_enabled() else None
+    means = []
+    for of_kernels in thresholds.unbind(1):
+        steps = torch.sub(responses, of_kernels[..., None], out=memory).clamp_(-0.5, 0.5)
+        means.append(steps.mean(3))
+    return torch.stack(means, 2)
 
 
 def _sorted(rows: Tensor) -> Tensor:
