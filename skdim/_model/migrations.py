@@ -158,12 +158,26 @@ def with_encoder_argument(state: State, encoder: str, name: str, value: Any) -> 
     return {**completed(state), "model_": {**model, "given": completed(model["given"])}}
 
 
+def leave_patches_as_they_are(state: State) -> State:
+    """Format 4: features of images are slow features of the responses to fixed patches.
+
+    Before, they were the responses in each quarter.
+    """
+    for encoder in ("conv", "resnet"):
+        state = with_encoder_argument(state, encoder, "n_slow", 0)
+    return state
+
+
 Migration = Callable[[State], State]
 
 # By the format that a migration leads to, from the format before it; a kind that did not change has
 # none.
 MIGRATIONS: dict[str, dict[int, Migration]] = {
-    "transformer": {2: trim_development_model, 3: leave_views_undamped},
+    "transformer": {
+        2: trim_development_model,
+        3: leave_views_undamped,
+        4: leave_patches_as_they_are,
+    },
     "classifier": {},
     "detector": {},
 }

@@ -92,8 +92,12 @@ class ConvEncoder(nn.Module):
     n_local_maps : int, default=1
         How many of the last levels give a local map.
     n_patches : int, default=200
-        Number of fixed patches, each of which gives four features. Volumes, smaller images and
-        images of more than 8 channels have none.
+        Number of fixed patches. Volumes, smaller images and images of more than 8 channels have
+        none.
+    n_slow : int, default=64
+        Number of features of each of 16 parts of an image, learned from the responses to the fixed
+        patches: those that neighbouring places share most. At most ``n_patches``. 0 takes the
+        responses themselves, in each quarter of the image.
     """
 
     takes_any_size = True
@@ -108,6 +112,7 @@ class ConvEncoder(nn.Module):
         max_filters: int = 96,
         n_local_maps: int = 1,
         n_patches: int = 200,
+        n_slow: int = 64,
     ):
         super().__init__()
         channels, *sides = sample_shape
@@ -118,7 +123,7 @@ class ConvEncoder(nn.Module):
                 "signals or rows, say so with the 'channel_axis' parameter."
             )
         check_sizes(width=width, n_hidden=n_hidden, max_filters=max_filters)
-        check_sizes(lowest=0, depth=depth, n_patches=n_patches)
+        check_sizes(lowest=0, depth=depth, n_patches=n_patches, n_slow=n_slow)
         check_sizes(n_local_maps=n_local_maps)
         self.n_sides = len(sides)
         # The stem keeps the resolution of small images.
@@ -144,7 +149,7 @@ class ConvEncoder(nn.Module):
         self.code = normalized_code(n_hidden, n_components)
         has_room = len(sides) == 2 and min(sides) >= MIN_PATCHED_SIDE
         has_patches = has_room and sample_shape[0] <= MAX_PATCHED_CHANNELS and n_patches > 0
-        self.bank = PatchBank(sample_shape, n_patches) if has_patches else None
+        self.bank = PatchBank(sample_shape, n_patches, n_slow) if has_patches else None
 
     def adapt(self, samples: Tensor) -> None:
         """Compute the first layer and the fixed patches from samples (n, *sample_shape)."""
@@ -153,7 +158,7 @@ class ConvEncoder(nn.Module):
             self.bank.adapt(samples)
 
     def fixed_features(self, x: Tensor) -> Tensor:
-        """Return responses (n, n_fixed) to fixed patches."""
+        """Return features (n, n_fixed) of the responses to fixed patches."""
         return x.new_zeros(len(x), 0) if self.bank is None else self.bank(x)
 
     def make_level(self, n_in: int, n_out: int, pool: nn.Module) -> nn.Module:
@@ -179,7 +184,7 @@ class ResidualEncoder(ConvEncoder):
 
     Parameters
     ----------
-    sample_shape, n_components, width, depth, n_hidden, max_filters, n_local_maps, n_patches
+    sample_shape, n_components, width, depth, n_hidden, max_filters, n_local_maps, n_patches, n_slow
         As in `ConvEncoder`.
 
     References

@@ -142,7 +142,7 @@ def test_a_state_of_another_version_by_the_name_of_this_fit_is_refused(folder, t
     shutil.copy(earlier, own)
     if folder.name == __version__:
         return
-    with pytest.raises(ValueError, match=r"cannot be resumed exactly.*with format [12], and here"):
+    with pytest.raises(ValueError, match=r"cannot be resumed exactly.*with format [123], and here"):
         resumable(states).fit(samples("table"))
     with warnings.catch_warnings():
         warnings.simplefilter("error", VersionWarning)

@@ -89,7 +89,7 @@ LARGE = {
 KERNELS_OF_STEP = {"images": 375, "signals": 325, "tables": 220}
 KERNELS_OF_PAPER = 200
 # At most so many in `transform`, for a batch of 1024 samples.
-KERNELS_OF_BATCH = {"images": 95, "signals": 215, "tables": 30}
+KERNELS_OF_BATCH = {"images": 100, "signals": 160, "tables": 30}
 
 
 def kernels_of_step(monkeypatch, dim, X):

@@ -49,18 +49,21 @@ def test_a_stem_of_few_filters_keeps_the_largest_components():
 
 
 @pytest.mark.parametrize(
-    ("shape", "n_patches", "n_fixed"),
+    ("shape", "n_patches", "n_slow", "n_fixed"),
     [
-        ((1, 16, 16), 20, 80),
-        ((3, 64, 70), 20, 80),
-        ((3, 64, 70), 0, 0),
-        ((1, 15, 40), 20, 0),
-        ((9, 16, 16), 20, 0),
-        ((1, 16, 16, 16), 20, 0),
+        ((1, 16, 16), 20, 5, 80),
+        ((1, 16, 16), 20, 30, 320),
+        ((1, 16, 16), 20, 0, 80),
+        ((3, 64, 70), 20, 5, 80),
+        ((3, 64, 70), 0, 5, 0),
+        ((1, 15, 40), 20, 5, 0),
+        ((9, 16, 16), 20, 5, 0),
+        ((1, 16, 16, 16), 20, 5, 0),
     ],
 )
-def test_images_with_room_have_patches(shape, n_patches, n_fixed):
-    encoder = ENCODERS["conv"](shape, 4, width=8, n_hidden=8, n_patches=n_patches).eval()
+def test_images_with_room_have_patches(shape, n_patches, n_slow, n_fixed):
+    sizes = {"width": 8, "n_hidden": 8, "n_patches": n_patches, "n_slow": n_slow}
+    encoder = ENCODERS["conv"](shape, 4, **sizes).eval()
     encoder.adapt(torch.randn(30, *shape))
     with torch.no_grad():
         fixed = encode(encoder, torch.randn(3, *shape)).fixed

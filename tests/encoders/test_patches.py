@@ -5,16 +5,20 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from skdim.encoders.patches import LEAST_VARIANCE, PatchBank
+from skdim.encoders.patches import LEAST_VARIANCE, PatchBank, slowest_features
+
+
+def adapted(n_slow):
+    images = torch.randn(50, 2, 17, 20, generator=torch.Generator().manual_seed(0)).cumsum(3)
+    images = (images - images.mean((0, 2, 3), keepdim=True)) / images.std((0, 2, 3), keepdim=True)
+    bank = PatchBank((2, 17, 20), 5, n_slow)
+    bank.adapt(images)
+    return bank, images
 
 
 @pytest.fixture(scope="module")
 def patches():
-    images = torch.randn(50, 2, 17, 20, generator=torch.Generator().manual_seed(0)).cumsum(3)
-    images = (images - images.mean((0, 2, 3), keepdim=True)) / images.std((0, 2, 3), keepdim=True)
-    bank = PatchBank((2, 17, 20), 5)
-    bank.adapt(images)
-    return bank, images
+    return adapted(n_slow=0)
 
 
 def test_responses_to_patches_are_those_of_plain_loops(patches):
@@ -55,7 +59,7 @@ def test_fixed_patches_beat_the_pixels_of_images():
     direction, phase = np.arange(120) % 2, rng.uniform(0, 2 * np.pi, (120, 1, 1))
     position = np.where(direction[:, None, None], *np.indices((16, 16))[:, None])
     images = np.sin(position + phase) + rng.normal(size=(120, 16, 16))
-    bank = PatchBank((1, 16, 16), 30)
+    bank = PatchBank((1, 16, 16), 200, 64)
     samples = torch.from_numpy(images[:, None]).float()
     bank.adapt(samples[:60])
     features = bank(samples).numpy()
@@ -64,3 +68,38 @@ def test_fixed_patches_beat_the_pixels_of_images():
         for X in (images.reshape(120, -1), features)
     ]
     assert scores[0] < 0.7 < 0.95 < scores[1]
+
+
+def test_slow_features_are_those_of_plain_loops():
+    bank, images = adapted(n_slow=3)
+    responses = bank.respond(images[3:4])[0].double().numpy()  # (5, 12, 15)
+    slow, bias = bank.slow.double().numpy(), bank.bias.double().numpy()
+    expected = []
+    for rows in ((0, 3), (3, 6), (6, 9), (9, 12)):
+        for columns in ((0, 4), (3, 8), (7, 12), (11, 15)):
+            features = responses[:, slice(*rows), slice(*columns)].mean((1, 2)) @ slow.T + bias
+            expected.extend(features / np.linalg.norm(features))
+    np.testing.assert_allclose(bank(images[3:4])[0], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_slow_features_have_mean_0_and_variance_1_over_all_places():
+    bank, images = adapted(n_slow=3)
+    responses = bank.respond(images)[:, :, ::2, ::2].transpose(0, 1).flatten(1)
+    features = (responses.T @ bank.slow.T + bank.bias).double()
+    torch.testing.assert_close(features.mean(0), torch.zeros(3).double(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(features.T.cov(), torch.eye(3).double(), atol=0.01, rtol=0)
+
+
+def test_the_slowest_features_are_what_neighbours_share():
+    """Three sources of variance 1, mixed at random: of one, neighbours share 90 %."""
+    shares = np.diag([0.5, 0.9, 0.1])
+    mixing = np.random.default_rng(0).normal(size=(3, 3))
+    slow = slowest_features(mixing.T @ mixing, mixing.T @ shares @ mixing, 2)
+    unmixed = mixing @ slow  # the weight of each source in the features
+    np.testing.assert_allclose(np.abs(unmixed), [[0, 1], [1, 0], [0, 0]], atol=0.02)
+
+
+def test_slow_features_of_images_without_any_pattern_are_0():
+    bank = PatchBank((1, 16, 16), 10, 4)
+    bank.adapt(torch.ones(20, 1, 16, 16))
+    assert (bank(torch.ones(3, 1, 16, 16)) == 0).all()

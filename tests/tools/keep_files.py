@@ -28,8 +28,8 @@ SMALL = {"n_components": 4, "max_epochs": 1, "batch_size": 16, "critic_width": 8
 OF_THE_MACHINE = {"device": "cpu", "precision": "float32"}
 ENCODERS = {
     "table": {"width": 8, "n_hidden": 16, "n_local_channels": 8},
-    "signals": {"width": 4, "n_hidden": 16, "n_thresholds": 1},
-    "images": {"width": 4, "n_hidden": 16, "max_filters": 4, "n_patches": 5},
+    "signals": {"width": 2, "n_hidden": 4, "n_thresholds": 1},
+    "images": {"width": 4, "n_hidden": 16, "max_filters": 4, "n_patches": 5, "n_slow": 2},
 }
 OTHERS = {
     "table": {"global_weight": 1.0, "column_groups": [[0, 1]]},
