@@ -4,6 +4,7 @@
     python tests/device/run.py generic        # skdim as it is: what differs on another device
     python tests/device/run.py generic -k ""  # all of it
     python tests/device/run.py cuda -m ""     # every combination of choices
+    python tests/device/run.py cuda test_laws.py  # one file
 
 Further arguments are those of pytest.
 """
@@ -33,4 +34,7 @@ if __name__ == "__main__":
     if mode == "cuda":
         pretended_device.replace_cuda("skdim")
     options = ["-k", MODES[mode], "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--no-header"]
-    raise SystemExit(pytest.main([str(HERE), *options, *arguments]))
+    names = [name for name in arguments if name.endswith(".py")]
+    others = [argument for argument in arguments if argument not in names]
+    files = [str(HERE / name) for name in names] or [str(HERE)]
+    raise SystemExit(pytest.main([*files, *options, *others]))

@@ -93,7 +93,7 @@ def test_every_prior(prior):
 
 @pytest.mark.parametrize("coordinates", COORDINATES)
 def test_every_coordinate_task(coordinates):
-    check("grey", coordinate_weight=0.5, coordinates=coordinates)
+    check("digits", coordinate_weight=0.5, coordinates=coordinates)
 
 
 def own_estimator(joint, marginal):

@@ -33,7 +33,7 @@ def own_views(batch, generator):
 STEPS = {
     "own views": ("rows", {"augment": own_views}),
     "crops and occlusion": ("grey", {"n_crops": 4, "occlusion": True}),
-    "coordinates": ("grey", {"coordinate_weight": 0.5}),
+    "coordinates": ("digits", {"coordinate_weight": 0.5}),
     "prior": ("rows", {"prior_weight": 0.5, "global_weight": 0.5}),
     "one location": ("signals", {"n_locations": 1, "critic": "concat"}),
     "streaming": ("rows", {"data_on_device": False}),

@@ -12,12 +12,21 @@ PROGRAM = Path(__file__).parents[1] / "device" / "run.py"
 
 
 @pytest.mark.skipif(not IS_SUPPORTED, reason=REASON)
-@pytest.mark.parametrize("mode", ["generic", "cuda"])
-def test_training_on_a_device(mode):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["generic"],
+        # In two processes, which two cores share.
+        ["cuda", "test_fits.py"],
+        ["cuda", "test_laws.py", "test_uses.py"],
+    ],
+    ids=" ".join,
+)
+def test_training_on_a_device(arguments):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
     environment |= {"OMP_NUM_THREADS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     ended = subprocess.run(
-        [sys.executable, str(PROGRAM), mode, "--tb=short"],
+        [sys.executable, str(PROGRAM), *arguments, "--tb=short"],
         capture_output=True,
         text=True,
         env=environment,
