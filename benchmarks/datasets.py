@@ -78,6 +78,12 @@ def grey_cifar10(n: int) -> Data:
     return Data(kind, X @ luminance, y, X_test @ luminance, y_test)
 
 
+def clothes(n: int | None = None) -> Data:
+    """28 x 28 grey images of clothes (Fashion-MNIST), 12,000 to train on."""
+    data = data_loader()
+    return Data("images", *data.load_clothes("train", n=n), *data.load_clothes("test"))
+
+
 def ucr(name: str) -> Data:
     """Signals; missing ends of shorter ones are filled with the training mean of the channel."""
     data = data_loader()
@@ -121,6 +127,7 @@ DATASETS: dict[str, Callable[[], Data]] = {
     **{name: partial(ucr, name) for name in UCR},
     "sensors": sensors,
     "words": words,
+    "clothes": clothes,
     "grey-cifar10-5k": partial(grey_cifar10, 5000),
     "cifar10-5k": partial(cifar10, 5000),
     "cifar10-10k": partial(cifar10, 10_000),

@@ -143,8 +143,8 @@ def _mean_steps(responses: Tensor, thresholds: Tensor) -> Tensor:
     # New memory for every threshold would take longer than the arithmetic.
     memory = torch.empty_like(responses) if torch.is_inference_mode_enabled() else None
     means = []
-    for of_kernels in thresholds.unbind(1):
-        steps = torch.sub(responses, of_kernels[..., None], out=memory).clamp_(-0.5, 0.5)
+    for threshold in thresholds.unbind(1):  # (n_dilations, 84), one for each kernel
+        steps = torch.sub(responses, threshold[..., None], out=memory).clamp_(-0.5, 0.5)
         means.append(steps.mean(3))
     return torch.stack(means, 2)
 
