@@ -26,8 +26,8 @@ LEAST_VARIANCE = 0.01
 N_VALUES = 5_400_000
 # Parts along each side of an image: of slow features, and of the responses themselves.
 N_PARTS, N_QUARTERS = 4, 2
-# Slow features are computed from the responses to this many samples, a few at a time.
-N_SAMPLES, N_AT_ONCE = 1000, 50
+# Slow features are computed from the responses at about this many positions in all, and at once.
+N_RESPONSES, N_AT_ONCE = 729_000, 36_450
 # Responses are compared with their mean over windows of this part of the image along each side.
 NEIGHBORHOOD = 0.5
 # Added to the variance of every response, as a fraction of their mean variance.
@@ -70,7 +70,7 @@ class PatchBank(nn.Module):
         """Cut the patches from samples (n, n_channels, *sides), and learn what is slow in them."""
         self._cut(samples)
         if self.n_slow:
-            mean, covariance, shared = self._covariances(samples[:N_SAMPLES])
+            mean, covariance, shared = self._covariances(samples)
             slow = slowest_features(covariance, shared, self.n_slow)
             self.slow.copy_(torch.from_numpy(slow.T))
             self.bias.copy_(torch.from_numpy(-mean @ slow))
@@ -97,17 +97,19 @@ class PatchBank(nn.Module):
         covariance of their means over neighbourhoods.
         """
         n_patches = len(self.filters)
+        n_positions = self.respond(samples[:1])[0, 0].numel()
+        samples = samples[: max(1, N_RESPONSES // n_positions)]
         mean = np.zeros(n_patches)
         squares, shared = np.zeros((2, n_patches, n_patches))
-        parts = samples.split(N_AT_ONCE)
-        for part in parts:
+        for part in samples.split(max(1, N_AT_ONCE // n_positions)):
+            weight = len(part) / len(samples)
             responses = self.respond(part)
             window = [max(1, round(NEIGHBORHOOD * side)) for side in responses.shape[2:]]
             means = functional.avg_pool2d(responses, window, 2)
             responses = responses[:, :, ::2, ::2]
-            mean += responses.mean((0, 2, 3)).cpu().double().numpy() / len(parts)
-            squares += _mean_products(responses) / len(parts)
-            shared += _mean_products(means) / len(parts)
+            mean += weight * responses.mean((0, 2, 3)).cpu().double().numpy()
+            squares += weight * _mean_products(responses)
+            shared += weight * _mean_products(means)
         outer = np.outer(mean, mean)
         return mean, squares - outer, shared - outer
 
