@@ -4,7 +4,6 @@
 # and, besides: make test-all (every combination of choices), make docs check-docs (the site,
 # looked at in a browser), make plots (pictures of the benchmarks), make fuzz, make bench, make gpu,
 # make release (both distributions, each tried in an empty environment).
-# Modules are compiled when they are imported: to compile all that is installed takes a minute.
 # pip, not another installer: PYTHON and PIP_ARGS may be set, e.g. PIP_ARGS="--extra-index-url ..."
 
 PYTHON ?= python3
@@ -18,8 +17,8 @@ OLDEST := .venv-oldest
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt $(PIP_ARGS) torch
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt $(PIP_ARGS) --editable ".[plot,onnx,test,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_ARGS) torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_ARGS) --editable ".[plot,onnx,test,dev]"
 	touch $@
 
 demo: $(VENV)/installed
@@ -28,7 +27,7 @@ demo: $(VENV)/installed
 # The environment of the tests, from files of known hashes only; see tests/tools/lock.py.
 locked: requirements-locked.txt
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --require-hashes --no-deps $(PIP_ARGS) --requirement $<
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps $(PIP_ARGS) --requirement $<
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $(VENV)/installed
 
@@ -50,8 +49,8 @@ test-all: lint
 
 $(OLDEST)/installed: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv $(OLDEST)
-	$(OLDEST)/bin/python -m pip install --quiet --no-compile --constraint constraints-oldest.txt $(PIP_ARGS) torch
-	$(OLDEST)/bin/python -m pip install --quiet --no-compile --constraint constraints-oldest.txt $(PIP_ARGS) --editable ".[plot,test]"
+	$(OLDEST)/bin/python -m pip install --quiet --constraint constraints-oldest.txt $(PIP_ARGS) torch
+	$(OLDEST)/bin/python -m pip install --quiet --constraint constraints-oldest.txt $(PIP_ARGS) --editable ".[plot,test]"
 	touch $@
 
 # The oldest versions supported; their own deprecations are not ours.
@@ -61,7 +60,7 @@ test-oldest: $(OLDEST)/installed
 matrix: test test-oldest
 
 $(VENV)/installed-docs: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt $(PIP_ARGS) --editable ".[docs]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_ARGS) --editable ".[docs]"
 	touch $@
 
 docs: $(VENV)/installed-docs

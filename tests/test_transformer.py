@@ -95,9 +95,11 @@ def test_a_random_state_instance_moves_on(quick, images):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float64])
 def test_types_of_the_same_numbers_give_the_same_features(quick, images, dtype):
-    expected = quick(precision="float32").fit(images).transform(images)
+    # The steps of other optimisers amplify rounding, which differs from processor to processor.
+    params = {"precision": "float32", "optimizer": "sgd", "learning_rate": 1e-3}
+    expected = quick(**params).fit(images).transform(images)
     typed = images.astype(dtype)
-    features = quick(precision="float32").fit(typed).transform(typed)
+    features = quick(**params).fit(typed).transform(typed)
     np.testing.assert_allclose(features, expected, atol=1e-3)
 
 
