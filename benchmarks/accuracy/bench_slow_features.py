@@ -55,7 +55,7 @@ def main():
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")  # a hundred iterations are a choice
     results = Cells("slow_features", fresh=arguments.fresh)
-    means: dict[tuple[str, ...], list[float]] = {}
+    accuracies: dict[tuple[str, ...], dict[str, list[float]]] = {}
     for name in arguments.data:
         data = load(name)
         for training in arguments.training:
@@ -66,14 +66,12 @@ def main():
                     text = ", ".join(f"{n}: {value:.3f}" for n, value in by_labels.items())
                     print(f"{name:<16} {training:<10} {features:<14} {output:<11} {text}")
                     for n, value in by_labels.items():
-                        means.setdefault((training, output, n, features), []).append(value)
+                        columns = accuracies.setdefault((training, output, n), {})
+                        columns.setdefault(features, []).append(value)
     claims = {}
-    for training, output, n, _ in means:
-        ours, theirs = (
-            float(np.mean(means[training, output, n, features]))
-            for features in ("slow features", "quarters")
-        )
-        text = f"{training}, {output}, {n}: {ours:.3f} with slow features, {theirs:.3f} without"
+    for case, columns in accuracies.items():
+        theirs, ours = (float(np.mean(columns[features])) for features in N_SLOW)
+        text = f"{', '.join(case)}: {ours:.3f} with slow features, {theirs:.3f} without"
         claims[text] = ours > theirs
     verdict(claims)
 

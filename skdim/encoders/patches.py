@@ -161,10 +161,8 @@ def slowest_features(covariance: np.ndarray, shared: np.ndarray, n: int) -> np.n
     _, directions = scipy.linalg.eigh(
         shared, covariance + least * np.eye(n_units), subset_by_index=[n_units - n, n_units - 1]
     )
-    directions = directions[:, ::-1]
-    # The sign of an eigenvector is arbitrary. This choice is the same on every machine.
-    largest = np.abs(directions).argmax(0)
-    return directions * np.sign(directions[largest, np.arange(n)])
+    slowest_first = torch.from_numpy(directions[:, ::-1].copy())
+    return _with_fixed_signs(slowest_first).numpy()
 
 
 def take_patches(samples: Tensor, side: int, n_patches: int) -> Tensor:
@@ -192,7 +190,15 @@ def principal_patches(patches: Tensor, regularization: float) -> tuple[Tensor, T
     """
     variances, components = torch.linalg.eigh(patches.T.cov(correction=0))
     variances, components = variances.flip(0), components.flip(1)  # largest first
-    # The sign of an eigenvector is arbitrary. This choice is the same on every machine.
-    largest = components.abs().argmax(0, keepdim=True)
-    components = components * components.gather(0, largest).sign()
-    return components, (variances.clamp(min=0) + regularization * variances.mean() + 1e-12).sqrt()
+    return _with_fixed_signs(components), (
+        variances.clamp(min=0) + regularization * variances.mean() + 1e-12
+    ).sqrt()
+
+
+def _with_fixed_signs(vectors: Tensor) -> Tensor:
+    """Turn each eigenvector, a column, so that its largest number is positive.
+
+    The sign of an eigenvector is arbitrary. This choice is the same on every machine.
+    """
+    largest = vectors.abs().argmax(0, keepdim=True)
+    return vectors * vectors.gather(0, largest).sign()
