@@ -31,6 +31,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from benchmarks.baselines.autoencoder import Autoencoder
 from benchmarks.baselines.patches import KMeansPatches
+from benchmarks.baselines.spectrogram import LogSpectrogram
 from benchmarks.common import (
     Cells,
     argument_parser,
@@ -98,6 +99,11 @@ def minirocket(data: Data, seed: int) -> Features:
     return {"": (extractor.fit_transform(data.X), extractor.transform(data.X_test))}
 
 
+def log_spectrogram(data: Data, seed: int) -> Features:
+    extractor = make_pipeline(LogSpectrogram(), StandardScaler())
+    return {"": (extractor.fit_transform(data.X), extractor.transform(data.X_test))}
+
+
 def dim(**params):
     """All outputs of one fit of skdim; the local map of images, a pooled one of signals."""
 
@@ -139,6 +145,7 @@ EXTRACTORS = {
     "RBF-256": (("rows",), by(rbf, scaled)),
     "k-means patches": (("images",), patches),
     "MiniRocket": (("signals",), minirocket),
+    "log spectrogram": (("signals",), log_spectrogram),
     "autoencoder-64": (("rows", "signals", "images"), autoencoder),
     "untrained": (("rows", "signals", "images"), dim(max_epochs=1, learning_rate=1e-12)),
     "skdim": (("rows", "signals", "images"), dim()),

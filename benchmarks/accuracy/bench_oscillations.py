@@ -17,11 +17,12 @@ import warnings
 from functools import partial
 
 import numpy as np
-from scipy.signal import spectrogram
 from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.accuracy.bench_features import draw
+from benchmarks.baselines.spectrogram import LogSpectrogram
 from benchmarks.common import Cells, argument_parser, fit_and_score, verdict
 from benchmarks.datasets import Data, words
 from skdim import DIMTransformer
@@ -32,19 +33,10 @@ N_PER_CLASS, N_DRAWS = 20, 4
 
 
 def log_spectrogram(data: Data, seed: int) -> Features:
-    scaler = StandardScaler().fit(_pool(data.X))
-    train, test = (scaler.transform(_pool(X)) for X in (data.X, data.X_test))
+    extractor = make_pipeline(LogSpectrogram(), StandardScaler())
+    train, test = extractor.fit_transform(data.X), extractor.transform(data.X_test)
     pca = PCA(64, random_state=seed).fit(train)
     return {"all": (train, test), "PCA-64": (pca.transform(train), pca.transform(test))}
-
-
-def _pool(X: np.ndarray) -> np.ndarray:
-    """Mean and maximum of each quarter of the log power: (n, n_features)."""
-    _, _, power = spectrogram(X, nperseg=128, noverlap=64, window="hann", detrend=False)
-    quarters = np.array_split(np.log(power * 64 / X.var() + 1e-3), 4, axis=-1)
-    return np.concatenate([p(q, -1) for q in quarters for p in (np.mean, np.max)], 2).reshape(
-        len(X), -1
-    )
 
 
 def dim(**params):
