@@ -3,6 +3,7 @@
 import copy
 import json
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -55,6 +56,7 @@ def small(**params):
         "encoder_params": {"width": 8, "n_hidden": 24},
         "max_epochs": 1,
         "batch_size": 16,
+        "transform_batch_size": 20,  # inference fills batches up
         "random_state": 0,
     }
     return DIMTransformer(**{**defaults, **params})
@@ -95,9 +97,9 @@ def assert_same_features(run, dim, X, rounding=0.0, **params):
         assert (difference <= 1e-4 + rounding).all(), (difference.max(), rounding)
 
 
-@pytest.fixture(scope="module")
-def fitted(request):
-    shape, params = LAYOUTS[request.param]
+@cache
+def fit_layout(layout):
+    shape, params = LAYOUTS[layout]
     X = draw(40, *shape)
     return small(**params).fit(X), X
 
@@ -111,16 +113,16 @@ def rounding_of(dim):
     return np.sqrt(np.square(of_units) @ np.square(readout.rotation))
 
 
-@pytest.mark.parametrize(("fitted", "output"), cover(LAYOUTS, OUTPUTS), indirect=["fitted"])
-def test_features_of_every_layout_and_output(fitted, output, run):
-    dim, X = fitted
+@pytest.mark.parametrize(("layout", "output"), cover(LAYOUTS, OUTPUTS))
+def test_features_of_every_layout_and_output(layout, output, run):
+    dim, X = fit_layout(layout)
     dim = copy.copy(dim).set_params(output=output)
     assert_same_features(run, dim, X, rounding_of(dim))
 
 
-@pytest.mark.parametrize("fitted", LAYOUTS, indirect=True)
-def test_graphs_of_every_layout_mean_the_same_to_the_reference_evaluator(fitted, tmp_path):
-    dim, X = fitted
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_graphs_of_every_layout_mean_the_same_to_the_reference_evaluator(layout, tmp_path):
+    dim, X = fit_layout(layout)
     dim = copy.copy(dim).set_params(output="hidden")
     export_onnx(dim, tmp_path / "graph.onnx")
     evaluator = reference.ReferenceEvaluator(str(tmp_path / "graph.onnx"))

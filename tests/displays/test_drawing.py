@@ -116,8 +116,8 @@ def test_rows_of_a_table_cannot_be_shown_as_pictures(name, of_rows):
 
 
 def test_volumes_have_thumbnails_and_no_heat_map():
-    X = noise(20, 8, 9, 10)
-    dim = DIMTransformer(channel_axis=None, **SHORT).fit(X)
+    X = noise(10, 8, 9, 10)
+    dim = DIMTransformer(channel_axis=None, transform_batch_size=10, **SHORT).fit(X)
     display = NearestNeighborsDisplay.from_estimator(dim, X, n_queries=2)
     assert display.thumbnails_[0, 0].get_array().shape == (9, 10)
     with pytest.raises(ValueError, match=r"images or signals.*\(1, 8, 9, 10\)"):

@@ -1,7 +1,8 @@
 """What all displays promise: pictures where they were asked for, in which nothing overlaps."""
 
+import importlib
 import itertools
-import subprocess
+import multiprocessing
 import sys
 import tempfile
 from dataclasses import fields
@@ -15,6 +16,7 @@ from helpers.displays import (
     ROWS,
     SHORT,
     SIGNALS,
+    draw_few,
     extent_of,
     innermost,
     is_inside,
@@ -55,24 +57,35 @@ FROM_ARRAYS = {
 }
 
 
+def import_afresh():
+    """End the process with 1 if displays import matplotlib, else with 0."""
+    for name in [*sys.modules]:
+        if name.partition(".")[0] in ("skdim", "matplotlib"):
+            del sys.modules[name]
+    importlib.import_module("skdim.displays")
+    sys.exit("matplotlib" in sys.modules)
+
+
 def test_importing_displays_does_not_import_matplotlib():
-    code = "import skdim, skdim.displays, sys; assert 'matplotlib' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    child = multiprocessing.get_context("fork").Process(target=import_afresh)
+    child.start()
+    child.join()
+    assert child.exitcode == 0
 
 
 @pytest.mark.parametrize("display", FROM_ESTIMATOR)
 def test_a_missing_matplotlib_is_named(display, fitted, images, monkeypatch):
-    drawn = FROM_ESTIMATOR[display](fitted, images, new_axes())
+    drawn = draw_few(display, fitted, images, new_axes())
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match="pip install matplotlib"):
-        FROM_ESTIMATOR[display](fitted, images, None)
+        draw_few(display, fitted, images)
     with pytest.raises(ImportError, match="pip install matplotlib"):
         FROM_ARRAYS[display](drawn).plot()
 
 
 @pytest.mark.parametrize("display", FROM_ESTIMATOR)
 def test_constructor_and_from_estimator_draw_one_picture(display, fitted, images):
-    drawn = FROM_ESTIMATOR[display](fitted, images, None)
+    drawn = draw_few(display, fitted, images)
     rebuilt = FROM_ARRAYS[display](drawn)
     assert not hasattr(rebuilt, "ax_")
     assert rebuilt.plot() is rebuilt
@@ -84,12 +97,12 @@ def test_a_given_ax_is_drawn_on_and_no_figure_is_made(display, fitted, images):
     import matplotlib.pyplot as plt
 
     ax = new_axes()
-    before = FROM_ESTIMATOR[display](fitted, images, ax)
+    before = draw_few(display, fitted, images, ax)
     assert before.ax_ is ax
     assert before.figure_ is ax.figure
     assert not plt.get_fignums()
     assert (picture_of(before) != 255).any()  # all of it in the figure that was given
-    assert FROM_ESTIMATOR[display](fitted, images, None).figure_ is plt.gcf()
+    assert draw_few(display, fitted, images).figure_ is plt.gcf()
 
 
 def axes_by_hand():
@@ -122,7 +135,7 @@ AXES = {
 @pytest.mark.parametrize("axes", AXES)
 @pytest.mark.parametrize("display", FROM_ESTIMATOR)
 def test_panels_are_inside_the_given_ax_and_do_not_overlap(display, axes, fitted, images):
-    drawn = FROM_ESTIMATOR[display](fitted, images, AXES[axes]())
+    drawn = draw_few(display, fitted, images, AXES[axes]())
     picture_of(drawn)
     panels = [extent_of(panel) for panel in innermost(drawn.ax_)]
     assert all(is_inside(panel, extent_of(drawn.ax_)) for panel in panels)
@@ -172,10 +185,10 @@ def test_texts_are_inside_the_figure_and_do_not_overlap(display, kind, request):
 def test_only_fitted_transformers_are_accepted(display, fitted, images):
     pipeline = make_pipeline(FrozenEstimator(fitted), LogisticRegression())
     with pytest.raises(TypeError, match=r"'estimator' .* pass the step itself.* Got Pipeline"):
-        FROM_ESTIMATOR[display](pipeline, images, None)
+        draw_few(display, pipeline, images)
     if display is not ViewsDisplay:  # views are worth a look before a fit
         with pytest.raises(NotFittedError):
-            FROM_ESTIMATOR[display](DIMTransformer(), images, None)
+            draw_few(display, DIMTransformer(), images)
 
 
 def written(images):
@@ -203,9 +216,9 @@ SOURCES = {
 
 @pytest.mark.parametrize("display", FROM_ESTIMATOR)
 def test_an_x_that_fit_takes_is_drawn_as_if_it_were_an_array(display, fitted, images):
-    expected = FROM_ESTIMATOR[display](fitted, images, new_axes())
+    expected = draw_few(display, fitted, images, new_axes())
     for source in SOURCES.values():
-        drawn = FROM_ESTIMATOR[display](fitted, source(images), new_axes())
+        drawn = draw_few(display, fitted, source(images), new_axes())
         for field in fields(display):
             value = getattr(drawn, field.name)
             value = value[:] if isinstance(value, StoredSamples) else value
@@ -217,9 +230,9 @@ def test_a_trimmed_transformer_draws_what_needs_neither_critic_nor_history(displ
     trimmed = DIMTransformer(**SHORT).fit(images).trim()
     if display in (LossCurveDisplay, LocalScoreDisplay):
         with pytest.raises(ValueError, match=r"was trimmed.*Fit it again"):
-            FROM_ESTIMATOR[display](trimmed, images, None)
+            draw_few(display, trimmed, images)
     else:
-        FROM_ESTIMATOR[display](trimmed, images, None)
+        draw_few(display, trimmed, images)
 
 
 DISPLAYS = {

@@ -38,7 +38,7 @@ def pipeline(dim, images):
 
 def test_mistakes_are_samples_that_the_classifier_gets_wrong(pipeline, images):
     (X, y), train = halves(images)
-    display = MistakesDisplay.from_estimator(pipeline, X, y, n_mistakes=100, **train)
+    display = MistakesDisplay.from_estimator(pipeline, X, y, n_mistakes=100, n_neighbors=1, **train)
     predicted = pipeline.predict(X)
     np.testing.assert_array_equal(display.indices, np.flatnonzero(predicted != y))
     np.testing.assert_array_equal(display.y_true, y[display.indices])
@@ -79,7 +79,13 @@ def test_samples_without_a_label_are_neither_mistakes_nor_neighbours(dim, images
     pipeline = make_pipeline(FrozenEstimator(dim), LogisticRegression()).fit(images[:40], y[:40])
     y[::2] = -1
     display = MistakesDisplay.from_estimator(
-        pipeline, images[40:], y[40:], X_train=images[:40], y_train=y[:40], n_mistakes=50
+        pipeline,
+        images[40:],
+        y[40:],
+        X_train=images[:40],
+        y_train=y[:40],
+        n_mistakes=50,
+        n_neighbors=2,
     )
     assert (display.indices % 2 == 1).all()
     assert (display.neighbor_labels >= 0).all()

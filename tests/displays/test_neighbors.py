@@ -84,7 +84,7 @@ def test_rows_go_down_and_neighbors_to_the_right(fitted, images):
 
 
 def test_signals_are_lines(of_signals):
-    display = NearestNeighborsDisplay.from_estimator(of_signals, SIGNALS)
+    display = NearestNeighborsDisplay.from_estimator(of_signals, SIGNALS, n_queries=2)
     line = display.thumbnails_[0, 0]
     assert [len(curve) for curve in line.get_segments()] == [32, 32]
     (y,) = (curve[:, 1] for curve in line.get_segments()[:1])
@@ -92,7 +92,7 @@ def test_signals_are_lines(of_signals):
 
 
 def test_channels_of_a_signal_do_not_cross(of_signals):
-    display = NearestNeighborsDisplay.from_estimator(of_signals, SIGNALS)
+    display = NearestNeighborsDisplay.from_estimator(of_signals, SIGNALS, n_queries=2)
     for line in display.thumbnails_.flat:
         upper, lower = line.get_segments()
         assert upper[:, 1].min() >= lower[:, 1].max()

@@ -11,7 +11,7 @@ KINDS = {
     "images": ({}, noise(30, 8, 8)),
     "photographs": ({}, noise(30, 3, 32, 32)),
     "signals": ({"channel_axis": 1}, SIGNALS),
-    "volumes": ({"channel_axis": None}, noise(20, 8, 9, 10)),
+    "volumes": ({"channel_axis": None, "transform_batch_size": 10}, noise(10, 8, 9, 10)),
     "rows": ({}, ROWS),
 }
 

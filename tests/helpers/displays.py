@@ -12,14 +12,24 @@ from skdim.displays import (
 )
 
 FROM_ESTIMATOR = {
-    LossCurveDisplay: lambda dim, X, ax: LossCurveDisplay.from_estimator(dim, ax=ax),
-    NearestNeighborsDisplay: lambda dim, X, ax: NearestNeighborsDisplay.from_estimator(
-        dim, X, ax=ax
+    LossCurveDisplay: lambda dim, X, ax, **params: LossCurveDisplay.from_estimator(
+        dim, ax=ax, **params
     ),
-    CodeDisplay: lambda dim, X, ax: CodeDisplay.from_estimator(dim, X, ax=ax),
-    LocalScoreDisplay: lambda dim, X, ax: LocalScoreDisplay.from_estimator(dim, X, ax=ax),
-    PriorDisplay: lambda dim, X, ax: PriorDisplay.from_estimator(dim, X, ax=ax),
-    ViewsDisplay: lambda dim, X, ax: ViewsDisplay.from_estimator(dim, X, ax=ax),
+    NearestNeighborsDisplay: lambda dim, X, ax, **params: NearestNeighborsDisplay.from_estimator(
+        dim, X, ax=ax, **params
+    ),
+    CodeDisplay: lambda dim, X, ax, **params: CodeDisplay.from_estimator(dim, X, ax=ax, **params),
+    LocalScoreDisplay: lambda dim, X, ax, **params: LocalScoreDisplay.from_estimator(
+        dim, X, ax=ax, **params
+    ),
+    PriorDisplay: lambda dim, X, ax, **params: PriorDisplay.from_estimator(dim, X, ax=ax, **params),
+    ViewsDisplay: lambda dim, X, ax, **params: ViewsDisplay.from_estimator(dim, X, ax=ax, **params),
+}
+# Few pictures, in several rows and columns: most of the time goes into pictures.
+FEW_PICTURES = {
+    NearestNeighborsDisplay: {"n_queries": 2, "n_neighbors": 2},
+    LocalScoreDisplay: {"n_samples": 3},
+    ViewsDisplay: {"n_samples": 2, "n_views": 2},
 }
 SHORT = {
     "n_components": 8,
@@ -28,6 +38,11 @@ SHORT = {
     "batch_size": 32,
     "random_state": 0,
 }
+
+
+def draw_few(display, dim, X, ax=None):
+    """Draw a display of few pictures."""
+    return FROM_ESTIMATOR[display](dim, X, ax, **FEW_PICTURES.get(display, {}))
 
 
 def noise(*shape, seed=0):

@@ -14,6 +14,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +36,21 @@ class Bomb:
 
 def good_file(path: Path) -> bytes:
     """A small transformer's file."""
+    path.write_bytes(good_content())
+    return good_content()
+
+
+@cache
+def good_content() -> bytes:
+    """What a small transformer writes into a file."""
     X = np.random.default_rng(0).normal(size=(60, *X_SHAPE)).astype(np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         params = {"n_hidden": 16, "width": 8}
         dim = DIMTransformer(4, max_epochs=1, encoder_params=params, random_state=0).fit(X)
-    dim.save(path)
-    return path.read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        dim.save(Path(folder) / "dim.safetensors")
+        return (Path(folder) / "dim.safetensors").read_bytes()
 
 
 def taken_apart(good: bytes) -> tuple[dict, bytes]:

@@ -17,6 +17,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -134,10 +135,19 @@ def use_detector(path):
     detector.fit(ROWS).predict(ROWS)
 
 
-def use_checkpoint(path):
+@cache
+def place_of_checkpoint() -> Path:
+    """Return where the fit that `use_checkpoint` resumes keeps its state, below any folder."""
     with tempfile.TemporaryDirectory() as folder:
         small(checkpoint=folder, **{**RESUMED, "max_epochs": 1}).fit(ROWS)
         (state,) = Path(folder).glob("*/state.safetensors")
+        return state.relative_to(folder)
+
+
+def use_checkpoint(path):
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder) / place_of_checkpoint()
+        state.parent.mkdir()
         state.write_bytes(path.read_bytes())
         yield
         yield

@@ -4,8 +4,7 @@ import copy
 import io
 import multiprocessing
 import pickle
-import subprocess
-import sys
+import runpy
 
 import cloudpickle
 import joblib
@@ -50,7 +49,11 @@ KINDS = {
     "images": (RNG.integers(0, 255, (40, 9, 10, 3), dtype=np.uint8), {"flip_averaging": True}),
     "volumes": (
         RNG.normal(size=(12, 8, 8, 9)),
-        {"channel_axis": None, "encoder_params": {"width": 8, "n_hidden": 16}},
+        {
+            "channel_axis": None,
+            "encoder_params": {"width": 8, "n_hidden": 16},
+            "transform_batch_size": 12,
+        },
     ),
     "flat images": (RNG.normal(size=(40, 64)), {"sample_shape": (8, 8), "output": "local"}),
     "groups of columns": (RNG.normal(size=(50, 6)), {"column_groups": [[0, 1], [2, 3]]}),
@@ -127,10 +130,17 @@ PARAMETERS = DIMTransformer().get_params()
 
 
 @pytest.fixture(scope="module")
-def plain_file(quick, tmp_path_factory):
+def plain(quick):
+    """A transformer without custom objects, and its X."""
+    X = RNG.normal(size=(40, 5))
+    return quick().fit(X), X
+
+
+@pytest.fixture(scope="module")
+def plain_file(plain, tmp_path_factory):
     """The file of a transformer without custom objects."""
     path = tmp_path_factory.mktemp("plain") / "dim"
-    quick().fit(RNG.normal(size=(40, 5))).save(path)
+    plain[0].save(path)
     return path
 
 
@@ -174,10 +184,11 @@ def without(state, names):
 
 
 @pytest.mark.parametrize("missing", [*([name] for name in PARAMETERS), [*PARAMETERS]])
-def test_a_pickle_of_a_version_without_a_parameter_gets_its_default(quick, missing):
-    X = RNG.normal(size=(40, 5))
+def test_a_pickle_of_a_version_without_a_parameter_gets_its_default(quick, plain, missing):
+    dim, X = plain
     params = {name: PARAMETERS[name] for name in missing}
-    dim = quick(**params).fit(X)
+    if dim.get_params() != {**dim.get_params(), **params}:
+        dim = quick(**params).fit(X)
     older = DIMTransformer.__new__(DIMTransformer)
     older.__setstate__(without(dim.__getstate__(), missing))
     np.testing.assert_array_equal(older.transform(X), dim.transform(X))
@@ -234,24 +245,61 @@ def _transform(given):
     return dim.transform(X)
 
 
+NOTEBOOK = """
+import pickle
+from pathlib import Path
+import joblib
+import numpy as np
+from skdim import DIMTransformer
+from skdim.encoders import MLPEncoder
+
+folder = str(Path(__file__).parent)
+pipeline = joblib.load(folder + "/pipeline.joblib")
+np.save(folder + "/proba.npy", pipeline.predict_proba(np.load(folder + "/images.npy")))
+
+class Mine(MLPEncoder):
+    pass
+
+X = np.random.default_rng(0).normal(size=(20, 4))
+transformer = DIMTransformer(4, encoder=Mine, max_epochs=1).fit(X)
+file = pickle.dumps(transformer)
+assert (pickle.loads(file).transform(X) == transformer.transform(X)).all()
+open(folder + "/transformer.pickle", "wb").write(file)
+"""
+
+
+def _run(script):
+    runpy.run_path(script, run_name="__main__")
+
+
 @pytest.fixture(scope="module")
-def spawned(quick, tmp_path_factory):
-    """Features here, and in a new process: of a transformer that was sent, and of its file."""
-    X, path = RNG.normal(size=(40, 5)), tmp_path_factory.mktemp("spawned") / "dim"
-    dim = quick().fit(X)
+def spawned(quick, digits, tmp_path_factory):
+    """A folder, and features here and in a new process: of a transformer sent, and of its file.
+
+    The process also ran a notebook in the folder.
+    """
+    folder, images = tmp_path_factory.mktemp("spawned"), digits.images[:60]
+    pipeline = make_pipeline(quick(), LogisticRegression(max_iter=1000))
+    pipeline.fit(images, digits.target[:60])
+    joblib.dump(pipeline, folder / "pipeline.joblib")
+    np.save(folder / "images.npy", images)
+    (folder / "notebook.py").write_text(NOTEBOOK)
+    dim, path = pipeline[0], folder / "dim"
     dim.save(path)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        answers = pool.map_async(_transform, [(dim, X), (path, X)]).get(timeout=100)
-    return dim.transform(X), *answers
+        answers = pool.map_async(_transform, [(dim, images), (path, images)]).get(timeout=100)
+        pool.apply_async(_run, (str(folder / "notebook.py"),)).get(timeout=100)
+    np.save(folder / "expected.npy", pipeline.predict_proba(images))
+    return folder, dim.transform(images), *answers
 
 
 def test_a_file_is_read_by_another_process(spawned):
-    here, _, from_file = spawned
+    _, here, _, from_file = spawned
     np.testing.assert_allclose(from_file, here, atol=1e-6)
 
 
 def test_a_spawned_process_gets_the_same_answers(spawned):
-    here, sent, _ = spawned
+    _, here, sent, _ = spawned
     np.testing.assert_allclose(sent, here, atol=1e-6)
 
 
@@ -268,44 +316,9 @@ def test_worker_processes_get_the_same_answers(quick, method):
     np.testing.assert_allclose(np.concatenate(answers), dim.transform(X), atol=1e-6)
 
 
-NOTEBOOK = """
-import pickle, sys
-import joblib
-import numpy as np
-from skdim import DIMTransformer
-from skdim.encoders import MLPEncoder
-
-folder = sys.argv[1]
-pipeline = joblib.load(folder + "/pipeline.joblib")
-np.save(folder + "/proba.npy", pipeline.predict_proba(np.load(folder + "/images.npy")))
-
-class Mine(MLPEncoder):
-    pass
-
-X = np.random.default_rng(0).normal(size=(20, 4))
-transformer = DIMTransformer(4, encoder=Mine, max_epochs=1).fit(X)
-file = pickle.dumps(transformer)
-assert (pickle.loads(file).transform(X) == transformer.transform(X)).all()
-open(folder + "/transformer.pickle", "wb").write(file)
-"""
-
-
-@pytest.fixture(scope="module")
-def notebook(quick, digits, tmp_path_factory):
-    """A pipeline, and the folder where another process loaded it and left a transformer."""
-    folder, images = tmp_path_factory.mktemp("notebook"), digits.images[:60]
-    pipeline = make_pipeline(quick(), LogisticRegression(max_iter=1000))
-    pipeline.fit(images, digits.target[:60])
-    joblib.dump(pipeline, folder / "pipeline.joblib")
-    np.save(folder / "images.npy", images)
-    subprocess.run([sys.executable, "-c", NOTEBOOK, str(folder)], check=True)
-    return pipeline, folder
-
-
-def test_joblib_in_a_new_process_gives_equal_features(notebook, digits):
-    pipeline, folder = notebook
-    expected = pipeline.predict_proba(digits.images[:60])
-    np.testing.assert_array_equal(np.load(folder / "proba.npy"), expected)
+def test_joblib_in_a_new_process_gives_equal_features(spawned):
+    folder, *_ = spawned
+    np.testing.assert_array_equal(np.load(folder / "proba.npy"), np.load(folder / "expected.npy"))
 
 
 class TopLevel(MLPEncoder):
@@ -380,7 +393,7 @@ def transform(transformer, X):
     return transformer.transform(X)
 
 
-def test_a_class_of_a_notebook_is_missed_by_name(notebook):
-    _, folder = notebook
+def test_a_class_of_a_notebook_is_missed_by_name(spawned):
+    folder, *_ = spawned
     with pytest.raises(AttributeError, match="'Mine' on <module "):
         pickle.loads((folder / "transformer.pickle").read_bytes())

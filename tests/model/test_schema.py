@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from helpers.products import cover
 
 from skdim import DIMClassifier, DIMTransformer
 from skdim._model.schema import LARGEST_SIZES, check_classifier, check_sizes, check_state
@@ -68,15 +69,15 @@ def changed(value):
         yield from (-1, 0.5, 2**64)
 
 
-@pytest.mark.parametrize("kind", ["rows", "images"])
-def test_any_change_of_a_type_a_range_or_a_shape_is_refused(states, kind):
+@pytest.mark.parametrize(("kind", "half"), cover(["rows", "images"], range(2)))
+def test_any_change_of_a_type_a_range_or_a_shape_is_refused(states, kind, half):
     changes = [
         (place, value)
         for place in places(states[kind])
         for value in changed(at(states[kind], place))
     ]
     rng = np.random.default_rng(1)
-    for i in rng.permutation(len(changes))[:150]:
+    for i in rng.permutation(len(changes))[half:150:2]:
         place, value = changes[i]
         state = copy.copy(states[kind])
         put(state, place, value)

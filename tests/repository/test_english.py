@@ -196,27 +196,30 @@ def test_the_program_prints_hits_and_fails_if_there_are_any(tmp_path, text, code
     assert (f"{path}:1: 'is no file': say is not a" in ended.stdout) == bool(code)
 
 
-def texts() -> list[Path]:
+@pytest.fixture(scope="module")
+def texts() -> dict[Path, str]:
     """Every page and module, but those that list the words."""
     folders = ("skdim", "docs", "tests", "benchmarks")
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*")]
     kinds = {".py", ".md", ".rst", ".json", ".css", ".toml"}
-    return [
-        path
+    return {
+        path.relative_to(ROOT): path.read_text(encoding="utf-8")
         for path in paths
         if path.suffix in kinds
         and not BUILT & set(path.parts)
         and path not in (Path(__file__), Path(english.__file__))
-    ]
+    }
 
 
 @pytest.mark.parametrize("word", WORDS, ids=lambda word: word.pattern)
-def test_the_fields_word_is_used(word):
-    assert texts()
+def test_the_fields_word_is_used(word, texts):
+    assert texts
+    pattern = re.compile(word.pattern, re.IGNORECASE)
     hits = [
-        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
-        for path in texts()
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
-        if re.search(word.pattern, line, re.IGNORECASE)
+        f"{path}:{number}: {line.strip()[:100]}"
+        for path, text in texts.items()
+        if pattern.search(text)
+        for number, line in enumerate(text.splitlines(), start=1)
+        if pattern.search(line)
     ]
     assert not hits, f"say {word.say!r}:\n" + "\n".join(hits)

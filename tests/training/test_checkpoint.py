@@ -3,14 +3,15 @@
 import errno
 import json
 import logging
+import multiprocessing
 import os
 import pickle
 import signal
-import subprocess
 import sys
 import threading
 import time
 import warnings
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from skdim import Checkpoint, DIMTransformer
 from skdim._training.checkpoint import FILE, StateFile, key_of
 from skdim._training.net import DIMNet
 from skdim.exceptions import FileError, VersionWarning
+
+FORK = multiprocessing.get_context("fork")  # a child begins at once, and with all imports
 
 
 class Killed(BaseException):
@@ -68,18 +71,18 @@ VARIANTS = {
     ("variant", "epoch"), [*((name, 3) for name in VARIANTS), ("default", 2), ("default", N_EPOCHS)]
 )
 def test_a_resumed_fit_ends_bit_equal(variant, epoch, tmp_path, monkeypatch):
-    params = VARIANTS[variant]
-    uninterrupted = dim(**params).fit(IMAGES)
+    params, X = {"batch_size": 32, **VARIANTS[variant]}, IMAGES[:64]
+    uninterrupted = dim(**params).fit(X)
     with monkeypatch.context() as patch:
         kill_in_epoch(patch, epoch)
         with pytest.raises(Killed):
-            dim(tmp_path, **params).fit(IMAGES)
-    again = dim(tmp_path, **params).fit(IMAGES)
+            dim(tmp_path, **params).fit(X)
+    again = dim(tmp_path, **params).fit(X)
     for output in ("components", "code", "hidden", "local"):
         uninterrupted.set_params(output=output), again.set_params(output=output)
-        assert np.array_equal(uninterrupted.transform(IMAGES), again.transform(IMAGES))
+        assert np.array_equal(uninterrupted.transform(X), again.transform(X))
     assert [e["loss"] for e in uninterrupted.history_] == [e["loss"] for e in again.history_]
-    assert uninterrupted.score(IMAGES) == again.score(IMAGES)
+    assert uninterrupted.score(X) == again.score(X)
     assert getattr(uninterrupted, "best_epoch_", None) == getattr(again, "best_epoch_", None)
 
 
@@ -336,30 +339,29 @@ def test_a_lock_leads_nowhere_else(tmp_path):
     assert precious.read_text() == "precious"
 
 
-HOLDER = """
-import os, sys, time
-from skdim._training.checkpoint import StateFile
-with StateFile(sys.argv[1], "key").locked():
-    if not os.fork():
+def hold_lock(folder, pipe):
+    """Hold a lock, and leave a process that was forked meanwhile."""
+    os.setsid()
+    with StateFile(folder, "key").locked():
+        if os.fork():
+            pipe.send("locked")
         time.sleep(60)
-    print("locked", flush=True)
-    time.sleep(60)
-"""
 
 
 def test_a_lock_ends_with_its_process_though_a_forked_process_lives_on(tmp_path):
-    command = [sys.executable, "-W", "ignore", "-c", HOLDER, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as holder:
-        try:
-            assert holder.stdout.readline() == b"locked\n"
-            with pytest.raises(TimeoutError), StateFile(tmp_path, "key").locked(raise_timeout):
-                pytest.fail("The lock was not held.")
-            os.kill(holder.pid, signal.SIGKILL)
-            holder.wait()
-            with StateFile(tmp_path, "key").locked(raise_timeout):
-                pass
-        finally:
-            os.killpg(holder.pid, signal.SIGKILL)
+    receiver, sender = FORK.Pipe(duplex=False)
+    holder = FORK.Process(target=hold_lock, args=(tmp_path, sender))
+    holder.start()
+    try:
+        assert receiver.poll(60)
+        with pytest.raises(TimeoutError), StateFile(tmp_path, "key").locked(raise_timeout):
+            pytest.fail("The lock was not held.")
+        holder.kill()
+        holder.join()
+        with StateFile(tmp_path, "key").locked(raise_timeout):
+            pass
+    finally:
+        os.killpg(holder.pid, signal.SIGKILL)
 
 
 def raise_timeout():
@@ -394,32 +396,31 @@ def test_waiting_is_logged_once(tmp_path, caplog):
     assert max(np.diff(rounds)) < 1  # seconds
 
 
-WAITING = """
-import sys
-import numpy as np
-from skdim import DIMTransformer
-X = np.random.default_rng(0).normal(size=(64, 6))
-print("begin", flush=True)
-DIMTransformer(4, max_epochs=1, random_state=0, device="cpu", checkpoint=sys.argv[1]).fit(X)
-"""
+def fit_until_interrupted(folder, pipe):
+    """Fit and send what is logged; end with 130, as a shell says, after Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    handler, logger = logging.Handler(), logging.getLogger("skdim")
+    handler.emit = lambda record: pipe.send(record.getMessage())
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        dim(folder).fit(ROWS)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def test_an_interrupt_ends_a_fit_that_waits(tmp_path):
-    command = [sys.executable, "-W", "ignore", "-c", WAITING, str(tmp_path)]
-    X = np.random.default_rng(0).normal(size=(64, 6))
-    DIMTransformer(4, max_epochs=1, random_state=0, device="cpu", checkpoint=tmp_path).fit(X)
+    dim(tmp_path).fit(ROWS)
     (path,) = states(tmp_path)
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with (
-        StateFile(tmp_path, path.parent.name).locked(),
-        subprocess.Popen(command, **pipes) as waiting,
-    ):
-        waiting.stdout.readline()
-        with pytest.raises(subprocess.TimeoutExpired):
-            waiting.wait(2)
-        waiting.send_signal(signal.SIGINT)
-        _, error = waiting.communicate(timeout=10)
-    assert error.endswith("KeyboardInterrupt\n")
+    receiver, sender = FORK.Pipe(duplex=False)
+    waiting = FORK.Process(target=fit_until_interrupted, args=(tmp_path, sender), daemon=True)
+    with StateFile(tmp_path, path.parent.name).locked():
+        waiting.start()
+        assert receiver.poll(60)
+        assert receiver.recv().startswith("Waiting for another process")
+        os.kill(waiting.pid, signal.SIGINT)
+        waiting.join(timeout=10)
+        assert waiting.exitcode == 130
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
@@ -470,26 +471,26 @@ def test_a_path_that_is_no_folder_is_named(tmp_path):
         dim(tmp_path / "file").fit(ROWS)
 
 
-FULL_DISK = """
-import resource, signal, sys
-import numpy as np
-from skdim import DIMTransformer
-X = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
-dim = DIMTransformer(4, max_epochs=3, random_state=0, checkpoint=sys.argv[1])
-dim.fit(X)
-# No file may grow beyond some kilobytes, which is what a full disk does.
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
-dim.set_params(max_epochs=4).fit(X)
-"""
+@contextmanager
+def files_of_at_most(n_bytes):
+    """Let no file grow beyond some bytes, which is what a full disk does."""
+    resource = pytest.importorskip("resource")
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, usual[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
 def test_a_full_disk_is_an_error_and_leaves_no_temporary_file(tmp_path):
-    command = [sys.executable, "-W", "ignore", "-c", FULL_DISK, str(tmp_path)]
-    full = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert full.returncode == 1
-    assert "The state after epoch 1 could not be written" in full.stderr
+    dim(tmp_path, max_epochs=1).fit(ROWS)
+    with (
+        pytest.raises(OSError, match=r"The state after epoch 1 could not be written"),
+        files_of_at_most(5000),
+    ):
+        dim(tmp_path, max_epochs=2).fit(ROWS)
+    assert len(states(tmp_path)) == 1
     names = {path.name for path in tmp_path.glob("*/*")}
     assert names == {"lock", FILE}
 
