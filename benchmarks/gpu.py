@@ -44,12 +44,13 @@ class Size(NamedTuple):
     n_test: int
     n_samples: int
     batch_size: int
+    transform_batch_size: int | None
     paper_epochs: int
     seconds: tuple[float, ...]
 
 
-FULL = Size("cuda", None, 10_000, 2048, 64, 10, (60, 300))
-TOY = Size("cpu", 32, 20, 16, 16, 1, (1,))
+FULL = Size("cuda", None, 10_000, 2048, 64, None, 10, (60, 300))
+TOY = Size("cpu", 32, 20, 16, 16, 16, 1, (1,))
 # Seconds of a step, and samples per second of the lean step over those of plain PyTorch.
 LARGEST_STEP, LEAST_RATIO = 6e-4, 8
 # Features of float32 differ by rounding only: skdim switches TF32 off.
@@ -99,7 +100,12 @@ def modalities(size: Size) -> dict:
         captured.clear()
         n_epochs = 1 if size.device == "cpu" else 1 + WORTHWHILE // (len(X) // 128)
         dim = DIMTransformer(
-            device=size.device, max_epochs=n_epochs, output="hidden", random_state=0, **params
+            device=size.device,
+            max_epochs=n_epochs,
+            output="hidden",
+            random_state=0,
+            transform_batch_size=size.transform_batch_size,
+            **params,
         )
         seconds = clock(partial(dim.fit, X))
         on_device = dim.transform(X[:500])

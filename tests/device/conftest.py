@@ -14,6 +14,12 @@ def no_counts():
     counts.clear()
 
 
+@pytest.fixture(autouse=True)
+def small_layers(monkeypatch):
+    """Whether parts of a batch round alike is tried with some samples, rather than with 1024."""
+    monkeypatch.setattr("skdim._model.inference.LARGEST_FIXED_LAYER", 2**17)
+
+
 @pytest.fixture
 def few_steps(monkeypatch):
     """Capture the second step of every fit."""

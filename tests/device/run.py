@@ -9,11 +9,13 @@
 Further arguments are those of pytest.
 """
 
+import os
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
+os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # their imports take seconds
 
 import pytest  # noqa: E402
 from helpers import pretended_device  # noqa: E402
@@ -33,7 +35,7 @@ if __name__ == "__main__":
     pretended_device.register()
     if mode == "cuda":
         pretended_device.replace_cuda("skdim")
-    options = ["-k", MODES[mode], "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--no-header"]
+    options = ["-k", MODES[mode], "-q", "-p", "no:cacheprovider", "--no-header"]
     names = [name for name in arguments if name.endswith(".py")]
     others = [argument for argument in arguments if argument not in names]
     files = [str(HERE / name) for name in names] or [str(HERE)]

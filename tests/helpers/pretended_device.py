@@ -21,8 +21,10 @@ import types
 import warnings
 import weakref
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, nullcontext
-from functools import partial
+from functools import cache, partial
+from typing import NamedTuple
 
 import torch
 from torch.utils import backend_registration
@@ -62,7 +64,7 @@ def relabel(tensor, device_type):
 
 
 def is_on_device(value):
-    return isinstance(value, torch.Tensor) and value.device.type == NAME
+    return isinstance(value, torch.Tensor) and not (value.is_cpu or value.is_meta)
 
 
 def to_host(value):
@@ -161,29 +163,54 @@ WAITING = words("""
 # These have no deterministic kernel on CUDA.
 NONDETERMINISTIC = words("""
     _adaptive_avg_pool2d_backward _adaptive_avg_pool3d_backward adaptive_max_pool2d_backward
-    adaptive_max_pool3d_backward max_pool3d_with_indices_backward avg_pool3d_backward cumsum
+    adaptive_max_pool3d_backward max_pool3d_with_indices_backward avg_pool3d_backward cumsum cumsum_
     grid_sampler_2d_backward grid_sampler_3d_backward
 """)
 # These accept indices on the CPU, and copy them.
 TAKING_INDICES = words("index index_put_ index_put _index_put_impl_ _unsafe_index")
+PRODUCTS = {
+    getattr(aten, name).default
+    for name in words("mm bmm addmm baddbmm convolution convolution_backward")
+}
+
+
+class Facts(NamedTuple):
+    """What the schema of an operation says, and what computes it on the host."""
+
+    name: str
+    draws: bool
+    writes: bool  # to an argument, which may grow
+    takes_tensors: tuple[bool, ...]  # for each parameter
+    compute: Callable
+
+
+@cache
+def facts_of(op):
+    parameters = op._schema.arguments
+    names = {a.name for a in parameters}
+    return Facts(
+        name=op.overloadpacket.__name__,
+        draws="generator" in names,
+        writes=any(a.alias_info and a.alias_info.is_write for a in parameters),
+        takes_tensors=tuple(str(a.type) == "Tensor" for a in parameters),
+        compute=partial(multiply, op) if op in PRODUCTS else op,
+    )
 
 
 def run(op, *args, **kwargs):
     """Run an operation of the device by the kernel of the CPU."""
-    name, parameters = op.overloadpacket.__name__, op._schema.arguments
+    name, draws, writes, takes_tensors, compute = facts_of(op)
     counts["kernels"] += 1
     counts[name] += 1
-    flat = [original(x) for x in leaves((*args, *kwargs.values()))]
-    draws = any(a.name == "generator" for a in parameters)
-    if draws and not any(isinstance(x, CPUGenerator) for x in flat):
-        kwargs = {**kwargs, "generator": default_generators[0]}
-        flat.append(default_generators[0])
-    check_devices(name, flat)
-    check_rules(name, args)
+    if draws and not any(isinstance(x, CPUGenerator) for x in (*args, *kwargs.values())):
+        kwargs["generator"] = default_generators[0]
     originals, aliases = {}, []  # by the identity of what stands for them on the host
 
     def stand_in(x):
-        alias = to_host(original(x))
+        if not is_on_device(x):
+            x = original(x)
+            check_device(name, x)
+        alias = to_host(x)
         if isinstance(alias, torch.Tensor):
             aliases.append(alias)
             if is_on_device(x):
@@ -192,20 +219,36 @@ def run(op, *args, **kwargs):
 
     # A number of Python may stand for a tensor.
     args = [
-        torch.tensor(x) if isinstance(x, bool | int | float) and str(a.type) == "Tensor"
+        torch.tensor(x) if takes_tensor and isinstance(x, bool | int | float)
         else convert(x, stand_in)
-        for x, a in zip(args, parameters, strict=False)
+        for x, takes_tensor in zip(args, takes_tensors, strict=False)
     ]  # fmt: skip
+    is_placed = any(isinstance(x, torch.device) for x in kwargs.values())
     kwargs = {key: convert(x, stand_in) for key, x in kwargs.items()}
+    check_rules(name, args)
     capture.save(op, args, kwargs)
-    with torch.device("cpu") if any(isinstance(x, torch.device) for x in flat) else nullcontext():
-        result = op(*args, **kwargs)
-    capture.record(op, args, kwargs, result, aliases)
-    for alias in aliases:
-        x = originals.get(id(alias))
-        if x is not None and alias.shape != x.shape:  # `out` has grown
-            x.data = relabel(alias, EXTERNAL)
+    with torch.device("cpu") if is_placed else nullcontext():
+        result = compute(*args, **kwargs)
+    capture.record(compute, args, kwargs, result, aliases)
+    if writes:
+        for alias in aliases:
+            x = originals.get(id(alias))
+            if x is not None and alias.shape != x.shape:
+                x.data = relabel(alias, EXTERNAL)
     return convert(result, lambda x: originals[id(x)] if id(x) in originals else to_device(x))
+
+
+def multiply(op, *args, **kwargs):
+    """Multiply in float32, and round to half precision once, as a GPU does; a CPU may be slow."""
+    halves = {x.dtype for x in args if isinstance(x, torch.Tensor)} & {torch.bfloat16, torch.half}
+    if not halves:
+        return op(*args, **kwargs)
+
+    def to(dtype, x):
+        return x.to(dtype) if isinstance(x, torch.Tensor) else x
+
+    result = op(*convert(args, partial(to, torch.float32)), **kwargs)
+    return convert(result, partial(to, *halves))
 
 
 def original(value):
@@ -229,23 +272,22 @@ def convert(value, function):
     return function(value)
 
 
-def check_devices(name, flat):
-    """Raise RuntimeError if tensors or generators belong to different devices."""
-    for x in flat:
-        if isinstance(x, torch.Tensor) and not is_on_device(x):
-            if name in TAKING_INDICES and x.dtype in (torch.int64, torch.bool):
-                count_copy(x)
-            elif x.ndim:
-                raise RuntimeError(
-                    "Expected all tensors to be on the same device, but found at least two "
-                    f"devices, {NAME}:0 and cpu! (in {name})"
-                )
-        if isinstance(x, CPUGenerator):
-            if not isinstance(x, Generator):
-                raise RuntimeError(
-                    f"Expected a {NAME!r} device type for generator but found 'cpu' (in {name})"
-                )
-            capture.check_generator(x)
+def check_device(name, x):
+    """Raise RuntimeError if an argument is a tensor or a generator of another device."""
+    if isinstance(x, torch.Tensor):
+        if name in TAKING_INDICES and x.dtype in (torch.int64, torch.bool):
+            count_copy(x)
+        elif x.ndim:
+            raise RuntimeError(
+                "Expected all tensors to be on the same device, but found at least two "
+                f"devices, {NAME}:0 and cpu! (in {name})"
+            )
+    if isinstance(x, CPUGenerator):
+        if not isinstance(x, Generator):
+            raise RuntimeError(
+                f"Expected a {NAME!r} device type for generator but found 'cpu' (in {name})"
+            )
+        capture.check_generator(x)
 
 
 def check_rules(name, args):
@@ -494,6 +536,13 @@ def overload(name):
     return getattr(getattr(aten, packet), variant or "default")
 
 
+def structured():
+    """Names of operations with kernels of their own, for which torch makes the result's memory."""
+    keys = ("CompositeExplicitAutogradNonFunctional", "CPU")
+    of_keys = [torch._C._dispatch_get_registrations_for_dispatch_key(key) for key in keys]
+    return {name.removeprefix("aten::") for name in set.intersection(*map(set, of_keys))}
+
+
 def register():
     """Make ``torch.device("pretended")`` work."""
     getattr(backend_registration, HOOKS)(NAME, backend_module=Module(NAME))
@@ -505,8 +554,8 @@ def register():
     kernels |= {n: partial(empty, overload(n)) for n in ("empty.memory_format", "empty_strided")}
     # Views touch no memory: torch's own kernels make true aliases.
     kernels |= {name: partial(overload(name).redispatch, CPU_KEY) for name in VIEWS}
-    # Convolutions have other names on a CPU; mse_loss.out writes to memory that it has freed.
-    for name in ("convolution", "convolution_backward", "mse_loss"):
+    # Convolutions have other names on a CPU. Torch would run others as `empty`, then with `out`.
+    for name in ("convolution", "convolution_backward", *(structured() - kernels.keys())):
         kernels[name] = partial(run, overload(name))
     library = libraries.enter_context(torch.library._scoped_library("aten", "IMPL"))
     with warnings.catch_warnings():
