@@ -2,6 +2,7 @@
 
 import os
 import re
+from multiprocessing import forkserver
 from pathlib import Path
 
 import joblib
@@ -16,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from skdim import DIMTransformer
 
+dask = pytest.importorskip("dask")
 array = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
 
@@ -30,7 +32,14 @@ SCALE = Path(__file__).parents[2] / "docs" / "scale.md"
 
 @pytest.fixture(scope="module")
 def client():
+    """A client of two workers that share their imports."""
+    if hasattr(os, "fork"):  # or else Dask starts them in its own way
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("OMP_NUM_THREADS", "1")  # as Dask does for workers
+            forkserver.set_forkserver_preload(["distributed", "skdim.transformer", "torch._dynamo"])
+            forkserver.ensure_running()
     with (
+        dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=2, dashboard_address=":0"
         ) as cluster,

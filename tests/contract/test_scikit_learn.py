@@ -1,7 +1,9 @@
 """The contract of scikit-learn: its own suite, then the stories users live by."""
 
 import inspect
+import os
 
+import joblib
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -17,7 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skdim import DIMClassifier, DIMOutlierDetector, DIMTransformer
 
 # The contract knows no width.
-NARROW = {"encoder_params": {"width": 8, "n_hidden": 32}, "max_epochs": 1, "device": "cpu"}
+NARROW = {"encoder_params": {"width": 16, "n_hidden": 32}, "max_epochs": 1, "device": "cpu"}
 
 
 @parametrize_with_checks(
@@ -56,13 +58,17 @@ def test_grid_search_over_the_three_weights(pipeline, digits):
     assert search.best_estimator_.score(X, y) > 0.5
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked")
+@pytest.mark.filterwarnings("ignore:.*fork")
 def test_search_is_the_same_in_one_process_and_in_two(pipeline, digits):
+    """In forked processes; `tests/evaluation/test_unsupervised.py` searches in new ones."""
     X, y = digits.images[:80], digits.target[:80]
     grid = {"dim__local_weight": [0.5, 1.0]}
-    scores = [
-        GridSearchCV(pipeline, grid, cv=2, n_jobs=n_jobs).fit(X, y).cv_results_["mean_test_score"]
-        for n_jobs in (1, 2)
-    ]
+    with joblib.parallel_config("multiprocessing"):
+        scores = [
+            GridSearchCV(pipeline, grid, cv=2, n_jobs=n).fit(X, y).cv_results_["mean_test_score"]
+            for n in (1, 2)
+        ]
     np.testing.assert_allclose(scores[0], scores[1], atol=0.05)
 
 

@@ -1,7 +1,8 @@
 """The processes of `tests/runtime/test_distributed.py`.
 
 ``torchrun distributed_worker.py TASK FOLDER``, or ``python distributed_worker.py TASK FOLDER N``
-for N processes that are forked from one, which is faster.
+for N processes that are forked from one. Without arguments, the program reads such triples, a line
+of JSON each, and answers each with whether its processes ended well; all share its imports.
 """
 
 import json
@@ -48,7 +49,7 @@ from skdim.priors import Prior, unchanged
 CPU = torch.device("cpu")
 N = 11  # does not divide evenly among the processes
 SHAPES = {"mlp": (5,), "signal": (2, 16), "conv": (1, 8, 8)}
-NARROW = {"width": 8, "n_hidden": 32}
+NARROW = {"width": 16, "n_hidden": 32}
 IMAGES = load_digits().images[:200].astype(np.float32)
 
 
@@ -136,10 +137,12 @@ def compare_steps(
     errors = {}
     for variant in variants:
         terms, states = step(processes, *variant)
-        expected_terms, expected_states = step(SINGLE_PROCESS, *variant)
-        gaps = [float((a - b).abs().max()) for a, b in zip(states, expected_states, strict=True)]
-        gaps += [abs(a - b) for a, b in zip(terms, expected_terms, strict=True)]
-        errors[" ".join(map(str, variant))] = max(gaps)
+        if processes.is_main:
+            expected_terms, expected_states = step(SINGLE_PROCESS, *variant)
+            pairs = zip(states, expected_states, strict=True)
+            gaps = [float((a - b).abs().max()) for a, b in pairs]
+            gaps += [abs(a - b) for a, b in zip(terms, expected_terms, strict=True)]
+            errors[" ".join(map(str, variant))] = max(gaps)
     if processes.is_main:
         (folder / "errors.json").write_text(json.dumps(errors))
 
@@ -165,9 +168,10 @@ def compare_chunks(processes: ProcessGroup, folder: Path) -> None:
     for n, name, n_queries in product((processes.world_size, 7), ESTIMATORS, (1, 2, 100)):
         for groups in (None, torch.arange(n) % max(2, n - 1)):
             together = bound_and_gradients(processes, name, groups, n, n_queries * 2 * 4 * 2)
-            expected = bound_and_gradients(SINGLE_PROCESS, name, groups, n, 2**22)
-            gaps = [float((a - b).abs().max()) for a, b in zip(together, expected, strict=True)]
-            errors[f"{name} {n} {n_queries} {groups}"] = max(gaps)
+            if processes.is_main:
+                expected = bound_and_gradients(SINGLE_PROCESS, name, groups, n, 2**22)
+                gaps = [float((a - b).abs().max()) for a, b in zip(together, expected, strict=True)]
+                errors[f"{name} {n} {n_queries} {groups}"] = max(gaps)
     if processes.is_main:
         (folder / "chunk_errors.json").write_text(json.dumps(errors))
 
@@ -185,7 +189,10 @@ def compare_all(processes: ProcessGroup, folder: Path) -> None:
 
 
 def count_bytes(processes: ProcessGroup, folder: Path) -> None:
-    """Count what the collectives exchange in one step of a fit with the defaults."""
+    """Count what the collectives exchange in one step of a fit with the defaults.
+
+    The images are small: codes do not depend on their size.
+    """
     sizes: list[int] = []
 
     def counted(collective, tensor_of):
@@ -206,7 +213,7 @@ def count_bytes(processes: ProcessGroup, folder: Path) -> None:
         return terms
 
     DIMNet.step = counted_step
-    images = np.random.default_rng(0).integers(0, 256, (256, 32, 32, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (256, 16, 16, 3), dtype=np.uint8)
     dim = DIMTransformer(max_epochs=1, random_state=0, device="cpu", distributed=True)
     objective = dim.fit(images).model_.objective
     parameters = [*dim.encoder_.parameters(), *objective.critic_parameters()]
@@ -305,7 +312,8 @@ MOMENTS = {
     "afterwards": (transformer, "advise_on_fit", 1),
 }
 # Milliseconds until it reaches each process, None for never.
-DELAYS = [(0, 0), (0, 10), (50, 0), (0, None), (None, 0)]
+OF_BOTH = [(0, 0), (0, 10), (50, 0)]
+OF_ONE = [(0, None), (None, 0)]
 
 
 def press(delay: float | None) -> None:
@@ -328,7 +336,9 @@ def pressed_at(owner, name: str, number: int, delay: float | None):
     return patch.object(owner, name, call)
 
 
-def interrupt(processes: ProcessGroup, folder: Path) -> None:
+def interrupt(
+    processes: ProcessGroup, folder: Path, combine: Callable[..., Iterable[tuple]] = every_choice
+) -> None:
     """Ctrl-C at every moment of a fit; it reaches the processes apart, or one of them only."""
     rows = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
     params = {"max_epochs": 4, "batch_size": 32, "random_state": 0, "device": "cpu"}
@@ -337,7 +347,7 @@ def interrupt(processes: ProcessGroup, folder: Path) -> None:
     DIMTransformer(4, **params, checkpoint=states).fit(rows)
     (path,) = states.glob("*/lock")
     outcomes = {}
-    for moment, delays in product(MOMENTS, DELAYS):
+    for moment, delays in [*combine(MOMENTS, OF_BOTH), *combine(MOMENTS, OF_ONE)]:
         dim, is_raised, delay = DIMTransformer(4, **params), False, delays[processes.rank]
         other_fit = nullcontext()
         if moment == "while another fit holds the checkpoint":
@@ -357,6 +367,11 @@ def interrupt(processes: ProcessGroup, folder: Path) -> None:
         outcomes[str(n)] = dim.transform(rows).tolist()
     (folder / f"interrupts{processes.rank}.json").write_text(json.dumps(outcomes))
     leave(processes, folder)
+
+
+def interrupt_all(processes: ProcessGroup, folder: Path) -> None:
+    """As `interrupt`, every combination."""
+    interrupt(processes, folder, product)
 
 
 def leave(processes: ProcessGroup, folder: Path) -> None:
@@ -452,7 +467,7 @@ def quit_alone(processes: ProcessGroup, folder: Path) -> None:
 
 
 TASKS = {"train": train, "quit": quit_alone, "compare": compare, "compare_all": compare_all}
-TASKS |= {"die": die, "resume": resume, "interrupt": interrupt}
+TASKS |= {"die": die, "resume": resume, "interrupt": interrupt, "interrupt_all": interrupt_all}
 
 
 def threads_of_gloo() -> list[str]:
@@ -461,30 +476,48 @@ def threads_of_gloo() -> list[str]:
     return [name for name in names if "gloo" in name]
 
 
-def fork(n_processes: int, folder: Path) -> None:
-    """Go on as so many connected processes; this one ends when they have ended."""
-    for encoder_name in SHAPES:
-        outline_of(encoder_name)  # and what torch imports on the way, once for all
+def run(task: str, folder: Path) -> None:
+    """Run a task as one of the processes that torchrun has started or that are connected."""
+    group = join_process_group(CPU)
+    TASKS[task](group, folder)
+    leave_process_group()
+    (folder / f"threads{group.rank}.json").write_text(json.dumps(threads_of_gloo()))
+
+
+def fork(n_processes: int, folder: Path) -> bool | None:
+    """Go on as so many connected processes; return here whether all ended well, in them None."""
     children = []
     for rank in range(n_processes):
         child = os.fork()
         if not child:
+            signal.alarm(300)  # seconds, after which it is killed
             address = f"file://{folder / 'connection'}"
             distributed.init_process_group("gloo", address, rank=rank, world_size=n_processes)
-            return
+            return None
         children.append(child)
     statuses = [os.waitpid(child, 0)[1] for child in children]
-    sys.exit(any(statuses))
+    return not any(statuses)
+
+
+def serve() -> None:
+    """Fork the processes of every line of input."""
+    import torch._dynamo  # noqa: F401, as the first fit of several processes does
+
+    for line in sys.stdin:
+        task, folder, n_processes = json.loads(line)
+        ended_well = fork(n_processes, Path(folder))
+        if ended_well is None:
+            run(task, Path(folder))
+            os._exit(0)  # to tidy up takes a second for each of them
+        print(json.dumps(ended_well), flush=True)
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    task, folder = TASKS[sys.argv[1]], Path(sys.argv[2])
-    if sys.argv[3:]:
-        fork(int(sys.argv[3]), folder)
-    group = join_process_group(CPU)
-    task(group, folder)
-    leave_process_group()
-    (folder / f"threads{group.rank}.json").write_text(json.dumps(threads_of_gloo()))
-    if sys.argv[3:]:
-        os._exit(0)  # to tidy up takes a second for each of them
+    if not sys.argv[1:]:
+        sys.exit(serve())
+    task, folder, *n_processes = sys.argv[1:]
+    ended_well = fork(int(n_processes[0]), Path(folder)) if n_processes else None
+    if ended_well is None:
+        run(task, Path(folder))
+    sys.exit(ended_well is False)

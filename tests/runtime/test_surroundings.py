@@ -1,9 +1,7 @@
 """Whatever a program has set in torch: results are the same, and the settings too afterwards."""
 
 import copy
-import os
 import pickle
-import subprocess
 import sys
 from contextlib import ExitStack, contextmanager, nullcontext
 from threading import Barrier, Thread
@@ -222,54 +220,6 @@ def test_copies_of_weights_do_not_outlive_an_update_in_autocast_of_the_caller():
             with autocast(CPU, torch.bfloat16):
                 outputs.append(layer(x).item())
     assert outputs == [1.0, 2.0]
-
-
-FORK = """
-import os, sys, warnings
-warnings.simplefilter("ignore")
-import numpy as np, torch
-torch.set_num_threads(3)
-from skdim import DIMTransformer
-X = np.random.default_rng(0).normal(size=(64, 16, 16)).astype("f4")
-dim = DIMTransformer(4, max_epochs=1, random_state=0).fit(X)
-threads = []
-child = os.fork()
-if not child:
-    threads.append(torch.get_num_threads())
-    from skdim._model import fitted
-    encode = fitted.encode_padded
-    def counted(*args, **kwargs):
-        threads.append(torch.get_num_threads())
-        return encode(*args, **kwargs)
-    fitted.encode_padded = counted
-    dim.transform(X)
-    threads.append(torch.get_num_threads())
-    print(*threads, flush=True)
-    os._exit(0)
-os.waitpid(child, 0)
-print(torch.get_num_threads())
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked")
-def test_a_forked_process_has_the_programs_threads_and_one_inside_skdim():
-    environment = {name: v for name, v in os.environ.items() if name != "OMP_NUM_THREADS"}
-    command = [sys.executable, "-c", FORK]
-    ended = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, env=environment, check=False
-    )
-    assert ended.stdout == "3 1 3\n3\n", ended.stderr
-
-
-def test_importing_skdim_changes_no_setting_of_torch():
-    code = (
-        "import torch\n"
-        "def settings(): return (torch.get_num_threads(), torch.get_default_dtype(),\n"
-        "    torch.is_grad_enabled(), torch.are_deterministic_algorithms_enabled(),\n"
-        "    torch.get_float32_matmul_precision(), torch.initial_seed() == 7)\n"
-        "torch.manual_seed(7); before = settings(); import skdim; assert settings() == before"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 @pytest.mark.parametrize("stream", ["stderr", "stdout"])
