@@ -39,13 +39,17 @@ lint: $(VENV)/installed
 	$(BIN)/lint-imports --no-cache
 
 # A process for each core, of one thread each: faster than threads on tests as small as these.
-# Each gets neighbours, which share fixtures, until one of them has none left.
+# Each gets neighbours, which share fixtures, until one of them has none left. Bytecode is written,
+# whatever the environment says: tests start processes, and each would compile all of it again.
+TEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+TEST += --numprocesses auto --dist worksteal
+
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	$(TEST)
 
 # The suite samples products of choices (tests/helpers/products.py); this runs all combinations.
 test-all: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m ""
+	$(TEST) -m ""
 
 $(OLDEST)/installed: pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv $(OLDEST)

@@ -41,8 +41,10 @@ def quick():
 
     def build(**params):
         defaults = {"n_components": 8, "max_epochs": 2, "batch_size": 32, "random_state": 0}
+        defaults["transform_batch_size"] = 32  # in a larger one, most of it would be padding
         if "encoder" not in params:  # others may have no such parameters
-            defaults["encoder_params"] = {"width": 8, "n_hidden": 32}
+            # Narrower rows round alike in no batch, and are computed one by one.
+            defaults["encoder_params"] = {"width": 12, "n_hidden": 32}
         return DIMTransformer(**{**defaults, **params})
 
     return build

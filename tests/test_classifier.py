@@ -6,6 +6,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.products import cover
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -137,8 +138,10 @@ EXTREME_WEIGHTS = {
 }
 
 
-@pytest.mark.parametrize("name", EXTREME_WEIGHTS)
-@pytest.mark.parametrize("class_weight", [None, "balanced", {0: 1e30, 1: 1e-30}])
+CLASS_WEIGHTS = [None, "balanced", {0: 1e30, 1: 1e-30}]
+
+
+@pytest.mark.parametrize(("name", "class_weight"), cover(EXTREME_WEIGHTS, CLASS_WEIGHTS))
 def test_weights_of_any_size_are_learned(name, class_weight, fitted_rows):
     weights = EXTREME_WEIGHTS[name]
     fitted = classifier(batch_size=2, class_weight=class_weight, transformer=fitted_rows)
@@ -158,9 +161,9 @@ def test_fine_tuning_does_not_depend_on_the_scale_of_the_weights(factor):
     np.testing.assert_allclose(scaled, expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("learning_rate", [1e6, 1e12, 1e30])
-@pytest.mark.parametrize("max_epochs", [1, 3])
-@pytest.mark.parametrize("batch_size", [64, 1000])
+@pytest.mark.parametrize(
+    ("learning_rate", "max_epochs", "batch_size"), cover([1e6, 1e12, 1e30], [1, 3], [64, 1000])
+)
 def test_a_fit_that_diverges_is_an_error(learning_rate, max_epochs, batch_size, fitted_rows):
     params = {"learning_rate": learning_rate, "max_epochs": max_epochs, "batch_size": batch_size}
     fitted, error = classifier(**params, transformer=fitted_rows), None

@@ -23,7 +23,7 @@ from skdim.priors import (
     uniform,
 )
 
-N_CODE = 16
+N_CODE = 8
 
 # The distribution of one component of a draw of N_CODE.
 COMPONENT = {
@@ -148,8 +148,10 @@ SETTINGS = {
     "encoder": "paper32",  # its code is a plain linear layer: only the adversarial loss shapes it
     "encoder_params": {"scale": 0.125},
     "mi_estimator": "jsd",
+    "critic_width": 32,
+    "local_weight": 0.1,
     "augment": None,
-    "max_epochs": 70,
+    "max_epochs": 25,
     "batch_size": 64,
     "optimizer": "adam",
     "optimizer_params": {"betas": (0.5, 0.999)},

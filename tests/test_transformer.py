@@ -29,8 +29,8 @@ def test_features_beat_those_of_an_untrained_encoder(digits):
         few = LogisticRegression(max_iter=1000).fit(codes[:100], y[:100])
         return few.score(codes[600:], y[600:])
 
-    small = {"output": "code", "encoder_params": {"width": 32, "n_hidden": 128}, "random_state": 0}
-    trained = DIMTransformer(max_epochs=25, **small)
+    small = {"output": "code", "encoder_params": {"width": 16, "n_hidden": 128}, "random_state": 0}
+    trained = DIMTransformer(max_epochs=15, **small)
     untrained = DIMTransformer(max_epochs=1, learning_rate=1e-12, **small)
     assert accuracy(trained) > accuracy(untrained) + 0.05
 

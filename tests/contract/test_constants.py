@@ -20,7 +20,9 @@ LATER = {"one": 1.0, "large": 1e4, "anything": None}
 
 def small(**params):
     defaults = {"n_components": 4, "max_epochs": 2, "batch_size": 16, "random_state": 0}
-    return DIMTransformer(**{**defaults, "channel_axis": 1, "encoder_params": SMALL, **params})
+    # Large batches of volumes are slow, even if most of them is padding.
+    further = {"transform_batch_size": 32, "channel_axis": 1, "encoder_params": SMALL}
+    return DIMTransformer(**{**defaults, **further, **params})
 
 
 def draw(name, n, dtype):

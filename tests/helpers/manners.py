@@ -760,7 +760,7 @@ WARNINGS = [
         "signals that could be images",
         DataWarning,
         "signals of 8 channels, set channel_axis=1",
-        fit(np.repeat(IMAGES, 8, axis=2), encoder_params={"width": 8}),
+        fit(np.repeat(IMAGES, 8, axis=2)),
     ),
     Case(
         "signals that are read as a table",
@@ -895,7 +895,7 @@ WARNINGS = [
         "more components than the hidden layer has units",
         IneffectiveParameterWarning,
         "'n_components' parameter .* has no effect with a hidden layer of 16 units",
-        fit(IMAGES, n_components=20, encoder_params={"n_hidden": 16}),
+        fit(IMAGES, n_components=20, encoder_params={"width": 16, "n_hidden": 16}),
     ),
     Case(
         "more components than samples",

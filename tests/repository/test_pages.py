@@ -2,9 +2,11 @@
 
 import pydoc
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
+from sklearn.datasets import load_digits
 
 from skdim import classifier, modalities
 from skdim.encoders import ConvEncoder
@@ -25,8 +27,8 @@ NEEDED = {
     "docs/scale.md": ("distributed", "optuna", "PIL"),
 }
 
-# The code of a page runs as it is, but a fit of "auto" epochs sees few samples, and the default
-# network of images is narrow.
+# The code of a page runs as it is, but a fit of "auto" epochs sees few samples, the default network
+# of images is narrow, and there are only three digits.
 FIT_LENGTHS = [
     (modalities, "N_SHOWN"),
     (modalities, "N_SHOWN_CROPPED"),
@@ -42,8 +44,8 @@ def test_page_runs(page, tmp_path, monkeypatch):
     for module, name in FIT_LENGTHS:
         monkeypatch.setattr(module, name, 1000)
     _, *others = ConvEncoder.__init__.__defaults__
-    if page != "docs/scale.md":  # whose workers know the default only
-        monkeypatch.setattr(ConvEncoder.__init__, "__defaults__", (16, *others))
+    monkeypatch.setattr(ConvEncoder.__init__, "__defaults__", (16, *others))
+    monkeypatch.setattr("sklearn.datasets.load_digits", partial(load_digits, n_class=3))
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert blocks
     namespace = {"__name__": "page"}

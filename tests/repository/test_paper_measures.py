@@ -139,24 +139,24 @@ def test_the_decoder_of_32_px_is_that_of_the_paper():
     ]
 
 
-SHORT = {"n_filters": 8, "max_epochs": 15, "batch_size": 64, "random_state": 0}
+SHORT = {"n_filters": 8, "max_epochs": 20, "batch_size": 64, "random_state": 0}
 
 
 def test_more_components_rebuild_more(digits):
     images, flat_images = digits.images, digits.data
     measures = []
     for n_components in (1, 20):
-        codes = PCA(n_components, random_state=0).fit(flat_images[:600]).transform(flat_images)
-        parts = codes[:600], images[:600], codes[600:800], images[600:800]
+        codes = PCA(n_components, random_state=0).fit(flat_images[:300]).transform(flat_images)
+        parts = codes[:300], images[:300], codes[300:500], images[300:500]
         measures.append(reconstruction_similarity(*parts, n_scales=1, learning_rate=5e-3, **SHORT))
     assert measures[0] < measures[1] - 0.2
     rebuilt = reconstruct(*parts[:3], learning_rate=5e-3, **SHORT)
     assert rebuilt.shape == (200, 8, 8)
     assert rebuilt.min() >= 0
     assert rebuilt.max() <= 16
-    error = np.square(rebuilt - images[600:800]).mean()
-    assert error < np.square(images[:600].mean(0) - images[600:800]).mean() / 2
-    again = ms_ssim(images[600:800], rebuilt, data_range=16, n_scales=1)
+    error = np.square(rebuilt - images[300:500]).mean()
+    assert error < np.square(images[:300].mean(0) - images[300:500]).mean() / 2
+    again = ms_ssim(images[300:500], rebuilt, data_range=16, n_scales=1)
     assert again.mean() == pytest.approx(measures[1])
 
 
@@ -174,7 +174,7 @@ def test_rebuilt_images_have_the_layout_of_the_images(channel_axis):
 
 @pytest.mark.parametrize("information", [1.0, 2.0])
 def test_mutual_information_of_gaussians_is_found(information):
-    found = mine(*correlated(information, 6000), max_epochs=30, random_state=0)
+    found = mine(*correlated(information, 4000), max_epochs=20, random_state=0)
     assert found == pytest.approx(information, rel=0.1)
 
 
