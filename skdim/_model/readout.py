@@ -21,6 +21,9 @@ LAYERS = ("code", "hidden", "local")
 # Largest number of samples from which readouts are learned: more would hardly change a variance.
 N_READ = 10_000
 
+# Variance of all fixed features, over that of all trained units of the hidden layer, at most.
+LARGEST_RATIO = 4
+
 
 class Readout(NamedTuple):
     """How one output is read from encodings.
@@ -143,10 +146,10 @@ def fit_readouts(
     Also return the hidden layers of some samples as `skdim._model.closeness.project` shortens them.
 
     Units are standardised; a unit that is constant is 0, for later samples too. Fixed features, if
-    an encoder has any, are then scaled so that all of them together have the variance of all
-    trained units of the hidden layer. In this layer, directions that change from view to view are
-    damped; see `skdim._model.components`. Components are its principal components, the largest
-    first. Both have one common scale, on which their mean variance is 1.
+    an encoder has any, are then scaled, unless all of them together have one to four times the
+    variance of all trained units of the hidden layer. In this layer, directions that change from
+    view to view are damped; see `skdim._model.components`. Components are its principal components,
+    the largest first, on a common scale on which their mean variance is 1.
 
     Parameters
     ----------
@@ -206,11 +209,13 @@ def _damped(hidden: Readout, units: np.ndarray, directions: np.ndarray | None) -
 
 
 def _balance(hidden: Readout, n_trained: int) -> Readout:
-    """Give all fixed features, which follow the trained units, the variance of those units."""
+    """Give all fixed features, which follow the trained units, one to four times their variance."""
     scale = hidden.scale.copy()
     n_fixed = len(scale) - n_trained
     if n_fixed and n_trained:
-        scale[n_trained:] *= np.sqrt(n_fixed / n_trained)
+        # Units are standardised: the ratio of variances is that of their numbers.
+        ratio = n_fixed / n_trained
+        scale[n_trained:] *= np.sqrt(ratio / np.clip(ratio, 1, LARGEST_RATIO))
     return hidden._replace(scale=scale)
 
 

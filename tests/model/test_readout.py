@@ -94,12 +94,21 @@ def fitted():
     return {n: fit(n) for n in (0, 2)}
 
 
-def test_fixed_and_trained_features_weigh_the_same(fitted):
+def test_many_fixed_features_have_four_times_the_variance_of_trained_units(fitted):
     hidden = fitted[2].set_params(output="hidden").transform(SIGNALS)
     assert hidden.shape == (60, 32 + 2 * 4 * 2 * 84)
     variances = hidden.var(0)
-    np.testing.assert_allclose(variances[:32].sum(), variances[32:].sum(), rtol=0.02)
+    np.testing.assert_allclose(variances[32:].sum(), 4 * variances[:32].sum(), rtol=0.02)
     assert fitted[0].set_params(output="hidden").transform(SIGNALS).shape == (60, 32)
+
+
+@pytest.mark.parametrize(("n_columns", "ratio"), [(5, 1), (16, 2)])
+def test_fixed_features_have_at_least_the_variance_of_trained_units(quick, n_columns, ratio):
+    X = np.random.default_rng(0).normal(size=(120, n_columns))
+    variances = quick(output="hidden").fit(X).transform(X).var(0)
+    trained, fixed = variances[:32], variances[32:]
+    assert len(fixed) == 4 * n_columns
+    np.testing.assert_allclose(fixed.sum(), ratio * trained.sum(), rtol=0.02)
 
 
 @pytest.mark.parametrize(
