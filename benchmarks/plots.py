@@ -1,7 +1,8 @@
 """Pictures of the benchmarks: accuracy against labels and against time, ours next to others'.
 
 They are drawn from the files under ``results/`` and show nothing else. Each is one SVG file under
-``docs/_static/plots/``; ``accuracy.svg`` has all three panels, for the README.
+``docs/_static/plots/``. ``accuracy.svg``, for the README, shows what training adds to many samples
+with few labels; ``labels.svg`` shows smaller sets, and tables.
 
 Command: python -m benchmarks.plots
 n: 3 seeds (photographs: 1)
@@ -33,6 +34,8 @@ STYLES = {
     "Nystroem": {"color": "tab:green"},
     "tree leaves": {"color": "tab:brown"},
     "gradient boosting": {"color": "tab:purple"},
+    "log spectrogram": {"color": "tab:blue"},
+    "SimCLR": {"color": "tab:purple"},
 }
 
 # Positions of names relative to their points: ours are often close to others.
@@ -76,6 +79,70 @@ def reader(output: str, *labels: str):
 
 
 # ---- What is shown ------------------------------------------------------------------------------
+
+
+def scaling() -> Panel:
+    """50,000 photographs, ten labels a class: the hidden layer against minutes of training."""
+    results = cells("scaling")
+
+    def accuracy(name: str, seconds: float) -> float:
+        cell = results.get(f"{name}|50000|{seconds:g} s")
+        return np.nan if cell is None else cell["accuracy"]["10"]
+
+    seconds = sorted({float(key.split("|")[2].removesuffix(" s")) for key in results})
+    untrained, patches = (accuracy(name, 0) for name in ("untrained", "k-means patches"))
+    curves = {
+        "skdim": np.array([untrained, *(accuracy("skdim", s) for s in seconds[1:])]),
+        "SimCLR": np.array([accuracy("SimCLR", s) for s in seconds]),
+        "untrained": np.full(len(seconds), untrained),
+        "k-means patches": np.full(len(seconds), patches),
+    }
+    minutes = tuple(f"{s / 60:g}" for s in seconds)
+    return Panel(
+        "50,000 photographs", "minutes of training", "accuracy, 100 labels", minutes, curves
+    )
+
+
+def sounds() -> Panel:
+    """2,000 synthetic words: hidden layer and spectrogram with 200 labels and with all."""
+    results = cells("oscillations")
+    shown = {
+        "log spectrogram": ("log spectrogram", "all"),
+        "untrained": ("untrained", "hidden"),
+        "skdim": ("skdim", "hidden"),
+    }
+    curves = {}
+    for name, (extractor, output) in shown.items():
+        accuracies = [
+            cell["accuracy"][output]
+            for key, cell in results.items()
+            if key.partition("|")[0] == extractor
+        ]
+        curves[name] = np.mean(accuracies, axis=0)[::-1]
+    return Panel("2,000 sounds", "labels", "accuracy", ("200", "2,000"), curves)
+
+
+def sensors() -> Panel:
+    """2,400 windows of motion sensors: hidden layer with 60, 300 and all labels."""
+    results = cells("features")
+    shown = {
+        "raw": ("raw", ""),
+        "log spectrogram": ("log spectrogram", ""),
+        "MiniRocket": ("MiniRocket", ""),
+        "untrained": ("untrained", " hidden"),
+        "skdim": ("skdim", " hidden"),
+    }
+    labels = ("linear, 10 a class", "linear, 50 a class", "linear")
+    curves = {
+        name: mean_over_seeds(results, "sensors", extractor, reader(output, *labels))[1:]
+        for name, (extractor, output) in shown.items()
+    }
+    return Panel("2,400 readings of sensors", "labels", "accuracy", ("60", "300", "2,400"), curves)
+
+
+def many_samples() -> dict[str, Panel]:
+    """What training adds to many samples with few labels."""
+    return {"scaling": scaling(), "sounds": sounds(), "sensors": sensors()}
 
 
 def photographs() -> dict[str, np.ndarray]:
@@ -239,7 +306,7 @@ def draw(ax, panel: Panel) -> None:
     if panel.x:
         ax.margins(x=0.1)
         handles, names = ax.get_legend_handles_labels()
-        order = np.argsort([-panel.curves[name][0] for name in names])
+        order = np.argsort([-np.nanmax(panel.curves[name]) for name in names])
         ax.legend(
             [handles[k] for k in order],
             [names[k] for k in order],
@@ -272,10 +339,11 @@ def main():
     mpl.use("Agg")
     mpl.rcParams.update({"svg.hashsalt": "skdim", "axes.titleweight": "bold", "font.size": 11})
     FOLDER.mkdir(parents=True, exist_ok=True)
-    labels, time = accuracy_against_labels(), accuracy_against_time()
-    write(labels, "accuracy", (11, 4.6))
-    for name, panel in labels.items():
+    first, time = many_samples(), accuracy_against_time()
+    write(first, "accuracy", (11, 4.6))
+    for name, panel in first.items():
         write({name: panel}, f"accuracy_{name}", (4.2, 4.6))
+    write(accuracy_against_labels(), "labels", (11, 4.6))
     for name, panel in time.items():
         write({name: panel}, f"time_{name}", (5.5, 3.8))
     for path in sorted(FOLDER.iterdir()):

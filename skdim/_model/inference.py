@@ -27,9 +27,9 @@ SMALLER_BATCHES = (4, 16, 64, 256)
 # Encodings of padded batches: the number of samples, and the encoding of the whole batch.
 EncodedBatches = Iterator[tuple[int, Encoding]]
 
-# Numbers in the largest layer of a batch: at most 128 MiB if the user sets the size of batches, and
-# 256 MiB if not, which is that of volumes in a wide encoder. The batch that is tried on noise, even
-# for a single sample, has 16 MiB, or is the default.
+# Numbers in the largest layer of a batch: at most 128 MiB if the user sets the size of batches. If
+# not, 16 MiB, or up to 256 MiB for at most 16 samples, such as volumes in a wide encoder. The batch
+# that is tried on noise, even for a single sample, has 16 MiB, or is the default.
 LARGEST_LAYER, LARGEST_USUAL_LAYER, TRIED_LAYER = 2**25, 2**26, 2**22
 
 # Likewise, of fixed features that are computed at once: what fits into the caches of a CPU, or 256
@@ -147,7 +147,9 @@ def _usual_batch(computation: Computation) -> int:
     usual = inference_batch_size(computation.sample_shape, computation.device)
     if computation.device.type != "cpu":
         return usual
-    return min(usual, _power_of_two(LARGEST_USUAL_LAYER // computation.layer_size))
+    layer_size = computation.layer_size
+    fitting = max(TRIED_LAYER // layer_size, min(16, LARGEST_USUAL_LAYER // layer_size))
+    return min(usual, _power_of_two(fitting))
 
 
 def _power_of_two(n: int) -> int:

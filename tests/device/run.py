@@ -15,7 +15,6 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
-os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # their imports take seconds
 
 import pytest  # noqa: E402
 from helpers import pretended_device  # noqa: E402
@@ -32,6 +31,7 @@ if __name__ == "__main__":
         raise SystemExit(f"The first argument must be one of {list(MODES)}. Got {mode!r}.")
     if not pretended_device.IS_SUPPORTED:
         raise SystemExit(pretended_device.REASON)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # their imports take seconds
     pretended_device.register()
     if mode == "cuda":
         pretended_device.replace_cuda("skdim")

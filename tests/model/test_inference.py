@@ -80,9 +80,9 @@ def test_smaller_batches_are_used_where_they_change_nothing(is_dependent, smalle
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("name", [*SHAPES, "paper_resnet34", "paper_crops_alexnet64"])
+@pytest.mark.parametrize("name", SHAPES)
 def test_the_default_batch_of_usual_encoders_depends_on_the_samples_alone(name):
-    shape = SHAPES.get(name, (3, 64, 64))
+    shape = SHAPES[name]
     encoder = ENCODERS[name](shape, 8).eval()
     assert choose_batch_size(None, encoder, shape, CPU) == inference_batch_size(shape, CPU)
     assert choose_batch_size(3, encoder, shape, CPU) == 3
@@ -158,8 +158,9 @@ def test_a_large_batch_is_tried_on_as_many_samples_only_and_must_round_alike(is_
     assert many[:3].equal(few)
 
 
-def test_a_default_batch_is_smaller_if_a_layer_is_huge():
-    encoder = ENCODERS["mlp"]((5,), 4, width=1, n_hidden=200_000, n_local_channels=1).eval()
-    assert Computation(encoder, (5,), CPU).layer_size == 200_000
-    assert choose_batch_size(None, encoder, (5,), CPU) == 256
-    assert choose_batch_size(4096, encoder, (5,), CPU) == 256
+@pytest.mark.parametrize(("layer_size", "usual"), [(2**13, 512), (2**17, 32), (2**19, 16)])
+def test_a_default_batch_is_smaller_if_a_layer_is_large(layer_size, usual):
+    encoder = ENCODERS["mlp"]((5,), 4, width=1, n_hidden=layer_size, n_local_channels=1).eval()
+    assert Computation(encoder, (5,), CPU).layer_size == layer_size
+    assert choose_batch_size(None, encoder, (5,), CPU) == usual
+    assert choose_batch_size(10**9, encoder, (5,), CPU) == 2**25 // layer_size

@@ -55,11 +55,25 @@ def test_the_pictures_show_the_numbers_of_the_tables():
     assert as_text(panels["signals"].curves["MiniRocket"][0]) == ["0.914"]
 
 
+def test_the_first_picture_shows_the_numbers_of_the_tables():
+    panels = plots.many_samples()
+    _, *minutes = panels["scaling"].x
+    rows = [row_of("Scaling", f"skdim, hidden, {60 * int(m):,} s") for m in minutes]
+    _, *trained = as_text(panels["scaling"].curves["skdim"])
+    assert trained == [ten for ten, *_ in rows]
+    few, everything = as_text(panels["sounds"].curves["skdim"])
+    assert row_of("Signals that oscillate", "skdim, hidden")[::2] == [everything, few]
+    for name, row in (("skdim", "skdim, hidden"), ("MiniRocket", "MiniRocket")):
+        assert as_text(panels["sensors"].curves[name]) == row_of("Sensors", row)
+
+
 def test_every_curve_has_a_style_and_every_picture_a_file():
-    for panels, kind in (
-        (plots.accuracy_against_labels(), "accuracy"),
-        (plots.accuracy_against_time(), "time"),
-    ):
-        for name, panel in panels.items():
-            assert all(plots.style_of(curve) for curve in panel.curves)
-            assert (plots.FOLDER / f"{kind}_{name}.svg").is_file()
+    files = {
+        **{f"accuracy_{name}": [panel] for name, panel in plots.many_samples().items()},
+        **{f"time_{name}": [panel] for name, panel in plots.accuracy_against_time().items()},
+        "accuracy": [],
+        "labels": [*plots.accuracy_against_labels().values()],
+    }
+    for name, panels in files.items():
+        assert all(plots.style_of(curve) for panel in panels for curve in panel.curves)
+        assert (plots.FOLDER / f"{name}.svg").is_file()

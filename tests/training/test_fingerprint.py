@@ -11,6 +11,7 @@ import threading
 import warnings
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -241,7 +242,8 @@ def module_of(path, source, **variables):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     vars(module).update(variables)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), patch.object(sys, "dont_write_bytecode", True):
+        # Or else a file that is edited within a second would be read as it was.
         warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit
         spec.loader.exec_module(module)
     return module
