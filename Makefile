@@ -5,6 +5,7 @@
 # looked at in a browser), make plots (pictures of the benchmarks), make fuzz, make bench, make gpu,
 # make release (both distributions, each tried in an empty environment).
 # pip, not another installer: PYTHON and PIP_ARGS may be set, e.g. PIP_ARGS="--extra-index-url ..."
+# It compiles nothing: that takes a minute, and most modules of torch are never imported.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -17,8 +18,8 @@ OLDEST := .venv-oldest
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_ARGS) torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_ARGS) --editable ".[plot,onnx,test,dev]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt $(PIP_ARGS) torch
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt $(PIP_ARGS) --editable ".[plot,onnx,test,dev]"
 	touch $@
 
 demo: $(VENV)/installed
@@ -64,7 +65,7 @@ test-oldest: $(OLDEST)/installed
 matrix: test test-oldest
 
 $(VENV)/installed-docs: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(PIP_ARGS) --editable ".[docs]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt $(PIP_ARGS) --editable ".[docs]"
 	touch $@
 
 docs: $(VENV)/installed-docs
