@@ -332,8 +332,8 @@ default="infonce"
         compiler.
     transform_batch_size : int or None, default=None
         Number of samples that ``transform`` encodes at once. It is at most 65,536, and lower if the
-        largest layer would take more than 128 MiB. None means 1024 on a GPU. On a CPU, it means 16
-        to 1024: fewer if samples are large.
+        largest layer would take more than 128 MiB. None means 1024 on a GPU. On a CPU, it means at
+        most 1024: fewer if samples or layers are large.
     random_state : int, RandomState or None, default=None
         Seeds weights, batches, views and prior. Torch's global generators are restored.
     verbose : int, default=0
