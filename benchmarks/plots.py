@@ -62,9 +62,9 @@ def cells(name: str) -> dict[str, dict]:
     return json.loads((RESULTS / f"{name}.json").read_text())["cells"]
 
 
-def mean_over_seeds(results: dict, data: str, extractor: str, read) -> np.ndarray:
-    """Mean of ``read(cell)`` over the seeds of a data set and an extractor."""
-    prefix = f"{data}|{extractor}|"
+def mean_over_seeds(results: dict, of: str, read) -> np.ndarray:
+    """Mean of ``read(cell)`` over the seeds of "data set|extractor", or of an extractor."""
+    prefix = f"{of}|"
     return np.mean([read(cell) for key, cell in results.items() if key.startswith(prefix)], axis=0)
 
 
@@ -76,6 +76,15 @@ def reader(output: str, *labels: str):
         return [cell["seconds"], *(accuracy[label] for label in labels)]
 
     return read
+
+
+def by_labels(data: str, shown: dict[str, tuple[str, str]]) -> dict[str, np.ndarray]:
+    """Seconds, and accuracies with 10 and 50 labels a class and all, of extractors and outputs."""
+    results, labels = cells("features"), ("linear, 10 a class", "linear, 50 a class", "linear")
+    return {
+        name: mean_over_seeds(results, f"{data}|{extractor}", reader(output, *labels))
+        for name, (extractor, output) in shown.items()
+    }
 
 
 # ---- What is shown ------------------------------------------------------------------------------
@@ -111,20 +120,15 @@ def sounds() -> Panel:
         "untrained": ("untrained", "hidden"),
         "skdim": ("skdim", "hidden"),
     }
-    curves = {}
-    for name, (extractor, output) in shown.items():
-        accuracies = [
-            cell["accuracy"][output]
-            for key, cell in results.items()
-            if key.partition("|")[0] == extractor
-        ]
-        curves[name] = np.mean(accuracies, axis=0)[::-1]
+    curves = {
+        name: mean_over_seeds(results, extractor, lambda cell, o=output: cell["accuracy"][o])[::-1]
+        for name, (extractor, output) in shown.items()
+    }
     return Panel("2,000 sounds", "labels", "accuracy", ("200", "2,000"), curves)
 
 
 def sensors() -> Panel:
     """2,400 windows of motion sensors: hidden layer with 60, 300 and all labels."""
-    results = cells("features")
     shown = {
         "raw": ("raw", ""),
         "log spectrogram": ("log spectrogram", ""),
@@ -132,11 +136,7 @@ def sensors() -> Panel:
         "untrained": ("untrained", " hidden"),
         "skdim": ("skdim", " hidden"),
     }
-    labels = ("linear, 10 a class", "linear, 50 a class", "linear")
-    curves = {
-        name: mean_over_seeds(results, "sensors", extractor, reader(output, *labels))[1:]
-        for name, (extractor, output) in shown.items()
-    }
+    curves = {name: values[1:] for name, values in by_labels("sensors", shown).items()}
     return Panel("2,400 readings of sensors", "labels", "accuracy", ("60", "300", "2,400"), curves)
 
 
@@ -147,7 +147,6 @@ def many_samples() -> dict[str, Panel]:
 
 def photographs() -> dict[str, np.ndarray]:
     """Seconds, and accuracies with 100, 500 and 5,000 labels."""
-    results = cells("features")
     shown = {
         "raw": ("raw", ""),
         "PCA": ("PCA-64", ""),
@@ -155,11 +154,7 @@ def photographs() -> dict[str, np.ndarray]:
         "untrained": ("untrained", " components"),
         "skdim": ("skdim", " components"),
     }
-    labels = ("linear, 10 a class", "linear, 50 a class", "linear")
-    return {
-        name: mean_over_seeds(results, "cifar10-5k", extractor, reader(output, *labels))
-        for name, (extractor, output) in shown.items()
-    }
+    return by_labels("cifar10-5k", shown)
 
 
 def signals(*labels: str) -> dict[str, np.ndarray]:
@@ -178,7 +173,10 @@ def signals(*labels: str) -> dict[str, np.ndarray]:
     ]
     return {
         name: np.mean(
-            [mean_over_seeds(results, data, extractor, reader(output, *labels)) for data in sets],
+            [
+                mean_over_seeds(results, f"{data}|{extractor}", reader(output, *labels))
+                for data in sets
+            ],
             axis=0,
         )
         for name, (extractor, output) in shown.items()
@@ -202,8 +200,7 @@ def tables() -> dict[str, np.ndarray]:
             [
                 mean_over_seeds(
                     results,
-                    data,
-                    extractor,
+                    f"{data}|{extractor}",
                     lambda cell, output=output: [cell["seconds"], *cell["accuracy"][output]],
                 )
                 for data in sets

@@ -18,11 +18,9 @@ from functools import partial
 
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
+from benchmarks.accuracy import bench_features
 from benchmarks.accuracy.bench_features import draw
-from benchmarks.baselines.spectrogram import LogSpectrogram
 from benchmarks.common import Cells, argument_parser, fit_and_score, verdict
 from benchmarks.datasets import Data, words
 from skdim import DIMTransformer
@@ -33,8 +31,7 @@ N_PER_CLASS, N_DRAWS = 20, 4
 
 
 def log_spectrogram(data: Data, seed: int) -> Features:
-    extractor = make_pipeline(LogSpectrogram(), StandardScaler())
-    train, test = extractor.fit_transform(data.X), extractor.transform(data.X_test)
+    ((train, test),) = bench_features.log_spectrogram(data, seed).values()
     pca = PCA(64, random_state=seed).fit(train)
     return {"all": (train, test), "PCA-64": (pca.transform(train), pca.transform(test))}
 
