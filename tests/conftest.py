@@ -16,6 +16,7 @@ import pytest
 from sklearn.datasets import load_digits, make_classification
 
 from skdim import DIMTransformer
+from skdim.encoders import ConvEncoder
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +49,14 @@ def quick():
         return DIMTransformer(**{**defaults, **params})
 
     return build
+
+
+@pytest.fixture
+def set_default_width(monkeypatch):
+    """Change the default width of the network of images, for fits with the other defaults."""
+
+    def change(width):
+        _, *others = ConvEncoder.__init__.__defaults__
+        monkeypatch.setattr(ConvEncoder.__init__, "__defaults__", (width, *others))
+
+    return change

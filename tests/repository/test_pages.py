@@ -9,7 +9,6 @@ import pytest
 from sklearn.datasets import load_digits
 
 from skdim import classifier, modalities
-from skdim.encoders import ConvEncoder
 
 ROOT = Path(__file__).parents[2]
 DOCS = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "jobs").glob("*.md")]
@@ -37,14 +36,13 @@ FIT_LENGTHS = [
 
 
 @pytest.mark.parametrize("page", RUNNABLE)
-def test_page_runs(page, tmp_path, monkeypatch):
+def test_page_runs(page, tmp_path, monkeypatch, set_default_width):
     for package in NEEDED.get(page, ()):
         pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     for module, name in FIT_LENGTHS:
         monkeypatch.setattr(module, name, 1000)
-    _, *others = ConvEncoder.__init__.__defaults__
-    monkeypatch.setattr(ConvEncoder.__init__, "__defaults__", (16, *others))
+    set_default_width(16)
     monkeypatch.setattr("sklearn.datasets.load_digits", partial(load_digits, n_class=3))
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert blocks

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 
 from skdim import DIMTransformer
 from skdim._training.advice import RULES, is_settled
-from skdim.encoders import ConvEncoder, MLPEncoder
+from skdim.encoders import MLPEncoder
 from skdim.exceptions import ConvergenceWarning, IneffectiveParameterWarning
 
 IMAGES = load_digits().images[:60].astype(np.float32)
@@ -224,9 +224,8 @@ MODALITIES = {
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
-def test_defaults_are_not_warned_of(modality, monkeypatch):
-    _, *others = ConvEncoder.__init__.__defaults__
-    monkeypatch.setattr(ConvEncoder.__init__, "__defaults__", (8, *others))  # a narrow network
+def test_defaults_are_not_warned_of(modality, set_default_width):
+    set_default_width(8)
     X, params = MODALITIES[modality]
     assert not warnings_of(lambda: DIMTransformer(max_epochs=1, **params).fit(X))
 
