@@ -5,6 +5,7 @@ import subprocess
 import sys
 import weakref
 
+import numpy as np
 import pytest
 
 PROCESS = """
@@ -22,20 +23,21 @@ def resident():
 
 X = np.random.default_rng(0).normal(size=(64, 8, 8)).astype(np.float32)
 def fit():
-    DIMTransformer(max_epochs=1, prior_weight=0.1, random_state=0).fit(X)  # six megabytes
+    DIMTransformer(max_epochs=1, prior_weight=0.1, random_state=0).fit(X)  # twelve megabytes
 gc.disable()
 for _ in range(3):
     fit()
-before = resident()
+held = [resident()]
 for _ in range(20):
     fit()
-print(json.dumps({"touches_gpu": touches_gpu, "grown": resident() - before}))
+    held.append(resident())
+print(json.dumps({"touches_gpu": touches_gpu, "grown": np.diff(held).tolist()}))
 """
 
 
 @pytest.fixture(scope="module")
 def process():
-    """What happened in a process: whether construction touched a GPU, and bytes of 20 fits."""
+    """Whether construction touched a GPU, and the bytes that each of 20 fits added."""
     command = [sys.executable, "-W", "ignore", "-c", PROCESS]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
@@ -45,7 +47,9 @@ def test_import_and_construction_touch_no_gpu(process):
 
 
 def test_twenty_fits_leave_memory_where_one_did(process):
-    assert process["grown"] < 30e6
+    # A leak grows with each fit. The allocator and huge pages take tens of megabytes at once, in
+    # a fit or two, so that the sum says nothing.
+    assert np.median(process["grown"]) < 0.3e6
 
 
 def test_what_a_fit_leaves_is_freed_without_a_garbage_collector(quick, images):
