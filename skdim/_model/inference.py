@@ -7,8 +7,9 @@ were found to round alike.
 
 import math
 from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
-from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -44,7 +45,8 @@ _AGREEING: dict[Hashable, bool] = {}
 _STEADY: dict[Hashable, int] = {}
 
 
-class Computation(NamedTuple):
+@dataclass(frozen=True)
+class Computation:
     """What is computed for each sample of a batch: the trained layers, or the fixed features.
 
     Attributes
@@ -69,7 +71,7 @@ class Computation(NamedTuple):
         encoding = encode(self.encoder, x, with_fixed=False)
         return (encoding.code, encoding.hidden, *encoding.local_maps)
 
-    @property
+    @cached_property
     def key(self) -> Hashable:
         """What decides how results are rounded, in addition to the size of the batch."""
         conditions = self.sample_shape, str(self.device), torch.get_num_threads()
