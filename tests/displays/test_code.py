@@ -9,10 +9,10 @@ from helpers.displays import (
     SHORT,
     extent_of,
     is_inside,
+    lay_out,
     new_axes,
     noise,
     overlap,
-    picture_of,
 )
 from sklearn.decomposition import PCA
 from sklearn.frozen import FrozenEstimator
@@ -86,7 +86,7 @@ def test_frames_of_thumbnails_neither_overlap_nor_cover_points(shape):
     from matplotlib.patches import Rectangle
 
     display = CodeDisplay(noise(50, 2), samples=noise(50, *shape)).plot()
-    picture_of(display)
+    lay_out(display)
     extents = [extent_of(p) for p in display.ax_.patches if isinstance(p, Rectangle)]
     assert len(extents) == len(display.thumbnails_) > 5
     assert not any(overlap(a, b) for a, b in itertools.combinations(extents, 2))
@@ -150,7 +150,7 @@ MISSING = {
 @pytest.mark.parametrize("y", MISSING)
 def test_samples_without_a_label_are_light_grey(y):
     display = CodeDisplay(noise(20, 2), y=MISSING[y]).plot()
-    picture_of(display)
+    lay_out(display)
     colors = display.scatter_.get_facecolors()[:, :3]
     is_grey = (colors == 0.8).all(1)
     np.testing.assert_array_equal(is_grey, np.arange(20) % 4 == 3)

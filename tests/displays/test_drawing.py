@@ -9,8 +9,8 @@ from helpers.displays import (
     SIGNALS,
     extent_of,
     innermost,
+    lay_out,
     noise,
-    picture_of,
 )
 
 from skdim import DIMTransformer
@@ -76,7 +76,7 @@ def test_pictures_are_close_together_whatever_the_shape_of_the_ax(display, figsi
     from matplotlib.figure import Figure
 
     drawn = FROM_ESTIMATOR[display](fitted, images, Figure(figsize).subplots())
-    picture_of(drawn)
+    lay_out(drawn)
     left, right, bottom, top = np.array([extent_of(p) for p in innermost(drawn.ax_)]).T
     side = (right - left)[0]
     np.testing.assert_allclose([right - left, top - bottom], side)

@@ -10,8 +10,8 @@ from helpers.displays import (
     SIGNALS,
     extent_of,
     is_inside,
+    lay_out,
     noise,
-    picture_of,
 )
 from torch import nn
 
@@ -117,7 +117,7 @@ def test_all_signals_are_on_one_scale_and_so_are_all_scores(of_signals):
 @pytest.mark.parametrize("n_samples", [1, 2, 7, 13])
 def test_each_sample_has_a_picture_and_its_heat_below(fitted, images, n_samples):
     display = LocalScoreDisplay.from_estimator(fitted, images, n_samples=n_samples)
-    picture_of(display)
+    lay_out(display)
     assert len(display.pictures_) == len(display.heat_) == n_samples
     for picture, heat in zip(display.pictures_, display.heat_, strict=True):
         above, below = extent_of(picture), extent_of(heat)
@@ -130,7 +130,7 @@ def test_each_sample_has_a_picture_and_its_heat_below(fitted, images, n_samples)
 
 def test_scores_over_an_image_cover_it_and_are_transparent_at_0(fitted, images):
     display = LocalScoreDisplay.from_estimator(fitted, images, over=True)
-    picture_of(display)
+    lay_out(display)
     assert display.panels_.shape == (6, 1)
     largest = np.abs(display.scores).max()
     for picture, heat, score in zip(display.pictures_, display.heat_, display.scores, strict=True):
@@ -149,7 +149,7 @@ def test_below_scores_an_image_has_no_colours_of_its_own():
 
 def test_scores_over_a_signal_are_behind_its_curves(of_signals):
     display = LocalScoreDisplay.from_estimator(of_signals, SIGNALS, over=True)
-    picture_of(display)
+    lay_out(display)
     for (panel,), heat, score in zip(display.panels_, display.heat_, display.scores, strict=True):
         np.testing.assert_array_equal(heat.get_array()[0], score)
         np.testing.assert_allclose(extent_of(heat), extent_of(panel), atol=1)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.displays import ROWS, SHORT, SIGNALS, picture_of
+from helpers.displays import ROWS, SHORT, SIGNALS, lay_out
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -63,7 +63,7 @@ def test_frames_say_of_which_class_a_neighbour_is(pipeline, images):
 
     (X, y), train = halves(images)
     display = MistakesDisplay.from_estimator(pipeline, X, y, **train)
-    picture_of(display)
+    lay_out(display)
     for row, labels in zip(display.thumbnails_, display.neighbor_labels, strict=True):
         caption = row[0].axes.get_xlabel()
         true, predicted = caption.removeprefix("is ").split(",\nnot ")

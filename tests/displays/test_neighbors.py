@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from helpers.displays import SHORT, SIGNALS, extent_of, noise, overlap, picture_of
+from helpers.displays import SHORT, SIGNALS, extent_of, lay_out, noise, overlap
 
 from skdim import DIMTransformer
 from skdim.displays import NearestNeighborsDisplay
@@ -66,7 +66,7 @@ def test_of_a_long_name_the_end_is_drawn():
         query_names=long[:, 0],
         neighbor_names=long,
     ).plot()
-    picture_of(display)
+    lay_out(display)
     labels = [artist.axes.xaxis.label for artist in display.thumbnails_.flat]
     assert {label.get_text().split("\n")[0] for label in labels} == {"\u202600000.png"}
     extents = [extent_of(label) for label in labels]
@@ -75,7 +75,7 @@ def test_of_a_long_name_the_end_is_drawn():
 
 def test_rows_go_down_and_neighbors_to_the_right(fitted, images):
     display = NearestNeighborsDisplay.from_estimator(fitted, images)
-    picture_of(display)
+    lay_out(display)
     thumbnails = display.thumbnails_
     assert thumbnails.shape == (6, 8)
     extents = np.array([[extent_of(artist) for artist in row] for row in thumbnails])

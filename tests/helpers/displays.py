@@ -69,6 +69,14 @@ def picture_of(display):
     return np.asarray(canvas.buffer_rgba()).copy()
 
 
+def lay_out(display):
+    """Give a display's figure its final layout, as drawing does, without any pixels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(display.figure_.figure)
+    display.figure_.figure.draw_without_rendering()
+
+
 def extent_of(artist):
     """Left, right, bottom and top of an artist in the picture, in pixels."""
     return np.array(artist.get_window_extent().extents)[[0, 2, 1, 3]]
