@@ -11,12 +11,25 @@ The tests of a module have its path and its name, without the underscores of pri
 * ``tools``: programs for who works on skdim.
 """
 
+import gc
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits, make_classification
 
 from skdim import DIMTransformer
 from skdim.encoders import ConvEncoder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Look for garbage while tests run, not while they are imported, nor among what that made."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")
