@@ -20,7 +20,7 @@ from benchmarks.baselines.simclr import nt_xent
 
 N_TRAIN = 1000
 # Of methods that learn slowly; the others train for eight.
-EPOCHS = {"vae": 15, "beta_vae": 15, "aae": 15, "nat": 15}
+EPOCHS = {"vae": 15, "beta_vae": 10, "aae": 15, "nat": 10, "bigan": 8}
 SMALL = {
     "encoder": "paper28",
     "encoder_params": {"scale": 0.125},
@@ -43,7 +43,7 @@ def y(digits):
 
 
 def train(name, X, y=None, **params):
-    return BASELINES[name](**{**SMALL, "max_epochs": EPOCHS.get(name, 8), **params}).fit(X, y)
+    return BASELINES[name](**{**SMALL, "max_epochs": EPOCHS.get(name, 5), **params}).fit(X, y)
 
 
 @pytest.fixture(scope="module")
