@@ -1,5 +1,6 @@
 """Batch normalisation with the statistics of all processes; torch's needs an accelerator."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -151,7 +152,7 @@ def sync_batch_norm(processes: ProcessGroup, *modules: nn.Module) -> Iterator[No
     changed = [] if processes.is_single else [(layer, dict(vars(layer))) for layer in layers]
     try:
         for layer, _ in changed:
-            vars(layer)["forward"] = torch.compiler.disable(_over_processes(layer.forward))
+            vars(layer)["forward"] = _uncompiled(_over_processes(layer.forward))
         yield
     finally:
         for layer, attributes in changed:
@@ -167,3 +168,8 @@ def _over_processes(forward: Callable) -> Callable:
             return forward(*args, **kwargs)
 
     return forward_over_processes
+
+
+def _uncompiled(function: Callable) -> Callable:
+    """Keep torch's compiler away from a function, without importing it, which takes seconds."""
+    return torch.compiler.disable(function) if "torch._dynamo" in sys.modules else function

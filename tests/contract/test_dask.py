@@ -36,7 +36,7 @@ def client():
     if hasattr(os, "fork"):  # or else Dask starts them in its own way
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("OMP_NUM_THREADS", "1")  # as Dask does for workers
-            forkserver.set_forkserver_preload(["distributed", "skdim.transformer", "torch._dynamo"])
+            forkserver.set_forkserver_preload(["distributed", "skdim.transformer"])
             forkserver.ensure_running()
     with (
         dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}),

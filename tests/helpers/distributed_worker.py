@@ -298,6 +298,8 @@ def train(processes: ProcessGroup, folder: Path) -> None:
 def resume(processes: ProcessGroup, folder: Path) -> None:
     """Resume from the last state of `die`."""
     fit(processes, folder, "resumed", checkpoint=str(folder / "states"))
+    has_compiler = "torch._dynamo" in sys.modules
+    (folder / f"compiler{processes.rank}.json").write_text(json.dumps(has_compiler))
 
 
 # When Ctrl-C comes: in which function, and in which of its calls in a fit of four epochs of two
@@ -501,8 +503,6 @@ def fork(n_processes: int, folder: Path) -> bool | None:
 
 def serve() -> None:
     """Fork the processes of every line of input."""
-    import torch._dynamo  # noqa: F401, as the first fit of several processes does
-
     for line in sys.stdin:
         task, folder, n_processes = json.loads(line)
         ended_well = fork(n_processes, Path(folder))

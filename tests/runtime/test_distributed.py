@@ -214,6 +214,12 @@ def test_no_thread_is_left_to_an_interpreter_that_ends(folder, resumed):
     assert left == [[], []]
 
 
+def test_a_fit_of_several_processes_does_not_import_the_compiler(folder, resumed):
+    assert resumed.returncode == 0, resumed.stderr
+    imported = [json.loads((folder / f"compiler{rank}.json").read_text()) for rank in range(2)]
+    assert imported == [False, False]
+
+
 def test_the_error_says_that_another_process_was_lost():
     with (
         pytest.raises(RuntimeError, match=r"Rank 0 of 2 lost another process.* Start again\."),
