@@ -50,7 +50,7 @@ class Size(NamedTuple):
 
 
 FULL = Size("cuda", None, 10_000, 2048, 64, None, 10, (60, 300))
-TOY = Size("cpu", 32, 20, 16, 16, 16, 1, (1,))
+TOY = Size("cpu", 16, 10, 16, 8, 16, 1, (1,))
 # Seconds of a step, and samples per second of the lean step over those of plain PyTorch.
 LARGEST_STEP, LEAST_RATIO = 6e-4, 8
 # Features of float32 differ by rounding only: skdim switches TF32 off.
