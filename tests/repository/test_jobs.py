@@ -2,10 +2,14 @@
 
 import ast
 import re
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+from sklearn.datasets import load_sample_images
+from sklearn.manifold import TSNE
+from sklearn.utils import Bunch
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "jobs"
@@ -31,6 +35,17 @@ def printed_as(expected):
     return f"({NUMBER})".join(re.escape(part) for part in parts)
 
 
+@pytest.fixture
+def short_pictures(monkeypatch):
+    """Compute what is only drawn, and no figure of a page, from less."""
+    monkeypatch.setattr(
+        "sklearn.datasets.load_sample_images",
+        lambda: Bunch(images=load_sample_images().images[:1]),
+    )
+    monkeypatch.setattr("sklearn.manifold.TSNE", partial(TSNE, max_iter=250))
+
+
+@pytest.mark.usefixtures("short_pictures")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_code_of_a_job_prints_the_figures_of_its_page(page, tmp_path, monkeypatch, capsys):
     for package in NEEDED.get(page.stem, ()):
