@@ -12,24 +12,14 @@ PROGRAM = Path(__file__).parents[1] / "device" / "run.py"
 
 
 @pytest.mark.skipif(not IS_SUPPORTED, reason=REASON)
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["generic"],
-        # In two processes, which two cores share.
-        ["cuda", "test_fits.py"],
-        ["cuda", "test_laws.py", "test_uses.py"],
-    ],
-    ids=" ".join,
-)
-def test_training_on_a_device(arguments):
+def test_training_on_a_device():
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
     environment |= {"OMP_NUM_THREADS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     ended = subprocess.run(
-        [sys.executable, str(PROGRAM), *arguments, "--tb=short"],
+        [sys.executable, str(PROGRAM), "both", "--tb=short"],
         capture_output=True,
         text=True,
         env=environment,
         check=False,
     )
-    assert ended.returncode == 0, ended.stdout[-10_000:] + ended.stderr[-2_000:]
+    assert ended.returncode == 0, ended.stdout[-20_000:] + ended.stderr[-2_000:]
