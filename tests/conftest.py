@@ -13,12 +13,9 @@ The tests of a module have its path and its name, without the underscores of pri
 
 import gc
 
-import numpy as np
 import pytest
-from sklearn.datasets import load_digits, make_classification
 
-from skdim import DIMTransformer
-from skdim.encoders import ConvEncoder
+# Fixtures import what they need: the process that hands out tests to others needs no torch.
 
 
 @pytest.hookimpl(wrapper=True)
@@ -35,23 +32,28 @@ def pytest_collection():
 @pytest.fixture(scope="session")
 def digits():
     """Images of shape (1797, 8, 8) and their labels."""
+    from sklearn.datasets import load_digits
+
     return load_digits(return_X_y=False)
 
 
 @pytest.fixture(scope="session")
 def images(digits):
-    return digits.images[:90].astype(np.float32)
+    return digits.images[:90].astype("float32")
 
 
 @pytest.fixture(scope="session")
 def rows():
+    from sklearn.datasets import make_classification
+
     X, y = make_classification(120, n_features=9, n_informative=6, random_state=0)
-    return X.astype(np.float32), y
+    return X.astype("float32"), y
 
 
 @pytest.fixture(scope="session")
 def quick():
     """Build a transformer whose fits take a moment."""
+    from skdim import DIMTransformer
 
     def build(**params):
         defaults = {"n_components": 8, "max_epochs": 2, "batch_size": 32, "random_state": 0}
@@ -67,6 +69,7 @@ def quick():
 @pytest.fixture
 def set_default_width(monkeypatch):
     """Change the default width of the network of images, for fits with the other defaults."""
+    from skdim.encoders import ConvEncoder
 
     def change(width):
         _, *others = ConvEncoder.__init__.__defaults__
