@@ -1277,7 +1277,8 @@ def test_an_interrupt_of_imports_is_no_traceback(here, module, how):
 # ---- The page -------------------------------------------------------------------------------
 
 
-def test_the_page_runs_from_an_empty_folder(tmp_path, monkeypatch, digits):
+def test_the_page_runs_from_an_empty_folder(tmp_path, monkeypatch, digits, set_default_width):
+    set_default_width(16)
     monkeypatch.chdir(tmp_path)
     few = Bunch(images=digits.images[:300], target=digits.target[:300])
     monkeypatch.setattr("sklearn.datasets.load_digits", lambda: few)

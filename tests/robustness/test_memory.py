@@ -22,8 +22,9 @@ def resident():
         return int(file.read().split()[1]) * resource.getpagesize()
 
 X = np.random.default_rng(0).normal(size=(64, 8, 8)).astype(np.float32)
+params = {"max_epochs": 1, "prior_weight": 0.1, "encoder_params": {"width": 32}}
 def fit():
-    DIMTransformer(max_epochs=1, prior_weight=0.1, random_state=0).fit(X)  # twelve megabytes
+    DIMTransformer(**params, random_state=0).fit(X)  # seven megabytes
 gc.disable()
 for _ in range(3):
     fit()
