@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from skdim.encoders.contract import Encoding, as_local_map, copy_to_meta
+from skdim.encoders.contract import Encoding, as_local_map
 
 
 class Conv(NamedTuple):
@@ -191,16 +191,20 @@ class PaperEncoder(nn.Module):
                 local_map = as_local_map(x)
         return local_map, x
 
+    @torch.no_grad()
     def _count_flat(self, sample_shape: tuple[int, ...]) -> int:
-        x = torch.empty(1, *sample_shape, device="meta")
+        # A real sample: for a convolution of meta tensors, torch would import its compiler.
+        x = torch.zeros(1, *sample_shape, device=next(self.convolutions.parameters()).device)
+        self.convolutions.eval()
         try:
-            for layer in copy_to_meta(self.convolutions).eval().children():
+            for layer in self.convolutions:
                 x = layer(x)
         except RuntimeError:
             raise ValueError(
                 f"Images of shape {tuple(sample_shape)} (channels first) are too small for "
                 f"{type(self).__name__}."
             ) from None
+        self.convolutions.train()
         return x.numel()
 
 

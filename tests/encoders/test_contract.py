@@ -1,5 +1,9 @@
 """The contract of every encoder, and what happens to one that breaks it."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -52,6 +56,24 @@ def test_samples_do_not_see_each_other_in_evaluation(name, shape):
     x = torch.randn(4, *shape)
     single, together = encoder(x[:1]).code, encoder(x).code[:1]
     torch.testing.assert_close(single, together, rtol=1e-4, atol=1e-5)
+
+
+IMPORTS = """
+import json, sys, torch
+from skdim.encoders import ENCODERS, encode
+imported = []
+for name, shape in json.loads(sys.argv[1]):
+    encoder = ENCODERS[name](shape, 5, **({"scale": 0.1} if name.startswith("paper") else {}))
+    encode(encoder.eval(), torch.zeros(2, *shape))
+    imported += [(name, module) for module in ("torch._dynamo", "sympy") if module in sys.modules]
+print(json.dumps(imported))
+"""
+
+
+def test_no_encoder_imports_the_compiler():
+    command = [sys.executable, "-c", IMPORTS, json.dumps(CASES)]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert json.loads(ended.stdout) == []
 
 
 class ReturnsOnlyACode(nn.Module):

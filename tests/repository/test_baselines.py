@@ -19,7 +19,7 @@ from benchmarks.baselines.reconstruction import divergence_from_normal
 from benchmarks.baselines.simclr import nt_xent
 
 N_TRAIN = 1000
-# Of methods that learn slowly; the others train for eight.
+# Of methods that learn slowly; the others train for five.
 EPOCHS = {"vae": 15, "beta_vae": 10, "aae": 15, "nat": 10, "bigan": 8}
 SMALL = {
     "encoder": "paper28",
