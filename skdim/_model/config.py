@@ -1,16 +1,20 @@
 """What it takes to build an encoder and its objective: resolved once, by ``fit``, and saved."""
 
 import inspect
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from skdim._names import lookup
+from skdim._runtime.seeding import seeded_globally
 from skdim.augmentation import Augmentation
 from skdim.critics import CRITICS
 from skdim.encoders import ENCODERS, Encoding, FlipAverage, encode, evaluating
@@ -21,6 +25,15 @@ from skdim.objective.coordinates import COORDINATES
 from skdim.priors import as_prior
 from skdim.sources.groups import index_column_groups
 from skdim.sources.layout import Layout
+
+# Numbers in a layer that is computed only to know its shape: 32 MiB.
+SMALL_LAYER = 2**23
+
+# Functions by which layers of torch and of skdim get their first weights.
+INITIALIZERS = {
+    *("uniform_", "normal_", "zero_", "fill_", "zeros_", "ones_", "copy_"),
+    *("kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "trunc_normal_", "orthogonal_"),
+}
 
 
 @dataclass(frozen=True)
@@ -94,9 +107,9 @@ class ModelConfig:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         return encoder
 
-    def build_objective(self, encoder: nn.Module, device: torch.device) -> DIMObjective:
-        """Build critics and discriminator that fit what the encoder returns."""
-        n_code, local_shapes = outline(encoder, self.sample_shape, device)
+    def build_objective(self, shapes: "Outline", device: torch.device) -> DIMObjective:
+        """Build critics and discriminator that fit the `outline` of an encoder."""
+        n_code, local_shapes = shapes
         n_sides = self.modality.n_sides
         return DIMObjective(self.objective, n_code, local_shapes, n_sides).to(device)
 
@@ -120,11 +133,16 @@ OBJECTIVE_PARAMETERS = tuple(field.name for field in fields(ObjectiveConfig))
 MODEL_PARAMETERS = (*OBJECTIVE_PARAMETERS, *(field.name for field in fields(ModelConfig)[3:]))
 
 
-def outline(
-    encoder: nn.Module, sample_shape: tuple[int, ...], device: torch.device
-) -> tuple[int, list[tuple[int, int]]]:
-    """The length of a code and the (n_locations, n_channels) of each local map."""
-    encoding = encode_zeros(encoder, sample_shape, device, with_fixed=False)
+# The length of a code, and the (n_locations, n_channels) of each local map.
+Outline = tuple[int, list[tuple[int, int]]]
+
+
+def outline(encoder: nn.Module, sample_shape: tuple[int, ...], device: torch.device) -> Outline:
+    """The shapes of what an encoder returns for a sample."""
+    return _outline_of(encode_zeros(encoder, sample_shape, device, with_fixed=False))
+
+
+def _outline_of(encoding: Encoding) -> Outline:
     return encoding.code.shape[1], [(m.shape[1], m.shape[2]) for m in encoding.local_maps]
 
 
@@ -177,20 +195,59 @@ def check_weights(config: ModelConfig, weights: Mapping[str, Mapping[str, np.nda
             raise ValueError("the 'encoder_params' ask for a far larger encoder than its weights")
     meta, encoding = torch.device("meta"), None
     trained: dict[str, list[nn.Parameter]] = {}
-    with meta:  # shapes only
+    with meta, _NothingWritten():
         encoder = config.build_encoder(meta)
-        _check_weights_of(encoder, weights["encoder"], "encoder")
-        with suppress(Exception):  # a user's layer may need real numbers, and raise anything
-            encoding = encode_zeros(encoder, config.sample_shape, meta)
-        if encoding is not None and "objective" in weights:
-            objective = config.build_objective(encoder, meta)
-            _check_weights_of(objective, weights["objective"], "objective")
-            trained["optimizer"] = [*encoder.parameters(), *objective.critic_parameters()]
-            if config.objective.prior_weight:
-                trained["discriminator_optimizer"] = [*objective.discriminator.parameters()]
+    _check_weights_of(encoder, weights["encoder"], "encoder")
+    with suppress(Exception):  # a user's layer may need real numbers, and raise anything
+        encoding = _encode_shapes(config, encoder)
+    if encoding is not None and "objective" in weights:
+        with meta, _NothingWritten():
+            objective = config.build_objective(_outline_of(encoding), meta)
+        _check_weights_of(objective, weights["objective"], "objective")
+        trained["optimizer"] = [*encoder.parameters(), *objective.critic_parameters()]
+        if config.objective.prior_weight:
+            trained["discriminator_optimizer"] = [*objective.discriminator.parameters()]
     if not all(np.isfinite(array).all() for array in weights["encoder"].values()):
         raise ValueError("the weights of the encoder must be finite numbers")
     return Shapes(encoding, {name: [tuple(p.shape) for p in ps] for name, ps in trained.items()})
+
+
+class _NothingWritten(TorchFunctionMode):
+    """A context in which tensors without memory are not initialised.
+
+    Torch would import its compiler to find out that there is nothing to do, which takes seconds.
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        """Call ``func``, unless it writes into such a tensor."""
+        kwargs = kwargs or {}
+        written = next(iter((*args, *kwargs.values())), None)
+        is_initializer = getattr(func, "__name__", "") in INITIALIZERS
+        if is_initializer and isinstance(written, Tensor) and written.is_meta:
+            return written
+        return func(*args, **kwargs)
+
+
+def _encode_shapes(config: ModelConfig, encoder: nn.Module) -> Encoding:
+    """Encode two samples of zeros, of which only shapes count; ``encoder`` has no memory."""
+    if not is_small(config, encoder):
+        return encode_zeros(encoder, config.sample_shape, torch.device("meta"))
+    cpu = torch.device("cpu")
+    with seeded_globally(0, cpu):
+        return encode_zeros(config.build_encoder(cpu), config.sample_shape, cpu)
+
+
+def is_small(config: ModelConfig, encoder: nn.Module) -> bool:
+    """Whether layers are small enough to compute them only to know their shapes.
+
+    For tensors without memory, torch would import its compiler, which takes longer.
+    """
+    if config.encoder not in ENCODERS.values():
+        return False
+    n_positions = math.prod(config.sample_shape[1:])
+    weights = chain(encoder.parameters(), encoder.buffers())
+    n_channels = max(chain(config.sample_shape[:1], *(weight.shape for weight in weights)))
+    return n_channels * n_positions <= SMALL_LAYER
 
 
 def _numbers_in(value: Any) -> Iterator[int]:

@@ -32,7 +32,7 @@ from skdim._files.schema import (
 )
 from skdim._model.closeness import N_PROJECTED, N_REFERENCE
 from skdim._model.components import N_DAMPED
-from skdim._model.config import ModelConfig, check_weights, encode_zeros, resolve
+from skdim._model.config import ModelConfig, check_weights, encode_zeros, is_small, resolve
 from skdim._model.fitted import FittedModel
 from skdim._model.inference import TRIED_LAYER, Computation
 from skdim._model.readout import OUTPUTS, units_of
@@ -247,11 +247,13 @@ def check_usable(model: FittedModel) -> None:
     ValueError, TypeError, RuntimeError, IndexError
         If its parts do not fit together, or its features are not finite.
     """
-    meta, layer_size = torch.device("meta"), prod(model.sample_shape)
-    with suppress(Exception):  # a user's layer may need real numbers, and raise anything
-        layer_size = Computation(copy_to_meta(model.encoder), model.sample_shape, meta).layer_size
-    if 2 * layer_size > TRIED_LAYER:
-        return
+    if not is_small(model.config, model.encoder):
+        meta, layer_size = torch.device("meta"), prod(model.sample_shape)
+        with suppress(Exception):  # a user's layer may need real numbers, and raise anything
+            encoder = copy_to_meta(model.encoder)
+            layer_size = Computation(encoder, model.sample_shape, meta).layer_size
+        if 2 * layer_size > TRIED_LAYER:
+            return
     encoding = encode_zeros(model.encoder, model.sample_shape, model.device)
     for output, readout in model.readouts.items():
         if readout.features_of_batch(2, encoding).shape != (2, readout.n_features):

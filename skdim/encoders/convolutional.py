@@ -45,8 +45,8 @@ class WhiteningStem(nn.Module):
         self.n_kept = min(n_inputs, max(1, max_filters // 2))
         self.n_filters = 2 * self.n_kept
         self.filters: Tensor
-        filters = torch.randn(self.n_kept, n_channels, *[patch] * n_sides) / n_inputs**0.5
-        self.register_buffer("filters", filters)
+        filters = torch.empty(self.n_kept, n_channels, *[patch] * n_sides)
+        self.register_buffer("filters", filters.normal_(std=n_inputs**-0.5))
 
     @torch.no_grad()
     def adapt(self, samples: Tensor, n_patches: int = 100_000, regularization: float = 0.01):

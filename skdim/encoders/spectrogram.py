@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -86,12 +87,12 @@ def _waves(window: int) -> Tensor:
 
     They are weighted so that white noise of variance 1 has a mean power of 1.
     """
-    t = torch.arange(window, dtype=torch.float64)
-    weights = torch.hann_window(window, dtype=torch.float64, device=t.device)
-    weights = weights / weights.square().sum().sqrt()
-    phases = 2 * math.pi / window * torch.arange(1, window // 2 + 1, dtype=torch.float64)[:, None]
-    waves = torch.cat([torch.cos(phases * t), torch.sin(phases * t)]) * weights
-    return waves[:, None].to(torch.float32)
+    t = np.arange(window)
+    weights = 0.5 - 0.5 * np.cos(2 * math.pi / window * t)  # Hann, periodic
+    weights = weights / np.sqrt(np.square(weights).sum())
+    phases = 2 * math.pi / window * np.arange(1, window // 2 + 1)[:, None]
+    waves = np.concatenate([np.cos(phases * t), np.sin(phases * t)]) * weights
+    return torch.from_numpy(waves[:, None].astype(np.float32))
 
 
 class SpectrogramEncoder(nn.Module):

@@ -5,6 +5,7 @@ A task is an ``nn.Module`` built as ``task(n_code, local_shape, n_axes)`` and ca
 To add a task, list it in `COORDINATES`; its name is then a valid value of ``coordinates``.
 """
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -121,8 +122,8 @@ def positions_in_map(n_locations: int, n_axes: int) -> Tensor:
             "The 'coordinate_weight' parameter must be 0, unless all sides of the local maps are "
             f"equally long. Got maps of {n_locations} locations on {n_axes} axes."
         )
-    axis = torch.arange(side)
-    return torch.cartesian_prod(*[axis] * n_axes).view(n_locations, n_axes)
+    positions = np.indices([side] * n_axes).reshape(n_axes, n_locations)
+    return torch.from_numpy(positions.T.copy())
 
 
 def predictor(n_in: int, n_logits: int, n_hidden: int = 512) -> nn.Module:

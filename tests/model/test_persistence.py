@@ -5,6 +5,8 @@ import io
 import multiprocessing
 import pickle
 import runpy
+import subprocess
+import sys
 
 import cloudpickle
 import joblib
@@ -296,6 +298,25 @@ def spawned(quick, digits, tmp_path_factory):
 def test_a_file_is_read_by_another_process(spawned):
     _, here, _, from_file = spawned
     np.testing.assert_allclose(from_file, here, atol=1e-6)
+
+
+READ = """
+import sys
+from pathlib import Path
+from skdim import DIMTransformer
+paths = list(Path(sys.argv[1]).iterdir())
+for path in paths:
+    DIMTransformer.load(path)
+print(len(paths), [name for name in ("torch._dynamo", "sympy") if name in sys.modules])
+"""
+
+
+def test_files_are_read_without_the_compiler(quick, tmp_path):
+    for name, (X, params) in KINDS.items():
+        quick(**{**params, "max_epochs": 1}).fit(X).save(tmp_path / name)
+    command = [sys.executable, "-c", READ, str(tmp_path)]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert ended.stdout.split("\n")[-2] == f"{len(KINDS)} []"
 
 
 def test_a_spawned_process_gets_the_same_answers(spawned):
