@@ -19,12 +19,10 @@ from torch import nn
 
 from benchmarks.common import argument_parser, save, verdict
 from skdim import DIMTransformer
-from skdim._model.config import outline
 from skdim.augmentation import jitter_cells
 from skdim.encoders import encode
 from skdim.optimization import warmup_cosine
 
-CPU = torch.device("cpu")
 BATCH = 256
 PARAMS = {"n_components": 16, "batch_size": BATCH, "critic_width": 64}
 PARAMS |= {"encoder_params": {"n_hidden": 64}, "optimizer": "adamw", "random_state": 0}
@@ -75,9 +73,8 @@ def main():
         ours = sum(epoch["seconds"] for epoch in dim.history_)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            encoder = dim.model_.config.build_encoder(CPU)
-            shapes = outline(encoder, dim.model_.config.sample_shape, CPU)
-            objective = dim.model_.config.build_objective(shapes, CPU)
+            encoder = dim.model_.config.build_encoder(torch.device("cpu"))
+            objective = dim.model_.config.build_objective(encoder, torch.device("cpu"))
         bare = bare_loop(X, encoder, objective, seed, arguments.epochs)
         for mine, theirs in zip(dim.encoder_.parameters(), encoder.parameters(), strict=True):
             torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)

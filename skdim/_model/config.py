@@ -29,11 +29,8 @@ from skdim.sources.layout import Layout
 # Numbers in a layer that is computed only to know its shape: 32 MiB.
 SMALL_LAYER = 2**23
 
-# Functions by which layers of torch and of skdim get their first weights.
-INITIALIZERS = {
-    *("uniform_", "normal_", "zero_", "fill_", "zeros_", "ones_", "copy_"),
-    *("kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "trunc_normal_", "orthogonal_"),
-}
+# Functions by which the layers of skdim get their first weights.
+INITIALIZERS = {"kaiming_uniform_", "uniform_", "normal_", "zero_", "fill_"}
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,11 @@ class ModelConfig:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         return encoder
 
-    def build_objective(self, shapes: "Outline", device: torch.device) -> DIMObjective:
+    def build_objective(self, encoder: nn.Module, device: torch.device) -> DIMObjective:
+        """Build critics and discriminator that fit what the encoder returns."""
+        return self.objective_of(outline(encoder, self.sample_shape, device), device)
+
+    def objective_of(self, shapes: "Outline", device: torch.device) -> DIMObjective:
         """Build critics and discriminator that fit the `outline` of an encoder."""
         n_code, local_shapes = shapes
         n_sides = self.modality.n_sides
@@ -202,7 +203,7 @@ def check_weights(config: ModelConfig, weights: Mapping[str, Mapping[str, np.nda
         encoding = _encode_shapes(config, encoder)
     if encoding is not None and "objective" in weights:
         with meta, _NothingWritten():
-            objective = config.build_objective(_outline_of(encoding), meta)
+            objective = config.objective_of(_outline_of(encoding), meta)
         _check_weights_of(objective, weights["objective"], "objective")
         trained["optimizer"] = [*encoder.parameters(), *objective.critic_parameters()]
         if config.objective.prior_weight:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from skdim._files.conversion import as_arrays, as_tensors, as_writable
 from skdim._model.closeness import closeness, draw_reference, project, threshold
-from skdim._model.config import ModelConfig, outline, resolve
+from skdim._model.config import ModelConfig, resolve
 from skdim._model.inference import (
     EncodedBatches,
     choose_batch_size,
@@ -330,8 +330,7 @@ class FittedModel:
             encoder = config.build_encoder(device)
             encoder.load_state_dict(weights["encoder"])
             if "objective" in weights:
-                shapes = outline(encoder, config.sample_shape, device)
-                objective = config.build_objective(shapes, device)
+                objective = config.build_objective(encoder, device)
                 objective.load_state_dict(weights["objective"])
                 objective.eval()
         return cls(

@@ -320,8 +320,7 @@ def _build_net(
     loader = load(data.samples, data.standardization, runtime.data_on_device)
     random.enter_context(seeded_globally(global_seed, device))
     encoder = plan.model.build_encoder(device)
-    shapes = outline(encoder, plan.model.sample_shape, device)
-    objective = plan.model.build_objective(shapes, device)
+    objective = plan.model.build_objective(encoder, device)
     if previous is None:
         _adapt(encoder, loader, plan, generator)
     processes.broadcast_weights(encoder, objective)

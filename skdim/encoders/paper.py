@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from skdim.encoders.contract import Encoding, as_local_map
+from skdim.encoders.contract import Encoding, as_local_map, evaluating
 
 
 class Conv(NamedTuple):
@@ -195,16 +195,14 @@ class PaperEncoder(nn.Module):
     def _count_flat(self, sample_shape: tuple[int, ...]) -> int:
         # A real sample: for a convolution of meta tensors, torch would import its compiler.
         x = torch.zeros(1, *sample_shape, device=next(self.convolutions.parameters()).device)
-        self.convolutions.eval()
         try:
-            for layer in self.convolutions:
-                x = layer(x)
+            with evaluating(self.convolutions):
+                _, x = self.run_convolutions(x)
         except RuntimeError:
             raise ValueError(
                 f"Images of shape {tuple(sample_shape)} (channels first) are too small for "
                 f"{type(self).__name__}."
             ) from None
-        self.convolutions.train()
         return x.numel()
 
 

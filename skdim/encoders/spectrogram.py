@@ -88,8 +88,8 @@ def _waves(window: int) -> Tensor:
     They are weighted so that white noise of variance 1 has a mean power of 1.
     """
     t = np.arange(window)
-    weights = 0.5 - 0.5 * np.cos(2 * math.pi / window * t)  # Hann, periodic
-    weights = weights / np.sqrt(np.square(weights).sum())
+    weights = np.hanning(window + 1)[:-1]  # periodic
+    weights = weights / np.linalg.norm(weights)
     phases = 2 * math.pi / window * np.arange(1, window // 2 + 1)[:, None]
     waves = np.concatenate([np.cos(phases * t), np.sin(phases * t)]) * weights
     return torch.from_numpy(waves[:, None].astype(np.float32))
