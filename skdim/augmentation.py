@@ -115,6 +115,14 @@ def occlude(views: Tensor, generator: torch.Generator) -> Tensor:
     return views * ~is_hidden  # NaN after the end of a signal remains NaN
 
 
+def are_photographs(n_channels: int) -> bool:
+    """Whether images of so many channels are treated as colour photographs.
+
+    Their default views are flipped and change in colour; no other images' are.
+    """
+    return n_channels == 3
+
+
 def augment_images(images: Tensor, generator: torch.Generator, size: float = 1.0) -> Tensor:
     """Make the default views of images, which depend on their channels and size.
 
@@ -134,7 +142,7 @@ def augment_images(images: Tensor, generator: torch.Generator, size: float = 1.0
     -------
     images : Tensor of shape (n, channels, size * height, size * width)
     """
-    if images.shape[1] == 3:
+    if are_photographs(images.shape[1]):
         return jitter_colors(crop_and_flip(images, generator, size=size), generator)
     if min(images.shape[2:]) < CROPPED_SIDE:
         return move(images, generator)

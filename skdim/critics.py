@@ -89,6 +89,41 @@ class SeparableCritic(nn.Module):
         return _score_positives(self.embed(code, local_map))
 
 
+class CosineCritic(SeparableCritic):
+    r"""Score by the cosine of the angle between the two embeddings, divided by a temperature.
+
+    With the notation of `SeparableCritic`:
+
+    .. math:: T = \cos(g, W_2 h + S l) / 0.1
+
+    Scores are between -10 and 10, so that longer embeddings do not lower a loss.
+
+    Parameters
+    ----------
+    n_code, n_channels, width : int
+        As in `SeparableCritic`.
+
+    References
+    ----------
+    Chen et al., "A simple framework for contrastive learning of visual representations", ICML 2020,
+    for the temperature.
+    """
+
+    temperature = 0.1
+
+    def embed(self, code: Tensor, local_map: Tensor) -> list[Part]:
+        """Return queries (..., n_codes, width) and keys (..., n, n_locations, width), as one part.
+
+        Keys have length 1, queries 1 / temperature.
+        """
+        keys = self.last(self.embed_local_map(local_map)) + self.shortcut(local_map)
+        return [(_directions(self.query(code)) / self.temperature, _directions(keys))]
+
+
+def _directions(vectors: Tensor) -> Tensor:
+    return nn.functional.normalize(at_least_float32(vectors), dim=-1)
+
+
 class PublishedSeparableCritic(nn.Module):
     r"""The encode-and-dot critic of the paper, as its authors' code defines it.
 
@@ -229,6 +264,7 @@ def score_all(critic: nn.Module, code: Tensor, local_map: Tensor) -> Tensor:
 
 CRITICS: dict[str, type[nn.Module]] = {
     "separable": SeparableCritic,
+    "cosine": CosineCritic,
     "separable_published": PublishedSeparableCritic,
     "concat": ConcatCritic,
 }

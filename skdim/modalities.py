@@ -16,6 +16,7 @@ import torch
 from skdim.augmentation import (
     CROPPED_SIDE,
     Augmentation,
+    are_photographs,
     augment_images,
     augment_oscillations,
     augment_signals,
@@ -45,6 +46,8 @@ class Modality:
         Numbers of dimensions of X that ``channel_axis="auto"`` interprets as this modality.
     encoder : str or None
         Name of the default encoder, in `skdim.encoders.ENCODERS`.
+    critic : str
+        Name of the default critic, in `skdim.critics.CRITICS`.
     augment : callable (batch, generator) -> batch, or None
         Makes the default views.
     augment_smaller : callable (batch, generator) -> batch, or None
@@ -56,6 +59,8 @@ class Modality:
     few_samples : int
         With fewer samples, features are not expected to be better than those of PCA, according to
         benchmarks/accuracy/bench_few_samples.py.
+    views_flip : callable (n_channels) -> bool
+        Whether default views of samples of so many channels are flipped left to right.
     compares_views : bool
         Whether directions that change from view to view are damped in the hidden layer.
     has_large_layers : bool
@@ -76,11 +81,13 @@ class Modality:
     n_sides: int
     x_ndims: tuple[int, ...] = ()
     encoder: str | None = None
+    critic: str = "separable"
     augment: Augmentation | None = None
     augment_smaller: Augmentation | None = None
     count_shown: Callable[[Sequence[int]], int] = lambda sides: N_SHOWN
     max_epochs: float = math.inf
     few_samples: int = 15
+    views_flip: Callable[[int], bool] = lambda n_channels: False
     compares_views: bool = True
     has_large_layers: bool = True
     memory_format: torch.memory_format = torch.contiguous_format
@@ -183,9 +190,11 @@ IMAGES = Modality(
     n_sides=2,
     x_ndims=(3, 4),
     encoder="conv",
+    critic="cosine",
     augment=augment_images,
     augment_smaller=partial(augment_images, size=VIEW_SIZE),
     count_shown=count_shown_images,
+    views_flip=are_photographs,
     memory_format=torch.channels_last,
     channels_of_signals=short_axis,
     drawing="picture",

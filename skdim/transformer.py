@@ -76,7 +76,7 @@ PARAMETER_CONSTRAINTS: dict = {
     "encoder": [str, callable],
     "encoder_params": [dict, None],
     "output": [StrOptions(set(OUTPUTS))],
-    "flip_averaging": ["boolean"],
+    "flip_averaging": ["boolean", StrOptions({"auto"})],
     "sample_shape": [tuple, list, None],
     "channel_axis": [Integral, None, StrOptions({"auto"})],
     "column_groups": [list, tuple, callable, None],
@@ -178,9 +178,10 @@ class DIMTransformer(
         differ are damped in both. "components" are the first ``n_components`` principal components
         of "hidden". They classify better than the code. Do not scale them again: small components
         matter less. "code" is what the objective is about; "local" is the last local map.
-    flip_averaging : bool, default=False
+    flip_averaging : bool or "auto", default="auto"
         Whether ``transform`` averages code and hidden layer over a sample and its copy flipped left
-        to right, which takes twice as long. For images and volumes.
+        to right, which takes twice as long. For images and volumes. "auto" averages if default
+        views are flipped, too: for images of three channels with ``augment="auto"``.
 
     Data
 
@@ -216,8 +217,10 @@ class DIMTransformer(
 default="infonce"
         The bound that is maximised. A callable maps scores ``(joint, marginal)`` to it. See
         `skdim.mutual_information`.
-    critic : {"separable", "separable_published", "concat"} or type, default="separable"
-        The network that scores a code against a local vector; see `skdim.critics`.
+    critic : {"auto", "separable", "cosine", "separable_published", "concat"} or type, \
+default="auto"
+        The network that scores a code against a local vector; see `skdim.critics`. "auto" is
+        "cosine" for images, and "separable" for all else.
     critic_width : int, default=128
         Length of the critic's embeddings, or units of its hidden layers.
     n_locations : int or None, default=None
@@ -406,7 +409,7 @@ default="infonce"
         encoder="auto",
         encoder_params=None,
         output="components",
-        flip_averaging=False,
+        flip_averaging="auto",
         sample_shape=None,
         channel_axis="auto",
         column_groups=None,
@@ -415,7 +418,7 @@ default="infonce"
         local_weight=1.0,
         prior_weight=0.0,
         mi_estimator="infonce",
-        critic="separable",
+        critic="auto",
         critic_width=128,
         n_locations=None,
         prior="uniform",

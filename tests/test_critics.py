@@ -4,11 +4,12 @@ import itertools
 
 import pytest
 import torch
-from torch.nn.functional import batch_norm, layer_norm
+from torch.nn.functional import batch_norm, cosine_similarity, layer_norm
 
 from skdim.critics import (
     CRITICS,
     ConcatCritic,
+    CosineCritic,
     PublishedSeparableCritic,
     SeparableCritic,
     score_all,
@@ -67,6 +68,15 @@ def test_separable_critic_equals_its_formula_forward_and_backward():
     keys = critic.last(h) + critic.shortcut(local_map)  # as stated: W2 on every local vector
     plain = torch.einsum("vid,vjkd->vijk", critic.query(code), keys) / 7**0.5
     assert_same(critic, plain, score_parts(critic.embed(code, local_map)))
+
+
+def test_cosine_critic_equals_its_formula_forward_and_backward():
+    critic = build(CosineCritic)
+    code, local_map = pairs(n_views=1)
+    g = critic.query(code)
+    keys = critic.last(critic.embed_local_map(local_map)) + critic.shortcut(local_map)
+    cosines = cosine_similarity(g[:, :, None, None], keys[:, None], dim=-1)  # (1, n, n, locations)
+    assert_same(critic, cosines / 0.1, score_parts(critic.embed(code, local_map)))
 
 
 def test_published_critic_equals_its_formula_forward_and_backward():

@@ -45,6 +45,19 @@ def test_default_views_can_be_captured(modality):
         modality.augment(torch.randn(6, *sample_shape(modality, side=8)), generator)
 
 
+@pytest.mark.parametrize("n_channels", [1, 2, 3, 4])
+@NAMED
+def test_views_flip_says_whether_default_views_are_flipped(modality, n_channels):
+    """Values rise along the last axis, and fall only in a flipped copy."""
+    if modality is SIGNALS or not modality.n_sides:
+        assert not modality.views_flip(n_channels)
+        return
+    ramp = torch.linspace(-1, 1, 16).expand(64, n_channels, *[16] * modality.n_sides)
+    views = modality.augment(ramp, torch.Generator().manual_seed(0))
+    rises = views.unflatten(-1, (2, -1)).mean((*range(1, views.ndim - 1), -1)).diff()  # (64, 1)
+    assert (rises < 0).any() == modality.views_flip(n_channels)
+
+
 @NAMED
 def test_only_signals_have_a_place_where_nan_must_be(modality):
     samples = np.ones((5, *sample_shape(modality, side=8)))

@@ -148,6 +148,7 @@ SETTINGS = {
     "encoder": "paper32",  # its code is a plain linear layer: only the adversarial loss shapes it
     "encoder_params": {"scale": 0.125},
     "mi_estimator": "jsd",
+    "critic": "separable",
     "critic_width": 32,
     "local_weight": 0.1,
     "augment": None,

@@ -70,7 +70,7 @@ EXTRACTORS = {
     "k-means patches": patches,
     "untrained": dim(max_epochs=1, max_time=None, learning_rate=1e-12),
     "skdim": dim(),
-    "skdim, flip_averaging": dim(flip_averaging=True),
+    "skdim without flips": dim(flip_averaging=False),
 }
 
 
@@ -126,7 +126,7 @@ def main():
                     )
     claims = {}
     for output, goal in GOALS.items():
-        for extractor in ("skdim", "skdim, flip_averaging"):
+        for extractor in ("skdim", "skdim without flips"):
             accuracies = [
                 outputs[output]["accuracy"]
                 for key, outputs in cells.cells.items()

@@ -293,7 +293,7 @@ def resolve(
         "n_components": _as_int(params["n_components"]),
         "encoder": encoder,
         "encoder_params": _encoder_params(encoder, params, column_groups),
-        "flip_averaging": bool(params["flip_averaging"]),
+        "flip_averaging": _flip_averaging(params["flip_averaging"], params["augment"], layout),
         "column_groups": column_groups,
         "augment": _augmentation(params, layout, encoder),
         "n_views": 1 if params["augment"] is None else int(params["n_views"]),
@@ -303,22 +303,23 @@ def resolve(
     return ModelConfig(
         layout=layout,
         params=params,
-        objective=_objective(params),
+        objective=_objective(params, layout.modality),
         **{name: value for name, value in choices.items() if name not in OBJECTIVE_PARAMETERS},
     )
 
 
-def _objective(params: Mapping[str, Any]) -> ObjectiveConfig:
+def _objective(params: Mapping[str, Any], modality: Modality) -> ObjectiveConfig:
     weights = ("global_weight", "local_weight", "prior_weight", "coordinate_weight")
     if not any(params[weight] for weight in weights):
         raise ValueError(
             "One of the 'global_weight', 'local_weight', 'prior_weight' and 'coordinate_weight' "
             "parameters must be positive. Got 0 for all four."
         )
+    critic = modality.critic if params["critic"] == "auto" else params["critic"]
     resolved = {
         **{weight: float(params[weight]) for weight in weights},  # torch has no larger integers
         "mi_estimator": lookup(params["mi_estimator"], ESTIMATORS, "mi_estimator"),
-        "critic": lookup(params["critic"], CRITICS, "critic"),
+        "critic": lookup(critic, CRITICS, "critic"),
         "critic_width": int(params["critic_width"]),
         "n_locations": _as_int(params["n_locations"]),
         "prior": as_prior(params["prior"]),
@@ -413,12 +414,18 @@ def _column_groups(
     return index_column_groups(column_groups, layout.sample_shape[0], names)
 
 
+def _flip_averaging(flip_averaging: Any, augment: Any, layout: Layout) -> bool:
+    if flip_averaging == "auto":
+        return augment == "auto" and layout.modality.views_flip(layout.sample_shape[0])
+    return bool(flip_averaging)
+
+
 def _check_supported(params: Mapping[str, Any], layout: Layout) -> None:
     """Raise ValueError if a parameter asks for what the modality of the samples does not have."""
     modality = layout.modality
     got = f"for {modality.name}. Got"
-    if params["flip_averaging"] and not modality.has_left_and_right:
-        raise ValueError(f"The 'flip_averaging' parameter must be False {got} True.")
+    if params["flip_averaging"] not in ("auto", False) and not modality.has_left_and_right:
+        raise ValueError(f"The 'flip_averaging' parameter must be 'auto' or False {got} True.")
     if params["occlusion"] and not modality.has_occlusion:
         raise ValueError(f"The 'occlusion' parameter must be False {got} True.")
     n_crops, n_per_grid = params["n_crops"], modality.n_crops_per_grid

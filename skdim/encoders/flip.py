@@ -8,7 +8,7 @@ from skdim.encoders.contract import Encoding, adapt
 
 
 class FlipAverage(nn.Module):
-    """Average code, hidden layer and fixed features over a sample and its flipped copy.
+    """Average codes, hidden layer and fixed features over a sample and its flipped copy.
 
     The last axis is flipped. Local maps are not averaged, and in training mode nothing is.
     """
@@ -34,9 +34,12 @@ class FlipAverage(nn.Module):
         if self.training:
             return encoding
         flipped = Encoding(*self.encoder(x.flip(-1)))
-        return encoding._replace(
-            code=_mean(encoding.code, flipped.code), hidden=_mean(encoding.hidden, flipped.hidden)
-        )
+        averaged = {
+            name: _mean(getattr(encoding, name), getattr(flipped, name))
+            for name in ("code", "hidden", "global_codes")
+            if getattr(encoding, name) is not None
+        }
+        return encoding._replace(**averaged)
 
 
 def _mean(a: Tensor, b: Tensor) -> Tensor:

@@ -3,8 +3,10 @@
 import pickle
 
 import numpy as np
+import pytest
 import torch
 
+from skdim.augmentation import move
 from skdim.encoders import (
     ENCODERS,
     ConvEncoder,
@@ -41,3 +43,21 @@ def test_flip_average_averages_what_is_fixed():
 
     encoder, x = FlipAverage(Fixed((1, 8, 8), 4)).eval(), torch.randn(3, 1, 8, 8)
     torch.testing.assert_close(encode(encoder, x).fixed, ((x + x.flip(-1)) / 2).flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("shape", "params", "is_averaged"),
+    [
+        ((12, 3, 8, 8), {"channel_axis": 1}, True),
+        ((12, 8, 8, 3), {"augment": move}, False),  # views of one's own may not be flipped
+        ((12, 8, 8, 3), {"augment": None}, False),
+        ((12, 8, 8, 3), {"flip_averaging": False}, False),
+        ((12, 8, 8, 2), {}, False),
+        ((12, 8, 8), {}, False),
+        ((12, 2, 8), {"channel_axis": 1}, False),
+    ],
+)
+def test_features_are_averaged_where_default_views_are_flipped(quick, shape, params, is_averaged):
+    X = np.random.default_rng(0).normal(size=shape)
+    dim = quick(**params).fit(X)
+    assert isinstance(dim.encoder_, FlipAverage) == is_averaged

@@ -578,7 +578,7 @@ PARAMETERS = [
     Case(
         "flip averaging of rows",
         ValueError,
-        "'flip_averaging' parameter must be False for tables",
+        "'flip_averaging' parameter must be 'auto' or False for tables",
         fit(ROWS, flip_averaging=True),
     ),
     Case(

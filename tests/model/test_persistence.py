@@ -24,6 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from skdim import DIMClassifier, DIMTransformer
+from skdim._model.migrations import BEFORE
 from skdim.encoders import MLPEncoder, tap
 from skdim.exceptions import FileError
 from skdim.mutual_information import ESTIMATORS
@@ -187,9 +188,9 @@ def without(state, names):
 
 
 @pytest.mark.parametrize("missing", [*([name] for name in PARAMETERS), [*PARAMETERS]])
-def test_a_pickle_of_a_version_without_a_parameter_gets_its_default(quick, plain, missing):
+def test_a_pickle_of_a_version_without_a_parameter_gets_its_value_before(quick, plain, missing):
     dim, X = plain
-    params = {name: PARAMETERS[name] for name in missing}
+    params = {name: BEFORE["transformer"][name] for name in missing}
     if dim.get_params() != {**dim.get_params(), **params}:
         dim = quick(**params).fit(X)
     older = DIMTransformer.__new__(DIMTransformer)
