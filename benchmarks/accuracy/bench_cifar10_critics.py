@@ -1,8 +1,9 @@
 """Claim: none. The critics are compared: what each costs, and how good its features are.
 
 JSD and infoNCE, each with the lean separable critic, the one by cosines, the published one and
-concat-and-convolve, all of width 512; otherwise the defaults (two views), at equal steps. Trained on the first 10,000
-CIFAR-10 training images for 3 epochs, scored by LogisticRegression on the 10,000 test images.
+concat-and-convolve, all of width 512; otherwise the defaults (two views), at equal steps. Trained
+on the first 10,000 CIFAR-10 training images for 3 epochs, scored by LogisticRegression on the
+10,000 test images.
 
 Command: SKDIM_DATA=<folder> python -m benchmarks.accuracy.bench_cifar10_critics
 n: 3 seeds; the eight settings in turn within each seed

@@ -42,6 +42,7 @@ def main():
             augment=None,
             mi_estimator="jsd",
             local_weight=1.0,
+            critic="separable",
             critic_width=512,
             max_epochs=10,
             encoder_params={"n_local_maps": 2},

@@ -424,7 +424,8 @@ def _check_supported(params: Mapping[str, Any], layout: Layout) -> None:
     """Raise ValueError if a parameter asks for what the modality of the samples does not have."""
     modality = layout.modality
     got = f"for {modality.name}. Got"
-    if params["flip_averaging"] not in ("auto", False) and not modality.has_left_and_right:
+    is_averaged = _flip_averaging(params["flip_averaging"], params["augment"], layout)
+    if is_averaged and not modality.has_left_and_right:
         raise ValueError(f"The 'flip_averaging' parameter must be 'auto' or False {got} True.")
     if params["occlusion"] and not modality.has_occlusion:
         raise ValueError(f"The 'occlusion' parameter must be False {got} True.")
