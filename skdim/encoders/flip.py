@@ -1,6 +1,7 @@
 """Test-time flip averaging: features are averaged over a sample and its flipped copy."""
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -34,7 +35,7 @@ class FlipAverage(nn.Module):
         if self.training:
             return encoding
         flipped = Encoding(*self.encoder(x.flip(-1)))
-        averaged = {
+        averaged: dict[str, Any] = {
             name: _mean(getattr(encoding, name), getattr(flipped, name))
             for name in ("code", "hidden", "global_codes")
             if getattr(encoding, name) is not None
