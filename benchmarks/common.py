@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import platform
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -68,6 +69,31 @@ def save(name: str, record: dict) -> None:
     path.write_text(json.dumps({"machine": machine(), **record}, indent=2) + "\n")
     print_machine()
     print(f"written: {path.relative_to(ROOT)}")
+
+
+def compare_versions(job: str, kind: str, against: str | None, rounds: int) -> dict[str, dict]:
+    """Run code in new processes that import skdim from here, and in turn from another folder.
+
+    The code gets ``kind`` as its argument, and prints a dict of figures as JSON. Returns the median
+    of each figure for "skdim" and, if there is a folder ``against``, for "other".
+    """
+    folders = {"skdim": str(ROOT), **({"other": against} if against else {})}
+    runs: dict[str, list[dict]] = {name: [] for name in folders}
+    for _ in range(rounds):
+        for name, folder in folders.items():
+            done = subprocess.run(
+                [sys.executable, "-c", job, kind],
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": folder},
+                capture_output=True,
+                check=True,
+                text=True,
+            )
+            runs[name].append(json.loads(done.stdout))
+    return {
+        name: {key: float(np.median([record[key] for record in records])) for key in records[0]}
+        for name, records in runs.items()
+    }
 
 
 class Cells:

@@ -14,14 +14,7 @@ Hardware: 2 cores of an AMD EPYC (Zen 5), no GPU
 Versions: Python 3.11.7, torch 2.13.0, scikit-learn 1.9.1, skorch 1.4.0
 """
 
-import json
-import os
-import subprocess
-import sys
-
-import numpy as np
-
-from benchmarks.common import ROOT, argument_parser, save, verdict
+from benchmarks.common import argument_parser, compare_versions, save, verdict
 
 JOB = """
 import json, sys, time, warnings
@@ -74,38 +67,15 @@ print(json.dumps({"fit": fitted - start, "transform": read - fitted, "accuracy":
 LIMITS = {"wine": 2.0, "cancer": 2.0, "1,000 x 30": 4.0, "5,000 x 20": 7.0, "digits": 9.0}
 
 
-def run(kind: str, folder: str) -> dict[str, float]:
-    """Return the figures of one process that imports skdim from a folder."""
-    done = subprocess.run(
-        [sys.executable, "-c", JOB, kind],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": folder},
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main():
     parser = argument_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--against", help="a folder with another version of skdim")
     parser.add_argument("--signals", action="store_true")
     arguments = parser.parse_args()
-    folders = {"skdim": str(ROOT)}
-    if arguments.against:
-        folders["other"] = arguments.against
     medians = {}
     for kind in [*LIMITS, *(["signals"] if arguments.signals else [])]:
-        runs: dict[str, list[dict]] = {name: [] for name in folders}
-        for _ in range(arguments.rounds):
-            for name, folder in folders.items():
-                runs[name].append(run(kind, folder))
-        medians[kind] = {
-            name: {key: float(np.median([r[key] for r in rs])) for key in rs[0]}
-            for name, rs in runs.items()
-        }
+        medians[kind] = compare_versions(JOB, kind, arguments.against, arguments.rounds)
         for name, values in medians[kind].items():
             print(
                 f"{kind + ', ' + name:<20} fit {values['fit']:6.2f} s  transform "

@@ -11,14 +11,7 @@ Hardware: 2 cores of an AMD EPYC (Zen 4), no GPU
 Versions: Python 3.11.7, torch 2.13.0, scikit-learn 1.9.1, skorch 1.4.0
 """
 
-import json
-import os
-import subprocess
-import sys
-
-import numpy as np
-
-from benchmarks.common import ROOT, argument_parser, save, verdict
+from benchmarks.common import argument_parser, compare_versions, save, verdict
 
 JOB = """
 import json, sys, time
@@ -51,40 +44,15 @@ print(json.dumps({"imports": imported - start, "first": first - start, "second":
 LIMITS = {"rows": (0.4, 0.2, 0.001), "digits": (0.4, 0.3, 0.002), "signals": (0.4, 0.4, 0.002)}
 
 
-def run(kind: str, folder: str) -> dict[str, float]:
-    """Return the seconds of one process that imports skdim from a folder."""
-    done = subprocess.run(
-        [sys.executable, "-c", JOB, kind],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": folder},
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    return json.loads(done.stdout)
-
-
 def main():
     parser = argument_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--against", help="a folder with another version of skdim")
     arguments = parser.parse_args()
-    folders = {"skdim": str(ROOT)}
-    if arguments.against:
-        folders["other"] = arguments.against
-    runs = {kind: {name: [] for name in folders} for kind in LIMITS}
-    for _ in range(arguments.rounds):
-        for kind, folder_runs in runs.items():
-            for name, folder in folders.items():
-                folder_runs[name].append(run(kind, folder))
-    names = list(runs["rows"]["skdim"][0])
     medians = {
-        kind: {
-            name: {key: float(np.median([r[key] for r in rs])) for key in names}
-            for name, rs in folder_runs.items()
-        }
-        for kind, folder_runs in runs.items()
+        kind: compare_versions(JOB, kind, arguments.against, arguments.rounds) for kind in LIMITS
     }
+    names = list(medians["rows"]["skdim"])
     print(f"{'seconds':<16}" + "".join(f"{key:>12}" for key in names))
     for kind, folder_runs in medians.items():
         for name, values in folder_runs.items():
