@@ -17,6 +17,7 @@ PAPER_WEIGHTS: dict[str, dict[str, float]] = {
 PAPER_SETTINGS: dict = {
     "encoder": "paper32",
     "output": "code",
+    "neighbor_averaging": False,
     "mi_estimator": "jsd",
     "critic": "separable_published",
     "critic_width": 2048,

@@ -63,6 +63,9 @@ class Modality:
         Whether default views of samples of so many channels are flipped left to right.
     compares_views : bool
         Whether directions that change from view to view are damped in the hidden layer.
+    fewest_averaged : float
+        From so many samples on, features are averaged over similar samples of ``fit``. With fewer,
+        neighbours are too far away to be of the same kind.
     has_large_layers : bool
         Whether layers are large enough for bfloat16 to be faster than float32.
     memory_format : torch.memory_format
@@ -89,6 +92,7 @@ class Modality:
     few_samples: int = 15
     views_flip: Callable[[int], bool] = lambda n_channels: False
     compares_views: bool = True
+    fewest_averaged: float = 200
     has_large_layers: bool = True
     memory_format: torch.memory_format = torch.contiguous_format
     check_missing: Callable[[np.ndarray], None] = lambda samples: None
@@ -171,6 +175,7 @@ TABLES = Modality(
     max_epochs=60,  # fixed features hold most of the information in a few hundred rows
     few_samples=100,
     compares_views=False,  # their views change what distinguishes rows
+    fewest_averaged=math.inf,  # linear classifiers need single columns as they are
     has_large_layers=False,
     drawing="bars",
     note="Features of a table owe most of their gain over its columns to parts that are computed "

@@ -77,6 +77,7 @@ PARAMETER_CONSTRAINTS: dict = {
     "encoder_params": [dict, None],
     "output": [StrOptions(set(OUTPUTS))],
     "flip_averaging": ["boolean", StrOptions({"auto"})],
+    "neighbor_averaging": ["boolean", StrOptions({"auto"})],
     "sample_shape": [tuple, list, None],
     "channel_axis": [Integral, None, StrOptions({"auto"})],
     "column_groups": [list, tuple, callable, None],
@@ -182,6 +183,11 @@ class DIMTransformer(
         Whether ``transform`` averages code and hidden layer over a sample and its copy flipped left
         to right, which takes twice as long. For images and volumes. "auto" averages if default
         views are flipped, too: for images of three channels with ``augment="auto"``.
+    neighbor_averaging : bool or "auto", default="auto"
+        Whether "hidden" and "components" are moved towards the mean of similar samples of ``fit``,
+        of which it remembers at most 2000. Samples that are alike become more alike, which helps
+        most where few of them have labels. The nearer a sample, the more it weighs. A remembered
+        sample is not averaged with itself. "auto" averages at least 200 samples, but not tables.
 
     Data
 
@@ -410,6 +416,7 @@ default="auto"
         encoder_params=None,
         output="components",
         flip_averaging="auto",
+        neighbor_averaging="auto",
         sample_shape=None,
         channel_axis="auto",
         column_groups=None,
@@ -458,6 +465,7 @@ default="auto"
         self.encoder_params = encoder_params
         self.output = output
         self.flip_averaging = flip_averaging
+        self.neighbor_averaging = neighbor_averaging
         self.sample_shape = sample_shape
         self.channel_axis = channel_axis
         self.column_groups = column_groups
@@ -664,10 +672,11 @@ default="auto"
         Returns
         -------
         features : ndarray of shape (n_samples, n_features_out), float32
-            Every feature has mean 0 over the samples of ``fit``. Components have different
-            variances: the first component has the largest, and their mean is 1. All other features
-            have standard deviation 1, except the fixed features of the hidden layer, whose standard
-            deviation is smaller. If X is a dask array, so are the features.
+            Every feature has mean 0 over the samples of ``fit``, or nearly 0 if it is averaged over
+            similar samples. Components have different variances: the first component has the
+            largest, and their mean is 1. The code and local maps have standard deviation 1. Units
+            of the hidden layer have it in the mean, and its fixed features a smaller one. If X is a
+            dask array, so are the features.
         """
         check_is_fitted(self)
         if is_dask(X):

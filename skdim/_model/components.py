@@ -1,5 +1,7 @@
 """What views of one sample share counts more: damped directions, and principal components."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from sklearn.decomposition import PCA
 
@@ -8,7 +10,7 @@ from sklearn.decomposition import PCA
 DAMPED_FROM = 3.0
 # Number of directions that are shortened, at most; those in which views differ most.
 N_DAMPED = 64
-# Samples that are damped at once, so that no copy of all of them is needed.
+# Samples that are changed at once, so that no copy of all of them is needed.
 N_AT_ONCE = 1000
 
 
@@ -50,24 +52,28 @@ def damped_directions(changes: np.ndarray) -> np.ndarray | None:
 
 def damp(rows: np.ndarray, directions: np.ndarray) -> None:
     """Shorten each row (n, n_units), in place, along directions of `damped_directions`."""
-    for start in range(0, len(rows), N_AT_ONCE):
-        part = rows[start : start + N_AT_ONCE]
+    for part in in_parts(rows):
         part -= (part @ directions) @ directions.T
 
 
+def in_parts(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Some rows after the other, so that what is computed from them needs little memory."""
+    for start in range(0, len(rows), N_AT_ONCE):
+        yield rows[start : start + N_AT_ONCE]
+
+
 def principal_directions(units: np.ndarray, n_components: int) -> np.ndarray:
-    """The leading principal directions, scaled so that projections have mean variance 1.
+    """The leading principal directions, each of length 1.
 
     From centred units (n, n_units) to directions (n_units, min(n_components, n_units)), float32. A
     column is 0 if the samples do not span so many directions.
     """
     n, n_units = units.shape
     n_features = min(n_components, n_units)
-    if not units.any():  # constant, all of them: no direction leads
-        return np.zeros((n_units, n_features), np.float32)
-    pca = PCA(min(n_features, n), random_state=0).fit(units)
-    variance = np.square(pca.singular_values_).sum() / (n * n_features)
     directions = np.zeros((n_units, n_features), np.float32)
+    if not n_features or not units.any():  # constant, all of them: no direction leads
+        return directions
+    pca = PCA(min(n_features, n), random_state=0).fit(units)
     spanned = pca.singular_values_ > 1e-6 * pca.singular_values_[0]  # the rest is rounding
-    directions[:, : spanned.sum()] = pca.components_[spanned].T / np.sqrt(variance or 1.0)
+    directions[:, : spanned.sum()] = pca.components_[spanned].T
     return directions

@@ -56,6 +56,7 @@ class ModelConfig:
     encoder: type[nn.Module]
     encoder_params: dict
     flip_averaging: bool
+    neighbor_averaging: bool | str
     column_groups: tuple[tuple[int, ...], ...]
     allow_nan: bool
     augment: Augmentation | None
@@ -89,6 +90,12 @@ class ModelConfig:
         if not self.modality.compares_views or self.augment is None:
             return None
         return self.modality.augment if self.params["augment"] == "auto" else self.augment
+
+    def averages_neighbors(self, n_samples: int) -> bool:
+        """Whether a fit to so many samples averages features over similar ones."""
+        if self.neighbor_averaging == "auto":
+            return n_samples >= self.modality.fewest_averaged
+        return bool(self.neighbor_averaging)
 
     def build_encoder(self, device: torch.device) -> nn.Module:
         """Build the encoder, with fresh weights from torch's global generator."""

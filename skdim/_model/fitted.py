@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from skdim._files.conversion import as_arrays, as_tensors, as_writable
+from skdim._model.averaging import Neighbors
 from skdim._model.closeness import closeness, draw_reference, project, threshold
 from skdim._model.config import ModelConfig, resolve
 from skdim._model.inference import (
@@ -253,14 +254,19 @@ class FittedModel:
     def score_samples(self, samples: Samples, batch_size: int | None = None) -> np.ndarray:
         """Return how close each sample is to those of ``fit``, (n,), float64."""
         self.check_not_trimmed("scoring")
-        return closeness(project(self.features(samples, "hidden", batch_size)), self.reference)
+        return closeness(self._projected(samples, batch_size), self.reference)
 
     @torch_defaults()
     def remember(self, samples: Samples, batch_size: int | None = None) -> None:
         """Compare later samples with these, or with some of them, instead of those of ``fit``."""
         self.check_not_trimmed("scoring")
         samples = take_subset(samples, draw_reference(len(samples)))
-        self.reference = project(self.features(samples, "hidden", batch_size))
+        self.reference = self._projected(samples, batch_size)
+
+    def _projected(self, samples: Samples, batch_size: int | None) -> np.ndarray:
+        """Hidden layers of samples by themselves, shortened: averages would hide outliers."""
+        readout = self.readouts["hidden"].by_itself
+        return project(readout.read(self.encode(samples, batch_size, with_fixed=True)))
 
     def threshold(self, contamination: float | str) -> float:
         """Return the score below which a sample is an outlier; see `DIMOutlierDetector`."""
@@ -288,6 +294,7 @@ class FittedModel:
         """Everything as plain Python and numpy, except custom objects in ``params``."""
         modules = {"encoder": self.encoder, "objective": self.objective}
         weights = {name: part.state_dict() for name, part in modules.items() if part is not None}
+        neighbors = self.readouts["hidden"].neighbors
         return {
             "version": __version__,
             "layout": asdict(self.config.layout),
@@ -298,7 +305,8 @@ class FittedModel:
             "scale": self.scale,
             "is_complete": self.standardization.is_complete,
             "weights": as_arrays(weights),
-            "readouts": {name: readout._asdict() for name, readout in self.readouts.items()},
+            "readouts": {name: readout.state() for name, readout in self.readouts.items()},
+            "neighbors": None if neighbors is None else asdict(neighbors),
             "reference": self.reference,
             "history": self.history,
             "n_iter": self.n_iter,
@@ -325,6 +333,7 @@ class FittedModel:
         state = as_writable(dict(state))
         config = resolve(state["given"], Layout(**state["layout"]))
         weights = as_tensors(state["weights"])
+        neighbors = None if state["neighbors"] is None else Neighbors(**state["neighbors"])
         objective = None
         with seeded_globally(0, torch.device("cpu")):  # weights are drawn, and replaced
             encoder = config.build_encoder(device)
@@ -341,7 +350,10 @@ class FittedModel:
             ),
             encoder=encoder.eval(),
             objective=objective,
-            readouts={name: Readout(**parts) for name, parts in state["readouts"].items()},
+            readouts={
+                name: Readout.from_state(parts, neighbors)
+                for name, parts in state["readouts"].items()
+            },
             reference=state["reference"],
             history=state["history"],
             n_iter=state["n_iter"],

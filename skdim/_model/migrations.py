@@ -32,6 +32,7 @@ BEFORE: dict[str, State] = {
         "encoder_params": None,
         "output": "components",
         "flip_averaging": False,
+        "neighbor_averaging": False,
         "sample_shape": None,
         "channel_axis": "auto",
         "column_groups": None,
@@ -168,6 +169,18 @@ def leave_patches_as_they_are(state: State) -> State:
     return state
 
 
+def average_with_no_neighbors(state: State) -> State:
+    """Format 5: outputs of the hidden layer may be averaged over similar samples of ``fit``.
+
+    Before, none was.
+    """
+    model = state.get("model_")
+    if model is None:
+        return state
+    readouts = {name: {**parts, "shift": None} for name, parts in model["readouts"].items()}
+    return {**state, "model_": {**model, "readouts": readouts, "neighbors": None}}
+
+
 Migration = Callable[[State], State]
 
 # By the format that a migration leads to, from the format before it; a kind that did not change has
@@ -177,6 +190,7 @@ MIGRATIONS: dict[str, dict[int, Migration]] = {
         2: trim_development_model,
         3: leave_views_undamped,
         4: leave_patches_as_they_are,
+        5: average_with_no_neighbors,
     },
     "classifier": {},
     "detector": {},

@@ -1,14 +1,22 @@
 """From encodings to features: which layer is read, how it is scaled, and how it is shortened."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skdim._model.averaging import (
+    N_COMPARED,
+    STRENGTH,
+    Neighbors,
+    NeighborsLayer,
+    bandwidth,
+    means_of_similar,
+)
 from skdim._model.closeness import N_REFERENCE, project
-from skdim._model.components import damp, damped_directions, principal_directions
+from skdim._model.components import damp, damped_directions, in_parts, principal_directions
 from skdim._model.inference import EncodedBatches, exact_product
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from skdim._runtime.surroundings import torch_defaults
@@ -38,6 +46,10 @@ class Readout(NamedTuple):
         differ; see `skdim._model.components`.
     rotation : ndarray of shape (n_units, n_features), float32, or None
         From units to features; None if features are the units.
+    shift : ndarray of shape (n_compared, n_features), float32, or None
+        From the mean of similar samples to what is added to features.
+    neighbors : Neighbors or None
+        The samples whose mean this is; outputs share them.
     """
 
     layer: str
@@ -45,6 +57,8 @@ class Readout(NamedTuple):
     scale: np.ndarray
     damped: np.ndarray | None = None
     rotation: np.ndarray | None = None
+    shift: np.ndarray | None = None
+    neighbors: Neighbors | None = None
 
     @property
     def has_fixed(self) -> bool:
@@ -52,9 +66,25 @@ class Readout(NamedTuple):
         return self.layer == "hidden"
 
     @property
+    def by_itself(self) -> "Readout":
+        """The same output of a sample by itself, not averaged with others."""
+        return self._replace(shift=None, neighbors=None)
+
+    @property
     def n_features(self) -> int:
         """Length of a feature vector."""
         return len(self.mean) if self.rotation is None else self.rotation.shape[1]
+
+    def state(self) -> dict[str, Any]:
+        """Everything but the neighbours."""
+        state = self._asdict()
+        del state["neighbors"]
+        return state
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], neighbors: Neighbors | None) -> "Readout":
+        """Build the readout of a `state`, and let outputs that are averaged share neighbours."""
+        return cls(**state, neighbors=None if state["shift"] is None else neighbors)
 
     def read(self, batches: EncodedBatches) -> np.ndarray:
         """Return features of shape (n, n_features), float32."""
@@ -75,10 +105,13 @@ class Readout(NamedTuple):
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
             units = units - self.mean
             units /= self.scale
+        means = None if self.neighbors is None else self.neighbors.mean_of_similar(units)
         if self.damped is not None:
             units -= exact_product(exact_product(units, self.damped), self.damped.T)
         if self.rotation is not None:
             units = exact_product(units, self.rotation)
+        if means is not None:
+            units += exact_product(means, self.shift)
         check_finite(units)
         return units
 
@@ -90,20 +123,24 @@ class ReadoutLayer(nn.Module):
     scale: Tensor
     damped: Tensor | None
     rotation: Tensor | None
+    shift: Tensor | None
 
     def __init__(self, readout: Readout):
         super().__init__()
         self.layer = readout.layer
-        for name in ("mean", "scale", "damped", "rotation"):
+        for name in ("mean", "scale", "damped", "rotation", "shift"):
             array = getattr(readout, name)
             self.register_buffer(name, None if array is None else torch.from_numpy(array))
+        self.neighbors = None if readout.neighbors is None else NeighborsLayer(readout.neighbors)
 
     def forward(self, encoding: Encoding) -> Tensor:
         """From an encoding to features (n, n_features)."""
-        units = (units_of(self.layer, encoding) - self.mean) / self.scale
+        units = features = (units_of(self.layer, encoding) - self.mean) / self.scale
         if self.damped is not None:
-            units = units - units @ self.damped @ self.damped.T
-        return units if self.rotation is None else units @ self.rotation
+            features = features - features @ self.damped @ self.damped.T
+        if self.rotation is not None:
+            features = features @ self.rotation
+        return features if self.neighbors is None else features + self.neighbors(units) @ self.shift
 
 
 def check_finite(features: np.ndarray) -> None:
@@ -139,6 +176,7 @@ def fit_readouts(
     n_components: int | None,
     rng: np.random.Generator,
     changes_between_views: Callable[[Readout], np.ndarray] | None = None,
+    averages_neighbors: bool = False,
     processes: ProcessGroup = SINGLE_PROCESS,
 ) -> tuple[dict[str, Readout], np.ndarray]:
     """Learn how to read every output, in one pass over the samples.
@@ -148,8 +186,9 @@ def fit_readouts(
     Units are standardised; a unit that is constant is 0, for later samples too. Fixed features, if
     an encoder has any, are then scaled, unless all of them together have one to four times the
     variance of all trained units of the hidden layer. In this layer, directions that change from
-    view to view are damped; see `skdim._model.components`. Components are its principal components,
-    the largest first, on a common scale on which their mean variance is 1.
+    view to view are damped; see `skdim._model.components`. It is averaged over similar samples, if
+    that is wanted; see `skdim._model.averaging`. Components are its principal components, the
+    largest first, on a common scale on which their mean variance is 1.
 
     Parameters
     ----------
@@ -163,6 +202,9 @@ def fit_readouts(
     changes_between_views : callable (readout) -> ndarray of shape (n_pairs, n_units), or None
         By how much two views of a sample differ in the hidden layer, for some of this process's
         samples. None damps nothing.
+    averages_neighbors : bool
+        Whether outputs of the hidden layer are averaged over similar samples.
+    processes : ProcessGroup
     """
     sampled_units: list[np.ndarray] = []
     n_trained = 0
@@ -181,19 +223,21 @@ def fit_readouts(
     sampled_units.clear()
     if not processes.is_single:
         units = np.concatenate(processes.all_gather(units))
-    some_units = units[rng.permutation(len(units))[:N_REFERENCE]]
+    remembered = rng.permutation(len(units))[:N_REFERENCE]
+    some_units = units[remembered]
     units -= hidden.mean
     units /= hidden.scale
     if changes_between_views is not None:
         changes = np.concatenate(processes.all_gather(changes_between_views(hidden)))
         hidden = _damped(hidden, units, damped_directions(changes))
+    n_compared = N_COMPARED if averages_neighbors else 0
+    directions = principal_directions(units, max(n_components or 0, n_compared))
+    if averages_neighbors:
+        hidden = _averaged(hidden, units, directions, remembered)
+    reference = project(hidden.by_itself.features_of_units(some_units))
     components = hidden
     if n_components is not None:
-        rotation = principal_directions(units, n_components)
-        if hidden.damped is not None:  # one product instead of three
-            damp(rotation.T, hidden.damped)
-        components = hidden._replace(damped=None, rotation=rotation)
-    reference = project(hidden.features_of_units(some_units))
+        components = _rotated(hidden, units, directions[:, :n_components])
     return {**readouts, "hidden": hidden, "components": components}, reference
 
 
@@ -206,6 +250,51 @@ def _damped(hidden: Readout, units: np.ndarray, directions: np.ndarray | None) -
     factor = np.float32(np.sqrt(np.square(units, dtype=np.float64).sum() / before))
     units /= factor
     return hidden._replace(scale=hidden.scale * factor, damped=directions)
+
+
+def _averaged(
+    hidden: Readout, units: np.ndarray, directions: np.ndarray, remembered: np.ndarray
+) -> Readout:
+    """Add the means of similar samples to units in place, and read others likewise.
+
+    Parameters
+    ----------
+    hidden : Readout
+    units : ndarray of shape (n, n_units)
+        What it reads from the samples. They keep their mean variance.
+    directions : ndarray of shape (n_units, n_directions)
+        Principal directions of units. Those in which samples are compared are rotated in place, so
+        that they are principal directions of the averages.
+    remembered : ndarray of shape (n_remembered,)
+        Indices of the samples with which others are averaged.
+    """
+    compared = directions[:, :N_COMPARED].copy()
+    points = units @ compared
+    width = np.float32(bandwidth(points[remembered]))
+    samples = points[remembered] / width
+    added = means_of_similar(points / width, samples) * (STRENGTH * width)
+    before = np.square(units, dtype=np.float64).sum()
+    for part, means in zip(in_parts(units), in_parts(added), strict=True):
+        part += means @ compared.T
+    factor = np.float32(np.sqrt(np.square(units, dtype=np.float64).sum() / before)) if before else 1
+    units /= factor
+    directions[:, :N_COMPARED] = compared @ principal_directions(points + added, N_COMPARED)
+    width /= factor
+    shift = compared.T * (STRENGTH * width)
+    if hidden.damped is not None:  # so that units need not be damped to be compared
+        damp(compared.T, hidden.damped)
+    neighbors = Neighbors(compared / width, samples)
+    return hidden._replace(scale=hidden.scale * factor, shift=shift, neighbors=neighbors)
+
+
+def _rotated(hidden: Readout, units: np.ndarray, rotation: np.ndarray) -> Readout:
+    """Read components of mean variance 1, from what ``hidden`` reads: units (n, n_units)."""
+    rotation = rotation / (np.sqrt(np.square(units @ rotation).mean(dtype=np.float64)) or 1.0)
+    rotation = rotation.astype(np.float32)
+    shift = None if hidden.shift is None else hidden.shift @ rotation
+    if hidden.damped is not None:  # one product instead of three
+        damp(rotation.T, hidden.damped)
+    return hidden._replace(damped=None, rotation=rotation, shift=shift)
 
 
 def _balance(hidden: Readout, n_trained: int) -> Readout:

@@ -30,6 +30,7 @@ from skdim._files.schema import (
     record,
     text,
 )
+from skdim._model.averaging import N_COMPARED
 from skdim._model.closeness import N_PROJECTED, N_REFERENCE
 from skdim._model.components import N_DAMPED
 from skdim._model.config import ModelConfig, check_weights, encode_zeros, is_small, resolve
@@ -102,9 +103,12 @@ def sklearn_state(n_features: int) -> dict[str, Rule]:
 # ------------------------------------------------------------ what depends on the weights
 
 
-def model_state(config: ModelConfig, encoding: Encoding | None, is_trimmed: bool) -> Rule:
+def model_state(
+    config: ModelConfig, encoding: Encoding | None, *, is_trimmed: bool, is_averaged: bool
+) -> Rule:
     """The state of a `FittedModel`; ``encoding`` has the shapes, None if they are not known."""
     n_channels = config.sample_shape[0]
+    n_hidden = None if encoding is None else units_of("hidden", encoding).shape[1]
     return record(
         {
             "version": text(),
@@ -117,9 +121,13 @@ def model_state(config: ModelConfig, encoding: Encoding | None, is_trimmed: bool
             "is_complete": optional(array("b", n_channels)),
             "weights": anything,
             "readouts": record(
-                {output: _readout(output, config.n_components, encoding) for output in OUTPUTS}
+                {
+                    output: _readout(output, config.n_components, encoding, is_averaged)
+                    for output in OUTPUTS
+                }
             ),
-            "reference": _reference(encoding, is_trimmed),
+            "neighbors": _neighbors(n_hidden) if is_averaged else nothing,
+            "reference": _reference(n_hidden, is_trimmed),
             "history": fixed_list() if is_trimmed else list_of(EPOCH),
             "n_iter": integer(),
             "best_epoch": optional(integer()),
@@ -128,7 +136,9 @@ def model_state(config: ModelConfig, encoding: Encoding | None, is_trimmed: bool
     )
 
 
-def _readout(output: str, n_components: int | None, encoding: Encoding | None) -> Rule:
+def _readout(
+    output: str, n_components: int | None, encoding: Encoding | None, is_averaged: bool
+) -> Rule:
     layer = OUTPUTS[output]
     n_units = None if encoding is None else units_of(layer, encoding).shape[1]
     is_rotated = output == "components" and n_components is not None
@@ -136,6 +146,10 @@ def _readout(output: str, n_components: int | None, encoding: Encoding | None) -
     if layer == "hidden" and not is_rotated:
         damped = optional(array("f4", n_units, range(1, N_DAMPED + 1), finite=True))
     n_features = n_components if n_units is None else min(n_components or n_units, n_units)
+    shift: Rule = nothing
+    if layer == "hidden" and is_averaged:
+        n_compared = _shortened(n_units, N_COMPARED)
+        shift = array("f4", n_compared, n_features if is_rotated else n_units, finite=True)
     return record(
         {
             "layer": text(layer),
@@ -143,16 +157,31 @@ def _readout(output: str, n_components: int | None, encoding: Encoding | None) -
             "scale": array("f4", n_units, positive=True),
             "damped": damped,
             "rotation": array("f4", n_units, n_features, finite=True) if is_rotated else nothing,
+            "shift": shift,
         }
     )
 
 
-def _reference(encoding: Encoding | None, is_trimmed: bool) -> Rule:
+def _neighbors(n_hidden: int | None) -> Rule:
+    """Samples that others are averaged with."""
+    n_compared = _shortened(n_hidden, N_COMPARED)
+    return record(
+        {
+            "directions": array("f4", n_hidden, n_compared, finite=True),
+            "samples": array("f4", range(2, N_REFERENCE + 1), n_compared, finite=True),
+        }
+    )
+
+
+def _reference(n_hidden: int | None, is_trimmed: bool) -> Rule:
     """Hidden layers of some samples, shortened; of none if the model was trimmed."""
-    n_hidden = None if encoding is None else units_of("hidden", encoding).shape[1]
-    n_projected = range(1, N_PROJECTED + 1) if n_hidden is None else min(n_hidden, N_PROJECTED)
     n_samples = range(1) if is_trimmed else range(2, N_REFERENCE + 1)
-    return array("f4", n_samples, n_projected, finite=True)
+    return array("f4", n_samples, _shortened(n_hidden, N_PROJECTED), finite=True)
+
+
+def _shortened(n_hidden: int | None, n_most: int) -> int | range:
+    """Length of a hidden layer that is not longer than ``n_most``."""
+    return range(1, n_most + 1) if n_hidden is None else min(n_hidden, n_most)
 
 
 LABELS = "biufUMmO"
@@ -194,7 +223,9 @@ def check_state(state: Mapping[str, Any]) -> None:
     weights = state["weights"]
     encoding, parameters = check_weights(config, weights)
     is_trimmed = "objective" not in weights
-    model_state(config, encoding, is_trimmed)(state, "model")
+    is_averaged = state.get("neighbors") is not None
+    rule = model_state(config, encoding, is_trimmed=is_trimmed, is_averaged=is_averaged)
+    rule(state, "model")
     if not is_trimmed and len(state["history"]) != state["n_iter"]:
         raise ValueError("'n_iter' must be the number of epochs of the 'history'")
     training_state = state["training_state"]

@@ -409,7 +409,14 @@ def _build_model(data: TrainingData, net: DIMNet) -> FittedModel:
     changes = None
     if plan.model.readout_views is not None:
         changes = partial(_changes_between_views, data, net, share, batch_size)
-    readouts, reference = fit_readouts(batches, plan.model.n_components, rng, changes, processes)
+    readouts, reference = fit_readouts(
+        batches,
+        plan.model.n_components,
+        rng,
+        changes,
+        plan.model.averages_neighbors(len(chosen)),
+        processes,
+    )
     earlier = [] if plan.previous is None else plan.previous.history
     history = [*earlier, *(net.epoch(i) for i in range(len(net.history)))]
     best_epoch = None

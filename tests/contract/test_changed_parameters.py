@@ -41,6 +41,7 @@ CHANGES = {
     "encoder_params": ({"width": 16, "n_hidden": 16}, {}),
     "output": ("code", {}),
     "flip_averaging": (True, {}),
+    "neighbor_averaging": (True, {}),
     "sample_shape": ((3, 48), {}),
     "channel_axis": (1, {}),
     "column_groups": ([[0, 1]], {}),

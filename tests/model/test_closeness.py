@@ -73,7 +73,7 @@ def test_projection_keeps_distances():
 
 def test_a_sample_of_fit_is_closest_to_itself(quick, digits):
     X = digits.images[:300]
-    model = quick(max_epochs=2, output="hidden").fit(X).model_
+    model = quick(max_epochs=2, neighbor_averaging=False).fit(X).model_
     hidden = model.features(X[:, None].astype(np.float32), "hidden")
     assert closeness(project(hidden), model.reference[[0, 0]]).max() > -1e-5
 

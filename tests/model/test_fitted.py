@@ -61,8 +61,10 @@ def test_a_trimmed_transformer_transforms_and_says_what_it_cannot(quick, tmp_pat
 def test_trimmed_files_are_hardly_larger_than_their_weights(tmp_path, digits):
     dim = DIMTransformer(max_epochs=1, random_state=0).fit(digits.images[:200]).trim()
     n_bytes = sum(t.numel() * t.element_size() for t in dim.encoder_.state_dict().values())
-    parts = [part for readout in dim.model_.readouts.values() for part in readout[1:]]
-    n_bytes += sum(part.nbytes for part in parts if part is not None)
+    neighbors = dim.model_.readouts["hidden"].neighbors
+    parts = [neighbors.directions, neighbors.samples]
+    parts += [part for r in dim.model_.readouts.values() for part in r.state().values()]
+    n_bytes += sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
     dim.save(tmp_path / "dim")
     joblib.dump(dim, tmp_path / "dim.joblib")
     for name in ("dim", "dim.joblib"):

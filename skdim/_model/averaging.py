@@ -1,0 +1,103 @@
+"""Averages over neighbours: features move towards the mean of similar samples of ``fit``."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skdim._model.inference import exact_product
+
+# Number of principal components in which samples are compared.
+N_COMPARED = 64
+# Weights are those of a normal distribution with this standard deviation, if the root mean square
+# distance of the remembered samples from their mean is 1.
+BANDWIDTH = 0.25
+# How much of the mean is added to a sample.
+STRENGTH = 0.5
+
+# Samples of a smaller squared distance, in bandwidths, are the same but for rounding in float32.
+SAME = 1e-4
+N_AT_ONCE = 256  # so that distances fit into memory
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbors:
+    """Samples of ``fit`` that others are averaged with.
+
+    Attributes
+    ----------
+    directions : ndarray of shape (n_units, n_compared), float32
+        From standardised units of the hidden layer to the components that are compared. Their unit
+        is the bandwidth.
+    samples : ndarray of shape (n_remembered, n_compared), float32
+        These components of some samples of ``fit``.
+    """
+
+    directions: np.ndarray
+    samples: np.ndarray
+
+    def mean_of_similar(self, units: np.ndarray) -> np.ndarray:
+        """From standardised units (n, n_units) to means of neighbours (n, n_compared), float32."""
+        return _in_doubles(exact_product(units, self.directions), self._doubles)
+
+    @cached_property
+    def _doubles(self) -> Tensor:
+        return torch.from_numpy(self.samples).double()
+
+
+class NeighborsLayer(nn.Module):
+    """What `Neighbors.mean_of_similar` does, for gradients or an exported graph."""
+
+    directions: Tensor
+    samples: Tensor
+
+    def __init__(self, neighbors: Neighbors):
+        super().__init__()
+        self.register_buffer("directions", torch.from_numpy(neighbors.directions))
+        self.register_buffer("samples", torch.from_numpy(neighbors.samples))
+
+    def forward(self, units: Tensor) -> Tensor:
+        """From standardised units (n, n_units) to means of neighbours (n, n_compared)."""
+        return mean_of_similar(units @ self.directions, self.samples)
+
+
+def bandwidth(samples: np.ndarray) -> float:
+    """A quarter of the root mean square length of samples (n, n_compared); 1 if they are all 0."""
+    return BANDWIDTH * float(np.sqrt(np.square(samples).sum(1, dtype=np.float64).mean())) or 1.0
+
+
+def means_of_similar(points: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """`mean_of_similar` of arrays, float32."""
+    return _in_doubles(points, torch.from_numpy(samples).double())
+
+
+def _in_doubles(points: np.ndarray, samples: Tensor) -> np.ndarray:
+    """Doubles round to the same floats whatever the number of points."""
+    parts = torch.from_numpy(points).double().split(N_AT_ONCE)
+    return torch.cat([mean_of_similar(part, samples) for part in parts]).float().numpy()
+
+
+def mean_of_similar(points: Tensor, samples: Tensor) -> Tensor:
+    """The mean of all samples for each point, weighted by how near they are: (n, n_compared).
+
+    Weights fall with the distance as the density of a standard normal distribution. To move towards
+    such a mean is a step of mean shift. A point that is one of the samples is not averaged with
+    itself: its mean is what it would be if it were new.
+
+    Parameters
+    ----------
+    points : Tensor of shape (n, n_compared)
+    samples : Tensor of shape (n_remembered, n_compared)
+
+    References
+    ----------
+    Fukunaga, Hostetler, "The estimation of the gradient of a density function, with applications in
+    pattern recognition", IEEE Transactions on Information Theory 21 (1975).
+    """
+    # Minus half of the squared distance, plus half of the point's squared length.
+    logits = torch.addmm(-samples.square().sum(1) / 2, points, samples.T)  # (n, n_remembered)
+    is_same = logits > (points.square().sum(1, keepdim=True) - SAME) / 2
+    # Finite, so that samples that are all the same have a mean.
+    return logits.masked_fill(is_same, -1e30).softmax(1) @ samples
