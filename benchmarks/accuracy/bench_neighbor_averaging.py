@@ -2,8 +2,8 @@
 
 One fit for each data set and seed, with default parameters but ``neighbor_averaging=True``, which
 is the default of images, signals and volumes. Both outputs of the hidden layer are read from it
-twice: averaged over similar samples of ``fit``, and by themselves. LogisticRegression with 10 and 50 labels a class (means of three draws) and
-with all, or 4,000 of them, on test samples.
+twice: averaged over similar samples of ``fit``, and by themselves. LogisticRegression with 10 and
+50 labels a class (means of three draws) and with all, or 4,000 of them, on test samples.
 
 In the mean over images and signals, accuracy must be higher with few labels, for both outputs. With
 all labels, it must not be lower by more than 0.002. Tables are measured for comparison.

@@ -105,13 +105,15 @@ class Readout(NamedTuple):
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below
             units = units - self.mean
             units /= self.scale
-        means = None if self.neighbors is None else self.neighbors.mean_of_similar(units)
+        added = None
+        if self.neighbors is not None and self.shift is not None:
+            added = exact_product(self.neighbors.mean_of_similar(units), self.shift)
         if self.damped is not None:
             units -= exact_product(exact_product(units, self.damped), self.damped.T)
         if self.rotation is not None:
             units = exact_product(units, self.rotation)
-        if means is not None:
-            units += exact_product(means, self.shift)
+        if added is not None:
+            units += added
         check_finite(units)
         return units
 
@@ -230,14 +232,9 @@ def fit_readouts(
     if changes_between_views is not None:
         changes = np.concatenate(processes.all_gather(changes_between_views(hidden)))
         hidden = _damped(hidden, units, damped_directions(changes))
-    n_compared = N_COMPARED if averages_neighbors else 0
-    directions = principal_directions(units, max(n_components or 0, n_compared))
-    if averages_neighbors:
-        hidden = _averaged(hidden, units, directions, remembered)
+    averaged_with = remembered if averages_neighbors else None
+    hidden, components = _averaged_and_rotated(hidden, units, n_components, averaged_with)
     reference = project(hidden.by_itself.features_of_units(some_units))
-    components = hidden
-    if n_components is not None:
-        components = _rotated(hidden, units, directions[:, :n_components])
     return {**readouts, "hidden": hidden, "components": components}, reference
 
 
@@ -250,6 +247,22 @@ def _damped(hidden: Readout, units: np.ndarray, directions: np.ndarray | None) -
     factor = np.float32(np.sqrt(np.square(units, dtype=np.float64).sum() / before))
     units /= factor
     return hidden._replace(scale=hidden.scale * factor, damped=directions)
+
+
+def _averaged_and_rotated(
+    hidden: Readout, units: np.ndarray, n_components: int | None, averaged_with: np.ndarray | None
+) -> tuple[Readout, Readout]:
+    """The hidden layer and its principal components, averaged with samples of these indices.
+
+    ``units`` (n, n_units) are what ``hidden`` reads from all samples; they become averages.
+    """
+    n_compared = 0 if averaged_with is None else N_COMPARED
+    directions = principal_directions(units, max(n_components or 0, n_compared))
+    if averaged_with is not None:
+        hidden = _averaged(hidden, units, directions, averaged_with)
+    if n_components is None:
+        return hidden, hidden
+    return hidden, _rotated(hidden, units, directions[:, :n_components])
 
 
 def _averaged(

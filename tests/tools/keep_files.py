@@ -34,7 +34,12 @@ ENCODERS = {
 OTHERS = {
     "table": {"global_weight": 1.0, "column_groups": [[0, 1]]},
     "signals": {"channel_axis": 1, "allow_nan": True},
-    "images": {"flip_averaging": True, "neighbor_averaging": True, "occlusion": True, "mi_estimator": "jsd"},
+    "images": {
+        "flip_averaging": True,
+        "neighbor_averaging": True,
+        "occlusion": True,
+        "mi_estimator": "jsd",
+    },
 }
 OUTPUTS = ("components", "hidden", "code", "local")
 N_RECORDED = 8  # samples whose features are recorded
