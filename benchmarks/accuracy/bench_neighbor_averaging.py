@@ -58,7 +58,7 @@ def classify(train, y, test, y_test, seed: int) -> dict[str, float]:
 
 def load_any(name: str, seed: int) -> tuple[Data, dict]:
     """A data set of arrays or a table, and the parameters that `DIMTransformer` needs for it."""
-    if name not in TABLES or name == "digits":
+    if name in DATA:
         data = load(name)
         return data, data.params
     table = at_most(TABLES[name](), seed)
@@ -67,7 +67,8 @@ def load_any(name: str, seed: int) -> tuple[Data, dict]:
 
 
 def main():
-    tables = [name for name in TABLES if name not in ("digits", "iris", "wine")]  # too few samples
+    too_small = ("iris", "wine")
+    tables = [name for name in TABLES if name not in (*DATA, *too_small)]  # digits are images here
     names = [*DATA, *tables]
     parser = argument_parser(__doc__)
     parser.add_argument("--data", nargs="+", default=names, choices=names)

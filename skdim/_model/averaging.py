@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skdim._model.closeness import N_AT_ONCE
 from skdim._model.inference import exact_product
 
 # Number of principal components in which samples are compared.
@@ -19,7 +20,6 @@ STRENGTH = 0.5
 
 # Samples of a smaller squared distance, in bandwidths, are the same but for rounding in float32.
 SAME = 1e-4
-N_AT_ONCE = 256  # so that distances fit into memory
 
 
 @dataclass(frozen=True, eq=False)

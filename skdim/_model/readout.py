@@ -242,11 +242,21 @@ def _damped(hidden: Readout, units: np.ndarray, directions: np.ndarray | None) -
     """Shorten standardised units (n, n_units) in place, and read others likewise."""
     if directions is None:
         return hidden
-    before = np.square(units, dtype=np.float64).sum()
+    before = _energy(units)
     damp(units, directions)
-    factor = np.float32(np.sqrt(np.square(units, dtype=np.float64).sum() / before))
-    units /= factor
+    factor = _restore(units, before)
     return hidden._replace(scale=hidden.scale * factor, damped=directions)
+
+
+def _energy(units: np.ndarray) -> float:
+    return float(np.square(units, dtype=np.float64).sum())
+
+
+def _restore(units: np.ndarray, energy: float) -> np.float32:
+    """Divide units in place so that their squares add up to what they did; return the divisor."""
+    factor = np.float32(np.sqrt(_energy(units) / energy) if energy else 1.0)
+    units /= factor
+    return factor
 
 
 def _averaged_and_rotated(
@@ -286,11 +296,10 @@ def _averaged(
     width = np.float32(bandwidth(points[remembered]))
     samples = points[remembered] / width
     added = means_of_similar(points / width, samples) * (STRENGTH * width)
-    before = np.square(units, dtype=np.float64).sum()
+    before = _energy(units)
     for part, means in zip(in_parts(units), in_parts(added), strict=True):
         part += means @ compared.T
-    factor = np.float32(np.sqrt(np.square(units, dtype=np.float64).sum() / before)) if before else 1
-    units /= factor
+    factor = _restore(units, before)
     directions[:, :N_COMPARED] = compared @ principal_directions(points + added, N_COMPARED)
     width /= factor
     shift = compared.T * (STRENGTH * width)
