@@ -185,7 +185,7 @@ class DIMTransformer(
         views are flipped, too: for images of three channels with ``augment="auto"``.
     neighbor_averaging : bool or "auto", default="auto"
         Whether "hidden" and "components" are moved towards the mean of similar samples of ``fit``,
-        of which it remembers at most 2000. Samples that are alike become more alike, which helps
+        of which it remembers at most 8000. Samples that are alike become more alike, which helps
         most where few of them have labels. The nearer a sample, the more it weighs. A remembered
         sample is not averaged with itself. "auto" averages at least 200 samples, but not tables.
 
@@ -674,9 +674,9 @@ default="auto"
         features : ndarray of shape (n_samples, n_features_out), float32
             Every feature has mean 0 over the samples of ``fit``, or nearly 0 if it is averaged over
             similar samples. Components have different variances: the first component has the
-            largest, and their mean is 1. The code and local maps have standard deviation 1. Units
-            of the hidden layer have it in the mean, and its fixed features a smaller one. If X is a
-            dask array, so are the features.
+            largest, and their mean is 1. The code and local maps have standard deviation 1. So have
+            units of the hidden layer in the mean, if they are not more than 256; of more units, the
+            variances add up to 256. If X is a dask array, so are the features.
         """
         check_is_fitted(self)
         if is_dask(X):

@@ -29,7 +29,7 @@ N_SLOW = {"quarters": 0, "slow features": 64}
 TRAINING = {"untrained": {"max_epochs": 1, "learning_rate": 1e-12}, "trained": {}}
 OUTPUTS = ("hidden", "components")
 N_PER_CLASS, N_DRAWS, MAX_ITER = 20, 3, 100
-C_OF_ALL = {"hidden": 0.01, "components": 1.0}
+C_OF_ALL = {"hidden": 0.1, "components": 1.0}
 
 
 def cell(data: Data, n_slow: int, params: dict) -> dict:

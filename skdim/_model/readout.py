@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from skdim._model.averaging import (
     N_COMPARED,
-    STRENGTH,
+    N_REMEMBERED,
     Neighbors,
     NeighborsLayer,
     bandwidth,
     means_of_similar,
+    strength,
 )
 from skdim._model.closeness import N_REFERENCE, project
 from skdim._model.components import damp, damped_directions, in_parts, principal_directions
@@ -31,6 +32,10 @@ N_READ = 10_000
 
 # Variance of all fixed features, over that of all trained units of the hidden layer, at most.
 LARGEST_RATIO = 4
+
+# Variance of all units of the hidden layer together, at most: for so much, the regularisation of
+# linear classifiers is made. With a variance of 1 for each of thousands of units, it does nothing.
+LARGEST_VARIANCE = 256
 
 
 class Readout(NamedTuple):
@@ -187,10 +192,11 @@ def fit_readouts(
 
     Units are standardised; a unit that is constant is 0, for later samples too. Fixed features, if
     an encoder has any, are then scaled, unless all of them together have one to four times the
-    variance of all trained units of the hidden layer. In this layer, directions that change from
-    view to view are damped; see `skdim._model.components`. It is averaged over similar samples, if
-    that is wanted; see `skdim._model.averaging`. Components are its principal components, the
-    largest first, on a common scale on which their mean variance is 1.
+    variance of all trained units of the hidden layer. This layer has a variance of at most
+    `LARGEST_VARIANCE` in all. Directions that change from view to view are damped in it; see
+    `skdim._model.components`. It is averaged over similar samples, if that is wanted; see
+    `skdim._model.averaging`. Components are its principal components, the largest first, on a
+    common scale on which their mean variance is 1.
 
     Parameters
     ----------
@@ -225,10 +231,11 @@ def fit_readouts(
     sampled_units.clear()
     if not processes.is_single:
         units = np.concatenate(processes.all_gather(units))
-    remembered = rng.permutation(len(units))[:N_REFERENCE]
-    some_units = units[remembered]
+    remembered = rng.permutation(len(units))[:N_REMEMBERED]
+    some_units = units[remembered[:N_REFERENCE]]
     units -= hidden.mean
     units /= hidden.scale
+    hidden = _limited(hidden, units)
     if changes_between_views is not None:
         changes = np.concatenate(processes.all_gather(changes_between_views(hidden)))
         hidden = _damped(hidden, units, damped_directions(changes))
@@ -236,6 +243,14 @@ def fit_readouts(
     hidden, components = _averaged_and_rotated(hidden, units, n_components, averaged_with)
     reference = project(hidden.by_itself.features_of_units(some_units))
     return {**readouts, "hidden": hidden, "components": components}, reference
+
+
+def _limited(hidden: Readout, units: np.ndarray) -> Readout:
+    """Divide standardised units (n, n_units) in place if they vary too much, and others too."""
+    variance = _energy(units) / len(units)
+    factor = np.float32(max(1.0, np.sqrt(variance / LARGEST_VARIANCE)))
+    units /= factor
+    return hidden._replace(scale=hidden.scale * factor)
 
 
 def _damped(hidden: Readout, units: np.ndarray, directions: np.ndarray | None) -> Readout:
@@ -249,7 +264,7 @@ def _damped(hidden: Readout, units: np.ndarray, directions: np.ndarray | None) -
 
 
 def _energy(units: np.ndarray) -> float:
-    return float(np.square(units, dtype=np.float64).sum())
+    return sum(float(np.square(part, dtype=np.float64).sum()) for part in in_parts(units))
 
 
 def _restore(units: np.ndarray, energy: float) -> np.float32:
@@ -295,14 +310,15 @@ def _averaged(
     points = units @ compared
     width = np.float32(bandwidth(points[remembered]))
     samples = points[remembered] / width
-    added = means_of_similar(points / width, samples) * (STRENGTH * width)
+    share = strength(len(samples))
+    added = means_of_similar(points / width, samples) * (share * width)
     before = _energy(units)
     for part, means in zip(in_parts(units), in_parts(added), strict=True):
         part += means @ compared.T
     factor = _restore(units, before)
     directions[:, :N_COMPARED] = compared @ principal_directions(points + added, N_COMPARED)
     width /= factor
-    shift = compared.T * (STRENGTH * width)
+    shift = compared.T * (share * width)
     if hidden.damped is not None:  # so that units need not be damped to be compared
         damp(compared.T, hidden.damped)
     neighbors = Neighbors(compared / width, samples)

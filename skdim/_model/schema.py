@@ -30,7 +30,7 @@ from skdim._files.schema import (
     record,
     text,
 )
-from skdim._model.averaging import N_COMPARED
+from skdim._model.averaging import N_COMPARED, N_REMEMBERED
 from skdim._model.closeness import N_PROJECTED, N_REFERENCE
 from skdim._model.components import N_DAMPED
 from skdim._model.config import ModelConfig, check_weights, encode_zeros, is_small, resolve
@@ -168,7 +168,7 @@ def _neighbors(n_hidden: int | None) -> Rule:
     return record(
         {
             "directions": array("f4", n_hidden, n_compared, finite=True),
-            "samples": array("f4", range(2, N_REFERENCE + 1), n_compared, finite=True),
+            "samples": array("f4", range(2, N_REMEMBERED + 1), n_compared, finite=True),
         }
     )
 

@@ -7,18 +7,24 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import rbf_kernel
 
 from skdim import DIMTransformer
+from skdim._model import averaging
 from skdim._model.averaging import (
     BANDWIDTH,
     N_COMPARED,
-    STRENGTH,
     Neighbors,
     NeighborsLayer,
     bandwidth,
-    mean_of_similar,
+    half_squares,
+    strength,
 )
+from skdim._model.readout import LARGEST_VARIANCE
 
 RNG = np.random.default_rng(0)
 OF_HIDDEN = ["components", "hidden"]
+
+
+def mean_of_similar(points, samples):
+    return averaging.mean_of_similar(points, samples, half_squares(samples))
 
 
 def tensors(*shapes):
@@ -55,6 +61,11 @@ def test_a_point_far_from_all_samples_has_the_nearest():
     np.testing.assert_allclose(mean_of_similar(point, samples)[0], samples[nearest], rtol=1e-6)
 
 
+@pytest.mark.parametrize(("n", "share"), [(20, 0.5), (2000, 0.5), (4500, 0.75), (8000, 1.0)])
+def test_the_more_samples_are_remembered_the_more_their_mean_counts(n, share):
+    assert strength(n) == pytest.approx(share)
+
+
 def test_the_layer_of_a_network_has_the_same_means():
     arrays = [RNG.normal(size=shape).astype(np.float32) for shape in ((6, 3), (40, 3), (30, 6))]
     neighbors = Neighbors(*arrays[:2])
@@ -76,7 +87,7 @@ def features(dim, output, X, *, averaged=True):
 
 
 def test_the_hidden_layer_is_moved_along_its_principal_components(fitted, digits):
-    """Half of the mean of similar samples is added, in the components that are compared."""
+    """Part of the mean of similar samples is added, in the components that are compared."""
     X = digits.images[400:450]
     own_of_fit, own = (
         features(fitted, "hidden", part, averaged=False) for part in (digits.images[:400], X)
@@ -87,14 +98,14 @@ def test_the_hidden_layer_is_moved_along_its_principal_components(fitted, digits
     width = BANDWIDTH * np.sqrt(np.square(samples).sum(1).mean())
     means = mean_of_similar(*(torch.from_numpy(p / width) for p in (points, samples))) * width
     added = features(fitted, "hidden", X) - own
-    expected = STRENGTH * means.numpy() @ axes
+    expected = strength(400) * means.numpy() @ axes
     assert np.linalg.norm(added - expected) < 0.15 * np.linalg.norm(expected)
 
 
-@pytest.mark.parametrize("output", OF_HIDDEN)
-def test_averages_have_the_mean_variance_of_what_is_not_averaged(fitted, digits, output):
+@pytest.mark.parametrize(("output", "variance"), [("components", 24), ("hidden", LARGEST_VARIANCE)])
+def test_averages_have_the_variance_of_what_is_not_averaged(fitted, digits, output, variance):
     averages = features(fitted, output, digits.images[:400])
-    assert np.square(averages).mean() == pytest.approx(1, rel=0.01)
+    assert averages.var(0).sum() == pytest.approx(variance, rel=0.01)
     assert np.abs(averages.mean(0)).max() < 0.1
 
 

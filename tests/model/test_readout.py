@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from torch.optim import SGD
 
 from skdim import DIMTransformer
-from skdim._model.readout import linear_layer
+from skdim._model.readout import LARGEST_VARIANCE, linear_layer
 
 
 @pytest.mark.filterwarnings("ignore:.* has no effect with a hidden layer")  # for 200 components
@@ -61,6 +61,18 @@ def test_outputs_with_damped_directions_have_a_mean_variance_of_one(quick, image
     features = quick().fit(images).set_params(output=output).transform(images)
     np.testing.assert_allclose(features.mean(0), 0, atol=1e-3)
     assert features.var(0).mean() == pytest.approx(1, rel=0.01)
+
+
+@pytest.mark.parametrize("augment", [None, "auto"])
+@pytest.mark.parametrize("n_hidden", [100, 400])
+def test_the_hidden_layer_has_a_variance_of_at_most_256_in_all(quick, images, n_hidden, augment):
+    params = {"encoder_params": {"width": 8, "n_hidden": n_hidden}, "augment": augment}
+    variances = quick(output="hidden", **params).fit(images).transform(images).var(0)
+    n_constant = (variances < 1e-6).sum()
+    expected = min(n_hidden - n_constant, LARGEST_VARIANCE)
+    assert variances.sum() == pytest.approx(expected, rel=0.01)
+    if augment is None:  # nothing is damped
+        assert variances.max() == pytest.approx(expected / (n_hidden - n_constant), rel=0.01)
 
 
 def test_components_are_those_of_the_damped_hidden_layer(quick, images):

@@ -9,6 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skdim
 from skdim import DIMClassifier, DIMOutlierDetector, DIMTransformer
+from skdim._version import FORMAT
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +49,12 @@ def test_the_tests_that_pages_name_exist():
     names = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "upgrading.md").read_text())
     assert len(names) > 20
     assert not [name for name in names if f"def {name}(" not in code]
+
+
+def test_every_format_of_files_has_a_row():
+    page = (ROOT / "docs" / "upgrading.md").read_text()
+    rows = re.findall(r"^\| (\d+) \|", page, re.MULTILINE)
+    assert [int(number) for number in rows] == list(range(1, FORMAT + 1))
 
 
 DOCS = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "jobs").glob("*.md")]

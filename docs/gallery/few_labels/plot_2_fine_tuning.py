@@ -41,7 +41,7 @@ candidates = {
         FrozenEstimator(dim), LogisticRegression(max_iter=500)
     ),
     "linear, hidden layer": make_pipeline(
-        FrozenEstimator(wide), LogisticRegression(C=0.01, max_iter=500)
+        FrozenEstimator(wide), LogisticRegression(max_iter=500)
     ),
     "DIMClassifier": DIMClassifier(
         FrozenEstimator(dim), max_epochs=8, random_state=0
