@@ -126,21 +126,22 @@ def test_features_do_not_depend_on_the_other_samples(fitted, digits, output):
         assert np.array_equal(dim.transform(X[part]), together[part])
 
 
+@pytest.fixture(scope="module")
+def well_fitted(digits):
+    return DIMTransformer(max_epochs=5, random_state=0).fit(digits.images[:1000])
+
+
 @pytest.mark.parametrize("output", OF_HIDDEN)
-def test_averages_are_better_features_if_few_samples_have_labels(digits, output):
+def test_averages_are_better_features_if_few_samples_have_labels(well_fitted, digits, output):
     X, y = digits.images, digits.target
-    dim = DIMTransformer(max_epochs=5, output=output, random_state=0).fit(X[:1000])
+    labelled = [np.random.default_rng(seed).permutation(1000)[:40] for seed in range(5)]
     accuracies = []
     for averaged in (False, True):
         train, test = (
-            features(dim, output, part, averaged=averaged) for part in (X[:1000], X[1000:])
+            features(well_fitted, output, part, averaged=averaged) for part in (X[:1000], X[1000:])
         )
-        labelled = [np.random.default_rng(seed).permutation(1000)[:40] for seed in range(5)]
-        accuracies.append(
-            np.mean(
-                [LogisticRegression().fit(train[i], y[i]).score(test, y[1000:]) for i in labelled]
-            )
-        )
+        scores = [LogisticRegression().fit(train[i], y[i]).score(test, y[1000:]) for i in labelled]
+        accuracies.append(np.mean(scores))
     assert accuracies[1] > accuracies[0] + 0.005
 
 
