@@ -56,15 +56,17 @@ class NeighborsLayer(nn.Module):
 
     directions: Tensor
     samples: Tensor
+    halves: Tensor
 
     def __init__(self, neighbors: Neighbors):
         super().__init__()
         self.register_buffer("directions", torch.from_numpy(neighbors.directions))
         self.register_buffer("samples", torch.from_numpy(neighbors.samples))
+        self.register_buffer("halves", half_squares(self.samples))
 
     def forward(self, units: Tensor) -> Tensor:
         """From standardised units (n, n_units) to means of neighbours (n, n_compared)."""
-        return mean_of_similar(units @ self.directions, self.samples, half_squares(self.samples))
+        return mean_of_similar(units @ self.directions, self.samples, self.halves)
 
 
 def strength(n_remembered: int) -> float:

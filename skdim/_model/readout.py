@@ -1,6 +1,7 @@
 """From encodings to features: which layer is read, how it is scaled, and how it is shortened."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -235,56 +236,46 @@ def fit_readouts(
     some_units = units[remembered[:N_REFERENCE]]
     units -= hidden.mean
     units /= hidden.scale
-    hidden = _limited(hidden, units)
+    energy = min(_energy(units), LARGEST_VARIANCE * len(units))
     if changes_between_views is not None:
         changes = np.concatenate(processes.all_gather(changes_between_views(hidden)))
         hidden = _damped(hidden, units, damped_directions(changes))
     averaged_with = remembered if averages_neighbors else None
-    hidden, components = _averaged_and_rotated(hidden, units, n_components, averaged_with)
+    hidden, components = _averaged_and_rotated(hidden, units, energy, n_components, averaged_with)
     reference = project(hidden.by_itself.features_of_units(some_units))
     return {**readouts, "hidden": hidden, "components": components}, reference
 
 
-def _limited(hidden: Readout, units: np.ndarray) -> Readout:
-    """Divide standardised units (n, n_units) in place if they vary too much, and others too."""
-    variance = _energy(units) / len(units)
-    factor = np.float32(max(1.0, np.sqrt(variance / LARGEST_VARIANCE)))
-    units /= factor
-    return hidden._replace(scale=hidden.scale * factor)
-
-
 def _damped(hidden: Readout, units: np.ndarray, directions: np.ndarray | None) -> Readout:
     """Shorten standardised units (n, n_units) in place, and read others likewise."""
-    if directions is None:
-        return hidden
-    before = _energy(units)
-    damp(units, directions)
-    factor = _restore(units, before)
-    return hidden._replace(scale=hidden.scale * factor, damped=directions)
+    if directions is not None:
+        damp(units, directions)
+    return hidden._replace(damped=directions)
 
 
 def _energy(units: np.ndarray) -> float:
     return sum(float(np.square(part, dtype=np.float64).sum()) for part in in_parts(units))
 
 
-def _restore(units: np.ndarray, energy: float) -> np.float32:
-    """Divide units in place so that their squares add up to what they did; return the divisor."""
-    factor = np.float32(np.sqrt(_energy(units) / energy) if energy else 1.0)
-    units /= factor
-    return factor
-
-
 def _averaged_and_rotated(
-    hidden: Readout, units: np.ndarray, n_components: int | None, averaged_with: np.ndarray | None
+    hidden: Readout,
+    units: np.ndarray,
+    energy: float,
+    n_components: int | None,
+    averaged_with: np.ndarray | None,
 ) -> tuple[Readout, Readout]:
     """The hidden layer and its principal components, averaged with samples of these indices.
 
-    ``units`` (n, n_units) are what ``hidden`` reads from all samples; they become averages.
+    ``units`` (n, n_units) are what ``hidden`` reads from all samples; they become averages, whose
+    squares add up to ``energy``.
     """
     n_compared = 0 if averaged_with is None else N_COMPARED
     directions = principal_directions(units, max(n_components or 0, n_compared))
     if averaged_with is not None:
         hidden = _averaged(hidden, units, directions, averaged_with)
+    factor = np.float32(np.sqrt(_energy(units) / energy) if energy else 1.0)
+    units /= factor
+    hidden = _divided(hidden, factor)
     if n_components is None:
         return hidden, hidden
     return hidden, _rotated(hidden, units, directions[:, :n_components])
@@ -299,7 +290,7 @@ def _averaged(
     ----------
     hidden : Readout
     units : ndarray of shape (n, n_units)
-        What it reads from the samples. They keep their mean variance.
+        What it reads from the samples.
     directions : ndarray of shape (n_units, n_directions)
         Principal directions of units. Those in which samples are compared are rotated in place, so
         that they are principal directions of the averages.
@@ -312,17 +303,23 @@ def _averaged(
     samples = points[remembered] / width
     share = strength(len(samples))
     added = means_of_similar(points / width, samples) * (share * width)
-    before = _energy(units)
     for part, means in zip(in_parts(units), in_parts(added), strict=True):
         part += means @ compared.T
-    factor = _restore(units, before)
     directions[:, :N_COMPARED] = compared @ principal_directions(points + added, N_COMPARED)
-    width /= factor
     shift = compared.T * (share * width)
     if hidden.damped is not None:  # so that units need not be damped to be compared
         damp(compared.T, hidden.damped)
     neighbors = Neighbors(compared / width, samples)
-    return hidden._replace(scale=hidden.scale * factor, shift=shift, neighbors=neighbors)
+    return hidden._replace(shift=shift, neighbors=neighbors)
+
+
+def _divided(hidden: Readout, factor: np.float32) -> Readout:
+    """Read what ``hidden`` reads, divided by a factor."""
+    hidden = hidden._replace(scale=hidden.scale * factor)
+    if hidden.neighbors is None or hidden.shift is None:
+        return hidden
+    neighbors = replace(hidden.neighbors, directions=hidden.neighbors.directions * factor)
+    return hidden._replace(shift=hidden.shift / factor, neighbors=neighbors)
 
 
 def _rotated(hidden: Readout, units: np.ndarray, rotation: np.ndarray) -> Readout:
