@@ -230,9 +230,13 @@ def crop_and_flip(
 
 
 def jitter_colors(
-    images: Tensor, generator: torch.Generator, strength: float = 0.4, gray: float = 0.2
+    images: Tensor,
+    generator: torch.Generator,
+    strength: float = 0.4,
+    gray: float = 0.2,
+    tint: float = 0.2,
 ) -> Tensor:
-    """Change brightness, contrast and saturation; make some images grey.
+    """Change the colour of the light, brightness, contrast and saturation; make some images grey.
 
     Parameters
     ----------
@@ -240,17 +244,21 @@ def jitter_colors(
         Standardised, so that a change of brightness is measured in standard deviations.
     generator : torch.Generator
     strength : float, default=0.4
-        Largest relative change of each of the three, in both directions.
+        Largest relative change of brightness, contrast and saturation, in both directions.
     gray : float, default=0.2
         Probability that an image becomes grey.
+    tint : float, default=0.2
+        Largest relative change of each channel by itself, and its largest shift, in both
+        directions. Otherwise the mean colour of a view would say too much about the image.
     """
-    n = len(images)
-    changes = _symmetric(n, 3, generator)[:, :, None, None, None] * strength
-    brightness, contrast, saturation = changes.unbind(1)  # each (n, 1, 1, 1)
-    is_gray = _uniform(n, 1, generator)[:, :, None, None] < gray
+    n, n_channels = images.shape[:2]
+    draws = _uniform(n, 4 + 2 * n_channels, generator)[:, :, None, None]
+    is_gray, changes = draws[:, :1] < gray, 2 * draws[:, 1:] - 1
+    brightness, contrast, saturation = (strength * changes[:, :3]).split(1, 1)  # each (n, 1, 1, 1)
+    gain, shift = (tint * changes[:, 3:]).chunk(2, 1)  # each (n, channels, 1, 1)
     saturation = torch.where(is_gray, -1.0, saturation)
-    gray_images = images.mean(1, keepdim=True)
-    images = gray_images + (images - gray_images) * (1 + saturation)
+    images = torch.addcmul(shift, images, 1 + gain)
+    images = torch.lerp(images.mean(1, keepdim=True), images, 1 + saturation)
     return _change(images, contrast, brightness)
 
 
@@ -276,7 +284,7 @@ def _change(images: Tensor, contrast: Tensor, brightness: Tensor) -> Tensor:
 
 
 def augment_signals(signals: Tensor, generator: torch.Generator) -> Tensor:
-    """Make the default views of signals: crop, stretch and warp in time, scale, and add noise.
+    """Make the default views of signals: crop and warp in time, scale, add drift and noise.
 
     Parameters
     ----------
@@ -323,24 +331,33 @@ def crop_and_warp(
 
 
 def jitter_amplitudes(
-    signals: Tensor, generator: torch.Generator, scale: float = 0.2, noise: float = 0.1
+    signals: Tensor,
+    generator: torch.Generator,
+    scale: float = 0.2,
+    noise: float = 0.1,
+    drift: float = 0.2,
 ) -> Tensor:
-    """Scale each channel and add white noise.
+    """Scale each channel, let its baseline wander, and add white noise.
 
     Parameters
     ----------
     signals : Tensor of shape (n, channels, length)
-        Standardised, so that noise is measured in standard deviations.
+        Standardised, so that noise and drift are measured in standard deviations.
     generator : torch.Generator
     scale : float, default=0.2
         Largest relative change of each channel, in both directions.
     noise : float, default=0.1
         Standard deviation of the noise.
+    drift : float, default=0.2
+        Standard deviation of what is added to each channel at five points in time. Between them, it
+        is interpolated. Otherwise the level of a view would say too much about the signal.
     """
-    n, n_channels, _ = signals.shape
+    n, n_channels, length = signals.shape
     gain = 1 + scale * _symmetric(n, n_channels, generator)
     white_noise = torch.randn(signals.shape, generator=generator, device=generator.device)
-    return gain[:, :, None] * signals + noise * white_noise
+    knots = torch.randn(n, n_channels, 5, generator=generator, device=generator.device)
+    baseline = functional.interpolate(drift * knots, length, mode="linear", align_corners=True)
+    return gain[:, :, None] * signals + baseline + noise * white_noise
 
 
 def augment_oscillations(signals: Tensor, generator: torch.Generator) -> Tensor:
