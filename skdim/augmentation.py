@@ -284,7 +284,7 @@ def _change(images: Tensor, contrast: Tensor, brightness: Tensor) -> Tensor:
 
 
 def augment_signals(signals: Tensor, generator: torch.Generator) -> Tensor:
-    """Make the default views of signals: crop and warp in time, scale, add drift and noise.
+    """Make the default views of signals: crop, stretch and warp in time, scale, and add noise.
 
     Parameters
     ----------
@@ -331,33 +331,24 @@ def crop_and_warp(
 
 
 def jitter_amplitudes(
-    signals: Tensor,
-    generator: torch.Generator,
-    scale: float = 0.2,
-    noise: float = 0.1,
-    drift: float = 0.2,
+    signals: Tensor, generator: torch.Generator, scale: float = 0.2, noise: float = 0.1
 ) -> Tensor:
-    """Scale each channel, let its baseline wander, and add white noise.
+    """Scale each channel and add white noise.
 
     Parameters
     ----------
     signals : Tensor of shape (n, channels, length)
-        Standardised, so that noise and drift are measured in standard deviations.
+        Standardised, so that noise is measured in standard deviations.
     generator : torch.Generator
     scale : float, default=0.2
         Largest relative change of each channel, in both directions.
     noise : float, default=0.1
         Standard deviation of the noise.
-    drift : float, default=0.2
-        Standard deviation of what is added to each channel at five points in time. Between them, it
-        is interpolated. Otherwise the level of a view would say too much about the signal.
     """
-    n, n_channels, length = signals.shape
+    n, n_channels, _ = signals.shape
     gain = 1 + scale * _symmetric(n, n_channels, generator)
     white_noise = torch.randn(signals.shape, generator=generator, device=generator.device)
-    knots = torch.randn(n, n_channels, 5, generator=generator, device=generator.device)
-    baseline = functional.interpolate(drift * knots, length, mode="linear", align_corners=True)
-    return gain[:, :, None] * signals + baseline + noise * white_noise
+    return gain[:, :, None] * signals + noise * white_noise
 
 
 def augment_oscillations(signals: Tensor, generator: torch.Generator) -> Tensor:
