@@ -117,12 +117,13 @@ def main():
     parser.add_argument(
         "--extractors", nargs="+", default=[*TRAINED, *FIXED], choices=[*TRAINED, *FIXED]
     )
+    parser.add_argument("--results", default="scaling", help="the file of one kind of machine")
     parser.add_argument("--fresh", action="store_true")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")  # a hundred iterations are a choice
     loader = data_loader()
     data = (*loader.load_cifar10("train"), *loader.load_cifar10("test"))
-    results = Cells("scaling", fresh=arguments.fresh)
+    results = Cells(arguments.results, fresh=arguments.fresh)
     jobs = [(name, N_ALL, 0.0) for name in FIXED]
     jobs += [(name, N_ALL, seconds) for seconds in arguments.seconds for name in TRAINED]
     jobs += [("skdim", n, float(SECONDS_OF_SIZES)) for n in arguments.sizes]
