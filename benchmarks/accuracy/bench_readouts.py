@@ -39,8 +39,7 @@ PER_CLASS, N_DRAWS, N_LABELLED, MAX_ITER = (10, 50), 3, 4000, 200
 def cell(data: Data, params: dict, seed: int) -> dict:
     """Accuracies by output, by whether it is averaged, and by its variance."""
     dim = DIMTransformer(neighbor_averaging=True, random_state=seed, **params).fit(data.X)
-    labelled = np.random.default_rng(seed).permutation(len(data.X))[:N_LABELLED]
-    X, y = data.X[labelled], data.y[labelled]
+    X, y = labelled(data, seed)
     readouts = dim.model_.readouts
     ways = {"averaged": readouts, "by itself": {k: r.by_itself for k, r in readouts.items()}}
     accuracy = {}
@@ -59,6 +58,12 @@ def cell(data: Data, params: dict, seed: int) -> dict:
                     train * scale, y, test * scale, data.y_test, seed
                 )
     return {"accuracy": accuracy}
+
+
+def labelled(data: Data, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """At most `N_LABELLED` samples of the training part, and their labels."""
+    chosen = np.random.default_rng(seed).permutation(len(data.X))[:N_LABELLED]
+    return data.X[chosen], data.y[chosen]
 
 
 def classify(train, y, test, y_test, seed: int) -> dict[str, float]:

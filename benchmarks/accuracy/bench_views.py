@@ -25,7 +25,7 @@ import numpy as np
 from matplotlib.colors import hsv_to_rgb
 from torch import Tensor
 
-from benchmarks.accuracy.bench_readouts import N_LABELLED, classify
+from benchmarks.accuracy.bench_readouts import classify, labelled
 from benchmarks.common import Cells, argument_parser, features_by_output, print_machine, verdict
 from benchmarks.datasets import Data, clothes, load
 from skdim import DIMTransformer
@@ -74,12 +74,11 @@ VIEWS: dict[str, dict] = {
 def cell(data: Data, params: dict, seed: int) -> dict:
     """Accuracies by output and number of labels."""
     dim = DIMTransformer(random_state=seed, **params).fit(data.X)
-    labelled = np.random.default_rng(seed).permutation(len(data.X))[:N_LABELLED]
-    some = data._replace(X=data.X[labelled], y=data.y[labelled])
-    features = features_by_output(dim, OUTPUTS, some)
+    X, y = labelled(data, seed)
+    features = features_by_output(dim, OUTPUTS, data._replace(X=X))
     return {
         "accuracy": {
-            output: classify(train, some.y, test, some.y_test, seed)
+            output: classify(train, y, test, data.y_test, seed)
             for output, (train, test) in features.items()
         }
     }
