@@ -6,7 +6,7 @@ __version__ = "0.2.0"
 
 # Files and pickles state this number. It rises when an earlier version would misread them; each
 # rise has its migration in `skdim._model.migrations`.
-FORMAT = 5
+FORMAT = 6
 
 # The first version whose files give the same features in every later version.
 FIRST_PROMISED = "0.2.0"

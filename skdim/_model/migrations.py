@@ -181,6 +181,17 @@ def average_with_no_neighbors(state: State) -> State:
     return {**state, "model_": {**model, "readouts": readouts, "neighbors": None}}
 
 
+def leave_out_the_map(state: State) -> State:
+    """Format 6: features of images and volumes include the last map, and fewer hidden units.
+
+    Before, they were 2,048 hidden units.
+    """
+    for encoder in ("conv", "resnet"):
+        state = with_encoder_argument(state, encoder, "n_hidden", 2048)
+        state = with_encoder_argument(state, encoder, "reads_map", False)
+    return state
+
+
 Migration = Callable[[State], State]
 
 # By the format that a migration leads to, from the format before it; a kind that did not change has
@@ -191,6 +202,7 @@ MIGRATIONS: dict[str, dict[int, Migration]] = {
         3: leave_views_undamped,
         4: leave_patches_as_they_are,
         5: average_with_no_neighbors,
+        6: leave_out_the_map,
     },
     "classifier": {},
     "detector": {},

@@ -17,7 +17,7 @@ class Encoding(NamedTuple):
     ----------
     code : Tensor of shape (n, n_components)
     hidden : Tensor of shape (n, n_hidden)
-        Output of the layer before the code.
+        Output of the layer before the code, and any other trained units that features include.
     local_maps : tuple of Tensor of shape (n, n_locations, n_channels)
         One map for each layer that is compared with the code. Spatial axes are flattened, and
         channels come last.

@@ -70,10 +70,10 @@ class ConvEncoder(nn.Module):
     """A whitening layer, convolutions with pooling, a hidden layer and a code.
 
     Every level halves the sides of the map until the shortest side is 4 to 7. Digits of 8 x 8 and
-    photographs of 64 x 64 pixels thus end in maps of about the same size. The first layer is not
-    trained but computed from the samples; see `WhiteningStem`. If images have at least 16 pixels on
-    every side, their features include responses to fixed patches; see
-    `skdim.encoders.patches.PatchBank`.
+    photographs of 64 x 64 pixels thus end in maps of about the same size. The hidden layer sees the
+    last map, averaged over each half of every side. The first layer is not trained but computed
+    from the samples; see `WhiteningStem`. If images have at least 16 pixels on every side, their
+    features include responses to fixed patches; see `skdim.encoders.patches.PatchBank`.
 
     Parameters
     ----------
@@ -85,8 +85,10 @@ class ConvEncoder(nn.Module):
         Number of channels of the first trained level. Each further level doubles it.
     depth : int, default=0
         Number of convolutions after the last local map.
-    n_hidden : int, default=2048
+    n_hidden : int, default=1024
         Units of the hidden layer.
+    reads_map : bool, default=True
+        Whether features include what the hidden layer sees of the last map.
     max_filters : int, default=96
         Largest number of channels of the first layer.
     n_local_maps : int, default=1
@@ -108,7 +110,8 @@ class ConvEncoder(nn.Module):
         n_components: int | None,
         width: int = 128,
         depth: int = 0,
-        n_hidden: int = 2048,
+        n_hidden: int = 1024,
+        reads_map: bool = True,
         max_filters: int = 96,
         n_local_maps: int = 1,
         n_patches: int = 200,
@@ -146,6 +149,7 @@ class ConvEncoder(nn.Module):
             self.levels.append(self.make_level(n_channels, n_channels, nn.Identity()))
         n_flat = n_channels * 2**self.n_sides
         self.hidden = hidden_layer(n_flat, n_hidden)
+        self.reads_map = reads_map
         self.code = normalized_code(n_hidden, n_components)
         has_room = len(sides) == 2 and min(sides) >= MIN_PATCHED_SIDE
         has_patches = has_room and sample_shape[0] <= MAX_PATCHED_CHANNELS and n_patches > 0
@@ -175,8 +179,10 @@ class ConvEncoder(nn.Module):
             x = layer(x)
             if level in self.local_levels:
                 local_maps.append(as_local_map(x))  # (n, n_locations, n_channels)
-        hidden = self.hidden(average_parts(x, 2).flatten(1))
-        return Encoding(self.code(hidden), hidden, tuple(local_maps))
+        parts = average_parts(x, 2).flatten(1)  # (n, 2**n_sides * n_channels)
+        hidden = self.hidden(parts)
+        features = torch.cat([hidden, parts], 1) if self.reads_map else hidden
+        return Encoding(self.code(hidden), features, tuple(local_maps))
 
 
 class ResidualEncoder(ConvEncoder):
@@ -184,7 +190,9 @@ class ResidualEncoder(ConvEncoder):
 
     Parameters
     ----------
-    sample_shape, n_components, width, depth, n_hidden, max_filters, n_local_maps, n_patches, n_slow
+    sample_shape, n_components, width, depth, n_hidden, reads_map
+        As in `ConvEncoder`.
+    max_filters, n_local_maps, n_patches, n_slow
         As in `ConvEncoder`.
 
     References

@@ -35,6 +35,8 @@ SHAPES = {
     "paper_globals_alexnet64": [(3, 64, 64)],
     "paper_globals_resnet19": [(3, 32, 32)],
 }
+# Length of the code that is the hidden layer, if features include more than this layer.
+ENCODER_CODES = {"conv": 1024, "resnet": 1024}
 CASES = [(name, shape) for name in ENCODERS for shape in SHAPES[name]]
 
 
@@ -44,7 +46,10 @@ def test_contract(name, shape, n_components):
     params = {"scale": 0.1} if name.startswith("paper") else {}
     encoder = ENCODERS[name](shape, n_components, **params).eval()
     code, hidden, local_maps, *_ = encode(encoder, torch.randn(3, *shape))
-    assert code.shape == (3, n_components or hidden.shape[1])
+    if n_components is None:
+        n_components = ENCODER_CODES.get(name, hidden.shape[1])
+        assert code.equal(hidden[:, :n_components])
+    assert code.shape == (3, n_components)
     assert all(len(local_map) == 3 and local_map.ndim == 3 for local_map in local_maps)
 
 

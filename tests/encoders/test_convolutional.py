@@ -23,6 +23,24 @@ def test_conv_encoder_taps_as_many_levels_as_asked_for():
     assert [m.shape[1:] for m in local_maps] == [(64, 8), (16, 16)]
 
 
+@pytest.mark.parametrize("name", ["conv", "resnet"])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 32), (1, 8, 8, 12)])
+def test_features_are_the_hidden_layer_beside_averages_of_the_last_map(name, shape):
+    torch.manual_seed(0)
+    encoder = ENCODERS[name](shape, 4, width=2, n_hidden=6, n_patches=0).eval()
+    x = torch.randn(3, *shape)
+    hidden, parts = encoder(x).hidden.tensor_split([6], dim=1)
+    assert encoder.code(hidden).equal(encoder(x).code)
+    assert encoder.hidden(parts).equal(hidden)
+    local_map = encoder(x).local_maps[-1]  # (3, n_locations, n_channels)
+    n_parts = 2 ** len(shape[1:])
+    averages = parts.unflatten(1, (-1, n_parts)).mean(2)  # of all parts, which are of one size
+    torch.testing.assert_close(averages, local_map.mean(1))
+
+    encoder.reads_map = False
+    assert encoder(x).hidden.equal(hidden)
+
+
 @pytest.mark.parametrize("shape", [(1, 12, 12), (3, 16, 16), (1, 8, 8, 8)])
 def test_whitened_patches_are_uncorrelated_and_of_equal_variance(shape):
     torch.manual_seed(0)

@@ -895,7 +895,11 @@ WARNINGS = [
         "more components than the hidden layer has units",
         IneffectiveParameterWarning,
         "'n_components' parameter .* has no effect with a hidden layer of 16 units",
-        fit(IMAGES, n_components=20, encoder_params={"width": 16, "n_hidden": 16}),
+        fit(
+            IMAGES,
+            n_components=20,
+            encoder_params={"width": 16, "n_hidden": 16, "reads_map": False},
+        ),
     ),
     Case(
         "more components than samples",

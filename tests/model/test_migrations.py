@@ -535,6 +535,18 @@ def test_an_encoder_without_a_later_argument_is_built_as_it_was(
     assert again.encoder_params == params["encoder_params"]
 
 
+@pytest.mark.parametrize("encoder", ["auto", "conv", "resnet"])
+def test_features_of_format_5_are_the_hidden_layer_alone(quick, images, encoder):
+    then = {"n_hidden": 2048, "reads_map": False}
+    dim = quick(encoder=encoder, encoder_params={"width": 4, **then}, output="hidden").fit(images)
+    state = dim.__getstate__()
+    state["encoder_params"] = state["model_"]["given"]["encoder_params"] = {"width": 4}
+    state[WRITTEN_BY] = {"format": 5, "version": "0.2.0"}
+    again = DIMTransformer.__new__(DIMTransformer)
+    again.__setstate__(state)
+    np.testing.assert_array_equal(again.transform(images), dim.transform(images))
+
+
 def test_a_later_argument_is_for_its_encoder_alone(fitted):
     state = fitted["transformer"].__getstate__()
     same = with_encoder_argument(state, "signal", "n_thresholds", 0)

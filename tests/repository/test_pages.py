@@ -27,7 +27,7 @@ NEEDED = {
 }
 
 # The code of a page runs as it is, but a fit of "auto" epochs sees few samples, the default network
-# of images is narrow, and there are only three digits.
+# of images is narrow, and there are only five digits.
 FIT_LENGTHS = [
     (modalities, "N_SHOWN"),
     (modalities, "N_SHOWN_CROPPED"),
@@ -43,7 +43,7 @@ def test_page_runs(page, tmp_path, monkeypatch, set_default_width):
     for module, name in FIT_LENGTHS:
         monkeypatch.setattr(module, name, 1000)
     set_default_width(16)
-    monkeypatch.setattr("sklearn.datasets.load_digits", partial(load_digits, n_class=3))
+    monkeypatch.setattr("sklearn.datasets.load_digits", partial(load_digits, n_class=5))
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert blocks
     namespace = {"__name__": "page"}
