@@ -174,11 +174,12 @@ class DIMTransformer(
         Keyword arguments of the encoder, for instance ``{"width": 64}``.
     output : {"components", "hidden", "code", "local"}, default="components"
         What ``transform`` returns; may be changed after ``fit``. "hidden" is the layer before the
-        code, which is wide and best for most classifiers, and the encoder's fixed features, which
-        are computed without training. Except for tables, directions in which two views of a sample
-        differ are damped in both. "components" are the first ``n_components`` principal components
-        of "hidden". They classify better than the code. Do not scale them again: small components
-        matter less. "code" is what the objective is about; "local" is the last local map.
+        code, which is wide and best for most classifiers, averages of the last map of images and
+        volumes, and the encoder's fixed features, which are computed without training. Except for
+        tables, directions in which two views of a sample differ are damped in all of them.
+        "components" are the first ``n_components`` principal components of "hidden". They classify
+        better than the code. Do not scale them again: small components matter less. "code" is what
+        the objective is about; "local" is the last local map.
     flip_averaging : bool or "auto", default="auto"
         Whether ``transform`` averages code and hidden layer over a sample and its copy flipped left
         to right, which takes twice as long. For images and volumes. "auto" averages if default
