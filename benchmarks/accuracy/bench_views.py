@@ -84,6 +84,25 @@ def cell(data: Data, params: dict, seed: int) -> dict:
     }
 
 
+def compare(
+    results: Cells, name: str, data: Data, settings: dict[str, dict], seeds: int
+) -> dict[str, dict[str, float]]:
+    """Mean accuracy by output and number of labels, for the parameters of each setting."""
+    means: dict[str, dict[str, float]] = {}
+    for setting, params in settings.items():
+        cells = [
+            results.get(f"{name}|{setting}|{seed}", partial(cell, data, params, seed))
+            for seed in range(seeds)
+        ]
+        for output in OUTPUTS:
+            for labels in cells[0]["accuracy"][output]:
+                scores = [c["accuracy"][output][labels] for c in cells]
+                means.setdefault(f"{output}, {labels}", {})[setting] = float(np.mean(scores))
+                spread = f"{np.mean(scores):.3f} +- {np.std(scores):.3f}"
+                print(f"{name:<12} {setting:<8} {output:<10} {labels:<10} {spread}", flush=True)
+    return means
+
+
 def main():
     parser = argument_parser(__doc__)
     parser.add_argument("--data", nargs="+", default=["cifar10-5k", "colours"], choices=DATA)
@@ -94,19 +113,7 @@ def main():
     results = Cells("views", fresh=arguments.fresh)
     outcomes = {}
     for name in arguments.data:
-        data = DATA[name]()
-        means: dict[str, dict[str, float]] = {}
-        for views, params in VIEWS.items():
-            cells = [
-                results.get(f"{name}|{views}|{seed}", partial(cell, data, params, seed))
-                for seed in range(arguments.seeds)
-            ]
-            for output in OUTPUTS:
-                for labels in cells[0]["accuracy"][output]:
-                    scores = [c["accuracy"][output][labels] for c in cells]
-                    means.setdefault(f"{output}, {labels}", {})[views] = float(np.mean(scores))
-                    spread = f"{np.mean(scores):.3f} +- {np.std(scores):.3f}"
-                    print(f"{name:<12} {views:<8} {output:<10} {labels:<10} {spread}", flush=True)
+        means = compare(results, name, DATA[name](), VIEWS, arguments.seeds)
         for case, accuracy in means.items():
             gain = accuracy["default"] - accuracy["without"]
             text = f"gain on {name}, {case}: {gain:+.3f}"
