@@ -28,8 +28,8 @@ def test_without_views_components_are_principal_components(quick, images, n_comp
 
 
 def test_without_a_number_of_components_they_are_the_hidden_layer(quick, images):
-    params = {"n_components": None, "encoder_params": {"width": 8, "n_hidden": 30}}
-    params["encoder_params"]["reads_map"] = False
+    encoder_params = {"width": 8, "n_hidden": 30, "reads_map": False}
+    params = {"n_components": None, "encoder_params": encoder_params}
 
     def outputs(**more):
         dim = quick(**params, **more).fit(images)
