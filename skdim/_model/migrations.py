@@ -139,22 +139,22 @@ def leave_views_undamped(state: State) -> State:
     return {**state, "model_": {**model, "readouts": readouts}}
 
 
-def with_encoder_argument(state: State, encoder: str, name: str, value: Any) -> State:
-    """Set an argument of one of skdim's encoders in a state of the time before it, for migrations.
+def with_encoder_arguments(state: State, encoders: Collection[str], **values: Any) -> State:
+    """Set arguments of some of skdim's encoders in a state of the time before them, for migrations.
 
-    ``value`` is what means "as it was". ``encoder`` is a name in `skdim.encoders.ENCODERS`; "auto"
-    is this encoder if it is that of the modality of the samples.
+    ``values`` are what means "as it was". ``encoders`` are names in `skdim.encoders.ENCODERS`;
+    "auto" is among them if the encoder of the modality of the samples is.
     """
     model = state.get("model_")
     if model is None:
         return state
     default = modality_of(Layout(**model["layout"]).sample_shape).encoder
-    names = (encoder, "auto") if encoder == default else (encoder,)
+    names = {*encoders, "auto"} if default in encoders else {*encoders}
 
     def completed(params: State) -> State:
         if params.get("encoder", "auto") not in names:
             return params
-        return {**params, "encoder_params": {name: value, **(params.get("encoder_params") or {})}}
+        return {**params, "encoder_params": {**values, **(params.get("encoder_params") or {})}}
 
     return {**completed(state), "model_": {**model, "given": completed(model["given"])}}
 
@@ -164,9 +164,7 @@ def leave_patches_as_they_are(state: State) -> State:
 
     Before, they were the responses in each quarter.
     """
-    for encoder in ("conv", "resnet"):
-        state = with_encoder_argument(state, encoder, "n_slow", 0)
-    return state
+    return with_encoder_arguments(state, ("conv", "resnet"), n_slow=0)
 
 
 def average_with_no_neighbors(state: State) -> State:
@@ -186,10 +184,7 @@ def leave_out_the_map(state: State) -> State:
 
     Before, they were 2,048 hidden units.
     """
-    for encoder in ("conv", "resnet"):
-        state = with_encoder_argument(state, encoder, "n_hidden", 2048)
-        state = with_encoder_argument(state, encoder, "reads_map", False)
-    return state
+    return with_encoder_arguments(state, ("conv", "resnet"), n_hidden=2048, reads_map=False)
 
 
 Migration = Callable[[State], State]

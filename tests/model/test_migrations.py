@@ -25,7 +25,7 @@ from skdim._model.migrations import (
     MIGRATIONS,
     WRITTEN_BY,
     migrate,
-    with_encoder_argument,
+    with_encoder_arguments,
 )
 from skdim._model.persistence import OF_THIS_MACHINE
 from skdim.exceptions import FileError, VersionWarning
@@ -527,7 +527,7 @@ def test_an_encoder_without_a_later_argument_is_built_as_it_was(
     monkeypatch.setitem(
         MIGRATIONS["transformer"],
         NEXT,
-        lambda state: with_encoder_argument(state, "signal", "n_thresholds", 0),
+        lambda state: with_encoder_arguments(state, ["signal"], n_thresholds=0),
     )
     again = DIMTransformer.__new__(DIMTransformer)
     again.__setstate__(state)
@@ -549,9 +549,9 @@ def test_features_of_format_5_are_the_hidden_layer_alone(quick, images, encoder)
 
 def test_a_later_argument_is_for_its_encoder_alone(fitted):
     state = fitted["transformer"].__getstate__()
-    same = with_encoder_argument(state, "signal", "n_thresholds", 0)
+    same = with_encoder_arguments(state, ["signal"], n_thresholds=0)
     assert same["encoder_params"] == same["model_"]["given"]["encoder_params"] is None
-    assert with_encoder_argument({"n_views": 2}, "signal", "n_thresholds", 0) == {"n_views": 2}
+    assert with_encoder_arguments({"n_views": 2}, ["signal"], n_thresholds=0) == {"n_views": 2}
 
 
 def test_a_migration_that_fails_is_an_error_of_the_file(files, next_format):
