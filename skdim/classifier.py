@@ -36,7 +36,7 @@ from skdim.augmentation import make_views
 from skdim.encoders import encode
 from skdim.onnx_export import write_graph
 from skdim.optimization import without_compiler
-from skdim.sources.arrays import check_holds_numbers, check_not_masked
+from skdim.sources.arrays import as_labels, check_holds_numbers, check_none_missing
 from skdim.sources.loaders import load
 from skdim.sources.readers import as_rereadable
 from skdim.sources.stored import Samples, take_subset
@@ -422,7 +422,8 @@ def _check_converged(loss: float, when: str) -> None:
 
 def check_labels(y) -> np.ndarray:
     """Labels as an array (n_samples,); numbers have a type of numbers."""
-    check_not_masked(y, "y")
+    y = as_labels(y, "y")
+    check_none_missing(y, "y")
     y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
     if y.dtype == object and all(isinstance(label, Real) for label in y):
         y = np.array(y.tolist())  # of a column that held something else as well

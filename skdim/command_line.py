@@ -395,8 +395,12 @@ def check_is_file(path: Path) -> None:
 
 
 def accuracies(dim: "DIMTransformer", X: Any, labels: np.ndarray) -> dict[str, dict[str, float]]:
-    """Cross-validate logistic regression on the columns of X, on their PCA, and on features."""
+    """Cross-validate logistic regression on the columns of X, on their PCA, and on features.
+
+    In columns, missing values are replaced by the mean.
+    """
     from sklearn.decomposition import PCA
+    from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_score
     from sklearn.pipeline import make_pipeline
@@ -406,10 +410,11 @@ def accuracies(dim: "DIMTransformer", X: Any, labels: np.ndarray) -> dict[str, d
     columns = np.asarray(X).reshape(len(X), -1)  # (n, n_columns)
     n_components = min(features.shape[1], columns.shape[1], len(X) // 2)
     classifier = LogisticRegression(max_iter=5000)
+    prepare = SimpleImputer(keep_empty_features=True), StandardScaler()
     pca = PCA(n_components, random_state=0)
     compared = {
-        "raw": (make_pipeline(StandardScaler(), classifier), columns),
-        "pca": (make_pipeline(StandardScaler(), pca, classifier), columns),
+        "raw": (make_pipeline(*prepare, classifier), columns),
+        "pca": (make_pipeline(*prepare, pca, classifier), columns),
         "dim": (classifier, features),
     }
     folds = StratifiedKFold(N_FOLDS, shuffle=True, random_state=0)

@@ -637,6 +637,8 @@ default="auto"
             oscillate = has_spectrogram(self.encoder, samples)
         else:
             previous.check_layout(layout)
+            if is_partial:  # else the advice at the end of fit compares them
+                previous.compare(samples)
             oscillate = previous.config.layout.oscillate
         layout = replace(layout, oscillate=oscillate)
         groups = number_groups(groups, len(samples))
@@ -646,9 +648,14 @@ default="auto"
         if getattr(self, "_skl_callbacks", None):
             listeners.append(ScikitLearnCallbacks(context, self, {"X": X, "y": y}, columns))
         with InterruptGuard() as guard:
-            names = columns.get("feature_names_in_")
             plan = make_plan(
-                params, defaults, samples, layout, names, previous, is_partial=is_partial
+                params,
+                defaults,
+                samples,
+                layout,
+                columns.get("feature_names_in_"),
+                previous,
+                is_partial=is_partial,
             )
             guard.join(plan.runtime.processes)
             fit = fit_model(samples, groups, plan, listeners, guard)
@@ -1028,6 +1035,9 @@ def _as_samples(transformer: DIMTransformer, X: Any, *, reset: bool) -> tuple[Sa
         transformer.allow_nan,
         n_min=2 if reset else 1,
     )
+    if not reset and not transformer.model_.config.layout.is_flat:
+        # For scikit-learn, the second axis of X holds features.
+        transformer.model_.check_layout(layout)
     columns = samples.source if isinstance(samples, StoredSamples) else X  # names and number
     validate_data(transformer, columns, reset=reset, skip_check_array=True)
     if reset and transformer.channel_axis == "auto" and transformer.column_groups is None:

@@ -34,6 +34,9 @@ from skdim.sources.layout import Layout
 from skdim.sources.standardization import Standardization
 from skdim.sources.stored import Samples, take_subset
 
+# Samples that are looked at before training goes on.
+N_COMPARED_FIRST = 100
+
 
 @dataclass
 class FittedModel:
@@ -159,6 +162,13 @@ class FittedModel:
         comparison = Comparison(self.standardization, len(samples), self.config.allow_nan)
         yield comparison
         comparison.warn()
+
+    @torch_defaults()
+    def compare(self, samples: Samples) -> None:
+        """Warn if the first of samples (n, *sample_shape) are unlike those of ``fit``."""
+        some = samples[:N_COMPARED_FIRST]
+        with self._compared(some) as comparison:
+            comparison(some)
 
     @torch_defaults()
     def encode_all(self, samples: Samples) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -25,6 +25,7 @@ from skdim.displays.drawing import (
     drawing_of,
     picture_box,
 )
+from skdim.sources.arrays import as_labels
 from skdim.sources.stored import Samples
 
 # One for each colour of the palette: colours alone are hard to distinguish.
@@ -292,7 +293,7 @@ def check_embedding(positions) -> np.ndarray:
 
 def check_y(y, n: int) -> Labels:
     """Decide whether y holds classes or numbers, and which samples have none."""
-    y = column_or_1d(y)
+    y = column_or_1d(as_labels(y, "'y'"))
     if len(y) != n:
         raise ValueError(f"'y' must have a value for each of the {n} samples. Got {len(y)}.")
     is_present = np.array([value is not None and value == value for value in y.tolist()], bool)

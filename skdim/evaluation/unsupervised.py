@@ -19,8 +19,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import pairwise_distances
 from sklearn.model_selection import RepeatedStratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_array
+from sklearn.utils import check_array, column_or_1d
 
+from skdim.sources.arrays import as_labels, check_none_missing
 from skdim.spectra import count_effectively, effective_rank
 
 # A scorer compares at most this many samples, in this many views each.
@@ -464,7 +465,8 @@ def few_labels_scorer(estimator, X, y) -> float:
     >>> search.best_params_
     {'n_components': 32}
     """
-    y = np.asarray(y)
+    y = column_or_1d(as_labels(y, "y"))
+    check_none_missing(y, "y")
     is_labelled = y != -1
     labels, counts = np.unique(y[is_labelled], return_counts=True)
     if len(labels) < 2 or counts.max() < 2:

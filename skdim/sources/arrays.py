@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, time, timedelta
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -74,15 +75,17 @@ def as_numpy(X: Any) -> Any:
     Raises
     ------
     TypeError
-        If X is a sparse or meta tensor, or holds dates or items of a torch dataset.
+        If X is a sparse, nested, quantised or meta tensor, or holds dates or items of a torch
+        dataset.
     ValueError
-        If values are masked.
+        If values are masked, or X holds text.
     """
     if not isinstance(X, Tensor):
         check_holds_numbers(X)
         return X
-    if X.layout != torch.strided or X.is_meta:
-        kind = f"device {str(X.device)!r}" if X.is_meta else f"layout {X.layout}"
+    if X.layout != torch.strided or X.is_meta or X.is_nested or X.is_quantized:
+        kind = f"device {str(X.device)!r}" if X.is_meta else f"layout {X.layout}, {X.dtype}"
+        kind = "unequal parts" if X.is_nested else kind
         raise TypeError(f"X must be a dense tensor that holds numbers. Got one of {kind}.")
     X = X.detach().cpu().resolve_conj().resolve_neg()  # numpy has no lazy views
     return (X.float() if X.is_floating_point() and X.dtype not in NUMPY_FLOATS else X).numpy()
@@ -92,10 +95,21 @@ def check_holds_numbers(X: Any, name: str = "X") -> None:
     """Raise an error if X holds values that numpy would silently convert to numbers."""
     for part in _parts(X):
         _check_mask(part, name, "number")
-        if isinstance(part, date | time | timedelta) or any(map(_is_time, _types(part))):
+        types = _types(part)
+        if isinstance(part, date | time | timedelta) or any(map(_is_time, types)):
             raise TypeError(
                 f"{name} must hold numbers. Got dates or times: turn them into numbers of a unit "
                 "you choose, for instance days since the first of them."
+            )
+        if isinstance(part, str | bytes) or any(map(_is_text, types)):
+            first = next(iter(np.ravel(part).tolist()), "")
+            raise ValueError(
+                describe(X) or f"{name} must hold real numbers. Got the text {first!r}."
+            )
+        if getattr(part, "mode", None) == "P" and hasattr(part, "getbands"):
+            raise ValueError(
+                f"{name} must hold numbers. Got pictures that hold numbers of colours in a "
+                "palette: pass image.convert('RGB') of each."
             )
     if isinstance(X, list) and X and isinstance(X[0], tuple) and isinstance((*X[0], 0)[0], Tensor):
         raise TypeError(
@@ -104,10 +118,38 @@ def check_holds_numbers(X: Any, name: str = "X") -> None:
         )
 
 
-def check_not_masked(labels: Any, name: str) -> None:
-    """Raise ValueError if a label is masked."""
+def as_labels(labels: Any, name: str) -> np.ndarray:
+    """Return labels as an array, in which a missing one among text is not the text "nan".
+
+    Raises
+    ------
+    ValueError
+        If a label is masked; ``name`` is what the message calls them.
+    """
     for part in _parts(labels):
         _check_mask(part, name, "label")
+    array = np.asarray(labels.detach().cpu() if isinstance(labels, Tensor) else labels)
+    is_text = array.dtype.kind in "US" and isinstance(labels, list | tuple)
+    return np.array(labels, dtype=object) if is_text and any(map(_is_missing, labels)) else array
+
+
+def check_none_missing(labels: np.ndarray, name: str) -> None:
+    """Raise ValueError if one of the labels, from `as_labels`, is missing."""
+    if labels.dtype.kind == "O":
+        is_missing = np.array([_is_missing(label) for label in labels.ravel()], dtype=bool)
+    else:
+        is_missing = labels != labels
+    if is_missing.any():
+        raise ValueError(
+            f"{name} must hold a label everywhere: a label is missing for {int(is_missing.sum())} "
+            f"of {len(labels)} samples."
+        )
+
+
+def _is_missing(label: Any) -> bool:
+    # pandas.NA cannot be compared, not even with itself.
+    is_number = isinstance(label, Real)
+    return label is None or type(label).__name__ == "NAType" or (is_number and label != label)
 
 
 def _check_mask(part: Any, name: str, kind: str) -> None:
@@ -123,9 +165,23 @@ def _types(part: Any) -> list[Any]:
 
 
 def _is_time(dtype: Any) -> bool:
-    dtype = getattr(getattr(dtype, "categories", dtype), "dtype", dtype)
+    dtype = _without_categories(dtype)
     names = ("date", "duration", "period", "time")  # of pandas, polars and pyarrow
     return getattr(dtype, "kind", "") in ("M", "m") or str(dtype).lower().startswith(names)
+
+
+def _is_text(dtype: Any) -> bool:
+    categories: Any = getattr(dtype, "categories", ())
+    if isinstance(getattr(categories, "dtype", None), np.dtype) and categories.dtype == object:
+        return any(isinstance(category, str | bytes) for category in categories)
+    dtype = _without_categories(dtype)
+    names = ("str", "large_string", "utf8", "categorical", "enum")  # of pandas, polars, pyarrow
+    return getattr(dtype, "kind", "") in ("U", "S", "T") or str(dtype).lower().startswith(names)
+
+
+def _without_categories(dtype: Any) -> Any:
+    """Return the type of the categories, if it is a type of categories."""
+    return getattr(getattr(dtype, "categories", dtype), "dtype", dtype)
 
 
 def _parts(X: Any) -> Iterator[Any]:
@@ -137,7 +193,7 @@ def _parts(X: Any) -> Iterator[Any]:
         X = X.ravel().tolist()
     if isinstance(X, list | tuple):
         for kind, example in dict(zip(map(type, X), X, strict=True)).items():
-            if issubclass(kind, list | tuple | np.ndarray):
+            if issubclass(kind, list | tuple | np.ndarray) or hasattr(kind, "getbands"):
                 for item in X:
                     if type(item) is kind:
                         yield from _parts(item)

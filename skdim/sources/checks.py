@@ -73,6 +73,13 @@ def warn_of_signals(samples: Samples, layout: Layout) -> None:
     """
     sides = layout.unflat_shape
     shape = (len(samples), *sides)
+    if isinstance(samples, StoredSamples) and samples.source.are_signals:
+        kind, axis = ("a table", None) if len(sides) == 1 else ("images", 1)
+        warn(
+            f"X holds sounds, but is read as {kind} of shape {shape}: set channel_axis={axis}.",
+            DataWarning,
+        )
+        return
     if len(sides) == 1 and is_smooth(_some_of(samples)):
         warn(
             f"X of shape {shape} is read as a table, but neighbouring columns are as alike as in "

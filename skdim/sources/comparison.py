@@ -12,6 +12,11 @@ N_COMPARED = 10
 # In the units of fit, standardised values of most channels have moments within these.
 LARGEST_MEAN = 4.0
 DEVIATIONS = (1 / 6, 4.0)
+# Even a single sample has them within these, if it has at least this many values in each channel:
+# what was 0 to 255 and is 0 to 1 is told.
+N_VALUES_OF_ONE = 64
+LARGEST_MEAN_OF_FEW = 100.0
+DEVIATIONS_OF_FEW = (1 / 100, 100.0)
 # By chance, fit may not have seen a category or pixel that is in at most this part of the samples.
 RARE = 0.1
 # Relative difference of numbers that were rounded to another type.
@@ -39,12 +44,14 @@ class Comparison:
         # By channel, the number of values, and sums of them and of their squares.
         self.n_values: Tensor | int = 0
         self.sums: list[Tensor] = []
+        self.are_whole = False
 
     def __call__(self, samples: np.ndarray) -> Tensor:
         """Standardise samples (n, n_channels, *sides) as float32 on the device."""
         self._compare_constants(samples)
         standardized = self.standardization(samples)
-        if self.n_samples >= N_COMPARED:
+        self.are_whole = samples.dtype == np.uint8
+        if self.n_samples >= N_COMPARED or samples[:1, :1].size >= N_VALUES_OF_ONE:
             axes = (0, *range(2, samples.ndim))
             values = standardized.nan_to_num() if self.allow_nan else standardized
             is_present = ~standardized.isnan() if self.allow_nan else None
@@ -84,14 +91,18 @@ class Comparison:
             self._warn_of_units()
 
     def _warn_of_units(self) -> None:
-        """Warn if half of the channels have means or deviations that no sample of fit had."""
+        """Warn if half of the channels have means or deviations that samples of fit cannot have."""
         total, squares = torch.stack(self.sums).sum(0).cpu().double().numpy()
         n_values = np.broadcast_to(torch.as_tensor(self.n_values).cpu().numpy(), total.shape)
         varied = np.isfinite(self.standardization.scale) & (n_values > 0)
         mean = total[varied] / n_values[varied]
         deviation = np.sqrt(np.maximum(squares[varied] / n_values[varied] - mean**2, 0))
-        least, largest = DEVIATIONS
-        differs = (abs(mean) > LARGEST_MEAN) | (deviation > largest)
+        if self.n_samples >= N_COMPARED:
+            largest_mean, (least, largest) = LARGEST_MEAN, DEVIATIONS
+        else:
+            largest_mean, (least, largest) = LARGEST_MEAN_OF_FEW, DEVIATIONS_OF_FEW
+            least = 0.0 if self.are_whole else least  # a dark picture, but not one of 0 to 1
+        differs = (abs(mean) > largest_mean) | (deviation > largest)
         differs |= (deviation < least) & (deviation > 0)
         if differs.sum() > 0.5 * len(differs):
             warn(

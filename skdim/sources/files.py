@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from skdim.exceptions import DataWarning, warn
+from skdim.sources.arrays import as_labels
 from skdim.sources.readers import Source
 
 # Files that a message names, when it is about many.
@@ -48,7 +49,7 @@ class Files(Source):
             raise ValueError(f"'on_error' must be 'raise' or 'skip'. Got {on_error!r}.")
         files = as_paths(paths)
         n_files = len(files)
-        labels = None if labels is None else np.asarray(labels)
+        labels = None if labels is None else as_labels(labels, "'labels'")
         if labels is not None and labels.shape != (n_files,):
             raise ValueError(
                 f"'labels' must hold one label for each of {n_files} paths. Got shape "
@@ -62,6 +63,12 @@ class Files(Source):
         self.labels = labels
         self.n_skipped = n_files - len(files)
         self.stamps = [stamp(path) for path in self.paths]
+
+
+def check_is_bool(value: Any, name: str) -> None:
+    """Raise TypeError if an argument is not True or False: text such as "no" would be True."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name!r} must be True or False. Got {value!r}.")
 
 
 def as_paths(paths: Iterable[str | os.PathLike]) -> list[Path]:

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.utils import column_or_1d
 
 from skdim.exceptions import DataWarning, warn
-from skdim.sources.arrays import check_not_masked
+from skdim.sources.arrays import as_labels, check_none_missing
 
 # A group that holds one of these is a pattern, as of files in a shell.
 WILDCARD = re.compile(r"[*?[]")
@@ -21,10 +21,9 @@ def number_groups(groups: Any, n_samples: int) -> np.ndarray | None:
     """Number groups of samples by decreasing size, as int64; the largest is number 0."""
     if groups is None:
         return None
-    check_not_masked(groups, "The 'groups'")
     with explain_bad_labels():
-        groups = column_or_1d(groups)
-        _check_labels(groups)
+        groups = column_or_1d(as_labels(groups, "The 'groups'"))
+        check_none_missing(groups, "The 'groups'")
         _, numbers, counts = np.unique(groups, return_inverse=True, return_counts=True)
     if len(groups) != n_samples:
         raise ValueError(
@@ -36,27 +35,14 @@ def number_groups(groups: Any, n_samples: int) -> np.ndarray | None:
     return by_size[numbers].astype(np.int64)
 
 
-def _check_labels(groups: np.ndarray) -> None:
-    """Raise ValueError if a label is missing: a missing label is not a group."""
-    if groups.dtype.kind == "O":
-        is_missing = np.array([_is_missing(label) for label in groups], dtype=bool)
-    else:
-        is_missing = groups != groups
-    if is_missing.any():
-        raise ValueError(f"a label is missing for {int(is_missing.sum())} of {len(groups)} samples")
-
-
-def _is_missing(label: Any) -> bool:
-    # pandas.NA cannot be compared, not even with itself.
-    return label is None or type(label).__name__ == "NAType" or bool(label != label)
-
-
 @contextmanager
 def explain_bad_labels() -> Iterator[None]:
     """Turn errors of numpy's sorting into errors about the groups."""
     try:
         yield
     except (TypeError, ValueError) as error:
+        if str(error).startswith("The 'groups'"):
+            raise
         raise type(error)(
             "The 'groups' must have one axis, with a label for each sample, and labels must be all "
             f"numbers or all strings: {str(error).splitlines()[0].removesuffix('.')}."

@@ -4,12 +4,13 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from skdim.sources.files import Files, find_files
+from skdim.sources.files import Files, check_is_bool, find_files
 from skdim.sources.readers import Indices
 
 # Formats that Pillow recognises but cannot read by itself.
@@ -82,7 +83,8 @@ class ImageFiles(Files):
         labels: Any = None,
     ):
         _pillow()
-        self.size = (size, size) if isinstance(size, int | np.integer) else tuple(size)
+        check_is_bool(color, "color")
+        self.size = _as_size(size)
         self.color = color
         self.on_error = on_error
         self._keep(paths, labels, on_error, self._decode, None)
@@ -182,6 +184,16 @@ def _is_image(image_module: Any) -> Callable[[Path], bool]:
     }
     # A broken link without an extension may have been a folder.
     return lambda path: path.suffix.lower() in readable or not (path.suffix or path.exists())
+
+
+def _as_size(size: Any) -> tuple[int, int]:
+    """Return height and width; raise ValueError unless they are whole numbers of at least 1."""
+    sides = tuple(size) if isinstance(size, list | tuple | np.ndarray) else (size, size)
+    if len(sides) != 2 or not all(isinstance(side, Integral) and int(side) > 0 for side in sides):
+        raise ValueError(
+            f"'size' must be a whole number of at least 1, or two: height and width. Got {size!r}."
+        )
+    return int(sides[0]), int(sides[1])
 
 
 def _check_lossless(image: Any, path: Path) -> None:

@@ -25,8 +25,12 @@ CALLS = {
 }
 
 
+# Methods of tables that give a data frame or an array in memory.
+TO_NUMBERS = ("to_pandas", "collect", "compute")
+
+
 def check_not_mistaken(X: Any) -> None:
-    """Raise an error if X is a path or a series, and say what to pass."""
+    """Raise an error if X is a path, a series or a container of arrays, and say what to pass."""
     if isinstance(X, str | PathLike):
         path = Path(X)
         call = FOLDERS if path.is_dir() else CALLS.get(path.suffix.lower())
@@ -34,6 +38,19 @@ def check_not_mistaken(X: Any) -> None:
         if call is not None:
             advice = f": pass {call.format(path=repr(str(X)))}."
         raise TypeError(f"X must hold samples. Got the path {str(X)!r}{advice}")
+    kind = type(X)
+    if hasattr(kind, "columns") and not hasattr(kind, "to_numpy"):
+        call = next((name for name in TO_NUMBERS if hasattr(kind, name)), "to_numpy")
+        raise TypeError(
+            f"X must hold samples in memory. Got a {kind.__name__} of "
+            f"{kind.__module__.partition('.')[0]}: pass X.{call}()."
+        )
+    if hasattr(kind, "keys") and not hasattr(kind, "columns") and not hasattr(kind, "shape"):
+        names = list(map(str, X.keys()))
+        raise TypeError(
+            f"X must be an array. Got a {kind.__name__} of {', '.join(names[:5]) or 'nothing'}: "
+            f"pass one of its arrays, such as X[{names[0] if names else 'name'!r}]."
+        )
     if hasattr(X, "to_frame") and not hasattr(X, "columns"):
         if (sentence := _describe_cells(list(X), "X")) is not None:
             raise ValueError(f"X is a Series, of one dimension. {sentence}")
@@ -74,7 +91,9 @@ def dicts_of(item: Mapping) -> str:
 def _is_numeric(cells: Any) -> bool:
     try:
         array = np.asarray(cells)
-        return array.dtype.kind != "c" and array.astype(np.float64) is not None
+        if array.dtype.kind == "O" and any(isinstance(c, str | bytes) for c in array.ravel()):
+            return False
+        return array.dtype.kind not in "cUST" and array.astype(np.float64) is not None
     except (TypeError, ValueError, OverflowError):
         return False
 
@@ -82,7 +101,8 @@ def _is_numeric(cells: Any) -> bool:
 def _describe_cells(cells: Sequence[Any], name: str) -> str | None:
     """Say what cells hold if they are arrays, paths, or tuples of a sample and its label."""
     first = cells[0] if len(cells) else None
-    if isinstance(first, PathLike) or (isinstance(first, str) and Path(first).suffix[1:].isalnum()):
+    suffix = Path(first).suffix[1:] if isinstance(first, str) else ""
+    if isinstance(first, PathLike) or (suffix.isalnum() and not suffix.isdigit()):
         return (
             f"X must hold samples. Got paths, the first of them {str(first)!r}: pass "
             "skdim.sources.ImageFiles(paths) or ImageFolder(folder) for images, SoundFiles(paths) "

@@ -66,7 +66,7 @@ def open_output(out: Any, shape: tuple[int, int]) -> Iterator[Any]:
     Raises
     ------
     ValueError
-        If ``out`` has another shape.
+        If ``out`` has another shape, does not hold floats, or cannot be written to.
     """
     if is_path(out):
         with replace_when_done(out) as temporary, open(temporary, "wb") as file:
@@ -76,5 +76,19 @@ def open_output(out: Any, shape: tuple[int, int]) -> Iterator[Any]:
             f"'out' must be a path, or an array of shape {shape}. "
             f"Got {getattr(out, 'shape', type(out).__name__)}."
         )
+    elif not _takes_floats(out):
+        raise ValueError(
+            "'out' must be an array of floats, such as float32, that can be written to. Got "
+            f"{'one' if isinstance(out, np.ndarray) else type(out).__name__} of type {out.dtype}"
+            f"{', which is read-only' if _is_read_only(out) else ''}."
+        )
     else:
         yield out
+
+
+def _takes_floats(out: Any) -> bool:
+    return getattr(out.dtype, "kind", "") == "f" and not _is_read_only(out)
+
+
+def _is_read_only(out: Any) -> bool:
+    return isinstance(out, np.ndarray) and not out.flags.writeable

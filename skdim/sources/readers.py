@@ -7,7 +7,7 @@ else, write a subclass of `Source` with ``shape``, ``dtype`` and ``read``.
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from torch.utils.data import (
 
 from skdim._files.atomic_write import replace_when_done
 from skdim.exceptions import DataWarning, warn
-from skdim.sources.arrays import as_numpy, chunk_slices
+from skdim.sources.arrays import as_numpy, chunk_slices, explain_bad_numbers
 from skdim.sources.mistakes import describe, dicts_of
 
 Indices = slice | np.ndarray
@@ -39,6 +39,8 @@ class Source:
 
     shape: tuple[int, ...]
     dtype: np.dtype
+    # Whether samples are known to be signals, which have to be read with a 'channel_axis'.
+    are_signals = False
 
     def read(self, indices: Indices) -> np.ndarray:
         """Return samples.
@@ -114,6 +116,7 @@ class Part(Source):
         self.source, self.indices = source, indices
         self.shape = (len(indices), *source.shape[1:])
         self.dtype = source.dtype
+        self.are_signals = source.are_signals
 
     def read(self, indices: Indices) -> np.ndarray:
         """Return samples, by their index in the subset."""
@@ -159,6 +162,7 @@ class Joined(Source):
             got = " and ".join(sorted(f"{shape} of {dtype}" for shape, dtype in kinds)) or "none"
             raise ValueError(f"'sources' must hold samples of one shape and type. Got {got}.")
         ((shape, self.dtype),) = kinds
+        self.are_signals = all(source.are_signals for source in self.sources)
         self.ends = np.cumsum([len(source) for source in self.sources])
         self.shape = (int(self.ends[-1]), *shape)
 
@@ -191,9 +195,9 @@ class StoredArray(Source):
     def read(self, indices: Indices) -> np.ndarray:
         """Return samples; the array is read in increasing order of indices."""
         if isinstance(indices, slice) or isinstance(self.array, np.ndarray):
-            return np.asarray(self.array[indices])
+            return np.asarray(as_numpy(self.array[indices]))
         increasing, positions = np.unique(indices, return_inverse=True)
-        return np.asarray(self.array[increasing.tolist()])[positions]
+        return np.asarray(as_numpy(self.array[increasing.tolist()]))[positions]
 
 
 class StoredDataset(Source):
@@ -211,9 +215,15 @@ class StoredDataset(Source):
             kind = "a stream" if isinstance(dataset, IterableDataset) else "none"
             raise TypeError(f"'dataset' must hold items that can be read by number. Got {kind}.")
         self.dataset, self.key = dataset, key
-        first = self._sample(0)
+        first, again = self._sample(0), self._sample(0)
         self.shape = (len(dataset), *first.shape)  # type: ignore[arg-type]  # has a length
         self.dtype = first.dtype
+        if first.tobytes() != again.tobytes():
+            warn(
+                "X is a dataset whose items differ each time they are read, and with them the "
+                "features: leave out its random transforms, and pass views as 'augment'.",
+                DataWarning,
+            )
 
     def read(self, indices: Indices) -> np.ndarray:
         """Return samples, which are read one by one."""
@@ -246,7 +256,8 @@ def _sample_of(item: Any, way_out: str) -> np.ndarray:
 
     ``way_out`` is what to pass if items are dicts.
     """
-    if isinstance(item, tuple) and item:
+    is_tuple = isinstance(item, tuple) and bool(item)
+    if is_tuple:
         item = item[0]
     if isinstance(item, Mapping):
         key = next(iter(item), "image")
@@ -256,15 +267,38 @@ def _sample_of(item: Any, way_out: str) -> np.ndarray:
         )
     if isinstance(item, str | os.PathLike):
         raise TypeError(describe([item]) or f"X must hold samples. Got the text {item!r}.")
-    if not isinstance(item, list | tuple):
-        return np.asarray(as_numpy(item))
+    if hasattr(item, "columns"):
+        raise TypeError(
+            "X must hold samples. Got data frames: pass (row for frame in frames for row in "
+            "frame.to_numpy())."
+        )
+    is_list = isinstance(item, list | tuple)
+    sample = _join_parts(item) if is_list else np.asarray(as_numpy(item))
+    if is_tuple and not sample.ndim:
+        raise TypeError(
+            f"X must hold samples. Got tuples that begin with {item!r}: a tuple is a sample and "
+            "its label, so let a sample be a list or an array."
+        )
+    if sample.dtype == object:  # numbers of Python
+        with explain_bad_numbers([sample]):
+            return sample.astype(np.float64)
+    return sample
+
+
+def _join_parts(parts: Sequence[Any]) -> np.ndarray:
+    """Return the array of a sample that is a list."""
+    are_text = {isinstance(part, str | bytes) for part in parts}
+    arrays = parts if True in are_text else [as_numpy(part) for part in parts]
     try:
-        sample = np.asarray([as_numpy(part) for part in item])
+        sample = np.asarray(arrays)
     except ValueError:
+        are_text = {True, False}
+    if len(are_text) > 1:
         raise ValueError(
             "X must hold samples. Got a list of unequal parts, which is not one: a sample and its "
             "label must be a tuple."
-        ) from None
+        )
+    sample = as_numpy(sample)
     # Numbers of Python have no type: a sample without fractions must not differ from the others.
     return sample.astype(np.float64) if sample.dtype in (np.int64, np.bool_) else sample
 
@@ -335,6 +369,8 @@ def _chunks(samples: Iterable) -> Iterator[np.ndarray]:
             yield read_samples(samples, chunk)
     elif isinstance(samples, DataLoader):
         yield from _batches(samples)
+    elif type(samples).__module__ == DataLoader.__module__:
+        raise TypeError("X must hold samples. Got an iterator of a DataLoader: pass the loader.")
     else:
         yield from (_sample_of(item, OF_STREAM)[None] for item in samples)
 
@@ -352,10 +388,11 @@ def _batches(loader: DataLoader) -> Iterator[np.ndarray]:
     way_out = OF_LOADER if is_stream else OF_DATASET
     n_workers = loader.num_workers if is_stream else 1
     digests = [0] * n_workers
+    n_read = 0
     for number, batch in enumerate(loader):
         samples = (
             None
-            if _is_uncollated(batch, loader)
+            if _is_uncollated(batch, loader, number)
             else _sample_of(tuple(batch) if isinstance(batch, list) else batch, way_out)
         )
         if samples is None or samples.ndim < 2:
@@ -366,7 +403,14 @@ def _batches(loader: DataLoader) -> Iterator[np.ndarray]:
             )
         if n_workers > 1:  # workers take turns
             digests[number % n_workers] += sum(hash(sample.tobytes()) for sample in samples)
+        n_read += len(samples)
         yield samples
+    if not is_stream and n_read != len(loader.dataset):  # type: ignore[arg-type]  # has a length
+        warn(
+            f"X is a DataLoader that gives {n_read} samples, but its dataset has "
+            f"{len(loader.dataset)}: set drop_last=False, or pass the dataset.",  # type: ignore[arg-type]
+            DataWarning,
+        )
     digests = [digest for digest in digests if digest]
     if len(set(digests)) < len(digests):
         warn(
@@ -377,12 +421,16 @@ def _batches(loader: DataLoader) -> Iterator[np.ndarray]:
         )
 
 
-def _is_uncollated(batch: Any, loader: DataLoader) -> bool:
+def _is_uncollated(batch: Any, loader: DataLoader, number: int) -> bool:
     """Whether a batch is a list of samples, or of the columns of samples that are lists."""
-    is_custom, n = loader.collate_fn is not default_collate, loader.batch_size or 0
-    return isinstance(batch, list) and (
-        isinstance(batch[0], list | tuple) or (is_custom and len(batch) == n > 2)
-    )
+    if not isinstance(batch, list | tuple) or loader.collate_fn is default_collate:
+        return isinstance(batch, list) and isinstance(batch[0], list | tuple)
+    if isinstance(batch[0], list | tuple):
+        return True
+    n = loader.batch_size or 0
+    if not isinstance(loader.dataset, IterableDataset):  # the last batch may be smaller
+        n = min(n, len(loader.dataset) - number * n)  # type: ignore[arg-type]  # has a length
+    return len(batch) == n and np.shape(batch[0])[:1] != (n,)
 
 
 def _warn_if_shuffled(loader: DataLoader) -> None:
@@ -399,9 +447,11 @@ def _warn_if_shuffled(loader: DataLoader) -> None:
 
 def _spool_dask(array: Any) -> np.memmap:
     """Compute a dask array one chunk of samples at a time, and write it to disk."""
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"X must hold real numbers. Got a dask array of {array.dtype}.")
     by_samples = array.rechunk(dict.fromkeys(range(1, array.ndim), -1))
     n_chunks = by_samples.numblocks[0]
-    chunks = (np.asarray(by_samples.blocks[i].compute()) for i in range(n_chunks))
+    chunks = (np.asarray(as_numpy(by_samples.blocks[i].compute())) for i in range(n_chunks))
     return spool(sample for chunk in chunks for sample in chunk)
 
 
@@ -411,7 +461,7 @@ def is_dask(X: Any) -> bool:
 
 
 def _is_stream(X: Any) -> bool:
-    if isinstance(X, IterableDataset | DataLoader):
+    if isinstance(X, IterableDataset | DataLoader | Iterator):
         return True
     is_sequence = hasattr(X, "__getitem__") or hasattr(X, "__len__") or hasattr(X, "__array__")
     return isinstance(X, Iterable) and not is_sequence

@@ -5,12 +5,13 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from skdim.sources.files import Files, find_files, name_some
+from skdim.sources.files import Files, check_is_bool, find_files, name_some
 from skdim.sources.readers import Indices
 
 
@@ -75,6 +76,8 @@ class SoundFiles(Files):
     ((2, 400), 8000, [400, 300])
     """
 
+    are_signals = True
+
     def __init__(
         self,
         paths: Iterable[str | os.PathLike],
@@ -83,7 +86,9 @@ class SoundFiles(Files):
         on_error: str = "raise",
         labels: Any = None,
     ):
-        if max_seconds is not None and not 0 < max_seconds < math.inf:
+        check_is_bool(mono, "mono")
+        is_number = isinstance(max_seconds, Real) and 0 < float(max_seconds) < math.inf
+        if max_seconds is not None and not is_number:
             raise ValueError(f"'max_seconds' must be positive, or None. Got {max_seconds!r}.")
         self.mono = mono
         self.max_seconds = max_seconds

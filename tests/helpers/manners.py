@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import scipy.sparse
 import torch
 from PIL import Image
@@ -118,6 +119,16 @@ class OneDirection(MLPEncoder):
         """Repeat the first component."""
         encoding = super().forward(x)
         return encoding._replace(code=encoding.code[:, :1].expand_as(encoding.code))
+
+
+class RandomRows(Dataset):
+    """Rows with a random transform."""
+
+    def __len__(self):
+        return len(ROWS)
+
+    def __getitem__(self, index):
+        return ROWS[index] + np.random.default_rng().normal(size=64)
 
 
 class DictItems(Dataset):
@@ -301,6 +312,19 @@ INPUT = [
     Case("the path of another file", TypeError, "Read it into", fit(Path("notes.docx"))),
     Case("masked values", ValueError, "masked values", fit(np.ma.array(ROWS, mask=ROWS > 3))),
     Case("a series", ValueError, "Got a Series", fit(pd.DataFrame(ROWS)[0])),
+    Case("a dict of arrays", TypeError, r"pass one.*X\['rows'\]", fit({"rows": ROWS})),
+    Case(
+        "a table that is not in memory",
+        TypeError,
+        "pass X.collect",
+        fit(pl.DataFrame({"a": [1.0, 2.0]}).lazy()),
+    ),
+    Case(
+        "a stream of tables",
+        TypeError,
+        "Got data frames: pass",
+        lambda: dim().fit(pd.DataFrame(ROWS) for _ in range(2)),
+    ),
     Case(
         "arrays in cells",
         ValueError,
@@ -656,6 +680,12 @@ PARAMETERS = [
         lambda: dim().fit(ROWS, groups=[0, 1]),
     ),
     Case(
+        "a label that is missing",
+        ValueError,
+        "a label is missing for 45 of 90 samples",
+        lambda: dim().fit(ROWS, groups=["a", None] * 45),
+    ),
+    Case(
         "one group", ValueError, "at least two groups", lambda: dim().fit(ROWS, groups=np.zeros(90))
     ),
     Case(
@@ -797,6 +827,18 @@ WARNINGS = [
         DataWarning,
         "shuffles .RandomSampler.*shuffle=False",
         fit(DataLoader(TensorDataset(torch.from_numpy(ROWS)), batch_size=30, shuffle=True)),
+    ),
+    Case(
+        "a loader that leaves samples out",
+        DataWarning,
+        "gives 90 samples, but its dataset has 100",
+        fit(DataLoader(TensorDataset(torch.randn(100, 6)), batch_size=30, drop_last=True)),
+    ),
+    Case(
+        "a dataset with random transforms",
+        DataWarning,
+        "items differ each time",
+        fit(RandomRows()),
     ),
     Case(
         "a checkpoint in a folder with states of another version",

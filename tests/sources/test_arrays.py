@@ -13,7 +13,8 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from skdim import DIMClassifier, DIMTransformer
-from skdim.sources import as_source
+from skdim.evaluation import few_labels_scorer
+from skdim.sources import StoredArray, as_source
 from skdim.sources.arrays import as_numpy, chunk_slices, widen_exactly, working_dtype
 
 # Minutes of a day in seconds since 1970: which float32 cannot distinguish.
@@ -135,8 +136,10 @@ MASKED = np.ma.array(ROWS, mask=ROWS > 2)
         lambda: [*ROWS[:-1], MASKED[MASKED.mask.any(1)][0]],
         lambda: [[1.0, np.ma.masked]] * 9,
         lambda: iter(MASKED),
+        lambda: StoredArray(MASKED),
+        lambda: pytest.importorskip("dask.array").from_array(MASKED, chunks=(40, 4)),
     ],
-    ids=["array", "rows", "nested rows", "one row", "a cell", "a stream"],
+    ids=["array", "rows", "nested rows", "one row", "a cell", "a stream", "stored", "dask"],
 )
 def test_masked_values_are_not_read(X):
     with pytest.raises(ValueError, match="masked"):
@@ -161,6 +164,69 @@ def test_masked_labels_and_weights_are_not_read(use, hold):
         use(hold(np.ma.array(CLASSES + 1, mask=np.arange(150) < 9)))
 
 
+TEXT = ["1_0", "2"] * 40
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.array(TEXT)[:, None],
+        np.array(TEXT, "S")[:, None],
+        np.array(TEXT, object)[:, None],
+        [[text] for text in TEXT],
+        [[1.0, "2"]] * 9,
+        pd.DataFrame({"a": TEXT}),
+        pd.DataFrame({"a": pd.array(TEXT, dtype="string"), "b": 1.0}),
+        pd.DataFrame({"a": pd.Categorical(TEXT)}),
+        pl.DataFrame({"a": TEXT}),
+        pl.DataFrame({"a": TEXT}, schema={"a": pl.Categorical}),
+    ],
+    ids=["U", "S", "object", "list", "a cell", "frame", "string", "category", "polars", "polars c"],
+)
+def test_text_is_not_read_as_numbers(X):
+    with pytest.raises(ValueError, match=r"X must hold real numbers\. Got (the text )?b?'[12]"):
+        fit(X)
+
+
+def test_categories_that_are_numbers_are_read():
+    fit(pd.DataFrame({"a": pd.Categorical([1, 2] * 20), "b": np.arange(40.0)}))
+
+
+def test_pictures_with_a_palette_are_not_read_as_numbers_of_colours():
+    Image = pytest.importorskip("PIL.Image")
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 12, 12, 3), np.uint8)
+    pictures = [Image.fromarray(image) for image in pixels]
+    np.testing.assert_array_equal(np.asarray(as_numpy(pictures)), pixels)
+    for X in ([*pictures, pictures[0].quantize(16)], [image.quantize(16) for image in pictures]):
+        with pytest.raises(ValueError, match=r"palette: pass image\.convert\('RGB'\)"):
+            fit(X)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["a", np.nan] * 75,
+        ["a", None] * 75,
+        np.array(["a", None] * 75, object),
+        pd.Series(["a", pd.NA] * 75, dtype="string"),
+        pl.Series(["a", None] * 75),
+    ],
+    ids=["nan", "None", "array", "pandas", "polars"],
+)
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda y: fit(ROWS, groups=y),
+        lambda y: DIMClassifier().fit(ROWS, y),
+        lambda y: few_labels_scorer(None, ROWS, y),
+    ],
+    ids=["groups", "y", "few_labels_scorer"],
+)
+def test_a_missing_label_is_no_label(use, labels):
+    with pytest.raises(ValueError, match=r"must hold a label everywhere: .* 75 of 150 samples"):
+        use(labels)
+
+
 def test_weights_are_no_dates():
     with pytest.raises(TypeError, match=r"'sample_weight' must hold numbers\. Got dates"):
         DIMClassifier().fit(ROWS, CLASSES, sample_weight=DATES)
@@ -181,7 +247,13 @@ def test_floats_of_eight_bits_are_read():
 
 
 @pytest.mark.parametrize(
-    "X", [torch.ones(3, 2).to_sparse(), torch.ones(3, 2, device="meta")], ids=["sparse", "meta"]
+    "X",
+    [
+        torch.ones(3, 2).to_sparse(),
+        torch.ones(3, 2, device="meta"),
+        torch.nested.nested_tensor([torch.ones(5), torch.ones(6)], layout=torch.jagged),
+    ],
+    ids=["sparse", "meta", "nested"],
 )
 def test_a_tensor_without_stored_numbers_is_refused(X):
     with pytest.raises(TypeError, match="X must be a dense tensor"):

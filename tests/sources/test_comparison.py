@@ -67,6 +67,16 @@ def test_other_units_of_few_channels_or_few_samples_are_not_told():
     assert not said(samples((60, 5)), samples((9, 5)) * 1000)
 
 
+@pytest.mark.parametrize("n", [1, 9])
+@pytest.mark.parametrize("shape", [(60, 2, 80), (60, 3, 8, 9)])
+def test_a_single_sample_of_0_to_1_among_0_to_255_is_told(shape, n):
+    fitted, later = samples(shape), samples((n, *shape[1:]))
+    for fit, use in ((fitted, later / 255), (fitted / 255, later)):
+        (sentence,) = said(fit, use, n_batches=1)
+        assert "other units" in sentence
+    assert not said(fitted.astype(np.uint8), (later / 255).astype(np.uint8), n_batches=1)  # dark
+
+
 @pytest.mark.parametrize("value", [0.0, 7.5, -1e9])
 @pytest.mark.parametrize("shape", [(60, 5), (40, 2, 30), (30, 3, 6, 7)])
 def test_a_channel_that_was_constant_and_is_not_is_named(shape, value):

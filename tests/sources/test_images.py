@@ -390,3 +390,14 @@ def test_orientation_and_printing_colours_are_respected(tmp_path):
     np.testing.assert_array_equal(ImageFolder(tmp_path, size=(20, 10)).read(slice(1))[0], turned)
     printed = ImageFolder(tmp_path, size=(10, 20)).read(slice(1, 2))[0]
     np.testing.assert_array_equal(printed, np.asarray(wide.convert("CMYK").convert("RGB")))
+
+
+@pytest.mark.parametrize("size", [0, 16.0, None, (16,), (8, -1), "16"])
+def test_a_size_that_is_none_is_named(size):
+    with pytest.raises(ValueError, match="'size' must be a whole number of at least 1, or two"):
+        ImageFiles([], size=size)
+
+
+def test_color_is_true_or_false():
+    with pytest.raises(TypeError, match="'color' must be True or False"):
+        ImageFiles([], color="grey")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 
@@ -117,6 +118,49 @@ def test_paths_of_images_are_refused_with_the_folder(kind, hold):
     paths = [kind("a/1.png"), kind("a/2.png")]
     with pytest.raises((TypeError, ValueError), match=r"'a/1\.png'.*ImageFiles"):
         DIMTransformer().fit(hold(paths))
+
+
+def as_dask(frame):
+    return pytest.importorskip("dask.dataframe").from_pandas(frame, npartitions=3)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "hold",
+    [lambda frame: pl.from_pandas(frame).lazy(), pa.Table.from_pandas, as_dask],
+    ids=["lazy", "pyarrow", "dask"],
+)
+def test_tables_that_are_not_in_memory_are_refused_with_the_call_that_reads_them(hold):
+    X = hold(FRAME)
+    with pytest.raises(TypeError, match=r"X must hold samples in memory\. Got a") as caught:
+        DIMTransformer().fit(X)
+    (call,) = re.findall(r"pass (X.*)\.$", str(caught.value))
+    np.testing.assert_array_equal(eval(call), FRAME)
+
+
+def as_hdf5(path):
+    file = pytest.importorskip("h5py").File(path / "X.h5", "w")
+    file["a"] = FRAME
+    return file
+
+
+def as_npz(path):
+    np.savez(path / "X.npz", a=FRAME)
+    return np.load(path / "X.npz")
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [lambda path: {"a": FRAME.to_numpy()}, as_hdf5, as_npz],
+    ids=["dict", "HDF5", "npz"],
+)
+def test_a_container_of_arrays_is_refused_with_the_name_of_one(hold, tmp_path):
+    X = hold(tmp_path)
+    with pytest.raises(TypeError, match="X must be an array") as caught:
+        DIMTransformer().fit(X)
+    (call,) = re.findall(r"such as (X.*)\.$", str(caught.value))
+    np.testing.assert_array_equal(eval(call), FRAME)
+    getattr(X, "close", dict)()
 
 
 @pytest.mark.parametrize("as_row", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])

@@ -70,6 +70,7 @@ def test_a_named_encoder_has_its_own_views():
         assert dim.model_.config.augment is augment
 
 
+@pytest.mark.filterwarnings("ignore:X seems to be in other units")
 def test_the_choice_survives_files_pickles_and_further_training(tmp_path):
     dim = DIMTransformer(4, **SMALL).partial_fit(WAVES)
     dim.save(tmp_path / "dim")
@@ -81,6 +82,7 @@ def test_the_choice_survives_files_pickles_and_further_training(tmp_path):
         assert twin.model_.config.augment is augment_oscillations
 
 
+@pytest.mark.filterwarnings("ignore:X seems to be in other units")
 def test_signals_that_do_not_oscillate_stay_with_their_encoder():
     dim = DIMTransformer(4, **SMALL).partial_fit(WALKS).partial_fit(WAVES)
     assert type(dim.encoder_) is SignalEncoder

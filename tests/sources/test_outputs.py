@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from helpers.sources import ArraySource
 
 from skdim.sources.outputs import open_output
@@ -45,6 +46,31 @@ def test_a_file_of_features_is_complete_or_absent(quick, images, tmp_path):
 def test_an_output_of_another_shape_is_refused(out):
     with (
         pytest.raises(ValueError, match=r"'out' must be a path, or an array of shape \(90, 8\)"),
+        open_output(out, (90, 8)),
+    ):
+        pass
+
+
+def read_only(array):
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize(
+    "out",
+    [
+        np.empty((90, 8), int),
+        np.empty((90, 8), np.uint8),
+        np.empty((90, 8), "U8"),
+        np.empty((90, 8), complex),
+        torch.empty(90, 8),
+        read_only(np.empty((90, 8))),
+    ],
+    ids=["int", "uint8", "text", "complex", "tensor", "read-only"],
+)
+def test_an_output_that_would_change_features_is_refused(out):
+    with (
+        pytest.raises(ValueError, match=r"'out' must be an array of floats.*written to\. Got"),
         open_output(out, (90, 8)),
     ):
         pass

@@ -35,6 +35,7 @@ from skdim.sources import (
 from skdim.sources.layout import find_layout
 
 ROWS = np.random.default_rng(0).normal(size=(150, 6)).astype(np.float32)
+FRAME = pd.DataFrame(ROWS)
 
 
 def fit(X, **params):
@@ -154,12 +155,78 @@ def test_a_loader_without_batches_is_refused_with_what_to_pass(kind):
         DataLoader(Items(list(ROWS[:, 0])), batch_size=6),
         DataLoader(Items(list(np.array(LISTS))), batch_size=6, collate_fn=list),
         DataLoader(Items([(x, 1) for x in np.array(LISTS)]), batch_size=6, collate_fn=list),
+        *(
+            DataLoader(Items(list(np.array(LISTS))), batch_size=n, collate_fn=kind)
+            for n in (1, 2, 7)
+            for kind in (list, tuple)
+        ),
+        DataLoader(Stream(list(np.array(LISTS))), batch_size=6, collate_fn=tuple),
     ],
-    ids=["nested lists", "lists", "numbers", "uncollated", "uncollated with labels"],
 )
 def test_batches_that_are_no_arrays_are_refused(loader):
     with pytest.raises(ValueError, match="whose first entry is not a batch"):
         as_source(loader)
+
+
+def test_batches_that_are_collated_otherwise_are_read():
+    def two_views(samples):
+        return torch.stack(samples), torch.stack(samples)
+
+    for batch_size in (1, 2, 7):
+        loader = DataLoader(
+            Items(list(torch.from_numpy(ROWS))), batch_size=batch_size, collate_fn=two_views
+        )
+        np.testing.assert_array_equal(spool(loader), ROWS)
+
+
+def test_samples_that_a_loader_leaves_out_are_told():
+    dataset = TensorDataset(torch.from_numpy(ROWS))
+    with pytest.warns(DataWarning, match=r"gives 128 samples, but its dataset has 150"):
+        assert len(spool(DataLoader(dataset, batch_size=32, drop_last=True))) == 128
+
+
+def test_an_iterator_of_a_loader_is_refused():
+    with pytest.raises(TypeError, match="pass the loader"):
+        as_source(iter(DataLoader(TensorDataset(torch.from_numpy(ROWS)))))
+
+
+@pytest.mark.parametrize(
+    ("items", "sentence"),
+    [
+        (lambda: iter([FRAME, FRAME]), "Got data frames: pass"),
+        (FRAME.itertuples, "tuples that begin with 0: a tuple is a sample and its label"),
+        (FRAME.iterrows, "tuples that begin with 0: a tuple is a sample and its label"),
+        (lambda: iter([["1.5", "2"]]), r"must hold real numbers. Got the text '1\.5'"),
+        (lambda: iter(np.array([["1.5", "2"]])), r"must hold real numbers. Got the text '1\.5'"),
+        (lambda: iter(np.array([[{}, 2]])), "must hold real numbers: float"),
+    ],
+    ids=["frames", "itertuples", "iterrows", "text", "arrays of text", "objects"],
+)
+def test_items_that_are_no_samples_are_named(items, sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        as_source(items())
+
+
+def test_what_the_error_about_frames_says_reads_them():
+    frames = [FRAME, FRAME]
+    X = spool(row for frame in frames for row in frame.to_numpy())
+    np.testing.assert_array_equal(X, np.concatenate([FRAME, FRAME]))
+
+
+def test_items_of_python_numbers_are_read():
+    np.testing.assert_array_equal(as_source(iter(ROWS.astype(object))), ROWS)
+
+
+class Random(Items):
+    """Items with a random transform."""
+
+    def __getitem__(self, index):
+        return self.items[index] + torch.randn(6)
+
+
+def test_a_dataset_whose_items_differ_each_time_is_told():
+    with pytest.warns(DataWarning, match="items differ each time they are read"):
+        as_source(Random(list(torch.from_numpy(ROWS))))
 
 
 def test_batches_with_labels_are_read():

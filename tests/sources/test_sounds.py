@@ -9,7 +9,8 @@ from scipy.io import wavfile
 
 from skdim import DIMTransformer
 from skdim.exceptions import DataWarning
-from skdim.sources import SoundFiles, SoundFolder
+from skdim.sources import Joined, SoundFiles, SoundFolder
+from skdim.sources.checks import as_samples, warn_of_signals
 
 RATE = 8000
 RNG = np.random.default_rng(0)
@@ -137,7 +138,22 @@ def test_a_file_that_became_shorter_is_named(tmp_path):
         X.read(slice(None))
 
 
-@pytest.mark.parametrize("seconds", [0, -1.0, np.inf, np.nan])
+@pytest.mark.parametrize(("axes", "mono", "axis"), [((700,), True, "None"), ((2, 700), False, "1")])
+def test_sounds_that_are_read_as_something_else_are_told(tmp_path, axes, mono, axis):
+    for i in range(12):
+        save(tmp_path / f"{i}.wav", RNG.uniform(-1, 1, axes).astype(np.float32).T)
+    X = Joined([SoundFolder(tmp_path, mono=mono)[np.arange(6)], SoundFolder(tmp_path, mono=mono)])
+    samples, layout = as_samples(X, None, "auto", False)
+    with pytest.warns(DataWarning, match=rf"holds sounds, but is read as .* channel_axis={axis}"):
+        warn_of_signals(samples, layout)
+
+
+def test_mono_is_true_or_false():
+    with pytest.raises(TypeError, match="'mono' must be True or False"):
+        SoundFiles([], mono="no")
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, np.inf, np.nan, "5"])
 def test_a_length_that_is_none_is_named(seconds):
     with pytest.raises(ValueError, match="'max_seconds' must be positive"):
         SoundFiles([], max_seconds=seconds)
