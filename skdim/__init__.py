@@ -55,5 +55,6 @@ def get_skops_trusted() -> list[str]:
         "skdim.Checkpoint",
         "skdim.classifier.DIMClassifier",
         "skdim.outlier_detector.DIMOutlierDetector",
+        "skdim.priors.Prior",
         "skdim.transformer.DIMTransformer",
     ]

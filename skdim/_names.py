@@ -85,6 +85,12 @@ def known_names_only(constructor: Constructor) -> Constructor:
     return checked  # type: ignore[return-value]  # of the same signature
 
 
+def default_parameters(estimator: type) -> dict[str, Any]:
+    """Return the defaults of the constructor of an estimator, without what has none."""
+    parameters = inspect.signature(estimator).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
 def check_names(params: Iterable[str], names: Collection[str], kind: str) -> None:
     """Raise TypeError for a parameter that a kind of estimator does not have."""
     for name in params:

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 from skdim._files.safe import errors_of_file
 from skdim._model.migrations import stamp, upgrade_pickle
 from skdim._model.persistence import Owner, write_transformer
-from skdim._names import check_names
+from skdim._names import check_names, default_parameters
 from skdim.exceptions import IneffectiveParameterWarning, warn
 from skdim.transformer import DIMTransformer, load_transformer
 
@@ -98,7 +98,7 @@ class TransformerOwner(BaseEstimator):
     def __setstate__(self, state: dict) -> None:
         state = upgrade_pickle(self._kind, state, self._get_param_names())
         # A class that inherits from this one may have got parameters of its own.
-        super().__setstate__({**type(self)().get_params(deep=False), **state})
+        super().__setstate__({**default_parameters(type(self)), **state})
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "transformer_")

@@ -198,7 +198,7 @@ class DIMClassifier(ClassifierMixin, TransformerOwner):
         weights = self._weights(y, sample_weight)
         random = check_random_state(self.random_state)
         transformer = self._fitted_transformer(X, groups, random)
-        samples = check_samples(transformer, X)
+        samples = everything = check_samples(transformer, X)
         is_used = is_labelled(y) if weights is None else is_labelled(y) & (weights > 0)
         if not is_used.all():
             samples, y = take_subset(samples, np.flatnonzero(is_used)), y[is_used]
@@ -217,6 +217,8 @@ class DIMClassifier(ClassifierMixin, TransformerOwner):
             n_numbers = min(len(samples), self.batch_size) * math.prod(samples.shape[1:])
             with freed_memory_kept(transformer.device_, n_numbers):
                 head, history = self._tune(transformer, samples, targets, weights, start, seed)
+            if transformer.model_.objective is not None:  # not trimmed: it scores samples
+                transformer.model_.remember(everything, transformer.transform_batch_size)
         coef, intercept = (x.detach().cpu().numpy() for x in (head.weight, head.bias))
         return self._install(transformer, LinearHead(coef, intercept, classes, history))
 
@@ -245,7 +247,18 @@ class DIMClassifier(ClassifierMixin, TransformerOwner):
         labelled = is_labelled(y)
         class_weights = np.ones(len(y))
         class_weights[labelled] = compute_sample_weight(self.class_weight, y[labelled])
-        return as_moderate(weights) * class_weights
+        if not (np.isfinite(class_weights) & (class_weights >= 0)).all():
+            raise ValueError(
+                "The 'class_weight' parameter must hold finite numbers of at least 0. Got a weight "
+                f"of {class_weights.min():.3g}."
+            )
+        weights = as_moderate(weights) * class_weights
+        if not weights[labelled].any():
+            raise ValueError(
+                "'sample_weight' and the 'class_weight' parameter must leave a sample with a label "
+                "and a positive weight. Got none."
+            )
+        return weights
 
     def _tune(
         self,

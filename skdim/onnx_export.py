@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy.sparse
 import torch
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -92,8 +93,10 @@ def export_onnx(estimator, path, *, dtype: str = "float32") -> None:
         case [exported] if hasattr(exported, "export_onnx"):
             exported.export_onnx(path, dtype=dtype)
         case [transformer, LogisticRegression() as classifier] if hasattr(transformer, "model_"):
+            check_is_fitted(classifier)
             model, output = transformer.model_, transformer.output
-            write_graph(path, model, output, dtype, _head(classifier), classifier.classes_)
+            head = _head(classifier, model.readout(output).n_features)
+            write_graph(path, model, output, dtype, head, classifier.classes_)
         case _:
             check_is_fitted(estimator)
             kinds = " of ".join(
@@ -111,15 +114,22 @@ def _unwrap_frozen(estimator):
     return estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
 
 
-def _head(classifier: LogisticRegression) -> nn.Linear:
+def _head(classifier: LogisticRegression, n_features: int) -> nn.Linear:
     one_versus_rest = getattr(classifier, "multi_class", None) == "ovr"
     # With two classes and one logit, both ways to compute probabilities are the same.
-    if len(classifier.coef_) > 1 and (one_versus_rest or classifier.solver == "liblinear"):
+    if len(classifier.classes_) > 2 and (one_versus_rest or classifier.solver == "liblinear"):
         raise ValueError(
             "The LogisticRegression must be multinomial, so that its probabilities are a softmax: "
             "solver='lbfgs', for instance. Got one of each class against the rest."
         )
-    return linear_layer(classifier.coef_, classifier.intercept_)
+    if classifier.coef_.shape[1] != n_features:
+        raise ValueError(
+            "The LogisticRegression must be fitted on the features of the transformer. Got one of "
+            f"{classifier.coef_.shape[1]} features, and {n_features} features of the transformer."
+        )
+    is_sparse = scipy.sparse.issparse(classifier.coef_)
+    coef = classifier.coef_.toarray() if is_sparse else classifier.coef_
+    return linear_layer(coef, classifier.intercept_)
 
 
 @torch_defaults()
@@ -142,7 +152,7 @@ def write_graph(
     if head is not None and classes is not None:
         graph = nn.Sequential(graph, ProbabilityHead(head))
         outputs = ["probabilities", "label_index"]
-        metadata["classes"] = json.dumps(classes.tolist())
+        metadata["classes"] = json.dumps(classes.tolist(), default=str)  # dates
     # Two samples: with one, the exporter could take the batch for an axis of length 1.
     example = torch.zeros(2, *model.config.layout.x_shape, dtype=torch_dtype)
     model = onnx.load_from_string(_trace(graph, example, outputs))

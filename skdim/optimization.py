@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skdim._names import call_custom
+from skdim._names import call_custom, takes
 from skdim._runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 BuildOptimizer = Callable[..., torch.optim.Optimizer]
@@ -162,6 +162,20 @@ def check_optimizer_params(
         raise ValueError(
             "The 'optimizer_params' parameter must not hold capturable=True on a CPU: only CUDA "
             "graphs capture steps. Got device='cpu'."
+        )
+
+
+def check_optimizer(optimizer: Any) -> None:
+    """Raise TypeError unless it is an optimiser that takes steps by itself."""
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(
+            "The 'optimizer' parameter must return an optimiser of torch. Got a "
+            f"{type(optimizer).__name__}."
+        )
+    if not takes(optimizer.step):
+        raise TypeError(
+            "The 'optimizer' parameter must return an optimiser whose step needs no function that "
+            f"computes the loss again. Got a {type(optimizer).__name__}."
         )
 
 

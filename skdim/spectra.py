@@ -1,6 +1,7 @@
 """Measures of features, computed from their singular values."""
 
 import numpy as np
+from sklearn.utils import check_array
 
 
 def effective_rank(features: np.ndarray) -> float:
@@ -31,7 +32,7 @@ def effective_rank(features: np.ndarray) -> float:
     >>> round(effective_rank(on_a_line), 6)
     1.0
     """
-    features = np.asarray(features, dtype=np.float64)
+    features = check_array(features, dtype=np.float64, input_name="features")
     values = np.linalg.svd(features - features.mean(0), compute_uv=False)
     return count_effectively(values, max(features.shape) * 1e-15)
 

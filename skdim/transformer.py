@@ -35,7 +35,7 @@ from skdim._model.persistence import (
 )
 from skdim._model.readout import OUTPUTS
 from skdim._model.schema import check_usable
-from skdim._names import check_names, known_names_only
+from skdim._names import check_names, default_parameters, known_names_only
 from skdim._paper import paper_settings
 from skdim._runtime.devices import PRECISIONS, choose_device, memory_advice
 from skdim._runtime.interrupts import InterruptGuard
@@ -641,8 +641,9 @@ default="auto"
                 previous.compare(samples)
             oscillate = previous.config.layout.oscillate
         layout = replace(layout, oscillate=oscillate)
-        groups = number_groups(groups, len(samples))
-        params, defaults = self.get_params(deep=False), type(self)().get_params(deep=False)
+        defaults = default_parameters(DIMTransformer)
+        # A class that inherits from this one may have a constructor of its own.
+        params = {name: getattr(self, name) for name in defaults}
         columns = select_sklearn_state(vars(candidate))
         listeners = []
         if getattr(self, "_skl_callbacks", None):
@@ -658,7 +659,7 @@ default="auto"
                 is_partial=is_partial,
             )
             guard.join(plan.runtime.processes)
-            fit = fit_model(samples, groups, plan, listeners, guard)
+            fit = fit_model(samples, number_groups(groups, len(samples)), plan, listeners, guard)
             if fit.interrupt is None and not is_partial:
                 advise_on_fit(fit, plan, samples)  # first, because a warning may be an error
             candidate.model_ = fit.model
@@ -763,6 +764,9 @@ default="auto"
         check_scalar(n_views, "n_views", Integral, min_val=1)
         if max_samples is not None:
             check_scalar(max_samples, "max_samples", Integral, min_val=1)
+        validate_parameter_constraints(
+            PARAMETER_CONSTRAINTS, {"augment": augment}, "transform_views"
+        )
         samples, size = check_samples(self, X), self.transform_batch_size
         rng = check_random_state(random_state)
         with memory_advice(self.device_, transform_batch_size=self.model_.batch_size(size)):
@@ -1001,10 +1005,9 @@ default="auto"
         state = upgrade_pickle("transformer", state, self._get_param_names())
         model = state.pop("model_", None)
         # A class that inherits from this one may have got parameters of its own.
-        super().__setstate__({**type(self)().get_params(deep=False), **state})
+        super().__setstate__({**default_parameters(type(self)), **state})
         if model is not None:
-            params = self.get_params(deep=False)
-            trained_with = {name: copy.copy(params[name]) for name in TRAINED_WITH}
+            trained_with = {name: copy.copy(getattr(self, name)) for name in TRAINED_WITH}
             self.model_ = FittedModel.from_state(
                 model, _device_for_loading(self.device), trained_with
             )
@@ -1023,6 +1026,9 @@ def check_samples(transformer: DIMTransformer, X: Any) -> Samples:
     validate_parameter_constraints(PARAMETER_CONSTRAINTS, params, type(transformer).__name__)
     samples, layout = _as_samples(transformer, X, reset=False)
     transformer.model_.check_layout(layout)
+    is_new = transformer.allow_nan and not transformer.model_.config.layout.allow_nan
+    if is_new and isinstance(samples, np.ndarray) and np.isnan(samples).any():
+        raise ValueError("X must hold no NaN, as in fit, when 'allow_nan' was False. Got some.")
     return samples
 
 

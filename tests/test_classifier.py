@@ -2,11 +2,13 @@
 
 import copy
 import pickle
+from importlib.util import find_spec
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from helpers.products import cover
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -14,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skdim import DIMClassifier, DIMTransformer
+from skdim import DIMClassifier, DIMOutlierDetector, DIMTransformer
 from skdim.exceptions import FileError, IneffectiveParameterWarning
 
 SMALL = {"width": 16, "n_hidden": 64}
@@ -57,6 +59,44 @@ def test_fine_tuning_lowers_the_cross_entropy_and_leaves_the_transformer_as_it_w
     assert not np.allclose(tuned.transformer_.transform(X), before, atol=1e-3)
     by_default = DIMClassifier(dim, max_epochs=8, random_state=0).fit(X, y)
     assert by_default.score(digits.images[400:800], digits.target[400:800]) > 0.8
+
+
+def test_scores_after_tuning_are_of_the_tuned_encoder(dim, digits):
+    X, y = digits.images[:400], digits.target[:400]
+    tuned = DIMClassifier(FrozenEstimator(dim), max_epochs=8, learning_rate=1e-3, random_state=0)
+    transformer = tuned.fit(X, np.where(np.arange(400) < 90, y, -1)).transformer_
+    assert (DIMOutlierDetector.from_transformer(transformer).predict(X) == -1).mean() < 0.1
+    trimmed = copy.deepcopy(dim).trim()
+    DIMClassifier(FrozenEstimator(trimmed), max_epochs=1).fit(X[:60], y[:60])
+
+
+def test_no_random_number_of_others_is_drawn(dim, digits, tmp_path):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    tuned = DIMClassifier(FrozenEstimator(dim), max_epochs=1, random_state=0)
+    tuned.fit(digits.images[:60], digits.target[:60])
+    if find_spec("onnx") is not None:
+        tuned.export_onnx(tmp_path / "graph.onnx")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
+def test_a_class_weight_that_is_none_is_named(weight, fitted_rows):
+    weights = {0: weight, 1: 1.0, 2: 1.0}
+    with pytest.raises(ValueError, match="'class_weight' parameter must hold finite numbers"):
+        classifier(class_weight=weights, transformer=fitted_rows).fit(ROWS_OF_LABELS, LABELS)
+
+
+def test_a_label_needs_a_weight(fitted_rows):
+    y = np.where(np.arange(150) < 50, -1, LABELS)
+    for params, weights in (
+        ({"class_weight": {0: 0, 1: 0, 2: 0}}, None),
+        ({}, (y == -1).astype(float)),
+    ):
+        with pytest.raises(ValueError, match="a label and a positive weight"):
+            classifier(transformer=fitted_rows, **params).fit(
+                ROWS_OF_LABELS, y, sample_weight=weights
+            )
 
 
 def test_frozen_transformers_survive_clones_and_searches(dim, digits):
@@ -243,6 +283,9 @@ def test_groups_are_for_the_transformer():
 
 def test_safe_files_of_classifiers(tmp_path):
     names = np.array(["ant", "bee", "cat"])[LABELS]
+    by_number = dict.fromkeys(np.unique(LABELS), np.float64(2.0))  # numbers of numpy
+    classifier(class_weight=by_number).fit(ROWS_OF_LABELS, LABELS).save(tmp_path / "numbers")
+    assert DIMClassifier.load(tmp_path / "numbers").class_weight == by_number
     fitted = classifier(class_weight="balanced").fit(ROWS_OF_LABELS, names)
     fitted.save(tmp_path / "file")
     again = DIMClassifier.load(tmp_path / "file")

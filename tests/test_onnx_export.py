@@ -216,6 +216,28 @@ def test_probabilities_of_classifiers(classes, run):
             assert np.array_equal(known[index], classifier.predict(X_new[:n]))
 
 
+@pytest.mark.parametrize("shape", [(8, 8), (9,)], ids=["images", "rows"])
+def test_samples_of_fit_that_are_far_from_the_others_are_themselves_in_a_graph(shape, run):
+    X = draw(300, *shape)
+    X[7] *= 100
+    dim = small(neighbor_averaging=True).fit(X)
+    (features,) = run(dim, X)[0]
+    expected = dim.transform(X)
+    np.testing.assert_allclose(features, expected, atol=1e-5 * abs(expected).max())
+
+
+def test_a_classifier_without_zeros_and_of_dates_has_a_graph(run):
+    X = draw(40, 9)
+    pipeline = make_pipeline(small(), LogisticRegression()).fit(X, np.arange(40) % 2)
+    expected = pipeline.predict_proba(X)
+    pipeline[-1].sparsify()
+    ((probabilities, _),) = run(pipeline, X)
+    np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-4)
+    dates = np.array(["2024-01-01", "2024-02-01"], "datetime64[D]")[np.arange(40) % 2]
+    run(DIMClassifier(small(), max_epochs=1).fit(X, dates), X)
+    assert json.loads(run.metadata["classes"]) == ["2024-01-01", "2024-02-01"]
+
+
 def test_a_pipeline_of_a_transformer_alone_gives_features(run):
     X = draw(40, 9)
     pipeline = make_pipeline(small()).fit(X)
@@ -250,6 +272,12 @@ def test_estimators_that_have_no_graph_are_named(tmp_path):
     one_by_one[-1].solver = "liblinear"  # which older versions of scikit-learn fit
     with pytest.raises(ValueError, match="must be multinomial"):
         export_onnx(one_by_one, path)
+    other = make_pipeline(small(), LogisticRegression()).fit(X, y)
+    other[0].set_params(output="hidden")
+    with pytest.raises(ValueError, match=r"fitted on the features .* one of 5 features, and"):
+        export_onnx(other, path)
+    with pytest.raises(NotFittedError):
+        export_onnx(make_pipeline(small().fit(X), LogisticRegression()), path)
     with pytest.raises(ValueError, match=r"'dtype' parameter must be one of .* Got 'int64'"):
         export_onnx(one_by_one[0], path, dtype="int64")
     assert not path.exists()

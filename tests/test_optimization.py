@@ -273,3 +273,9 @@ def test_an_optimizer_of_the_user_goes_on_counting_in_its_arguments():
     del state["param_groups"][0]["foreach"]  # as if an older torch had written it
     load_state(other, state)
     assert other.param_groups[0]["dampening"] == pytest.approx(3e-6)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.LBFGS, lambda parameters, **params: None])
+def test_what_takes_no_steps_is_no_optimizer(quick, images, optimizer):
+    with pytest.raises(TypeError, match="The 'optimizer' parameter must return an optimiser"):
+        quick(optimizer=optimizer).fit(images)

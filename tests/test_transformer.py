@@ -1,5 +1,6 @@
 """What a user of DIMTransformer sees: learning, repeating, views, terms, errors."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from skdim import DIMTransformer
 from skdim.critics import CRITICS
 from skdim.evaluation import few_labels_scorer
-from skdim.exceptions import IneffectiveParameterWarning
+from skdim.exceptions import DataWarning, IneffectiveParameterWarning
 from skdim.mutual_information import ESTIMATORS
 from skdim.priors import PRIORS, Prior, as_prior
 
@@ -150,3 +151,60 @@ def test_labels_that_a_search_does_not_use_are_told_and_no_others(quick, images)
     clone(search).set_params(scoring=few_labels_scorer).fit(images, y)
     pipeline = make_pipeline(quick(max_epochs=1), LogisticRegression())
     pipeline.fit(images, y).score(images, y)
+
+
+@pytest.mark.filterwarnings("ignore:X seems to be in other units")
+@pytest.mark.parametrize("method", ["score", "score_terms", "score_samples"])
+def test_what_has_no_finite_features_has_no_score(quick, rows, method):
+    X = rows[0].astype(np.float64)
+    dim = quick(encoder_params=None).fit(X)
+    for n_values in (1e38, 1e200):
+        later = X.copy()
+        later[0] *= n_values
+        with pytest.raises(ValueError, match="features are not finite"), np.errstate(all="ignore"):
+            getattr(dim, method)(later)
+
+
+@pytest.mark.parametrize("augment", ["crop_and_flip", 3])
+def test_views_of_no_kind_are_named(quick, images, augment):
+    with pytest.raises(ValueError, match="'augment' parameter of transform_views must be"):
+        quick().fit(images).transform_views(images, augment=augment)
+
+
+def test_missing_values_after_a_fit_without_are_named(quick, rows):
+    X = np.array(rows[0])
+    dim = quick(encoder_params=None).fit(X).set_params(allow_nan=True)
+    dim.transform(X)
+    X[3, 1] = np.nan
+    with pytest.raises(ValueError, match="no NaN, as in fit, when 'allow_nan' was False"):
+        dim.transform(X)
+
+
+def test_a_shape_that_is_not_that_of_fit_is_named_whatever_its_second_axis(quick, images):
+    dim = quick().fit(images)
+    for shape in ((3, 14, 14), (3, 144)):
+        with pytest.raises(ValueError, match=r"X must hold samples of shape \(1, 8, 8\)"):
+            dim.transform(np.zeros(shape))
+
+
+def test_partial_fit_on_other_units_is_told(quick, images):
+    dim = quick().partial_fit(images)
+    with pytest.warns(DataWarning, match="other units"):
+        dim.partial_fit(np.asarray(images) * 1000)
+
+
+class ForFolders(DIMTransformer):
+    """A class with parameters of its own, and without most of those of its base."""
+
+    def __init__(self, folder, n_components=4):
+        super().__init__(n_components, max_epochs=1, random_state=0, device="cpu")
+        self.folder = folder
+
+
+def test_a_class_with_a_constructor_of_its_own_fits_and_is_pickled(images):
+    own, plain = ForFolders("here", 5), DIMTransformer(5, max_epochs=1, random_state=0)
+    features = own.fit(images).transform(images)
+    np.testing.assert_array_equal(features, plain.fit(images).transform(images))
+    again = pickle.loads(pickle.dumps(own))
+    np.testing.assert_array_equal(again.transform(images), features)
+    assert (again.folder, again.max_epochs) == ("here", 1)

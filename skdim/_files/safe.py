@@ -357,10 +357,11 @@ def _to_json(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         content = _to_json(vars(value), name, arrays)
         return CUSTOM if content == CUSTOM else {"prior": content}
     if isinstance(value, Mapping):
-        if not all(isinstance(key, str | int) for key in value):
+        keys = [key.item() if isinstance(key, np.generic) else key for key in value]
+        if not all(isinstance(key, str | int) for key in keys):
             return CUSTOM
         items = [_to_json(item, f"{name}/{key}", arrays) for key, item in value.items()]
-        pairs = [[key, item] for key, item in zip(value, items, strict=True)]
+        pairs = [[key, item] for key, item in zip(keys, items, strict=True)]
         return CUSTOM if CUSTOM in items else {"dict": pairs}
     if isinstance(value, list | tuple):
         items = [_to_json(item, f"{name}/{i}", arrays) for i, item in enumerate(value)]

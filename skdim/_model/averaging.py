@@ -21,8 +21,9 @@ BANDWIDTH = 0.22
 # How much of the mean of few samples is added to each.
 SMALLEST_STRENGTH = 0.5
 
-# Samples of a smaller squared distance, in bandwidths, are the same but for rounding in float32.
-SAME = 1e-4
+# Samples of a smaller squared distance, in bandwidths, are the same but for rounding in float32; so
+# are those of a smaller one as a part of their squared length.
+SAME, ROUNDING = 1e-4, 4e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +121,7 @@ def mean_of_similar(points: Tensor, samples: Tensor, halves: Tensor) -> Tensor:
     """
     # Minus half of the squared distance, plus half of the point's squared length.
     logits = torch.addmm(-halves, points, samples.T)  # (n, n_remembered)
-    is_same = logits > (half_squares(points) - SAME / 2)[:, None]
+    squares = half_squares(points)
+    is_same = logits > (squares * (1 - ROUNDING) - SAME / 2)[:, None]
     # Finite, so that samples that are all the same have a mean.
     return logits.masked_fill(is_same, -1e30).softmax(1) @ samples

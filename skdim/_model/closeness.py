@@ -8,7 +8,9 @@ from skdim._model.inference import exact_product
 N_NEIGHBORS, N_PROJECTED = 5, 128
 SEED = 0  # of the projection, which must be the same in every version
 N_AT_ONCE = 256  # so that distances fit into memory
-SAME = 1e-4  # a smaller distance is that of a sample to itself, but for rounding
+# A smaller distance is that of a sample to itself, but for rounding. So is one that is smaller as a
+# part of the sample's length.
+SAME, ROUNDING = 1e-4, 1e-5
 N_REFERENCE = 2000  # largest number of samples that others are compared with
 
 
@@ -52,7 +54,8 @@ def closeness(projected: np.ndarray, reference: np.ndarray) -> np.ndarray:
         # Products of matrices would round differently for another number of samples.
         distances = torch.cdist(part, others, compute_mode="donot_use_mm_for_euclid_dist") / unit
         nearest = distances.topk(n_nearest, largest=False).values  # (n, n_nearest), in order
-        is_itself = nearest[:, :1] < SAME
+        lengths = part.square().sum(1, keepdim=True).sqrt() / unit
+        is_itself = nearest[:, :1] < SAME + ROUNDING * lengths
         scores.append(-torch.where(is_itself, nearest[:, 1:], nearest[:, :-1]).mean(1))
     return torch.cat(scores).numpy()
 

@@ -19,7 +19,7 @@ from skdim._model.inference import (
     concatenate,
     encode_padded,
 )
-from skdim._model.readout import Readout
+from skdim._model.readout import Readout, check_finite
 from skdim._model.scoring import HeldOut
 from skdim._model.views import features_of_views
 from skdim._names import lookup
@@ -264,7 +264,9 @@ class FittedModel:
     def score_samples(self, samples: Samples, batch_size: int | None = None) -> np.ndarray:
         """Return how close each sample is to those of ``fit``, (n,), float64."""
         self.check_not_trimmed("scoring")
-        return closeness(self._projected(samples, batch_size), self.reference)
+        scores = closeness(self._projected(samples, batch_size), self.reference)
+        check_finite(scores)
+        return scores
 
     @torch_defaults()
     def remember(self, samples: Samples, batch_size: int | None = None) -> None:

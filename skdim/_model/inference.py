@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from skdim.encoders import Encoding, encode
+from skdim.encoders import Encoding, encode, fixed_features
 from skdim.sources.comparison import Comparison
 from skdim.sources.standardization import Standardization
 from skdim.sources.stored import Samples
@@ -67,7 +67,7 @@ class Computation:
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the layers for samples (n, *sample_shape), each with n in front."""
         if self.is_fixed:
-            return (self.encoder.fixed_features(x),)  # type: ignore[operator]  # checked before
+            return (fixed_features(self.encoder, x),)
         encoding = encode(self.encoder, x, with_fixed=False)
         return (encoding.code, encoding.hidden, *encoding.local_maps)
 

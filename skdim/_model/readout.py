@@ -384,7 +384,8 @@ def linear_layer(coef: np.ndarray, intercept: np.ndarray) -> nn.Linear:
     """
     if len(coef) == 1:  # two classes and one logit: half of it for each, with opposite signs
         coef, intercept = np.vstack([-coef, coef]) / 2, np.hstack([-intercept, intercept]) / 2
-    head = nn.Linear(coef.shape[1], len(coef), dtype=torch.float32)
+    # Without first weights: they would come from torch's global generator.
+    head: Any = nn.utils.skip_init(nn.Linear, coef.shape[1], len(coef), dtype=torch.float32)
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(coef))
         head.bias.copy_(torch.from_numpy(intercept))

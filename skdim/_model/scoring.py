@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from skdim._model.config import ModelConfig
+from skdim._model.readout import check_finite
 from skdim.augmentation import make_views
 from skdim.critics import score_all
 from skdim.encoders import encode, evaluating
@@ -72,6 +73,7 @@ class HeldOut:
             views = make_views(batch, self.config.augment, generator, n_views)
             encoding = encode(encoder, views.flatten(0, 1), with_fixed=False)
             code = encoding.draw_codes(generator).float().unflatten(0, (n_views, -1))
+            check_finite(code.cpu().numpy())
             local_maps = (m.float() for m in encoding.local_maps)
             yield indices, code, tuple(m.unflatten(0, (n_views, -1)) for m in local_maps)
 

@@ -31,6 +31,7 @@ from skdim.objective import DIMObjective
 from skdim.optimization import (
     OPTIMIZERS,
     backward_and_step,
+    check_optimizer,
     check_optimizer_params,
     for_device,
     learning_rate_factor,
@@ -438,6 +439,7 @@ class DIMNet(NeuralNet):
             raise kind(
                 f"The 'optimizer_params' parameter does not suit the optimiser: {error}."
             ) from error
+        check_optimizer(optimizer)
         remember_learning_rates(optimizer)
         if self.capturer is not None:  # the first steps are not captured, which torch warns of
             vars(optimizer)["_warned_capturable_if_run_uncaptured"] = True

@@ -15,6 +15,7 @@ from skdim.encoders.contract import (
     add_fixed,
     encode,
     evaluating,
+    fixed_features,
     has_adapt,
 )
 from skdim.encoders.convolutional import ConvEncoder, ResidualEncoder
@@ -62,6 +63,7 @@ __all__ = [
     "add_fixed",
     "encode",
     "evaluating",
+    "fixed_features",
     "has_adapt",
     "tap",
 ]

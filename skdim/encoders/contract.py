@@ -96,6 +96,11 @@ def encode(encoder: nn.Module, x: Tensor, *, with_fixed: bool = True) -> Encodin
             f"{tuple(rest[0].shape)}."
         )
     encoding = Encoding(*output)
+    if code.dtype == torch.float64 != x.dtype:
+        raise TypeError(
+            f"The encoder {type(encoder).__name__} must return numbers of the type of its input, "
+            f"{x.dtype}. Got a code of {code.dtype}."
+        )
     return add_fixed(encoder, x, encoding) if with_fixed else encoding
 
 
@@ -103,8 +108,19 @@ def add_fixed(encoder: nn.Module, x: Tensor, encoding: Encoding) -> Encoding:
     """Add ``encoder.fixed_features(x)``, of shape (n, n_fixed), if the encoder has any."""
     if not hasattr(encoder, "fixed_features"):
         return encoding
-    fixed: Tensor = encoder.fixed_features(x)  # type: ignore[operator]  # hasattr
+    fixed = fixed_features(encoder, x)
     return encoding._replace(fixed=fixed) if fixed.shape[1] else encoding
+
+
+def fixed_features(encoder: nn.Module, x: Tensor) -> Tensor:
+    """Return ``encoder.fixed_features(x)``; raise TypeError unless its shape is (n, n_fixed)."""
+    fixed: Any = encoder.fixed_features(x)  # type: ignore[operator]  # a method, or a mistake
+    if isinstance(fixed, Tensor) and fixed.ndim == 2:
+        return fixed
+    raise TypeError(
+        f"The method 'fixed_features' of the encoder {type(encoder).__name__} must return features "
+        f"of shape (n, n_fixed). Got {tuple(getattr(fixed, 'shape', ())) or type(fixed).__name__}."
+    )
 
 
 def has_adapt(encoder: nn.Module) -> bool:

@@ -91,12 +91,11 @@ class DIMObjective(nn.Module):
     ):
         super().__init__()
         self.config = config
-        critic, width = config.critic, config.critic_width
         if config.global_weight:
-            self.global_critic = critic(n_code, prod(local_shapes[-1]), width)
+            self.global_critic = _build_critic(config, n_code, prod(local_shapes[-1]))
         if config.local_weight:
             self.local_critics = nn.ModuleList(
-                critic(n_code, n_channels, width) for _, n_channels in local_shapes
+                _build_critic(config, n_code, n_channels) for _, n_channels in local_shapes
             )
         if config.prior_weight:
             self.discriminator = Discriminator(n_code)
@@ -219,6 +218,11 @@ class DIMObjective(nn.Module):
         names = "the scores of joint and of marginal pairs"
         bound = call_custom("mi_estimator", mi_estimator, names, *scores)
         _check_result("mi_estimator", bound, scores[0], ())
+        if scores[0].requires_grad and not bound.requires_grad:
+            raise ValueError(
+                "The 'mi_estimator' parameter must return a bound with gradients, computed by "
+                "torch from the scores. Got one without."
+            )
         return bound / processes.world_size
 
     def prior_term(self, code: Tensor) -> Tensor:
@@ -234,6 +238,7 @@ class DIMObjective(nn.Module):
         names = "a shape and a generator"
         real = call_custom("prior", prior.sample, names, fake.shape, generator)
         _check_result("prior", real, fake, fake.shape)
+        real = real.to(fake.dtype)
         with torch.autocast(fake.device.type, enabled=False):
             loss = discriminator_loss(self.discriminator(real), self.discriminator(fake))
             if prior.gradient_penalty:
@@ -259,6 +264,16 @@ class DIMObjective(nn.Module):
         return torch.stack([signed_weights[name] * term for name, term in terms.items()]).sum()
 
 
+def _build_critic(config: ObjectiveConfig, n_code: int, n_channels: int) -> nn.Module:
+    names = "the lengths of a code and of a local vector, and a width"
+    critic = call_custom("critic", config.critic, names, n_code, n_channels, config.critic_width)
+    if not isinstance(critic, nn.Module):
+        raise TypeError(
+            f"The 'critic' parameter must return a module of torch. Got {type(critic).__name__}."
+        )
+    return critic
+
+
 def _check_result(parameter: str, result: Any, like: Tensor, shape: Sequence[int]) -> None:
     """Raise ValueError unless a custom function returned floats of a shape, on the same device."""
     if isinstance(result, Tensor):
@@ -280,8 +295,19 @@ def _embed(
     """Embed the codes of the whole batch, and the local features of this process's samples."""
     embed: Any = critic.embed
     if processes.is_single:
-        return embed(code, local_map)
+        return _check_parts(embed(code, local_map))
     if queries_are_pointwise(critic):  # codes are shorter than queries
         return embed(processes.gather_samples(code), local_map)
     parts = embed(code, local_map)
     return [(processes.gather_samples(queries), keys) for queries, keys in parts]
+
+
+def _check_parts(parts: Any) -> list[Part]:
+    """Raise TypeError unless a custom critic returned a list of pairs of tensors."""
+    is_list = isinstance(parts, list | tuple) and len(parts) > 0
+    if is_list and all(isinstance(part, tuple | list) and len(part) == 2 for part in parts):
+        return parts
+    raise TypeError(
+        "The 'critic' parameter must have a method 'embed' that returns a list of pairs of queries "
+        f"and keys. Got a {type(parts).__name__}."
+    )

@@ -7,6 +7,7 @@ from sklearn.pipeline import make_pipeline
 
 import skdim
 from skdim import Checkpoint
+from skdim.priors import Prior
 
 RNG = np.random.default_rng(0)
 
@@ -26,3 +27,10 @@ def test_skops_trusts_what_skdim_names_and_needs_no_more(quick, tmp_path, with_c
     again = skops.load(tmp_path / "pipeline.skops", trusted=trusted)
     np.testing.assert_array_equal(again.predict_proba(X), pipeline.predict_proba(X))
     assert again[0].checkpoint == checkpoint
+
+
+def test_skops_trusts_priors(quick):
+    skops = pytest.importorskip("skops.io")
+    dim = quick(prior=Prior("uniform", gradient_penalty=1.0), prior_weight=0.1)
+    again = skops.loads(skops.dumps(dim), trusted=skdim.get_skops_trusted())
+    assert vars(again.prior) == vars(dim.prior)

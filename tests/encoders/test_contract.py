@@ -104,6 +104,26 @@ def test_training_and_scoring_do_not_compute_what_is_fixed():
     assert encode(encoder, x).fixed.shape == (2, encoder.bank.n_features)
 
 
+@pytest.mark.parametrize("result", [lambda x: x.sum(), lambda x: None, lambda x: x[:, :, None]])
+def test_fixed_features_of_another_shape_are_named(result):
+    class Wrong(MLPEncoder):
+        def fixed_features(self, x):
+            return result(x)
+
+    with pytest.raises(TypeError, match="'fixed_features' of the encoder Wrong must return"):
+        encode(Wrong((6,), 2).eval(), torch.zeros(5, 6))
+
+
+def test_an_encoder_that_widens_its_input_is_named():
+    class Wide(MLPEncoder):
+        def forward(self, x):
+            code, *others = super().forward(x)
+            return code.double(), *others
+
+    with pytest.raises(TypeError, match=r"numbers of the type of its input, torch\.float32"):
+        encode(Wide((6,), 2).eval(), torch.zeros(5, 6))
+
+
 @pytest.mark.parametrize(
     ("encoder", "shape", "name"),
     [

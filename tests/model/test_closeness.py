@@ -38,6 +38,14 @@ def test_a_sample_of_the_reference_has_the_score_that_it_would_have_as_a_new_one
         assert score == pytest.approx(expected, abs=10 * rounding + 1e-12)
 
 
+def test_a_far_sample_of_the_reference_is_itself_in_float32_too():
+    reference = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    reference[3] *= 1e5
+    rounded = reference * np.float32(1 + 1e-6)
+    expected = closeness(reference, reference)[3]
+    np.testing.assert_allclose(closeness(rounded, reference)[3], expected, rtol=1e-5)
+
+
 def test_samples_that_are_all_the_same_are_close():
     same = np.ones((10, 4))
     np.testing.assert_array_equal(closeness(same, same), 0)

@@ -245,6 +245,44 @@ def test_a_custom_function_of_other_arguments_is_named(name):
         both_terms(criterion)
 
 
+def test_a_bound_without_gradients_is_named():
+    criterion = objective(local_weight=1.0, mi_estimator=lambda joint, marginal: torch.tensor(1.0))
+    with pytest.raises(ValueError, match="'mi_estimator' parameter must return a bound with grad"):
+        criterion(*encoding(), seeded())
+
+
+def test_a_prior_may_draw_doubles():
+    def prior(shape, generator):
+        return torch.rand(shape, generator=generator, dtype=torch.float64)
+
+    criterion = objective(prior_weight=1.0, prior=as_prior(prior))
+    criterion.discriminator_term(encoding()[0].float(), seeded()).backward()
+
+
+@pytest.mark.parametrize(
+    ("critic", "sentence"),
+    [
+        (lambda n_code, n_channels, width: None, "must return a module of torch. Got NoneType"),
+        (lambda n_code: None, "must be a function of the lengths"),
+    ],
+)
+def test_what_builds_no_critic_is_named(critic, sentence):
+    with pytest.raises(TypeError, match=f"The 'critic' parameter {sentence}"):
+        objective(local_weight=1.0, critic=critic)
+
+
+def test_a_critic_that_embeds_no_pairs_is_named():
+    class Wrong(torch.nn.Module):
+        def __init__(self, n_code, n_channels, width):
+            super().__init__()
+
+        def embed(self, code, local_map):
+            return code, local_map
+
+    with pytest.raises(TypeError, match=r"'embed' that returns a list of pairs .* Got a tuple"):
+        objective(local_weight=1.0, critic=Wrong)(*encoding(), seeded())
+
+
 def test_a_critic_that_returns_other_scores_is_named():
     class Wrong(torch.nn.Module):
         def __init__(self, n_code, n_channels, width):
