@@ -158,11 +158,9 @@ def test_labels_that_a_search_does_not_use_are_told_and_no_others(quick, images)
 def test_what_has_no_finite_features_has_no_score(quick, rows, method):
     X = rows[0].astype(np.float64)
     dim = quick(encoder_params=None).fit(X)
-    for n_values in (1e38, 1e200):
-        later = X.copy()
-        later[0] *= n_values
-        with pytest.raises(ValueError, match="features are not finite"), np.errstate(all="ignore"):
-            getattr(dim, method)(later)
+    X[0] *= 1e200
+    with pytest.raises(ValueError, match="features are not finite"), np.errstate(all="ignore"):
+        getattr(dim, method)(X)
 
 
 @pytest.mark.parametrize("augment", ["crop_and_flip", 3])
