@@ -175,8 +175,10 @@ def _is_text(dtype: Any) -> bool:
     if isinstance(getattr(categories, "dtype", None), np.dtype) and categories.dtype == object:
         return any(isinstance(category, str | bytes) for category in categories)
     dtype = _without_categories(dtype)
-    names = ("str", "large_string", "utf8", "categorical", "enum")  # of pandas, polars, pyarrow
-    return getattr(dtype, "kind", "") in ("U", "S", "T") or str(dtype).lower().startswith(names)
+    name = str(dtype).lower()  # of pandas, polars and pyarrow
+    names = ("string", "large_string", "utf8", "categorical", "enum")
+    kind = getattr(dtype, "kind", "")
+    return kind in ("U", "S", "T") or name == "str" or name.startswith(names)
 
 
 def _without_categories(dtype: Any) -> Any:
