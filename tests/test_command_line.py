@@ -243,6 +243,19 @@ def test_with_labels_features_are_compared_with_raw_input_and_pca(here, capsys):
     assert all(accuracy < 0.4 for accuracy in shuffled.values())
 
 
+def test_with_labels_missing_cells_are_filled_in_the_raw_input(here, capsys):
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    table = pd.DataFrame(X, columns=list("abcd")).assign(class_=(X[:, 0] > 0).astype(int))
+    table.iloc[::5, 1] = np.nan
+    table.to_csv("gaps.csv", index=False)
+    labels = ("--labels", "class_")
+    words = ("--drop-columns", "class_", "--set", "allow_nan=True", *QUICK)
+    assert run("fit", "gaps.csv", "-o", "gaps.safetensors", *words) == 0
+    capsys.readouterr()
+    assert run("score", "gaps.safetensors", "gaps.csv", *labels, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"]["raw"] > 0.8
+
+
 def test_inspect_shows_what_the_model_holds(here, capsys):
     assert run("inspect", "model.safetensors", "--json") == 0
     found = json.loads(capsys.readouterr().out)
@@ -1039,7 +1052,7 @@ FAILURES = [
         "must be an existing file. Got none",
     ),
     (["transform", "images.npy", "images.npy", *NPY], "images.npy is not a file of skdim"),
-    (["transform", "model.safetensors", "rows.npy", *NPY], "has 64 features"),
+    (["transform", "model.safetensors", "rows.npy", *NPY], "samples of shape .1, 8, 8.*as in fit"),
     (["transform", *IMAGES, "--output", "labels.npy"], "labels.npy exists: --force replaces it"),
     (
         ["transform", *IMAGES, "--output", "images.npy", "--force"],

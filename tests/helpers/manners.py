@@ -1117,14 +1117,20 @@ CASES = [case for cases in TITLES.values() for case in cases]
 
 
 def sentence(case: Case) -> str:
-    """Return the first line of the error or warning of a case."""
+    """Return the text of the error or warning of a case."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             case.provoke()
         except case.kind as error:
-            return in_order(str(error).splitlines()[0])
+            return str(error)
     return next(str(w.message) for w in caught if w.category is case.kind)
+
+
+def row(case: Case, text: str) -> str:
+    """Return the row of a case on the page, with the first line of a text."""
+    first_line = in_order(text.splitlines()[0]).replace("|", "/")
+    return f"| {case.situation} | `{case.kind.__name__}` | {first_line} |"
 
 
 def in_order(text: str) -> str:
@@ -1146,10 +1152,7 @@ def page() -> str:
     ]
     for title, cases in TITLES.items():
         lines += ["", f"## {title}", "", "| situation | class | what it says |", "|---|---|---|"]
-        lines += [
-            f"| {case.situation} | `{case.kind.__name__}` | {sentence(case).replace('|', '/')} |"
-            for case in cases
-        ]
+        lines += [row(case, sentence(case)) for case in cases]
     return "\n".join(lines) + "\n"
 
 
