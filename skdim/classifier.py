@@ -101,7 +101,7 @@ class DIMClassifier(ClassifierMixin, TransformerOwner):
     ----------
     transformer_ : DIMTransformer
         The transformer with the fine-tuned encoder. Fine-tuning does not change the scale of its
-        features.
+        features. Its ``score_samples`` compares samples with those of X.
     coef_ : ndarray of shape (n_classes, n_hidden)
     intercept_ : ndarray of shape (n_classes,)
         The classifier on the hidden layer of ``transformer_``.
