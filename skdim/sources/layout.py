@@ -84,6 +84,8 @@ def find_layout(
         If the parameters do not fit the shape.
     """
     x_shape = unflat_shape = tuple(int(side) for side in shape[1:])
+    if 0 in x_shape:
+        raise ValueError(f"X must hold values. Got X of shape {tuple(shape)}, without any.")
     if sample_shape is not None and len(shape) == 2:
         unflat_shape = _check_sample_shape(tuple(sample_shape), x_shape[0])
     full_shape = (shape[0], *unflat_shape)

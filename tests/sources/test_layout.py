@@ -83,3 +83,9 @@ def test_signals_are_the_same_whatever_their_layout(quick, axes, channel_axis):
     expected = quick(channel_axis=1).fit_transform(X)
     other = quick(channel_axis=channel_axis).fit_transform(X.transpose(axes))
     np.testing.assert_array_equal(other, expected)
+
+
+@pytest.mark.parametrize("shape", [(10, 0, 8), (10, 8, 8, 0)])
+def test_samples_without_values_are_named(shape):
+    with pytest.raises(ValueError, match=r"X must hold values\. Got X of shape \(10, "):
+        find_layout(shape)
