@@ -47,7 +47,7 @@ from skdim._training.plan import TRAINED_WITH, make_plan
 from skdim.exceptions import IneffectiveParameterWarning, warn
 from skdim.onnx_export import write_graph
 from skdim.priors import Prior
-from skdim.sources.checks import as_samples, warn_of_signals
+from skdim.sources.checks import as_samples, warn_of_another_reading
 from skdim.sources.groups import number_groups
 from skdim.sources.layout import Layout, find_layout
 from skdim.sources.oscillation import has_spectrogram
@@ -1047,7 +1047,7 @@ def _as_samples(transformer: DIMTransformer, X: Any, *, reset: bool) -> tuple[Sa
     columns = samples.source if isinstance(samples, StoredSamples) else X  # names and number
     validate_data(transformer, columns, reset=reset, skip_check_array=True)
     if reset and transformer.channel_axis == "auto" and transformer.column_groups is None:
-        warn_of_signals(samples, layout)
+        warn_of_another_reading(samples, layout)
     return samples, layout
 
 

@@ -10,7 +10,7 @@ from skdim.sources.arrays import DTYPES, as_numpy, explain_bad_numbers, widen_ex
 from skdim.sources.layout import Layout, find_layout
 from skdim.sources.mistakes import check_not_mistaken
 from skdim.sources.readers import as_source
-from skdim.sources.smoothness import find_channels, is_smooth
+from skdim.sources.smoothness import find_channels, has_ordered_channels, is_smooth
 from skdim.sources.stored import Samples, StoredSamples
 
 # The part of X that is looked at: points along each axis, and values in all samples.
@@ -66,10 +66,11 @@ def as_samples(
     return layout.as_samples(array), layout
 
 
-def warn_of_signals(samples: Samples, layout: Layout) -> None:
-    """Warn if an X likely holds signals, but ``channel_axis="auto"`` reads rows or grey images.
+def warn_of_another_reading(samples: Samples, layout: Layout) -> None:
+    """Warn if ``channel_axis="auto"`` reads X as something that it likely is not.
 
-    Only a part of X is read.
+    Signals may be read as rows or grey images, and volumes as images of many channels. Only a part
+    of X is read.
     """
     sides = layout.unflat_shape
     shape = (len(samples), *sides)
@@ -89,6 +90,14 @@ def warn_of_signals(samples: Samples, layout: Layout) -> None:
             DataWarning,
         )
     if layout.channel_axis is not None:
+        axis, n_channels = layout.channel_axis, layout.sample_shape[0]
+        if len(sides) == 3 and has_ordered_channels(_some_of(samples)):
+            warn(
+                f"X of shape {shape} is read as images of {n_channels} channels, but "
+                "neighbouring channels are as alike as slices of a volume. If it holds volumes, "
+                f"set channel_axis=None; if it holds images, set channel_axis={axis}.",
+                DataWarning,
+            )
         return
     axis = layout.modality.channels_of_signals(sides)
     if axis is None and len(sides) == 2:

@@ -15,6 +15,8 @@ SMOOTH_MEAN, SMOOTH_MOST = 0.35, 0.6
 UNORDERED, CONTRAST = 0.8, 0.6
 # Fewer points or samples say too little. Fast oscillations repeat within so many points.
 FEWEST_POINTS, FEWEST_SAMPLES, LONGEST_PERIOD = 16, 10, 64
+# There are few slices, so that the first and the last are not as unlike as those of long axes.
+SMOOTH_SLICES, FEWEST_SLICES = 0.6, 6
 
 
 def is_smooth(rows: np.ndarray) -> bool:
@@ -59,6 +61,17 @@ def find_channels(images: np.ndarray) -> int | None:
         if channel_unlikeness > UNORDERED and point_unlikeness < CONTRAST * channel_unlikeness:
             return axis
     return None
+
+
+def has_ordered_channels(images: np.ndarray) -> bool:
+    """Whether channels of images (n, channels, height, width) are likely slices of volumes.
+
+    Neighbouring slices are alike. Colours are too, but there are at most four.
+    """
+    if len(images) < FEWEST_SAMPLES or images.shape[1] < FEWEST_SLICES:
+        return False
+    values = _standardized(*_centered(images))
+    return _unlikeness(np.moveaxis(values, 1, -1), 1) < SMOOTH_SLICES
 
 
 def _centered(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

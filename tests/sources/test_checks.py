@@ -10,7 +10,7 @@ from helpers.sources import ArraySource
 from skdim import DIMTransformer
 from skdim.exceptions import DataWarning
 from skdim.sources import StoredSamples
-from skdim.sources.checks import as_samples
+from skdim.sources.checks import as_samples, warn_of_another_reading
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,23 @@ def test_signals_are_not_silently_images(quick, shape, is_warned, recwarn):
     recwarn.clear()
     quick(channel_axis=None).fit(X)
     assert not [w for w in recwarn if issubclass(w.category, DataWarning)]
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(("n_channels", "is_smooth"), [(8, True), (8, False), (4, True)])
+def test_volumes_are_not_silently_images_of_many_channels(n_channels, is_smooth, channels_last):
+    X = np.random.default_rng(0).normal(size=(20, n_channels, 32, 32)).cumsum(2).cumsum(3)
+    X = X.cumsum(1) if is_smooth else X
+    X = np.moveaxis(X, 1, -1) if channels_last else X
+    samples, layout = as_samples(X, None, "auto", False)
+    assert samples.shape == (20, n_channels, 32, 32)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_another_reading(samples, layout)
+    axis = 3 if channels_last else 1
+    assert len(caught) == (is_smooth and n_channels > 4)
+    sentence = f"volumes, set channel_axis=None; if it holds images, set channel_axis={axis}"
+    assert all(sentence in str(warning.message) for warning in caught)
 
 
 @pytest.mark.parametrize(

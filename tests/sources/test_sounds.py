@@ -10,7 +10,7 @@ from scipy.io import wavfile
 from skdim import DIMTransformer
 from skdim.exceptions import DataWarning
 from skdim.sources import Joined, SoundFiles, SoundFolder
-from skdim.sources.checks import as_samples, warn_of_signals
+from skdim.sources.checks import as_samples, warn_of_another_reading
 
 RATE = 8000
 RNG = np.random.default_rng(0)
@@ -145,7 +145,7 @@ def test_sounds_that_are_read_as_something_else_are_told(tmp_path, axes, mono, a
     X = Joined([SoundFolder(tmp_path, mono=mono)[np.arange(6)], SoundFolder(tmp_path, mono=mono)])
     samples, layout = as_samples(X, None, "auto", False)
     with pytest.warns(DataWarning, match=rf"holds sounds, but is read as .* channel_axis={axis}"):
-        warn_of_signals(samples, layout)
+        warn_of_another_reading(samples, layout)
 
 
 def test_mono_is_true_or_false():
