@@ -263,7 +263,7 @@ def accuracy_against_time() -> dict[str, Panel]:
     return {
         name: Panel(
             title,
-            "seconds to learn the features, two cores",
+            "seconds to learn the features",
             "balanced accuracy" if name == "tables" else "accuracy",
             (),
             # gradient boosting learns no features: it has no such seconds
