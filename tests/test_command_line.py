@@ -247,12 +247,12 @@ def test_with_labels_missing_cells_are_filled_in_the_raw_input(here, capsys):
     X = np.random.default_rng(0).normal(size=(60, 4))
     table = pd.DataFrame(X, columns=list("abcd")).assign(class_=(X[:, 0] > 0).astype(int))
     table.iloc[::5, 1] = np.nan
-    table.to_csv("gaps.csv", index=False)
+    table.to_csv("holes.csv", index=False)
     labels = ("--labels", "class_")
     words = ("--drop-columns", "class_", "--set", "allow_nan=True", *QUICK)
-    assert run("fit", "gaps.csv", "-o", "gaps.safetensors", *words) == 0
+    assert run("fit", "holes.csv", "-o", "holes.safetensors", *words) == 0
     capsys.readouterr()
-    assert run("score", "gaps.safetensors", "gaps.csv", *labels, "--json") == 0
+    assert run("score", "holes.safetensors", "holes.csv", *labels, "--json") == 0
     assert json.loads(capsys.readouterr().out)["accuracy"]["raw"] > 0.8
 
 
