@@ -293,17 +293,18 @@ def _embed(
     critic: nn.Module, code: Tensor, local_map: Tensor, processes: ProcessGroup
 ) -> list[Part]:
     """Embed the codes of the whole batch, and the local features of this process's samples."""
-    embed: Any = critic.embed
     if processes.is_single:
-        return _check_parts(embed(code, local_map))
+        return _parts_of(critic, code, local_map)
     if queries_are_pointwise(critic):  # codes are shorter than queries
-        return embed(processes.gather_samples(code), local_map)
-    parts = embed(code, local_map)
+        return _parts_of(critic, processes.gather_samples(code), local_map)
+    parts = _parts_of(critic, code, local_map)
     return [(processes.gather_samples(queries), keys) for queries, keys in parts]
 
 
-def _check_parts(parts: Any) -> list[Part]:
-    """Raise TypeError unless a custom critic returned a list of pairs of tensors."""
+def _parts_of(critic: nn.Module, code: Tensor, local_map: Tensor) -> list[Part]:
+    """Return queries and keys; raise TypeError unless a custom critic returned a list of pairs."""
+    embed: Any = critic.embed
+    parts = embed(code, local_map)
     is_list = isinstance(parts, list | tuple) and len(parts) > 0
     if is_list and all(isinstance(part, tuple | list) and len(part) == 2 for part in parts):
         return parts
